@@ -1,0 +1,57 @@
+# make demo    set up .venv, train the digits network, say where everything lies
+# make test    the same set-up, then all tests
+# make check   format, lint, types, import contracts: what CI runs before the tests
+# ENV=folder takes another virtual environment, PYTHON=program another Python (3.11 or newer).
+
+SHELL  := /bin/bash
+ENV    ?= .venv
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN    := $(abspath $(ENV))/bin
+# The set-up is done when this file exists: its name changes with what would be installed.
+STAMP  := $(ENV)/.weft-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+PIP    := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),-q)
+TYPED  := -m weft $(foreach room,spec compiler runtime cli,-p weft.$(room))
+
+.PHONY: demo test quick check fix bench snapshots setup clean
+
+demo: setup
+	@$(BIN)/weft train examples/digits/digits.weft
+
+test: setup
+	@$(BIN)/python -m pytest -n 2 -q $(TESTS)
+
+quick: setup
+	@$(BIN)/python -m pytest -n 2 -q -m 'not slow' $(TESTS)
+
+check: setup
+	@mkdir -p .typing && ln -sfn .. .typing/weft
+	@echo 'format:    ruff format'  && $(BIN)/ruff format --check .
+	@echo 'lint:      ruff check'   && $(BIN)/ruff check .
+	@echo 'types:     mypy'         && $(BIN)/python -m mypy $(TYPED)
+	@echo 'contracts: lint-imports' && $(BIN)/lint-imports
+
+fix: setup
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: setup
+	@$(BIN)/python benchmarks
+
+snapshots: setup
+	@WEFT_SNAPSHOTS=write $(BIN)/python -m pytest -q -m snapshot
+
+setup: $(STAMP)
+
+$(STAMP):
+	@test -n '$(PYTHON)' || { echo 'weft needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11'; exit 1; }
+	@test -x $(BIN)/python || { echo 'setting up $(ENV) with $(PYTHON)'; $(PYTHON) -m venv $(ENV); } \
+		|| { echo 'no virtual environment: on Debian and Ubuntu, `apt install python3-venv`'; rm -rf $(ENV); exit 1; }
+	@echo 'installing torch (once)'
+	@$(PIP) install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	@echo 'installing weft and its pinned dependencies (once)'
+	@$(PIP) install -c constraints.txt 'setuptools>=77'
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[digits,image,dev]'
+	@rm -f $(ENV)/.weft-* && touch $(STAMP)
+
+clean:
+	rm -rf $(ENV) .typing build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""How a spec becomes kernels: graph, passes, plan, emitted text."""

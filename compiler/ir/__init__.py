@@ -1,0 +1,1 @@
+"""The graph: types, nodes, op records and the builder that inserts them."""

@@ -1,0 +1,53 @@
+"""The record that says everything about one primitive operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .graph import Node
+from .types import TensorType
+
+if TYPE_CHECKING:
+    from .builder import Builder
+
+Attributes = dict[str, Any]
+ShapeRule = Callable[[tuple[TensorType, ...], Attributes], TensorType]
+Reference = Callable[..., np.ndarray]
+Gradient = Callable[["Builder", Node, int], tuple[int | None, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One primitive operation.
+
+    `lowering` is its class: `map`, `view`, `reindex`, `fold`, `heavy`, `leaf`.  `infer` is the shape
+    rule, `reference` the NumPy meaning (operand arrays, then attributes by name), `gradient` gives the
+    cotangent of each operand from the node and its cotangent (None: not differentiable).  `flops`
+    counts floating-point operations per element of the result (`fold`: per element folded);
+    `real`: defined for floating-point numbers only, integers are promoted.
+    """
+
+    name: str
+    lowering: str
+    infer: ShapeRule
+    reference: Reference
+    gradient: Gradient | None
+    flops: int = 0
+    real: bool = False
+
+
+class ShapeError(Exception):
+    """Operands do not fit; the elaborator turns it into a spec error with places.
+
+    `code` is an E4xx code, `operands` the indices of the operands to blame.
+    """
+
+    def __init__(self, code: str, message: str, operands: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.operands = operands

@@ -1,0 +1,19 @@
+"""The table of primitive operations."""
+
+from __future__ import annotations
+
+from ..ir.builder import Builder
+from ..ir.op import Op
+from .folds import FOLDS
+from .leaves import LEAVES
+from .maps import MAPS
+from .products import PRODUCTS
+from .rules import RULES as RULES
+from .views import VIEWS
+
+OPS: dict[str, Op] = {**LEAVES, **MAPS, **VIEWS, **FOLDS, **PRODUCTS}
+
+
+def new_builder() -> Builder:
+    """An empty builder over all ops, with all simplifications."""
+    return Builder(OPS, RULES)

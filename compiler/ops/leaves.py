@@ -1,0 +1,39 @@
+"""Values without operands: inputs, numbers, positions, sizes, random numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ir.op import Attributes, Op
+from ..ir.types import TensorType
+
+
+def _no_reference(*_: object, **__: object) -> np.ndarray:
+    raise TypeError("fed by the caller")
+
+
+def _iota(*, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    line = np.arange(shape[axis]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return np.broadcast_to(line, shape)
+
+
+def _infer_shaped(dtype: str):  # type: ignore[no-untyped-def]
+    return lambda types, attributes: TensorType(dtype, attributes["shape"])
+
+
+LEAVES: dict[str, Op] = {
+    op.name: op
+    for op in (
+        Op("input", "leaf", lambda _, a: a["type"], _no_reference, None),
+        Op(
+            "constant",
+            "leaf",
+            lambda _, a: TensorType(a["dtype"], ()),
+            lambda *, value, dtype: np.asarray(value),
+            None,
+        ),
+        Op("size", "leaf", lambda _, a: TensorType("f32", ()), lambda *, dim: np.asarray(float(dim)), None),
+        Op("iota", "leaf", _infer_shaped("i32"), _iota, None),
+        Op("random", "leaf", _infer_shaped("f32"), _no_reference, None, flops=60),
+    )
+}

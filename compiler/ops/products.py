@@ -1,0 +1,86 @@
+"""Contractions, scatter, casts: ops with a kernel of their own, and the odd ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..ir.graph import Node
+from ..ir.op import Attributes, Op, ShapeError
+from ..ir.types import FLOATS, TensorType
+
+if TYPE_CHECKING:
+    from ..ir.builder import Builder
+
+Types = tuple[TensorType, ...]
+
+
+def letters(spec: str) -> tuple[str, str, str]:
+    """The three index strings of "ik,kj->ij"."""
+    inputs, result = spec.split("->")
+    a, b = inputs.split(",")
+    return a, b, result
+
+
+def _infer_contract(types: Types, a: Attributes) -> TensorType:
+    first, second, result = letters(a["spec"])
+    if types[0].rank != len(first) or types[1].rank != len(second):
+        raise ShapeError("E402", f"{a['spec']} does not fit {types[0]} and {types[1]}", (0, 1))
+    extents = dict(zip(first, types[0].shape, strict=True))
+    for letter, extent in zip(second, types[1].shape, strict=True):
+        if extents.setdefault(letter, extent) != extent:
+            raise ShapeError(
+                "E403", f"{types[0]} and {types[1]} do not fit: {extents[letter]} is not {extent}", (0, 1)
+            )
+    for index, type in enumerate(types):
+        if type.dtype not in FLOATS:
+            raise ShapeError("E414", f"a product needs floating-point numbers, got {type}", (index,))
+    return TensorType(types[0].dtype, tuple(extents[letter] for letter in result))
+
+
+def _d_contract(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    first, second, result = letters(n["spec"])
+    x, y = n.operands
+    return b.contract(f"{result},{second}->{first}", d, y), b.contract(f"{result},{first}->{second}", d, x)
+
+
+def _infer_scatter(types: Types, a: Attributes) -> TensorType:
+    indices, updates = types
+    if updates.shape[: indices.rank] != indices.shape:
+        raise ShapeError("E403", f"updates {updates} do not fit indices {indices}", (0, 1))
+    return TensorType(updates.dtype, (a["entries"], *updates.shape[indices.rank :]))
+
+
+def _scatter(indices: np.ndarray, updates: np.ndarray, *, entries: int) -> np.ndarray:
+    rest = updates.shape[indices.ndim :]
+    table = np.zeros((entries, *rest), updates.dtype)
+    np.add.at(table, indices.astype(np.int64).reshape(-1), updates.reshape(-1, *rest))
+    return table
+
+
+def _d_scatter(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    return None, b.take(d, n.operands[0])
+
+
+def _cast(x: np.ndarray, *, dtype: str) -> np.ndarray:
+    if dtype == "bool":
+        return x != 0
+    return np.trunc(x).astype(np.int64) if dtype in ("i32", "i64") else x.astype(np.float64)
+
+
+def _d_cast(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    source = b[n.operands[0]].dtype
+    return (b.cast(d, source) if source in FLOATS else None,)
+
+
+PRODUCTS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        Op("contract", "heavy", _infer_contract, lambda x, y, *, spec: np.einsum(spec, x, y), _d_contract),
+        Op("scatter_add", "heavy", _infer_scatter, _scatter, _d_scatter, 1),
+        Op("cast", "map", lambda t, a: TensorType(a["dtype"], t[0].shape), _cast, _d_cast),
+        Op("copy", "map", lambda t, a: t[0], lambda x, *, to: x, lambda b, n, d: (d,)),
+        Op("stop_gradient", "map", lambda t, a: t[0], lambda x: x, lambda b, n, d: (None,)),
+    )
+}

@@ -1,0 +1,390 @@
+"""Simplifications tried while a value is inserted: `RULES[op]` are rewrites `op(...) -> value`.
+
+They keep the derivative small while it is built (docs/compiler.md lists why each one is needed).
+Products inside sums are never expanded, so a centred sum of squares stays centred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.builder import Builder, Rule
+from ..ir.graph import Node
+from .maps import MAPS
+from .products import letters
+
+Ids = tuple[int, ...]
+Attributes = dict[str, Any]
+
+
+def _is(b: Builder, i: int, op: str) -> bool:
+    return b[i].op == op
+
+
+def _constant_along(b: Builder, i: int, axes: Sequence[int]) -> bool:
+    """Does the value not change along `axes`?"""
+    node = b[i]
+    return node.op == "constant" or (node.op == "broadcast" and not set(axes) & set(node["dims"]))
+
+
+# ---- scalar functions ------------------------------------------------------------------------------
+
+
+def fold_constants(b: Builder, op: str, x: Ids, _: Attributes) -> int | None:
+    """f(1, 2) -> 3"""
+    values = [b.value(i) for i in x]
+    if any(v is None for v in values):
+        return None
+    with np.errstate(all="ignore"):
+        result = MAPS[op].reference(*(np.float64(v) if not isinstance(v, bool) else v for v in values))
+    dtype = MAPS[op].infer(tuple(b[i].type for i in x), {}).dtype
+    if dtype in ("i32", "i64") and not np.isfinite(result):
+        return None
+    return b.constant(result.item(), dtype)
+
+
+def bare_constants(b: Builder, op: str, x: Ids, a: Attributes) -> int | None:
+    """f(x, broadcast 2) -> f(x, 2)"""
+    bare = tuple(b[i].operands[0] if _is_filled(b, i) else i for i in x)
+    if bare == x or all(b.value(i) is not None for i in bare):
+        return None
+    return b.insert(op, bare, **a)
+
+
+def _is_filled(b: Builder, i: int) -> bool:
+    """Is the value one number in every place?"""
+    return _is(b, i, "broadcast") and _is(b, b[i].operands[0], "constant")
+
+
+def broadcast_outwards(b: Builder, op: str, x: Ids, a: Attributes) -> int | None:
+    """f(broadcast a, broadcast b) -> broadcast f(a, b): row scalars stay row scalars."""
+    nodes = [b[i] for i in x if not _is(b, i, "constant")]
+    if not nodes or any(n.op != "broadcast" for n in nodes):
+        return None
+    first = nodes[0]
+    if any((n["dims"], n["shape"]) != (first["dims"], first["shape"]) for n in nodes):
+        return None
+    inner = b.insert(op, tuple(i if _is(b, i, "constant") else b[i].operands[0] for i in x), **a)
+    return b.broadcast(inner, first["dims"], first["shape"])
+
+
+def constants_right(b: Builder, op: str, x: Ids, _: Attributes) -> int | None:
+    """2 + x -> x + 2"""
+    if b.value(x[0]) is not None and b.value(x[1]) is None:
+        return b.insert(op, (x[1], x[0]))
+    return None
+
+
+def add(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """x + 0 -> x; x + x -> 2x; (x + y) + y -> x + 2y; x + -y -> x - y; ga + gb -> g(a + b)"""
+    left, right = x
+    if b.value(right) == 0:
+        return left
+    if left == right:
+        return b.map("mul", left, 2.0)
+    if _is(b, left, "add") and right in b[left].operands:
+        pair = b[left].operands
+        return b.map("add", pair[1 - pair.index(right)], b.map("mul", right, 2.0))
+    if _is(b, right, "neg"):
+        return b.map("sub", left, b[right].operands[0])
+    if _is(b, left, "neg"):
+        return b.map("sub", right, b[left].operands[0])
+    if _is(b, left, "mul") and _is(b, right, "mul"):
+        p, q = b[left].operands, b[right].operands
+        for g in p:
+            if g in q and b.value(g) is None and p != q:
+                rest = b.map("add", p[1 - p.index(g)], q[1 - q.index(g)])
+                return b.map("mul", g, rest)
+    return None
+
+
+def sub(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """x - 0 -> x; x - x -> 0; 0 - x -> -x; x - -y -> x + y"""
+    left, right = x
+    if b.value(right) == 0:
+        return left
+    if left == right:
+        return b.constant(0.0, b[left].dtype)
+    if b.value(left) == 0:
+        return b.map("neg", right)
+    if _is(b, right, "neg"):
+        return b.map("add", left, b[right].operands[0])
+    return None
+
+
+def mul(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """x * 1 -> x; x * 0 -> 0; constants and negations move outwards; c1(c2 x) -> (c1 c2)x"""
+    value = b.value(x[1])
+    if value == 1:
+        return x[0]
+    if value == 0:
+        return b.constant(0.0, b[x[0]].dtype)
+    if value == -1:
+        return b.map("neg", x[0])
+    for i, j in ((0, 1), (1, 0)):
+        if _is(b, x[i], "mul") and b.value(b[x[i]].operands[1]) is not None:
+            inner, factor = b[x[i]].operands
+            if value is None:
+                return b.map("mul", b.map("mul", inner, x[j]), factor)
+            return b.map("mul", inner, b.map("mul", factor, x[j]))
+        if _is(b, x[i], "neg"):
+            return b.map("neg", b.map("mul", b[x[i]].operands[0], x[j]))
+    return None
+
+
+def row_scalars_together(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """(x * broadcast a) * broadcast b -> x * broadcast (a * b)"""
+    for i, j in ((0, 1), (1, 0)):
+        scale = b[x[j]]
+        if scale.op != "broadcast" or not _is(b, x[i], "mul"):
+            continue
+        u, v = b[x[i]].operands
+        for p, q in ((u, v), (v, u)):
+            same = _is(b, p, "broadcast") and b[p].attributes == scale.attributes
+            if same and not _is(b, q, "broadcast"):
+                return b.map("mul", q, b.map("mul", p, x[j]))
+    return None
+
+
+def div(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """x / c -> x * (1 / c)"""
+    value = b.value(x[1])
+    if value is None or value == 0:
+        return None
+    return b.map("mul", x[0], 1.0 / value)
+
+
+def neg(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """--x -> x; -(a - b) -> b - a"""
+    if _is(b, x[0], "neg"):
+        return b[x[0]].operands[0]
+    if _is(b, x[0], "sub"):
+        return b.map("sub", b[x[0]].operands[1], b[x[0]].operands[0])
+    return None
+
+
+def where(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """where(c, a, a) -> a"""
+    return x[1] if x[1] == x[2] else None
+
+
+def power(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
+    """x ** 2 -> x * x and the other exponents that cost less written out"""
+    base, exponent = x[0], b.value(x[1])
+    square = lambda: b.map("mul", base, base)  # noqa: E731
+    forms = {
+        0.0: lambda: None,
+        1.0: lambda: base,
+        2.0: square,
+        3.0: lambda: b.map("mul", square(), base),
+        4.0: lambda: b.map("mul", square(), square()),
+        0.5: lambda: b.map("sqrt", base),
+        -0.5: lambda: b.map("rsqrt", base),
+        -1.0: lambda: b.map("div", b.constant(1.0, b[base].dtype), base),
+    }
+    return forms[exponent]() if exponent in forms else None
+
+
+# ---- views -----------------------------------------------------------------------------------------
+
+
+def broadcast(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """broadcast to the same shape -> x; broadcast of broadcast -> one broadcast"""
+    node = b[x[0]]
+    if a["dims"] == tuple(range(len(a["shape"]))) and node.shape == a["shape"]:
+        return x[0]
+    if node.op == "broadcast":
+        return b.broadcast(node.operands[0], [a["dims"][d] for d in node["dims"]], a["shape"])
+    return None
+
+
+def transpose(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """transpose of transpose -> one; the identity -> x; of a broadcast -> a broadcast"""
+    order, node = a["order"], b[x[0]]
+    if order == tuple(range(len(order))):
+        return x[0]
+    if node.op == "transpose":
+        return b.transpose(node.operands[0], [node["order"][i] for i in order])
+    if node.op == "broadcast":
+        shape = tuple(node.shape[i] for i in order)
+        return b.broadcast(node.operands[0], [order.index(d) for d in node["dims"]], shape)
+    if node.op == "contract":
+        first, second, result = letters(node["spec"])
+        turned = "".join(result[i] for i in order)
+        return b.contract(f"{first},{second}->{turned}", *node.operands, name=node.name)
+    return None
+
+
+def contract(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """a product of transposed operands -> a product that reads them as they lie"""
+    indices = list(letters(a["spec"]))
+    operands = list(x)
+    for slot in (0, 1):
+        node = b[x[slot]]
+        if node.op == "transpose":
+            order = node["order"]
+            indices[slot] = "".join(indices[slot][order.index(d)] for d in range(len(order)))
+            operands[slot] = node.operands[0]
+    if tuple(operands) == x:
+        return None
+    return b.contract(f"{indices[0]},{indices[1]}->{indices[2]}", *operands)
+
+
+def reshape(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """the identity -> x; reshape of reshape -> one; axes of 1 come and go without a copy"""
+    node = b[x[0]]
+    if node.shape == a["shape"]:
+        return x[0]
+    if _is_filled(b, x[0]):
+        return b.broadcast(node.operands[0], (), a["shape"])
+    if node.op == "reshape":
+        return b.reshape(node.operands[0], a["shape"])
+    wide = tuple(e for e in node.shape if e != 1)
+    if wide == tuple(e for e in a["shape"] if e != 1):
+        bare = b.squeeze(x[0], [i for i, e in enumerate(node.shape) if e == 1])
+        return b.broadcast(bare, [i for i, e in enumerate(a["shape"]) if e != 1], a["shape"])
+    return None
+
+
+def squeeze(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """squeeze(broadcast x) -> broadcast x without those axes, where they are new there"""
+    node = b[x[0]]
+    if node.op != "broadcast" or set(a["axes"]) & set(node["dims"]):
+        return None
+    kept = [i for i in range(len(node.shape)) if i not in a["axes"]]
+    return b.broadcast(node.operands[0], [kept.index(d) for d in node["dims"]], tuple(node.shape[i] for i in kept))
+
+
+def whole_slice(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """x[:] -> x; of a broadcast number -> a broadcast number"""
+    if _is_filled(b, x[0]):
+        return b.broadcast(b[x[0]].operands[0], (), a["sizes"])
+    whole = all(s == 0 for s in a["starts"]) and all(s == 1 for s in a["steps"])
+    return x[0] if whole and a["sizes"] == b[x[0]].shape else None
+
+
+def no_pad(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """pad by nothing -> x"""
+    return x[0] if all(p == 0 for p in (*a["low"], *a["high"])) else None
+
+
+# ---- sums ------------------------------------------------------------------------------------------
+
+
+def _without(b: Builder, i: int, axes: Sequence[int]) -> int:
+    """A value constant along `axes`, without them."""
+    node = b[i]
+    if node.op == "constant":
+        return i
+    kept = [axis for axis in range(len(node.shape)) if axis not in axes]
+    shape = tuple(node.shape[axis] for axis in kept)
+    return b.broadcast(node.operands[0], [kept.index(d) for d in node["dims"]], shape)
+
+
+def _is_mean(b: Builder, mean: int, x: int, axes: Sequence[int]) -> bool:
+    """Is `mean` the mean of `x` along `axes`, repeated?"""
+    node = b[mean]
+    if node.op != "broadcast" or set(axes) & set(node["dims"]):
+        return False
+    scaled = b[node.operands[0]]
+    if scaled.op != "mul":
+        return False
+    total = b[scaled.operands[0]]
+    count = 1
+    for axis in axes:
+        count = count * b[x].shape[axis]
+    factor = b.value(scaled.operands[1])
+    return (
+        total.op == "sum"
+        and total.operands == (x,)
+        and total["axes"] == tuple(axes)
+        and isinstance(count, int)
+        and factor == 1.0 / count
+    )
+
+
+def _sum_known(b: Builder, i: int, axes: Sequence[int]) -> bool:
+    """Is the sum along `axes` a multiple of something smaller, or zero?"""
+    node: Node = b[i]
+    if _constant_along(b, i, axes):
+        return True
+    if node.op == "sub" and _is_mean(b, node.operands[1], node.operands[0], axes):
+        return True
+    if node.op == "mul":
+        p, q = node.operands
+        return (_constant_along(b, p, axes) and _sum_known(b, q, axes)) or (
+            _constant_along(b, q, axes) and _sum_known(b, p, axes)
+        )
+    return False
+
+
+def sum_(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
+    """sum(broadcast s) -> n s; sum(-x) -> -sum x; sum(x broadcast s) -> s sum x;
+    sum(x - mean x) -> 0; sum(a + b) -> sum a + sum b where one of them is known; sum(sum x) -> sum x
+    """
+    (i,), axes, node = x, a["axes"], b[x[0]]
+    if node.op == "broadcast" and set(axes) - set(node["dims"]):
+        return _sum_of_broadcast(b, node, axes)
+    if node.op == "sum":
+        outer = [axis for axis in range(len(b[node.operands[0]].shape)) if axis not in node["axes"]]
+        return b.sum(node.operands[0], [*node["axes"], *(outer[axis] for axis in axes)])
+    if node.op == "neg":
+        return b.map("neg", b.sum(node.operands[0], axes))
+    if node.op == "mul":
+        for p, q in (node.operands, node.operands[::-1]):
+            if _constant_along(b, p, axes):
+                return b.map("mul", b.sum(q, axes), _without(b, p, axes))
+    if node.op == "sub" and _is_mean(b, node.operands[1], node.operands[0], axes):
+        return _zeros(b, node, axes)
+    if node.op in ("add", "sub") and any(_sum_known(b, p, axes) for p in node.operands):
+        if any(b.value(p) is not None for p in node.operands):
+            return None
+        return b.map(node.op, b.sum(node.operands[0], axes), b.sum(node.operands[1], axes))
+    return None
+
+
+def _sum_of_broadcast(b: Builder, node: Node, axes: Sequence[int]) -> int:
+    """Sum first along the axes that the operand has, then count the others."""
+    inner = b.sum(node.operands[0], [k for k, d in enumerate(node["dims"]) if d in axes])
+    kept = [axis for axis in range(len(node.shape)) if axis not in axes]
+    shape = tuple(node.shape[axis] for axis in kept)
+    dims = [kept.index(d) for d in node["dims"] if d not in axes]
+    count = 1
+    for axis in axes:
+        if axis not in node["dims"]:
+            count = count * node.shape[axis]
+    total = b.map("mul", inner, b.broadcast(b.size(count), (), b[inner].shape))
+    return b.broadcast(total, dims, shape)
+
+
+def _zeros(b: Builder, node: Node, axes: Sequence[int]) -> int:
+    shape = tuple(e for axis, e in enumerate(node.shape) if axis not in axes)
+    return b.broadcast(b.constant(0.0, node.dtype), (), shape)
+
+
+_MAP_RULES: dict[str, tuple[Rule, ...]] = {
+    "add": (constants_right, add),
+    "sub": (sub,),
+    "mul": (constants_right, mul, row_scalars_together),
+    "div": (div,),
+    "neg": (neg,),
+    "where": (where,),
+    "pow": (power,),
+}
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    name: (fold_constants, bare_constants, *_MAP_RULES.get(name, ()), broadcast_outwards) for name in MAPS
+} | {
+    "broadcast": (broadcast,),
+    "transpose": (transpose,),
+    "reshape": (reshape,),
+    "squeeze": (squeeze,),
+    "slice": (whole_slice,),
+    "pad": (no_pad,),
+    "contract": (contract,),
+    "sum": (sum_,),
+    "cast": (broadcast_outwards,),
+}

@@ -1,0 +1,38 @@
+"""The C target: the loop IR and whole steps printed as C, and the hand-written text they call.
+
+The texts are plain headers beside this file; each emitted file carries the ones it needs, so that
+it compiles anywhere with nothing but a C compiler.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+PARTS = ("math", "random", "gemm", "team", "step")
+"""The texts in the order in which they lean on each other: all but the first need `math`."""
+
+STRIP = 32
+"""Columns of a packed strip, on every machine."""
+
+GEMM_SCRATCH = STRIP * 256
+"""Floats of scratch that `weft_gemm` wants from each thread, on every machine."""
+
+
+def text(*parts: str) -> str:
+    """The named texts, each once, in the order of `PARTS`."""
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise KeyError(f"no C text named {', '.join(sorted(unknown))}")
+    wanted = {"math", *parts}
+    return "\n".join(_read(part) for part in PARTS if part in wanted)
+
+
+def packed(depth: int, columns: int) -> int:
+    """Floats that `weft_gemm_pack` writes for `depth` rows of `columns`."""
+    return depth * -(-columns // STRIP) * STRIP
+
+
+@cache
+def _read(part: str) -> str:
+    return Path(__file__).with_name(f"{part}.h").read_text(encoding="utf-8")

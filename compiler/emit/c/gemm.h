@@ -1,0 +1,361 @@
+/* C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc]: register tiles of GCC vectors, no libraries, no static memory.
+   Every element is one chain of fused multiply-adds over k (a few chains for short tiles): bits depend on the call, not on threads. */
+#if defined(__AVX512F__)
+enum { WEFT_LANES = 16, WEFT_TILE_ROWS = 12, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUMNS = 4 };
+#define WEFT_VECTOR_BYTES 64
+#elif defined(__AVX__)
+enum { WEFT_LANES = 8, WEFT_TILE_ROWS = 6, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUMNS = 2 };
+#define WEFT_VECTOR_BYTES 32
+#else
+#if defined(__aarch64__)
+enum { WEFT_LANES = 4, WEFT_TILE_ROWS = 6, WEFT_TILE_VECTORS = 4, WEFT_DOT_COLUMNS = 2 };
+#else
+enum { WEFT_LANES = 4, WEFT_TILE_ROWS = 4, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUMNS = 2 };
+#endif
+#define WEFT_VECTOR_BYTES 16
+#endif
+enum { WEFT_STRIP = 32, WEFT_DEPTH = 256, WEFT_TILE_COLUMNS = WEFT_TILE_VECTORS * WEFT_LANES, WEFT_GEMM_SCRATCH = WEFT_STRIP * WEFT_DEPTH,
+       WEFT_DOT_ROWS = WEFT_LANES / WEFT_DOT_COLUMNS };
+#define WEFT_UNROLL _Pragma("GCC unroll 32")
+typedef float weft_vector __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
+
+/* The first `count` lanes (1 .. WEFT_LANES) of a vector in memory; nothing else is touched. */
+#if defined(__AVX512F__)
+typedef unsigned short weft_mask;
+WEFT_INLINE weft_mask weft_first(long count) { return (weft_mask)(0xffffu >> (WEFT_LANES - count)); }
+WEFT_INLINE weft_vector weft_load(const float *p, weft_mask some)
+{
+    return (weft_vector)__builtin_ia32_loadups512_mask(p, (weft_vector){0}, some);
+}
+WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some) { __builtin_ia32_storeups512_mask(p, v, some); }
+#elif defined(__AVX__)
+typedef int weft_mask __attribute__((vector_size(32)));
+typedef float weft_wide __attribute__((vector_size(32)));
+WEFT_INLINE weft_mask weft_first(long count) { return (weft_mask){0, 1, 2, 3, 4, 5, 6, 7} < (int)count; }
+WEFT_INLINE weft_vector weft_load(const float *p, weft_mask some)
+{
+    return __builtin_ia32_maskloadps256((const weft_wide *)p, some);
+}
+WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some) { __builtin_ia32_maskstoreps256((weft_wide *)p, some, v); }
+#else
+typedef long weft_mask;
+WEFT_INLINE weft_mask weft_first(long count) { return count; }
+WEFT_INLINE weft_vector weft_load(const float *p, weft_mask some)
+{
+    if (some == WEFT_LANES) return *(const weft_vector *)p;
+    weft_vector v = {0};
+    for (long t = 0; t < some; ++t) v[t] = p[t];
+    return v;
+}
+WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some)
+{
+    if (some == WEFT_LANES) *(weft_vector *)p = v;
+    else for (long t = 0; t < some; ++t) p[t] = v[t];
+}
+#endif
+
+/* x0 y0 x1 y1 …: the lower and the upper half of the interleaving; log2(LANES) rounds of it transpose LANES vectors */
+#if defined(__clang__) || __GNUC__ >= 12
+#define WEFT_SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+typedef int weft_indices __attribute__((vector_size(WEFT_VECTOR_BYTES)));
+#define WEFT_SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (weft_indices){__VA_ARGS__})
+#endif
+#if WEFT_VECTOR_BYTES == 64
+#define WEFT_LOW(x, y) WEFT_SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define WEFT_HIGH(x, y) WEFT_SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif WEFT_VECTOR_BYTES == 32
+#define WEFT_LOW(x, y) WEFT_SHUFFLE(x, y, 0, 8, 1, 9, 2, 10, 3, 11)
+#define WEFT_HIGH(x, y) WEFT_SHUFFLE(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define WEFT_LOW(x, y) WEFT_SHUFFLE(x, y, 0, 4, 1, 5)
+#define WEFT_HIGH(x, y) WEFT_SHUFFLE(x, y, 2, 6, 3, 7)
+#endif
+
+/* ---- register tile: rows x (vectors * LANES) of C; `split` chains of k where few rows would wait for the adder ---- */
+#define WEFT_TERMS(u) \
+    weft_vector v[8]; \
+    WEFT_UNROLL for (int j = 0; j < vectors; ++j) \
+        v[j] = j + 1 < vectors ? *(const weft_vector *)(b + (u) * br + j * WEFT_LANES) : weft_load(b + (u) * br + j * WEFT_LANES, some); \
+    WEFT_UNROLL for (int i = 0; i < rows; ++i) { \
+        const float *p = (i < 3 ? a0 : i < 6 ? a3 : i < 9 ? a6 : a9) + (u) * ac; \
+        const float x = i % 3 == 0 ? p[0] : i % 3 == 1 ? p[ar] : p[2 * ar]; \
+        WEFT_UNROLL for (int j = 0; j < vectors; ++j) sum[((u) * rows + i) * vectors + j] += x * v[j]; \
+    }
+#define WEFT_STEP(u) a0 += (u) * ac; a3 += (u) * ac; a6 += (u) * ac; a9 += (u) * ac; b += (u) * br;
+
+WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, long depth, const float *a, long ar, long ac,
+    const float *b, long br, float *c, long cr, long last, int accumulate)
+{
+    const weft_mask some = weft_first(last);
+    const float *a0 = a, *a3 = a + 3 * ar, *a6 = a + 6 * ar, *a9 = a + 9 * ar;
+    weft_vector sum[24];
+    WEFT_UNROLL for (int t = 0; t < split * rows * vectors; ++t) sum[t] = (weft_vector){0};
+    if (depth >= 64) WEFT_UNROLL for (int i = 0; i < rows; ++i)                     /* the lines of C come while the sums run */
+        WEFT_UNROLL for (int j = 0; j < vectors; j += 64 / WEFT_VECTOR_BYTES) __builtin_prefetch(c + i * cr + j * WEFT_LANES, 1);
+    long k = 0;
+    for (; k + split <= depth; k += split) {
+        WEFT_UNROLL for (int u = 0; u < split; ++u) { WEFT_TERMS(u) }
+        WEFT_STEP(split)
+    }
+    if (split > 1) for (; k < depth; ++k) { WEFT_TERMS(0) WEFT_STEP(1) }
+    WEFT_UNROLL for (int i = 0; i < rows; ++i) {
+        WEFT_UNROLL for (int j = 0; j < vectors; ++j) {
+            weft_vector y = sum[i * vectors + j];
+            WEFT_UNROLL for (int u = 1; u < split; ++u) y += sum[(u * rows + i) * vectors + j];
+            float *q = c + i * cr + j * WEFT_LANES;
+            if (j + 1 < vectors) { if (accumulate) y += *(weft_vector *)q; *(weft_vector *)q = y; }
+            else { if (accumulate) y += weft_load(q, some); weft_store(q, y, some); }
+        }
+    }
+}
+#define WEFT_TILE(rows, vectors, split) \
+static __attribute__((noinline, unused)) void weft_tile_##rows##_##vectors(long depth, const float *a, long ar, long ac, \
+    const float *b, long br, float *c, long cr, long last, int accumulate) \
+{ weft_tile(rows, vectors, split, depth, a, ar, ac, b, br, c, cr, last, accumulate); }
+
+WEFT_TILE(1, 1, 4) WEFT_TILE(2, 1, 4) WEFT_TILE(4, 1, 2)
+WEFT_TILE(1, 2, 4) WEFT_TILE(2, 2, 2) WEFT_TILE(4, 2, 1)
+#if WEFT_VECTOR_BYTES == 64
+WEFT_TILE(12, 1, 1) WEFT_TILE(8, 2, 1) WEFT_TILE(12, 2, 1)
+#elif WEFT_VECTOR_BYTES == 32
+WEFT_TILE(6, 2, 1)
+#elif defined(__aarch64__)
+WEFT_TILE(1, 4, 1) WEFT_TILE(2, 4, 1) WEFT_TILE(6, 4, 1)
+#endif
+
+/* all rows of one column of tiles: the highest tiles first */
+#define WEFT_ROWS(rows, vectors) \
+    for (; m >= (rows); m -= (rows), a += (rows) * ar, c += (rows) * cr) \
+        weft_tile_##rows##_##vectors(depth, a, ar, ac, b, br, c, cr, last, accumulate);
+static __attribute__((noinline, unused)) void weft_rows(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, float *c, long cr, int accumulate)
+{
+    const long last = n % WEFT_LANES ? n % WEFT_LANES : WEFT_LANES;
+    if (n <= WEFT_LANES) {
+#if WEFT_VECTOR_BYTES == 64
+        WEFT_ROWS(12, 1)
+#endif
+        WEFT_ROWS(4, 1) WEFT_ROWS(2, 1) WEFT_ROWS(1, 1)
+    } else if (n <= 2 * WEFT_LANES) {
+#if WEFT_VECTOR_BYTES == 64
+        WEFT_ROWS(12, 2) WEFT_ROWS(8, 2)
+#elif WEFT_VECTOR_BYTES == 32
+        WEFT_ROWS(6, 2)
+#endif
+        WEFT_ROWS(4, 2) WEFT_ROWS(2, 2) WEFT_ROWS(1, 2)
+    }
+#if defined(__aarch64__)
+    else { WEFT_ROWS(6, 4) WEFT_ROWS(2, 4) WEFT_ROWS(1, 4) }
+#endif
+}
+/* one strip of up to 32 columns of C */
+static __attribute__((unused)) void weft_strip(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, float *c, long cr, int accumulate)
+{
+    for (long j = 0; j < n; ) {
+        const long left = n - j, w = left > 3 * WEFT_LANES && WEFT_TILE_VECTORS == 4 ? 4 * WEFT_LANES : 2 * WEFT_LANES;
+        const long width = left < w ? left : w;
+        weft_rows(m, width, depth, a, ar, ac, b + j, br, c + j, cr, accumulate);
+        j += width;
+    }
+}
+
+/* ---- packing: 32 columns of B as [depth][32], zeros to the right ---- */
+#define WEFT_ROUND(from, to) \
+    WEFT_UNROLL for (int t = 0; t < WEFT_LANES / 2; ++t) { \
+        to[2 * t] = WEFT_LOW(from[t], from[t + WEFT_LANES / 2]); to[2 * t + 1] = WEFT_HIGH(from[t], from[t + WEFT_LANES / 2]); \
+    }
+static __attribute__((noinline, unused)) void weft_pack_strip(long n, long depth, const float *b, long br, long bc, float *packed)
+{
+    if (bc == 1) {
+        for (long j = 0; j < WEFT_STRIP; j += WEFT_LANES) {
+            if (j >= n) {
+                for (long k = 0; k < depth; ++k) *(weft_vector *)(packed + k * WEFT_STRIP + j) = (weft_vector){0};
+                continue;
+            }
+            const weft_mask some = weft_first(n - j < WEFT_LANES ? n - j : WEFT_LANES);
+            for (long k = 0; k < depth; ++k) *(weft_vector *)(packed + k * WEFT_STRIP + j) = weft_load(b + k * br + j, some);
+        }
+    } else if (br == 1) {
+        for (long j = 0; j < WEFT_STRIP; j += WEFT_LANES) {
+            for (long k = 0; k < depth; k += WEFT_LANES) {
+                const long deep = depth - k < WEFT_LANES ? depth - k : WEFT_LANES;
+                const weft_mask some = weft_first(deep);
+                weft_vector v[WEFT_LANES], w[WEFT_LANES];
+                WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t)
+                    v[t] = j + t < n ? weft_load(b + (j + t) * bc + k, some) : (weft_vector){0};
+                WEFT_ROUND(v, w) WEFT_ROUND(w, v)
+#if WEFT_VECTOR_BYTES == 32
+                WEFT_ROUND(v, w)
+                WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = w[t];
+#elif WEFT_VECTOR_BYTES == 64
+                WEFT_ROUND(v, w) WEFT_ROUND(w, v)
+#endif
+                WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) if (t < deep) *(weft_vector *)(packed + (k + t) * WEFT_STRIP + j) = v[t];
+            }
+        }
+    } else {
+        for (long k = 0; k < depth; ++k)
+            for (long j = 0; j < WEFT_STRIP; ++j) packed[k * WEFT_STRIP + j] = j < n ? b[k * br + j * bc] : 0.0f;
+    }
+}
+
+/* ---- dot form: both operands run along k; LANES sums at a time, reduced by one transposing tree ---- */
+typedef float weft_part __attribute__((vector_size(4 * WEFT_DOT_COLUMNS), aligned(4), may_alias));
+#define WEFT_HALVE(half) \
+    WEFT_UNROLL for (int t = 0; t < (half); ++t) sum[t] = WEFT_LOW(sum[t], sum[t + (half)]) + WEFT_HIGH(sum[t], sum[t + (half)]);
+#define WEFT_DOT_TERMS(LOAD) \
+    weft_vector v[WEFT_LANES]; \
+    WEFT_UNROLL for (int j = 0; j < columns; ++j) v[j] = LOAD(y[j] + k); \
+    WEFT_UNROLL for (int i = 0; i < rows; ++i) { \
+        weft_vector u = LOAD(x[i] + k); \
+        WEFT_KEEP(u); \
+        WEFT_UNROLL for (int j = 0; j < columns; ++j) sum[i * columns + j] += u * v[j]; \
+    }
+#if defined(__x86_64__)
+#define WEFT_KEEP(u) __asm__("" : "+v"(u))                                           /* one load, not one per multiply-add */
+#else
+#define WEFT_KEEP(u) (void)(u)
+#endif
+#define WEFT_WHOLE(p) (*(const weft_vector *)(p))
+#define WEFT_SOME(p) weft_load(p, some)
+WEFT_INLINE void weft_dot_tile(const int rows, const int columns, long m, long n, long depth, const float *a, long ar,
+    const float *b, long bc, float *c, long cr, long cc, int accumulate)
+{
+    const float *x[WEFT_LANES], *y[WEFT_LANES];
+    WEFT_UNROLL for (int i = 0; i < rows; ++i) x[i] = a + (i < m ? i : m - 1) * ar;              /* missing rows repeat the last */
+    WEFT_UNROLL for (int j = 0; j < columns; ++j) y[j] = b + (j < n ? j : n - 1) * bc;
+    weft_vector sum[WEFT_LANES];
+    WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) sum[t] = (weft_vector){0};
+    long k = 0;
+    for (; k + WEFT_LANES <= depth; k += WEFT_LANES) { WEFT_DOT_TERMS(WEFT_WHOLE) }
+    if (k < depth) { const weft_mask some = weft_first(depth - k); WEFT_DOT_TERMS(WEFT_SOME) }
+#if WEFT_VECTOR_BYTES == 64
+    WEFT_HALVE(8)
+#endif
+#if WEFT_VECTOR_BYTES >= 32
+    WEFT_HALVE(4)
+#endif
+    WEFT_HALVE(2) WEFT_HALVE(1)
+    if (columns > 1 && n >= columns) {
+        WEFT_UNROLL for (int i = 0; i < rows; ++i) if (i < m) {
+            weft_part y;
+            WEFT_UNROLL for (int j = 0; j < columns; ++j) y[j] = sum[0][i * columns + j];
+            if (accumulate) y += *(const weft_part *)(c + i * cr);
+            *(weft_part *)(c + i * cr) = y;
+        }
+        return;
+    }
+    if (columns == 1 && cr == 1) {
+        const weft_mask some = weft_first(m < WEFT_LANES ? m : WEFT_LANES);
+        if (accumulate) sum[0] += weft_load(c, some);
+        weft_store(c, sum[0], some);
+        return;
+    }
+    float out[WEFT_LANES];
+    *(weft_vector *)out = sum[0];
+    for (int i = 0; i < rows && i < m; ++i)
+        for (int j = 0; j < columns && j < n; ++j) {
+            float *q = c + i * cr + j * cc;
+            *q = accumulate ? *q + out[i * columns + j] : out[i * columns + j];
+        }
+}
+static __attribute__((noinline, unused)) void weft_dot(long m, long n, long depth, const float *a, long ar, const float *b, long bc,
+    float *c, long cr, int accumulate)
+{
+    if (n == 1 || m == 1) {
+        const float *row = m == 1 ? b : a, *one = m == 1 ? a : b;
+        const long count = m == 1 ? n : m, stride = m == 1 ? bc : ar, out = m == 1 ? 1 : cr;
+        for (long i = 0; i < count; i += WEFT_LANES)
+            weft_dot_tile(WEFT_LANES, 1, count - i, 1, depth, row + i * stride, stride, one, 0, c + i * out, out, 0, accumulate);
+        return;
+    }
+    for (long i = 0; i < m; i += WEFT_DOT_ROWS)
+        for (long j = 0; j < n; j += WEFT_DOT_COLUMNS)
+            weft_dot_tile(WEFT_DOT_ROWS, WEFT_DOT_COLUMNS, m - i, n - j, depth, a + i * ar, ar, b + j * bc, bc, c + i * cr + j, cr, 1,
+                accumulate);
+}
+
+/* ---- drivers ---- */
+static __attribute__((noinline, unused)) void weft_clear(long m, long n, float *c, long cr)
+{
+    for (long i = 0; i < m; ++i) memset(c + i * cr, 0, (size_t)n * sizeof(float));
+}
+/* B in strips: strip s begins at b + s * strip, its rows are br apart (32 when packed). */
+static __attribute__((noinline, unused)) void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, long strip, float *c, long cr, int accumulate)
+{
+    const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks;
+    for (long k = 0; k < depth; k += deep) {
+        const long d = depth - k < deep ? depth - k : deep;
+        for (long j = 0; j < n; j += WEFT_STRIP)
+            weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, b + j / WEFT_STRIP * strip + k * br, br,
+                c + j, cr, accumulate || k > 0);
+    }
+}
+/* B packed strip by strip into the scratch; 512 x 256 of A stay in the second-level cache */
+static __attribute__((noinline, unused)) void weft_gemm_repack(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, long bc, float *c, long cr, int accumulate, float *scratch)
+{
+    const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks;
+    for (long i = 0; i < m; i += 512) for (long k = 0; k < depth; k += deep) {
+        const long d = depth - k < deep ? depth - k : deep, rows = m - i < 512 ? m - i : 512;
+        for (long j = 0; j < n; j += WEFT_STRIP) {
+            const long w = n - j < WEFT_STRIP ? n - j : WEFT_STRIP;
+            weft_pack_strip(w, d, b + k * br + j * bc, br, bc, scratch);
+            weft_strip(rows, w, d, a + i * ar + k * ac, ar, ac, scratch, WEFT_STRIP, c + i * cr + j, cr, accumulate || k > 0);
+        }
+    }
+}
+/* one column of C: A^T's rows, or dots of A's */
+static __attribute__((noinline, unused)) void weft_gemm_column(long m, long depth, const float *a, long ar, long ac,
+    const float *b, long br, float *c, long cr, int accumulate, float *scratch)
+{
+    if (ac == 1 && ar != 1) {
+        for (long k = 0; k < depth; k += WEFT_GEMM_SCRATCH) {
+            const long d = depth - k < WEFT_GEMM_SCRATCH ? depth - k : WEFT_GEMM_SCRATCH;
+            if (br != 1) for (long t = 0; t < d; ++t) scratch[t] = b[(k + t) * br];
+            weft_dot(m, 1, d, a + k, ar, br != 1 ? scratch : b + k, 0, c, cr, accumulate || k > 0);
+        }
+    } else if (ar == 1) {
+        for (long i = 0; i < m; i += WEFT_GEMM_SCRATCH) {
+            const long rows = m - i < WEFT_GEMM_SCRATCH ? m - i : WEFT_GEMM_SCRATCH;
+            float *y = cr == 1 ? c + i : scratch;
+            weft_gemm_strips(1, rows, depth, b, 0, br, a + i, ac, WEFT_STRIP, y, rows, accumulate && cr == 1);
+            if (cr != 1) for (long t = 0; t < rows; ++t) c[(i + t) * cr] = accumulate ? c[(i + t) * cr] + y[t] : y[t];
+        }
+    } else weft_gemm_repack(m, 1, depth, a, ar, ac, b, br, 1, c, cr, accumulate, scratch);
+}
+/* Dots, in half cycles, against packing B and whole tiles: dots win where few sums run deep. */
+WEFT_INLINE int weft_prefers_dot(long m, long n, long depth)
+{
+    const long tiles = (m + WEFT_DOT_ROWS - 1) / WEFT_DOT_ROWS * ((n + WEFT_DOT_COLUMNS - 1) / WEFT_DOT_COLUMNS);
+    return tiles * (depth + 110) < depth * (n + WEFT_STRIP - 1) / WEFT_STRIP * 16 + m * depth * ((n + WEFT_LANES - 1) / WEFT_LANES);
+}
+WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+    float *c, long cr, int accumulate, float *scratch)
+{
+    if (depth <= 0) { if (!accumulate) weft_clear(m, n, c, cr); }
+    else if (n == 1) weft_gemm_column(m, depth, a, ar, ac, b, br, c, cr, accumulate, scratch);
+    else if (bc == 1 && (m < 96 || br % 256))                           /* strides of whole KiB crowd few cache sets: pack */
+        weft_gemm_strips(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, accumulate);
+    else if (br == 1 && ac == 1 && weft_prefers_dot(m, n, depth)) weft_dot(m, n, depth, a, ar, b, bc, c, cr, accumulate);
+    else weft_gemm_repack(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+}
+WEFT_INLINE long weft_packed(long depth, long n) { return depth * ((n + WEFT_STRIP - 1) / WEFT_STRIP * WEFT_STRIP); }
+static __attribute__((unused)) void weft_gemm_pack(long n, long depth, const float *b, long br, long bc, float *packed,
+    long strip_begin, long strip_end)
+{
+    for (long s = strip_begin; s < strip_end; ++s) {
+        const long j = s * WEFT_STRIP, w = n - j < WEFT_STRIP ? n - j : WEFT_STRIP;
+        weft_pack_strip(w, depth, b + j * bc, br, bc, packed + s * WEFT_STRIP * depth);
+    }
+}
+WEFT_INLINE void weft_gemm_packed(long m, long n, long depth, const float *a, long ar, long ac, const float *packed,
+    float *c, long cr, int accumulate, float *scratch)
+{
+    (void)scratch;
+    if (depth <= 0) { if (!accumulate) weft_clear(m, n, c, cr); }
+    else weft_gemm_strips(m, n, depth, a, ar, ac, packed, WEFT_STRIP, WEFT_STRIP * depth, c, cr, accumulate);
+}

@@ -1,0 +1,47 @@
+/* What the host passes to an entry, and the scatter of an embedding's gradient. */
+#include <math.h>
+#include <omp.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+    void *const *inputs;
+    void *const *outputs;
+    float *parameter;
+    float *gradient;
+    float *const *state;
+    void *workspace;
+    const int64_t *sizes;
+    const float *scalars;
+    uint32_t seed, step;
+    int32_t threads;
+} weft_call;
+
+/* table[indices[i]] += updates[i] for rows of `width` elements, one after the other. */
+static inline __attribute__((unused)) void weft_scatter_add(long entries, long width, long count, const int *indices, const float *updates, float *table)
+{
+    memset(table, 0, entries * width * sizeof(float));
+    for (long i = 0; i < count; ++i) {
+        float *const row = table + (long)indices[i] * width;
+        #pragma omp simd
+        for (long j = 0; j < width; ++j) row[j] += updates[i * width + j];
+    }
+}
+
+/* Shares of a sum over `total` rows in panels of `panel`: fixed by the sizes, never by the threads. */
+static inline __attribute__((unused)) long weft_parts(long total, long panel, long most)
+{
+    const long chunks = (total + panel - 1) / panel;
+    return chunks < most ? chunks : most;
+}
+
+/* out = the sum of `parts` partial results of `span` numbers, always in the same order. */
+static inline __attribute__((unused)) void weft_finish(long parts, long span, const float *partial, float *out)
+{
+    memset(out, 0, span * sizeof(float));
+    for (long part = 0; part < parts; ++part) {
+        const float *const share = partial + part * span;
+        #pragma omp simd
+        for (long i = 0; i < span; ++i) out[i] += share[i];
+    }
+}

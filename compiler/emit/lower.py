@@ -1,0 +1,412 @@
+"""One group of stored values -> one loop-IR kernel.
+
+Level of a value = maximum over its operands, plus one through a fold.  Pass p holds the folds, stores
+and gathers of level p and all they need, repeated in each pass; row values stand between passes.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ...spec.dims import Dim
+from ..ir.graph import Graph, Node
+from ..plan.layout import Layout
+from ..plan.space import Key, Space, space
+from ..plan.values import Values, lowering
+from .loops import (
+    Affine,
+    Axis,
+    Draw,
+    Fold,
+    Gather,
+    Guard,
+    Kernel,
+    KernelBuffer,
+    Let,
+    Load,
+    Operand,
+    Pass,
+    Position,
+    Size,
+    Statement,
+    Store,
+    Value,
+    operands_of,
+)
+
+Coordinate = tuple[tuple[tuple[Axis | str, Dim], ...], Dim]  # terms and offset of one dimension
+
+RESERVED = frozenset(
+    "row column rows block begin end int long float double char short if else for while do return static const "
+    "void auto break case default inline register restrict signed sizeof struct switch typedef union "
+    "unsigned volatile goto enum extern continue first size team me chunk scratch main exp log sin cos tan j0 j1 y0 y1".split()
+) | frozenset(keyword.kwlist)
+
+
+def identifier(name: str) -> str:
+    """A name fit for C and Python: the last part of a path is enough."""
+    text = re.sub(r"\W+", "_", name).strip("_") or "value"
+    text = f"_{text}" if text[0].isdigit() else text
+    return f"{text}_" if text in RESERVED else text
+
+
+@dataclass
+class _Lowering:
+    values: Values
+    roots: frozenset[int]
+    written: frozenset[int]
+    layout: Callable[[int], Layout]
+    space: Space
+    names: dict[int, str] = field(default_factory=dict)
+    infos: dict[str, Value] = field(default_factory=dict)
+    made: dict[str, Statement | None] = field(default_factory=dict)
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    level: dict[str, int] = field(default_factory=dict)
+    buffers: dict[tuple[int, str, Dim, int | None], KernelBuffer] = field(default_factory=dict)
+    loads: dict[tuple[object, ...], str] = field(default_factory=dict)
+    folds: list[tuple[Fold, int]] = field(default_factory=list)
+    sinks: list[tuple[Statement, int]] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    # ---- names and kinds ---------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        return self.values.graph
+
+    def __post_init__(self) -> None:
+        rows = [a for a in self.space.rows]
+        columns = [a for a in self.space.columns]
+        self.axes: dict[Key, Axis] = {}
+        for prefix, keys in (("row", rows), ("column", columns)):
+            for position, key in enumerate(keys):
+                name = prefix if len(keys) == 1 else f"{prefix}_{position}"
+                self.axes[key] = Axis(name, self.space.extents[key])
+        self.outermost = self.axes[rows[0]] if rows else None
+
+    def fresh(self, name: str) -> str:
+        base = identifier(name)
+        found, count = base, 2
+        while found in self.used:
+            found, count = f"{base}_{count}", count + 1
+        self.used.add(found)
+        return found
+
+    def kind(self, axes: list[Key]) -> str:
+        in_rows = any(a in self.space.rows for a in axes)
+        in_columns = any(a in self.space.columns for a in axes)
+        return {(True, True): "full", (True, False): "row", (False, True): "column"}.get(
+            (in_rows, in_columns), "scalar"
+        )
+
+    def kind_of_names(self, names: tuple[str, ...], index: tuple[Coordinate, ...] = ()) -> str:
+        kinds = {self.infos[n].kind for n in names}
+        for terms, _ in index:
+            for term, _ in terms:
+                if isinstance(term, str):
+                    kinds.add(self.infos[term].kind)
+                else:
+                    kinds.add("row" if term.name.startswith("row") else "column")
+        if "full" in kinds or {"row", "column"} <= kinds:
+            return "full"
+        return next((k for k in ("row", "column") if k in kinds), "scalar")
+
+    def define(self, target: str, statement: Statement | None, kind: str, dtype: str) -> str:
+        self.infos[target] = Value(kind, dtype)
+        self.made[target] = statement
+        reads = operands_of(statement) if statement is not None else ()
+        self.needs[target] = reads
+        self.level[target] = max((self.level[r] for r in reads), default=0)
+        return target
+
+    # ---- reading -----------------------------------------------------------------------------
+
+    def coordinates(self, node: Node) -> tuple[Coordinate, ...]:
+        """Where a member's dimensions lie in the iteration space."""
+        return tuple(
+            ((((self.axes[a], 1),), 0) if a is not None else ((), 0)) for a in self.space.of(node)
+        )
+
+    def buffer(self, i: int, role: str, index: Affine, at: tuple[Coordinate, ...]) -> KernelBuffer:
+        """The pointer argument for a value accessed at `index`."""
+        source = self.values.base(i)
+        step, along = dict(index.terms).get(self.outermost, 0), self.along(i, at)
+        key = (source, "in" if role == "in" else "out", step, along)
+        if key not in self.buffers:
+            node = self.graph[source]
+            name = node["feed"] if node.op == "input" else node.name
+            used = {b.name for b in self.buffers.values()}
+            base = identifier(name)
+            found, count = base, 2
+            while found in used:
+                found, count = f"{base}_{count}", count + 1
+            self.buffers[key] = KernelBuffer(found, source, role, node.dtype, step, along)
+        return self.buffers[key]
+
+    def along(self, i: int, at: tuple[Coordinate, ...]) -> int | None:
+        """The dimension that is walked by the outermost row, one for one, and no other."""
+        found = [d for d, (terms, _) in enumerate(at) if any(t == self.outermost for t, _ in terms)]
+        if len(found) != 1 or at[found[0]] != (((self.outermost, 1),), 0):
+            return None
+        return found[0] if self.values.same_axis(i, found[0]) else None
+
+    def address(self, i: int, at: tuple[Coordinate, ...]) -> Affine:
+        """The place of an element in its buffer."""
+        terms: dict[Axis | str, Dim] = {}
+        offset: Dim = 0
+        for (coordinate, start), stride in zip(at, self.layout(i).strides, strict=True):
+            offset = offset + start * stride
+            for term, step in coordinate:
+                terms[term] = terms.get(term, 0) + step * stride
+        return Affine(tuple((t, s) for t, s in terms.items() if s != 0), offset)
+
+    def load(self, i: int, at: tuple[Coordinate, ...], guards: tuple[Guard, ...] = (), other: float = 0.0) -> str:
+        index = self.address(i, at)
+        buffer = self.buffer(i, "in", index, at)
+        key = (buffer.name, index, guards, other)
+        if key not in self.loads:
+            target = self.fresh(buffer.name)
+            kind = self.kind_of_names((), (*at, *((g.index.terms, 0) for g in guards)))
+            self.define(target, Load(target, buffer.name, index, guards, other), kind, buffer.dtype)
+            self.loads[key] = target
+        return self.loads[key]
+
+    def read(self, o: int, at: tuple[Coordinate, ...]) -> Operand:
+        """An operand at given coordinates: a number, a member's value, or a load."""
+        node = self.graph[o]
+        if node.op == "constant":
+            return node["value"]
+        if o in self.inside:
+            return self.names[o] if o in self.names else self.member(o)
+        return self.load(o, at)
+
+    # ---- members -----------------------------------------------------------------------------
+
+    def member(self, i: int) -> Operand:
+        node = self.graph[i]
+        kind = lowering(node)
+        at = self.coordinates(node)
+        if kind == "view":
+            found = self.view(node, at)
+        elif kind == "reindex":
+            found = getattr(self, f"reindex_{node.op}")(node, at)
+        elif kind == "fold":
+            return self.fold(node)
+        elif kind == "leaf":
+            found = self.leaf(node, at)
+        else:
+            operands = tuple(self.read(o, at) for o in node.operands)
+            if node.op in ("stop_gradient", "copy"):
+                found = operands[0]
+            else:
+                found = self.let(node.name, node.op, operands, node.dtype)
+        if isinstance(found, str):
+            self.names[i] = found
+        return found
+
+    def let(self, name: str, function: str, operands: tuple[Operand, ...], dtype: str) -> str:
+        named = tuple(o for o in operands if isinstance(o, str))
+        target = self.fresh(name)
+        return self.define(target, Let(target, function, operands), self.kind_of_names(named), dtype)
+
+    def view(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
+        operand = self.graph[node.operands[0]]
+        if node.op == "broadcast":
+            inner = tuple(at[d] for d in node["dims"])
+        elif node.op == "transpose":
+            inner = tuple(at[node["order"].index(d)] for d in range(len(at)))
+        else:
+            kept = iter(at)
+            inner = tuple(((), 0) if d in node["axes"] else next(kept) for d in range(len(operand.shape)))
+        return self.read(operand.id, inner)
+
+    def leaf(self, node: Node, at: tuple[Coordinate, ...]) -> str:
+        target = self.fresh(node.name)
+        statement: Statement
+        if node.op == "size":
+            statement, kind = Size(target, node["dim"]), "scalar"
+        elif node.op == "iota":
+            statement, kind = Position(target, Affine(*at[node["axis"]])), self.kind_of_names((), (at[node["axis"]],))
+        else:
+            index = _row_major_index(node.shape, at)
+            statement, kind = Draw(target, node["kind"], node["stream"], index), self.kind_of_names((), at)
+        return self.define(target, statement, kind, node.dtype)
+
+    def reindex_slice(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
+        moved = tuple(
+            (tuple((t, s * step) for t, s in terms), offset * step + start)
+            for (terms, offset), start, step in zip(at, node["starts"], node["steps"], strict=True)
+        )
+        return self.load(node.operands[0], moved)
+
+    def reindex_pad(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
+        shape = self.graph[node.operands[0]].shape
+        moved = tuple((terms, offset - low) for (terms, offset), low in zip(at, node["low"], strict=True))
+        guards = tuple(
+            Guard(Affine(*c), 0, extent)
+            for c, extent, low, high in zip(moved, shape, node["low"], node["high"], strict=True)
+            if low != 0 or high != 0
+        )
+        return self.load(node.operands[0], moved, guards, node["value"])
+
+    def reindex_concat(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
+        axis, start = node["axis"], 0
+        pieces: list[tuple[Operand, Dim]] = []
+        for o in node.operands:
+            extent = self.graph[o].shape[axis]
+            terms, offset = at[axis]
+            inner = (*at[:axis], (terms, offset - start), *at[axis + 1 :])
+            guard = Guard(Affine(terms, offset - start), 0, extent)
+            pieces.append((self.load(o, inner, (guard,)), start + extent))
+            start = start + extent
+        position = self.define(
+            where := self.fresh("position"), Position(where, Affine(*at[axis])), self.kind_of_names((), (at[axis],)), "i32"
+        )
+        result = pieces[-1][0]
+        for piece, end in reversed(pieces[:-1]):
+            if not isinstance(end, int):
+                bound: Operand = self.define(
+                    name := self.fresh("bound"), Size(name, end), "scalar", "f32"
+                )
+            else:
+                bound = end
+            inside = self.let("inside", "lt", (position, bound), "bool")
+            result = self.let(node.name, "where", (inside, piece, result), node.dtype)
+        return result
+
+    def reindex_take(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
+        table, indices = node.operands
+        rank = len(self.graph[indices].shape)
+        index = self.read(indices, at[:rank])
+        first: Coordinate = (((index, 1),), 0) if isinstance(index, str) else ((), int(index))
+        return self.load(table, (first, *at[rank:]))
+
+    def fold(self, node: Node) -> str:
+        """A fold over columns, a gather over rows, or one after the other."""
+        operand = node.operands[0]
+        shape = self.graph[operand].shape
+        own = iter(self.coordinates(node))
+        at = tuple(self._folded(node, d) if d in node["axes"] else next(own) for d in range(len(shape)))
+        source = self.read(operand, at)
+        if not isinstance(source, str):
+            source = self.let("filled", "cast", (source,), node.dtype)
+        axes = self.space.folded(node)
+        if any(a in self.space.columns for a in axes):
+            target = self.fresh(node.name)
+            kind = "row" if self.infos[source].kind in ("full", "row") else "scalar"
+            self.infos[target] = Value(kind, node.dtype)
+            self.made[target] = None
+            self.needs[target] = (source,)
+            self.level[target] = self.level[source] + 1
+            self.folds.append((Fold(target, node.op, source), self.level[source]))
+            source = target
+        if any(a in self.space.rows for a in axes):
+            index = self.address(node.id, self.coordinates(node))
+            buffer = self.buffer(node.id, "gather", index, self.coordinates(node))
+            self.sinks.append((Gather(buffer.name, source, index), self.level[source]))
+        self.names[node.id] = source
+        return source
+
+    def _folded(self, node: Node, dim: int) -> Coordinate:
+        axis = self.space.axis[-1 - node.id, dim]
+        return ((), 0) if axis is None else (((self.axes[axis], 1),), 0)
+
+    # ---- the kernel --------------------------------------------------------------------------
+
+    def run(self, name: str, places: tuple[str, ...], bytes_: int, flops: int) -> Kernel:
+        members, _ = self.values.cone(self.roots)
+        self.inside = frozenset(members)
+        for i in members:
+            if i not in self.names and (i in self.roots or lowering(self.graph[i]) == "fold"):
+                self.member(i)
+        for i in sorted(self.written):
+            node = self.graph[i]
+            if lowering(node) == "fold" and any(a in self.space.rows for a in self.space.folded(node)):
+                continue
+            found = self.read(i, self.coordinates(node))
+            index = self.address(i, self.coordinates(node))
+            buffer = self.buffer(i, "out", index, self.coordinates(node))
+            level = self.level[found] if isinstance(found, str) else 0
+            self.sinks.append((Store(buffer.name, found, index), level))
+        axes = tuple(self.axes[a] for a in self.space.rows), tuple(self.axes[a] for a in self.space.columns)
+        return Kernel(name, *axes, self._passes(), self.infos, tuple(self.buffers.values()), places, bytes_, flops)
+
+    def _kind(self, statement: Statement) -> str:
+        """Where a sink runs: on every column, or once a row."""
+        operand = getattr(statement, "operand", None)
+        own = self.infos[operand].kind if isinstance(operand, str) else "scalar"
+        index = getattr(statement, "index", None)
+        over = {own}
+        for term, _ in index.terms if index is not None else ():
+            if isinstance(term, Axis):
+                over.add("row" if term.name.startswith("row") else "column")
+        return "full" if over & {"full", "column"} else "row"
+
+    def _passes(self) -> tuple[Pass, ...]:
+        top = max([level for _, level in self.folds] + [level for _, level in self.sinks], default=0)
+        passes: list[Pass] = []
+        standing: set[str] = set()
+        for p in range(top + 1):
+            row_sinks = [s for s, level in self.sinks if level == p and self._kind(s) == "row"]
+            targets = [t for t in self.made if self.infos[t].kind in ("row", "scalar") and self.level[t] <= p]
+            straight = self._needed(targets, ("row", "scalar"), standing)
+            if straight or row_sinks:
+                passes.append(Pass(False, (*straight, *row_sinks)))
+            wanted: list[Statement] = [f for f, level in self.folds if level == p]
+            wanted += [s for s, level in self.sinks if level == p and self._kind(s) == "full"]
+            if wanted:
+                done: set[str] = set()
+                body: list[Statement] = []
+                for statement in wanted:
+                    body += self._needed(list(operands_of(statement)), ("full", "column"), done)
+                    body.append(statement)
+                passes.append(Pass(True, tuple(body)))
+        return tuple(passes)
+
+    def _needed(self, targets: list[str], kinds: tuple[str, ...], done: set[str]) -> list[Statement]:
+        body: list[Statement] = []
+
+        def visit(target: str) -> None:
+            if target in done or self.infos[target].kind not in kinds:
+                return
+            done.add(target)
+            for name in self.needs[target]:
+                visit(name)
+            statement = self.made[target]
+            if statement is not None:
+                body.append(statement)
+
+        for target in targets:
+            visit(target)
+        return body
+
+
+def _row_major_index(shape: tuple[Dim, ...], at: tuple[Coordinate, ...]) -> Affine:
+    terms: list[tuple[Axis | str, Dim]] = []
+    offset: Dim = 0
+    stride: Dim = 1
+    for (coordinate, start), extent in zip(reversed(at), reversed(shape), strict=True):
+        terms = [*((t, s * stride) for t, s in coordinate), *terms]
+        offset = offset + start * stride
+        stride = stride * extent
+    return Affine(tuple(terms), offset)
+
+
+def lower(
+    values: Values,
+    roots: frozenset[int],
+    written: list[int],
+    layout: Callable[[int], Layout],
+    name: str,
+    places: Mapping[int, str],
+    bytes_: int,
+    flops: int,
+) -> Kernel:
+    """The kernel that makes `roots` and stores those `written`, for values laid out by `layout`."""
+    found = _Lowering(values, roots, frozenset(written), layout, space(values, roots))
+    members, _ = values.cone(roots)
+    lines = tuple(dict.fromkeys(places[i] for i in members if i in places))
+    return found.run(name, lines, bytes_, flops)

@@ -1,0 +1,114 @@
+"""The blocks a GEMM may be cut into, and the machines they are for.
+
+Every tile here was compiled for all four machines with five fills (plain store; bias, erf and
+residual; backward of gelu with column sums; softmax of whole rows; split weight gradient).  What the
+choice allows did not spill in any of them, and used tensor cores in all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The block of one program: `rows` x `columns` of the product, `depth` of k at a time.
+
+    `split` programs share k; `group` rows of blocks run together so that they find their columns
+    of b in the L2 cache.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+    split: int = 1
+    group: int = 1
+
+    @property
+    def form(self) -> str:
+        """How the kernel sums over k: `dot`, `outer` (depth 1) or `vector` (one column)."""
+        if self.depth == 1:
+            return "outer"
+        return "vector" if self.columns == 1 else "dot"
+
+    def __str__(self) -> str:
+        """`128x64x32/4/3`, then `/k4` where four programs share k."""
+        text = f"{self.rows}x{self.columns}x{self.depth}/{self.warps}/{self.stages}"
+        return text + (f"/k{self.split}" if self.split > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the choice of a tile needs to know about an architecture; rates are per processor.
+
+    Units: `flops` 16-bit tensor-core operations a clock (tf32: half), `l2` and `memory` bytes a
+    clock, `shared` bytes.  `wide_rows`: the fewest rows for the fastest tensor-core instruction;
+    `spare`: stages that need no buffer; `room`: the most float32 results for each of 32 lanes.
+    """
+
+    name: str
+    processors: int
+    flops: int
+    l2: float
+    memory: float
+    shared: int
+    warp: int
+    wide_rows: int
+    spare: int
+    room: int
+
+
+MACHINES = {
+    "cuda:80": Machine("A100", 108, 2048, 24.0, 10.0, 166_912, 32, 16, 1, 64),
+    "cuda:90": Machine("H100, H200", 132, 4096, 29.0, 16.0, 232_448, 32, 64, 0, 128),
+    "cuda:100": Machine("B200", 148, 8192, 29.0, 24.0, 232_448, 32, 64, 0, 128),
+    "hip:gfx942": Machine("MI300X", 304, 2048, 20.0, 8.0, 65_536, 64, 16, 1, 128),
+}
+
+
+def power_of_two(n: int) -> int:
+    """The smallest power of two that is at least n."""
+    return 1 << max(0, n - 1).bit_length()
+
+
+def _parse(text: str) -> tuple[Tile, ...]:
+    tiles = []
+    for word in text.split():
+        block, warps, stages = word.split("/")
+        rows, columns, depth = map(int, block.split("x"))
+        tiles.append(Tile(rows, columns, depth, int(warps), int(stages)))
+    return tuple(tiles)
+
+
+HALF = _parse(
+    """
+    256x128x64/8/3 128x256x64/8/3 128x128x64/8/3 128x128x32/8/4
+    128x64x64/4/3 64x128x64/4/3 64x64x64/4/4 32x128x64/4/4 64x32x64/4/4 32x64x64/4/4 16x128x64/4/4
+    32x32x64/4/4 16x64x128/4/3 64x16x64/4/4 16x32x128/4/4 32x16x128/4/4 16x16x128/4/4
+    16x256x64/4/3 16x256x64/4/2 32x256x64/8/3 16x512x32/8/3
+    """
+)
+SINGLE = _parse(
+    """
+    128x256x32/8/3 128x128x32/8/3 128x64x32/4/3 64x128x32/4/3 64x64x32/4/4 32x128x32/4/4
+    64x32x32/4/4 32x64x32/4/4 16x128x32/4/4 32x32x64/4/4 16x64x64/4/3 64x16x64/4/4 16x32x64/4/4
+    32x16x64/4/4 16x16x64/4/4 16x256x32/4/3 16x256x32/4/2 32x256x32/8/3
+    """
+)
+
+
+def shared_bytes(machine: Machine, tile: Tile, item: int) -> int:
+    """Shared memory for the operands in flight, `item` bytes an element (measured: never less)."""
+    stages = max(1, tile.stages - machine.spare)
+    return stages * (tile.rows + tile.columns) * tile.depth * item
+
+
+def room(machine: Machine, pressure: int, item: int) -> int:
+    """The most results that each of 32 lanes may hold.
+
+    `pressure` of the epilogue on the registers: 0 stores the product, 1 adds a few operands and a
+    function, 2 several of each, or sums over rows.
+    """
+    return min(machine.room, 64 if pressure == 2 and item == 2 else 128 >> pressure)

@@ -1,0 +1,109 @@
+"""The graphs of every entry of a program: what is computed, fed and returned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .artifact import Port, Scalar
+from .ir.builder import Builder
+from .ir.graph import Graph
+from .ir.types import TensorType
+from .ops import OPS
+from .ops.rules import RULES
+from .passes.differentiate import differentiate
+from .plan.memory import expression
+from .update import UpdateGraph, update_graph
+
+if TYPE_CHECKING:
+    from .build import NetProgram, Program, StepProgram
+
+
+@dataclass(frozen=True, slots=True)
+class EntryGraph:
+    """One entry before planning.
+
+    `outputs` are the ports' names in order, all outputs of `graph`; `gradients` maps other outputs to the
+    parameter whose gradient they are; `update` follows in the same call.
+    """
+
+    kind: str
+    subject: str
+    graph: Graph | None
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    gradients: Mapping[str, str]
+    update: UpdateGraph | None = None
+
+    @property
+    def scalars(self) -> tuple[Scalar, ...]:
+        found = self.update.scalars if self.update is not None else {}
+        return tuple(Scalar(name, value) for name, value in found.items())
+
+
+def own_memory(b: Builder, outputs: Mapping[str, int]) -> dict[str, int]:
+    """Give every output memory of its own: no aliases, no inputs, no value twice."""
+    found: dict[str, int] = {}
+    for name, i in outputs.items():
+        plain = b[i].op in ("input", "constant") or OPS[b[i].op].lowering in ("alias", "view")
+        found[name] = b.copy(i, name) if plain or i in found.values() else i
+    return found
+
+
+def port(name: str, type: TensorType) -> Port:
+    """A tensor at the border, its symbolic dimensions as plain data."""
+    return Port(name, type.dtype, tuple(expression(d) for d in type.shape))
+
+
+def training_graph(step: StepProgram, trained: Sequence[str]) -> tuple[Graph, dict[str, str]]:
+    """Loss, metrics and the gradients of the `trained` parameters; which output is whose gradient."""
+    b = step.builder
+    wanted = {name: step.parameters[name] for name in trained if name in step.parameters}
+    found = differentiate(b, step.loss, list(wanted.values()))
+    outputs = {"loss": step.loss, **{name: b.cast(i, "f32") for name, i in step.metrics.items()}}
+    outputs |= {f"d_{name}": found[i] for name, i in wanted.items()}
+    b.outputs = own_memory(b, outputs)
+    return b.graph(), {f"d_{name}": name for name in wanted}
+
+
+def step_entries(program: Program, step: StepProgram, update: UpdateGraph, alone: UpdateGraph) -> list[EntryGraph]:
+    """train, gradient, update, evaluate and probe of one training step."""
+    trained = [d.name for d in program.parameters if d.name.split(".")[0] in step.updates]
+    graph, gradients = training_graph(step, trained)
+    inputs = tuple(port(name, type) for name, type in step.inputs.items())
+    values = ("loss", *step.metrics)
+    results = tuple(Port(name, "f32", ()) for name in values)
+    norm = Port("gradient_norm_squared", "f32", ())
+    evaluation = _evaluation(step)
+    name = step.name
+    return [
+        EntryGraph("train", name, graph, inputs, (*results, norm), gradients, update),
+        EntryGraph("gradient", name, graph, inputs, results, gradients),
+        EntryGraph("update", name, None, (), (norm,), {}, alone),
+        EntryGraph("evaluate", name, evaluation, inputs, results, {}),
+        EntryGraph("probe", name, graph, inputs, results, gradients),
+    ]
+
+
+def _evaluation(step: StepProgram) -> Graph:
+    return with_own_memory(step.evaluation, scalars=True)
+
+
+def with_own_memory(graph: Graph, *, scalars: bool = False) -> Graph:
+    """The graph with outputs that the host can read; `scalars` become f32."""
+    b = Builder(OPS, RULES)
+    b.nodes = list(graph.nodes)
+    outputs = {name: b.cast(i, "f32") if scalars else i for name, i in graph.outputs.items()}
+    b.outputs = own_memory(b, outputs)
+    return b.graph()
+
+
+def forward_entry(net: NetProgram) -> EntryGraph:
+    """A net in inference mode."""
+    inputs = tuple(port(name, type) for name, type in net.inputs.items())
+    outputs = tuple(port(name, type) for name, type in net.outputs.items())
+    return EntryGraph("forward", net.name, with_own_memory(net.graph), inputs, outputs, {})
+
+
+__all__ = ["EntryGraph", "forward_entry", "step_entries", "update_graph"]

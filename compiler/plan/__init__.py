@@ -1,0 +1,1 @@
+"""Which values exist in memory, which kernels make them, in which order, and what that costs."""

@@ -1,0 +1,104 @@
+"""How stored values lie in memory: a layout is nothing but strides.
+
+On a CPU the batch is the vector axis of narrow values: `[B, 10]` is stored as ten runs of B numbers, so
+that no vector is mostly padding.  Weights are stored so that the product's result reads them
+along its own contiguous axis.  PyTorch's shapes are kept outside through strided views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...spec.dims import Dim, numel
+from ..ir.graph import Graph, Node
+from ..ops.products import letters
+
+LANES = 16  # floats in the widest vector
+PAGE = 1024  # floats after which rows fall into the same cache sets
+
+Strides = tuple[Dim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Strides in elements, and the elements that the value spans in memory."""
+
+    strides: Strides
+    span: Dim
+
+
+def row_major(shape: tuple[Dim, ...], innermost: Dim | None = None) -> Layout:
+    """Contiguous, or with rows padded to `innermost` elements."""
+    strides: list[Dim] = []
+    step: Dim = 1
+    for position, extent in enumerate(reversed(shape)):
+        strides.append(step)
+        step = step * (innermost if position == 0 and innermost is not None else extent)
+    return Layout(tuple(reversed(strides)), step if shape else 1)
+
+
+def padded(extent: int) -> int:
+    """A leading dimension: whole vectors, and not a stride that keeps hitting the same cache sets."""
+    width = -(-extent // LANES) * LANES
+    return width + LANES if width % (PAGE // 4) == 0 else width
+
+
+def narrow(shape: tuple[Dim, ...]) -> bool:
+    """A batch of rows too short to fill vectors."""
+    if len(shape) != 2 or isinstance(shape[0], int) or not isinstance(shape[1], int):
+        return False
+    return 1 < shape[1] < 2 * LANES and shape[1] % LANES != 0
+
+
+def parameter_layouts(graph: Graph, parameters: Mapping[str, int], *, native: bool) -> dict[str, Layout]:
+    """A layout for each parameter (name -> input node), from the first product that reads it."""
+    found: dict[str, Layout] = {}
+    for name, i in parameters.items():
+        node = graph[i]
+        inner = _innermost(graph, node) if native and len(node.shape) == 2 else None
+        found[name] = _with_innermost(node.shape, inner) if inner is not None else row_major(node.shape)
+    return found
+
+
+def _with_innermost(shape: tuple[Dim, ...], inner: int) -> Layout:
+    width = shape[inner]
+    lead = padded(width) if isinstance(width, int) and width >= LANES else width
+    outer = 1 - inner
+    strides = [0, 0]
+    strides[inner], strides[outer] = 1, lead
+    return Layout(tuple(strides), shape[outer] * lead)
+
+
+def _innermost(graph: Graph, node: Node) -> int | None:
+    """The dimension of a weight along which its first product's result is contiguous."""
+    for user in map(graph.__getitem__, graph.users(node.id)):
+        if user.op != "contract":
+            continue
+        a, b, result = letters(user["spec"])
+        mine = a if user.operands[0] == node.id else b
+        contiguous = result[0] if narrow(user.shape) else result[-1]
+        return mine.index(contiguous) if contiguous in mine else 1
+    return None
+
+
+def value_layout(node: Node, *, native: bool, plain: bool) -> Layout:
+    """The layout of a value in the workspace; `plain`: its elements must be contiguous, row-major."""
+    if native and not plain:
+        if narrow(node.shape):
+            lead = padded_symbol(node.shape[0])
+            return Layout((1, lead), lead * node.shape[1])
+        width = node.shape[-1] if len(node.shape) == 2 else None
+        if isinstance(width, int) and width > 2 * LANES:
+            return row_major(node.shape, padded(width))
+    return row_major(node.shape)
+
+
+def padded_symbol(dim: Dim) -> Dim:
+    """A symbolic leading dimension in whole vectors."""
+    return ((dim + (LANES - 1)) // LANES) * LANES
+
+
+def elements(shape: tuple[Dim, ...]) -> Dim:
+    """How many numbers a shape holds."""
+    return numel(shape) if shape else 1

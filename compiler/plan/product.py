@@ -1,0 +1,124 @@
+"""A contraction as matrix products: which letters are rows, columns, depth and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...spec.dims import Dim
+from ..ir.graph import Graph, Node
+from ..ops.products import letters
+from .layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One loop of a product: its letter, extent, and stride in a, b and the result (0: absent)."""
+
+    letter: str
+    extent: Dim
+    a: Dim
+    b: Dim
+    c: Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """c[m, n] = sum over k of a[m, k] * b[k, n], once for every combination of `outer` indices.
+
+    `a`, `b`, `c` are node ids; `swapped` tells that the operands were exchanged so that the result is
+    contiguous along n.  A missing m, n or k has extent 1.
+    """
+
+    a: int
+    b: int
+    c: int
+    m: Index
+    n: Index
+    k: Index
+    outer: tuple[Index, ...]
+    swapped: bool
+
+    @property
+    def loops(self) -> tuple[Index, ...]:
+        return (self.m, self.n, self.k, *self.outer)
+
+
+def product_of(graph: Graph, node: Node, layout: Callable[[int], Layout], walked: str = "") -> Product:
+    """Read a `contract` node as matrix products under the given layouts.
+
+    The letter `walked` is never merged into an outer one, so that it can be walked in panels.
+    """
+    first, second, result = letters(node["spec"])
+    x, y = node.operands
+    indices: dict[str, Index] = {}
+    for letter in dict.fromkeys(first + second + result):
+        indices[letter] = Index(
+            letter,
+            _extent(graph, node, letter),
+            _stride(layout(x).strides, first, letter),
+            _stride(layout(y).strides, second, letter),
+            _stride(layout(node.id).strides, result, letter),
+        )
+    m = [i for letter, i in indices.items() if letter in first and letter not in second]
+    n = [i for letter, i in indices.items() if letter in second and letter not in first]
+    k = [i for letter, i in indices.items() if letter not in result]
+    batch = [i for letter, i in indices.items() if letter in first and letter in second and letter in result]
+    swapped = not _unit(n) and (_unit(m) or _whole(n) == 1)
+    if swapped:
+        m, n = ([_exchanged(i) for i in group] for group in (n, m))
+        k, batch = [_exchanged(i) for i in k], [_exchanged(i) for i in batch]
+        x, y = y, x
+    outer = list(batch)
+    chosen = []
+    for group, key in ((m, "c"), (n, "c"), (k, "a")):
+        merged = _merge(sorted(group, key=lambda i: (_order(getattr(i, key)), i.letter), reverse=True), walked)
+        chosen.append(merged[-1] if merged else Index("", 1, 0, 0, 0))
+        outer += merged[:-1]
+    return Product(x, y, node.id, chosen[0], chosen[1], chosen[2], tuple(outer), swapped)
+
+
+def _extent(graph: Graph, node: Node, letter: str) -> Dim:
+    for text, shape in zip(letters(node["spec"])[:2], (graph[o].shape for o in node.operands), strict=True):
+        if letter in text:
+            return shape[text.index(letter)]
+    raise KeyError(letter)
+
+
+def _stride(strides: tuple[Dim, ...], text: str, letter: str) -> Dim:
+    return strides[text.index(letter)] if letter in text else 0
+
+
+def _exchanged(i: Index) -> Index:
+    return Index(i.letter, i.extent, i.b, i.a, i.c)
+
+
+def _unit(group: list[Index]) -> bool:
+    return any(i.c == 1 and i.extent != 1 for i in group)
+
+
+def _whole(group: list[Index]) -> Dim:
+    total: Dim = 1
+    for i in group:
+        total = total * i.extent
+    return total
+
+
+def _order(stride: Dim) -> tuple[int, int, str]:
+    """Larger strides first; a symbolic one is larger than any number."""
+    return (0, stride, "") if isinstance(stride, int) else (1, 0, str(stride))
+
+
+def _merge(group: list[Index], walked: str) -> list[Index]:
+    """Neighbouring indices that walk memory as one become one; outermost first."""
+    merged: list[Index] = []
+    for i in group:
+        if i.extent == 1:
+            continue
+        if merged and i.letter != walked:
+            o = merged[-1]
+            if all(getattr(o, s) == getattr(i, s) * i.extent for s in ("a", "b", "c")):
+                merged[-1] = Index(o.letter + i.letter, o.extent * i.extent, i.a, i.b, i.c)
+                continue
+        merged.append(i)
+    return merged

@@ -1,0 +1,247 @@
+"""The iteration space of a kernel: axes found by unifying the dimensions of all its values.
+
+Dimensions are joined along maps, broadcasts, transpositions and reductions inside the kernel.  Axes that
+are folded inside it are the *columns*; the others are the *rows*, walked in parallel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...spec.dims import Dim, evaluate
+from ..ir.graph import Node
+from .values import Values, lowering
+
+Key = tuple[int, int]  # (value, dimension); a folded dimension is (-1 - reduction, dimension)
+
+
+class Refused(Exception):
+    """Two sets of roots cannot share an iteration space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Rows and columns, outermost first, as axis classes; `axis[value, dimension]` finds the class.
+
+    An axis of extent 1 is no axis: its class is None.
+    """
+
+    rows: tuple[Key, ...]
+    columns: tuple[Key, ...]
+    extents: dict[Key, Dim]
+    axis: dict[Key, Key | None]
+
+    def of(self, node: Node) -> tuple[Key | None, ...]:
+        """The axis of every dimension of a member."""
+        return tuple(self.axis[node.id, d] for d in range(len(node.shape)))
+
+    def folded(self, node: Node) -> tuple[Key, ...]:
+        """The axes a reduction folds."""
+        found = (self.axis[-1 - node.id, d] for d in node["axes"])
+        return tuple(a for a in found if a is not None)
+
+
+class _Classes:
+    """Union-find over dimensions."""
+
+    def __init__(self) -> None:
+        self.parent: dict[Key, Key] = {}
+
+    def find(self, key: Key) -> Key:
+        root = key
+        while self.parent.setdefault(root, root) != root:
+            root = self.parent[root]
+        while self.parent[key] != root:
+            self.parent[key], key = root, self.parent[key]
+        return root
+
+    def join(self, a: Key, b: Key) -> None:
+        self.parent[self.find(a)] = self.find(b)
+
+
+def _operand_key(node: Node, slot: int, dim: int, operand: Node) -> Key | None:
+    """Where dimension `dim` of an operand stands in `node`'s own dimensions (None: nowhere)."""
+    if node.op == "broadcast":
+        return node.id, node["dims"][dim]
+    if node.op == "transpose":
+        return node.id, node["order"].index(dim)
+    if node.op == "squeeze":
+        kept = [d for d in range(len(operand.shape)) if d not in node["axes"]]
+        return (node.id, kept.index(dim)) if dim in kept else None
+    if lowering(node) == "fold":
+        if dim in node["axes"]:
+            return -1 - node.id, dim
+        kept = [d for d in range(len(operand.shape)) if d not in node["axes"]]
+        return node.id, kept.index(dim)
+    if node.op == "take":
+        return (node.id, dim) if slot == 1 else None
+    if lowering(node) == "map":
+        return node.id, dim
+    return None
+
+
+def space(values: Values, roots: Iterable[int]) -> Space:
+    """The common iteration space of the kernel that makes `roots`.
+
+    Raises: Refused when there is none.
+    """
+    graph = values.graph
+    roots = frozenset(roots)
+    members, _ = values.cone(roots)
+    inside = set(members)
+    classes = _Classes()
+    extents: dict[Key, Dim] = {}
+    for i in members:
+        node = graph[i]
+        for d, extent in enumerate(node.shape):
+            extents[i, d] = extent
+        for slot, o in enumerate(node.operands):
+            operand = graph[o]
+            for d in range(len(operand.shape)):
+                key = _operand_key(node, slot, d, operand)
+                if key is None:
+                    continue
+                if key[0] < 0:
+                    extents[key] = operand.shape[d]
+                if o in inside:
+                    classes.join((o, d), key)
+    _join_siblings(values, members, roots, classes, extents)
+    axis = {key: None if extent == 1 else classes.find(key) for key, extent in extents.items()}
+    _no_meeting(values, members, axis)
+    size = {found: extents[key] for key, found in axis.items() if found is not None}
+    return _split(values, members, roots, axis, size)
+
+
+def _join_siblings(
+    values: Values, members: list[int], roots: frozenset[int], classes: _Classes, extents: dict[Key, Dim]
+) -> None:
+    """Values that no dataflow links walk the same axes where their extents agree, from the left."""
+    components: list[list[Key]] = []
+    for root in sorted(roots, key=lambda r: (-_full_rank(values, r), r)):
+        keys = _full_keys(values, root)
+        mine = [k for k in keys if extents[k] != 1]
+        linked = [c for c in components if {classes.find(k) for k in c} & {classes.find(k) for k in mine}]
+        if not components or linked:
+            components.append(mine)
+            continue
+        widest = components[0]
+        free = list(widest)
+        for key in mine:
+            match = next((k for k in free if extents[k] == extents[key]), None)
+            if match is None:
+                raise Refused("siblings of different extents")
+            free.remove(match)
+            classes.join(key, match)
+        components.append(mine)
+
+
+def _full_keys(values: Values, root: int) -> list[Key]:
+    """The dimensions a root walks: its own, and those it folds."""
+    node = values.graph[root]
+    if lowering(node) != "fold":
+        return [(root, d) for d in range(len(node.shape))]
+    operand = values.graph[node.operands[0]]
+    return [k for d in range(len(operand.shape)) if (k := _operand_key(node, 0, d, operand)) is not None]
+
+
+def _full_rank(values: Values, root: int) -> int:
+    return len(_full_keys(values, root))
+
+
+def _no_meeting(values: Values, members: list[int], axis: dict[Key, Key | None]) -> None:
+    for i in members:
+        found = [a for d in range(len(values.graph[i].shape)) if (a := axis[i, d]) is not None]
+        if len(set(found)) < len(found):
+            raise Refused("two dimensions of one value meet")
+
+
+def _split(
+    values: Values,
+    members: list[int],
+    roots: frozenset[int],
+    axis: dict[Key, Key | None],
+    size: dict[Key, Dim],
+) -> Space:
+    """Tell rows from columns."""
+    graph, inside = values.graph, set(members)
+    whole = frozenset(size)
+    inner: set[frozenset[Key]] = set()
+    sums: list[tuple[Node, frozenset[Key]]] = []
+    for i in members:
+        node = graph[i]
+        if lowering(node) != "fold":
+            continue
+        folded = frozenset(a for d in node["axes"] if (a := axis[-1 - i, d]) is not None)
+        read_inside = any(user in inside for user in values.users[i])
+        if read_inside or node.op != "sum":
+            inner.add(folded)
+        else:
+            sums.append((node, folded))
+    inner.discard(frozenset())
+    order = _memory_order(values, members, axis)
+    if len(inner) > 1:
+        raise Refused("reductions along different axes feed the kernel")
+    if inner:
+        columns = next(iter(inner))
+        if columns == whole and len(roots) > 1 and _spreads(values, members, axis, whole):
+            raise Refused("no parallel axis left")
+    elif sums and len(whole) > 1:
+        columns = _columns_of_sums(sums, order, whole)
+    else:
+        columns = frozenset(order[-1:]) if len(whole) > 1 else frozenset()
+    for _, folded in sums:
+        if folded and folded not in (columns, whole - columns, whole):
+            raise Refused("a sum over part of the rows")
+    rows = tuple(a for a in order if a not in columns)
+    return Space(rows, tuple(a for a in order if a in columns), size, axis)
+
+
+def _spreads(values: Values, members: list[int], axis: dict[Key, Key | None], whole: frozenset[Key]) -> bool:
+    """Does a member that walks every axis depend on a fold over all of them?"""
+    tainted: set[int] = set()
+    for i in members:
+        node = values.graph[i]
+        if lowering(node) == "fold" and all(d in node["axes"] for d in range(len(values.graph[node.operands[0]].shape))):
+            tainted.add(i)
+        elif any(o in tainted for o in node.operands):
+            tainted.add(i)
+            if any(axis[i, d] is not None for d in range(len(node.shape))):
+                return True
+    return False
+
+
+def _columns_of_sums(sums: list[tuple[Node, frozenset[Key]]], order: list[Key], whole: frozenset[Key]) -> frozenset[Key]:
+    """Fold along columns when the innermost axis is summed, else gather over rows."""
+    partial = [folded for _, folded in sums if folded and folded != whole]
+    if not partial:
+        return frozenset(order[-1:])
+    return partial[0] if order[-1] in partial[0] else whole - partial[0]
+
+
+def _memory_order(values: Values, members: list[int], axis: dict[Key, Key | None]) -> list[Key]:
+    """All axes, outermost first, as the largest values lie in memory."""
+    graph = values.graph
+    ranked: list[tuple[int, int, list[Key]]] = []
+    for i in members:
+        node = graph[i]
+        own = [axis[i, d] for d in range(len(node.shape))]
+        ranked.append((-len([a for a in own if a]), i, [a for a in own if a is not None]))
+        if lowering(node) == "fold":
+            operand = graph[node.operands[0]]
+            keys = [_operand_key(node, 0, d, operand) for d in range(len(operand.shape))]
+            wide = [a for k in keys if k is not None and (a := axis[k]) is not None]
+            ranked.append((-len(wide), i, wide))
+    ranked.sort()
+    order: list[Key] = []
+    for _, _, axes in ranked:
+        for position, a in enumerate(axes):
+            if a not in order:
+                before = [order.index(x) for x in axes[position + 1 :] if x in order]
+                order.insert(min(before), a) if before else order.append(a)
+    return order
+
+
+def extent_of(dim: Dim, sizes: dict[str, int]) -> int:
+    """A dimension at the nominal sizes."""
+    return evaluate(dim, sizes)

@@ -1,0 +1,134 @@
+"""Which values of a graph are stored; everything else is recomputed where it is needed.
+
+Maps, broadcasts, positions and random numbers are never kernels of their own: they are recomputed in
+the *cone* of whoever needs them, back to the nearest stored value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ...spec.dims import evaluate
+from ..artifact import ITEM_BYTES
+from ..ir.graph import Graph, Node
+from ..ops import OPS
+
+FREE = ("constant", "size", "iota", "random")
+
+
+def lowering(node: Node) -> str:
+    """The lowering class of a node's op: leaf, map, view, alias, reindex, fold or heavy."""
+    return OPS[node.op].lowering
+
+
+class Values:
+    """The stored values of a graph and the cones between them.
+
+    `stored` is fixed once: `required` values (folds, outputs, operands of heavy and reindexing ops) and
+    those that the sweep adds.  Units: `bytes_of` in bytes, at the nominal `sizes`.
+    """
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
+        self.graph = graph
+        self.sizes = sizes
+        self.outputs = frozenset(graph.outputs.values())
+        self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
+        self.users = {node.id: graph.users(node.id) for node in graph}
+        self.stored = frozenset(self._required())
+        self.stored |= self._sweep()
+        self._cones.clear()
+
+    # ---- sizes -------------------------------------------------------------------------------
+
+    def count(self, i: int) -> int:
+        """Elements of a value at the nominal sizes."""
+        total = 1
+        for dim in self.graph[i].shape:
+            total *= evaluate(dim, self.sizes)
+        return total
+
+    def bytes_of(self, i: int) -> int:
+        return self.count(i) * ITEM_BYTES[self.graph[i].dtype]
+
+    # ---- which values exist --------------------------------------------------------------------
+
+    def is_leaf(self, i: int) -> bool:
+        """Does the value exist without a loop kernel: fed, made by a template, or another's alias?"""
+        node = self.graph[i]
+        return node.op == "input" or lowering(node) in ("heavy", "alias")
+
+    def base(self, i: int) -> int:
+        """The value whose memory an alias shares."""
+        while lowering(self.graph[i]) == "alias":
+            i = self.graph[i].operands[0]
+        return i
+
+    def same_axis(self, i: int, dim: int) -> bool:
+        """Is dimension `dim` of a value also that dimension of the memory it lies in?"""
+        source = self.base(i)
+        if source == i:
+            return True
+        return dim == 0 and self.graph[i].shape[:1] == self.graph[source].shape[:1]
+
+    def _required(self) -> set[int]:
+        found: set[int] = set()
+        for node in self.graph:
+            kind = lowering(node)
+            if kind == "fold" or (node.id in self.outputs and not self.is_leaf(node.id)):
+                found.add(node.id)
+            if kind == "heavy":
+                found |= set(node.operands)
+            if kind == "alias":
+                found.add(node.operands[0])
+            if kind == "reindex":
+                found |= set(node.operands[:1] if node.op == "take" else node.operands)
+        return {i for i in found if not self.is_leaf(i)}
+
+    def _sweep(self) -> frozenset[int]:
+        """Store a map with two readers whose recomputation reads two tensors as large as itself.
+
+        Otherwise recomputation chains from layer to layer.  It costs nothing where it is not needed: a
+        stored value read only inside its own kernel is never written.
+        """
+        found: set[int] = set()
+        for node in self.graph:
+            if lowering(node) != "map" or len(node.shape) < 2 or node.id in self.stored:
+                continue
+            if len(self.users[node.id]) < 2:
+                continue
+            self.stored |= found
+            leaves = self.cone(frozenset({node.id}))[1]
+            if sum(map(self.bytes_of, leaves)) >= 2 * self.bytes_of(node.id):
+                found.add(node.id)
+                self._cones.clear()
+        return frozenset(found)
+
+    # ---- cones ---------------------------------------------------------------------------------
+
+    def _cone_of(self, root: int) -> tuple[frozenset[int], frozenset[int]]:
+        if root in self._cones:
+            return self._cones[root]
+        members, leaves = {root}, set()
+        stack = list(self.graph[root].operands)
+        while stack:
+            i = stack.pop()
+            if i in members or self.graph[i].op == "constant":
+                continue
+            if self.is_leaf(i) or i in self.stored:
+                leaves.add(i)
+            else:
+                members.add(i)
+                stack.extend(self.graph[i].operands)
+        self._cones[root] = frozenset(members), frozenset(leaves)
+        return self._cones[root]
+
+    def cone(self, roots: Iterable[int]) -> tuple[list[int], list[int]]:
+        """What a kernel that makes `roots` computes (members) and reads (leaves), ascending."""
+        roots = frozenset(roots)
+        members: set[int] = set()
+        leaves: set[int] = set()
+        for root in roots:
+            inside, outside = self._cone_of(root)
+            members |= inside
+            leaves |= outside
+        return sorted(members), sorted(leaves - members)

@@ -1,0 +1,256 @@
+"""Small graphs that together use every primitive op, in every shape that has caused trouble elsewhere.
+
+A case builds values in a `Builder` and names its outputs; `sizes` gives the symbolic dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from weft.compiler.ir.builder import Builder
+from weft.compiler.ir.types import TensorType
+from weft.compiler.ops.maps import MAPS
+from weft.spec.dims import symbol
+
+B = symbol("B")
+T = symbol("T")
+
+Build = Callable[[Builder], dict[str, int]]
+
+POSITIVE = ("log", "sqrt", "rsqrt", "pow")
+STEPS = ("floor", "round", "sign", "floordiv", "mod")  # finite differences do not see their kinks
+TRUTH = ("gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not")
+
+
+@dataclass(frozen=True)
+class Case:
+    """`positive`: inputs are drawn away from zero; `smooth`: the gradient law applies."""
+
+    name: str
+    build: Build
+    sizes: tuple[Mapping[str, int], ...] = ({"B": 5, "T": 3},)
+    positive: bool = False
+    smooth: bool = True
+
+
+def f32(b: Builder, name: str, *shape: object) -> int:
+    return b.input(name, TensorType("f32", shape))
+
+
+def i32(b: Builder, name: str, *shape: object) -> int:
+    return b.input(name, TensorType("i32", shape))
+
+
+def _unary(op: str) -> Build:
+    return lambda b: {"y": b.map(op, f32(b, "x", B, 7))}
+
+
+def _binary(op: str) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        x, y, row = f32(b, "x", B, 7), f32(b, "y", B, 7), f32(b, "row", 7)
+        return {"both": b.map(op, x, y), "broadcast": b.elementwise(op, x, row)}
+
+    return build
+
+
+def _truth(op: str) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        x, y = f32(b, "x", B, 7), f32(b, "y", B, 7)
+        compared = b.map(op, b.map("round", x), b.map("round", y))
+        return {"y": b.map("where", compared, 1.0, 0.0)}
+
+    return build
+
+
+def _logic(b: Builder) -> dict[str, int]:
+    x, y = b.map("gt", f32(b, "x", B, 7), 0.0), b.map("gt", f32(b, "y", B, 7), 0.0)
+    found = {"and": b.map("and", x, y), "or": b.map("or", x, y), "not": b.map("not", x)}
+    return {name: b.map("where", i, 1.0, 0.0) for name, i in found.items()}
+
+
+def _where(b: Builder) -> dict[str, int]:
+    x, y, z = f32(b, "x", B, 7), f32(b, "y", B, 7), f32(b, "z", B, 7)
+    return {"y": b.map("where", b.map("gt", x, 0.0), y, z)}
+
+
+def _integers(b: Builder) -> dict[str, int]:
+    x, y = i32(b, "x", B, 7), i32(b, "y", B, 7)
+    safe = b.map("where", b.map("eq", y, 0.0), 3.0, y)
+    return {
+        "sum": b.map("add", x, y),
+        "product": b.map("mul", x, y),
+        "floordiv": b.map("floordiv", x, safe),
+        "mod": b.map("mod", x, safe),
+        "largest": b.map("maximum", x, y),
+        "abs": b.map("abs", x),
+        "sign": b.map("sign", x),
+        "neg": b.map("neg", x),
+        "total": b.sum(x, (1,)),
+        "max": b.reduce("max", x, (0,)),
+        "real": b.cast(x, "f32"),
+    }
+
+
+def _casts(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 7)
+    return {"i32": b.cast(b.map("mul", x, 3.0), "i32"), "back": b.cast(b.cast(x, "i32"), "f32"), "bool": b.cast(b.cast(x, "bool"), "f32")}
+
+
+def _fold(op: str, axes: tuple[int, ...], shape: tuple[object, ...]) -> Build:
+    return lambda b: {"y": b.reduce(op, f32(b, "x", *shape), axes)}
+
+
+def _means(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, T, 4)
+    return {f"over_{''.join(map(str, axes))}": b.mean(x, axes) for axes in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))}
+
+
+def _softmax(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 10)
+    log = b.map("sub", x, b.broadcast(b.reduce("logsumexp", x, (1,)), (0,), (B, 10)))
+    return {"softmax": b.map("exp", log), "log_softmax": log}
+
+
+def _layer_norm(b: Builder) -> dict[str, int]:
+    x, gain = f32(b, "x", B, T, 33), f32(b, "gain", 33)
+    shape = (B, T, 33)
+    spread = lambda v: b.broadcast(v, (0, 1), shape)  # noqa: E731
+    centred = b.map("sub", x, spread(b.mean(x, (2,))), name="centred")
+    variance = b.mean(b.map("mul", centred, centred), (2,))
+    y = b.map("mul", centred, spread(b.map("rsqrt", b.map("add", variance, 1e-5))))
+    return {"y": b.map("mul", y, b.broadcast(gain, (2,), shape))}
+
+
+def _views(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 4, 6)
+    twice = b.map("mul", x, 2.0)
+    return {
+        "transposed": b.transpose(twice, (2, 0, 1)),
+        "squeezed": b.squeeze(b.reshape(b.sum(x, (1,)), (B, 1, 6)), (1,)),
+        "unit": b.squeeze(f32(b, "unit", B, 1, 6), (1,)),
+        "reshaped": b.map("tanh", b.reshape(twice, (B, 24))),
+        "regrouped": b.map("tanh", b.reshape(x, (B * 4, 6))),
+        "broadcast": b.broadcast(b.sum(x, (0,)), (1, 2), (B, 4, 6)),
+    }
+
+
+def _slices(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 9)
+    left = b.slice(x, (0, 0), (B, 4), (1, 1))
+    right = b.slice(x, (0, 4), (B, 5), (1, 1))
+    return {
+        "swapped": b.concat([right, left], 1),
+        "product": b.map("mul", left, b.slice(right, (0, 1), (B, 4), (1, 1))),
+        "padded": b.pad(x, (1, 2), (0, 1), 0.5),
+        "stacked": b.concat([x, b.map("neg", x)], 0),
+    }
+
+
+def _strided(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 9)
+    return {"every_second": b.slice(x, (0, 1), (B, 4), (1, 2))}
+
+
+def _product(spec: str, a: tuple[object, ...], c: tuple[object, ...]) -> Build:
+    return lambda b: {"y": b.contract(spec, f32(b, "a", *a), f32(b, "c", *c))}
+
+
+def _embedding(b: Builder) -> dict[str, int]:
+    table, indices = f32(b, "table", 11, 5), i32(b, "indices", B, T)
+    return {"rows": b.map("tanh", b.take(table, indices))}
+
+
+def _one_hot(b: Builder) -> dict[str, int]:
+    indices = i32(b, "indices", B)
+    hit = b.map("eq", b.iota((B, 11), 1), b.broadcast(indices, (0,), (B, 11)))
+    return {"y": b.map("where", hit, 1.0, 0.0)}
+
+
+def _random(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 13)
+    u, n = b.random("uniform", (B, 13), 3), b.random("normal", (B, 13), 4)
+    return {"masked": b.map("where", b.map("lt", u, 0.5), x, 0.0), "noisy": b.map("add", x, n), "flat": b.random("uniform", (B, 2), 5)}
+
+
+def _constants(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 3)
+    ones = b.broadcast(b.constant(1.0), (), (B, 4))
+    return {"ones": b.copy(ones, "ones"), "same": b.copy(x, "same"), "size": b.copy(b.size(B * B), "size")}
+
+
+def _mixed(b: Builder) -> dict[str, int]:
+    """Row sums, column sums and a full sum of one tensor, beside a map of it."""
+    x = f32(b, "x", B, 37)
+    y = b.map("mul", x, x)
+    return {"y": y, "rows": b.sum(y, (1,)), "columns": b.sum(y, (0,)), "all": b.sum(y, (0, 1))}
+
+
+def _pairs(b: Builder) -> dict[str, int]:
+    """Every pair of rows: the same tensor read along both axes of one kernel."""
+    x = f32(b, "x", B)
+    return {"difference": b.map("sub", b.broadcast(x, (0,), (B, B)), b.broadcast(x, (1,), (B, B)))}
+
+
+def _chain(b: Builder) -> dict[str, int]:
+    """Two layers and a loss over narrow values, as a stage of panels."""
+    x, w, v = f32(b, "x", B, 6), f32(b, "w", 6, 20), f32(b, "v", 20, 3)
+    hidden = b.map("tanh", b.contract("ik,kj->ij", x, w))
+    y = b.contract("ik,kj->ij", hidden, v)
+    return {"y": b.copy(y, "y"), "loss": b.mean(b.map("mul", y, y), (0, 1))}
+
+
+MANY = ({"B": 1, "T": 1}, {"B": 5, "T": 3}, {"B": 67, "T": 2})
+EMPTY = ({"B": 0, "T": 2},)
+
+CASES: tuple[Case, ...] = (
+    *(
+        Case(f"map_{name}", _unary(name) if name not in ("add", "sub", "mul", "div", "pow", "floordiv", "mod", "maximum", "minimum") else _binary(name),
+             MANY if name in ("tanh", "add", "maximum") else MANY[1:2], name in POSITIVE or name in ("div", "floordiv", "mod"), name not in STEPS)
+        for name in MAPS
+        if name not in (*TRUTH, "where")
+    ),
+    *(Case(f"map_{name}", _truth(name), smooth=False) for name in TRUTH[:6]),
+    Case("logic", _logic, smooth=False),
+    Case("where", _where),
+    Case("integers", _integers, smooth=False),
+    Case("casts", _casts, smooth=False),
+    *(
+        Case(f"{op}_{'x'.join(map(str, shape))}_{''.join(map(str, axes))}", _fold(op, axes, shape), MANY)
+        for op in ("sum", "max", "min", "logsumexp")
+        for shape, axes in (((B, 10), (1,)), ((B, 10), (0,)), ((B, 40), (1,)), ((B,), (0,)), ((B, T, 4), (1,)), ((B, T, 4), (0, 2)))
+    ),
+    *(Case(f"{op}_{axis}", _fold(op, (axis,), (B, 10)), MANY, smooth=False) for op in ("argmax", "argmin") for axis in (0, 1)),
+    Case("means", _means, MANY),
+    Case("softmax", _softmax, MANY),
+    Case("layer_norm", _layer_norm, MANY),
+    Case("views", _views, MANY),
+    Case("slices", _slices, MANY),
+    Case("strided_slice", _strided, MANY, smooth=False),
+    *(
+        Case(f"contract_{spec}", _product(spec, a, c), MANY)
+        for spec, a, c in (
+            ("ik,kj->ij", (B, 7), (7, 33)),
+            ("ik,jk->ij", (B, 7), (5, 7)),
+            ("ki,kj->ij", (B, 7), (B, 33)),
+            ("ki,jk->ij", (7, B), (5, 7)),
+            ("ik,kj->ji", (B, 40), (40, 50)),
+            ("bik,bkj->bij", (B, T, 5), (B, 5, 6)),
+            ("bhik,bhjk->bhij", (B, 2, T, 5), (B, 2, T, 5)),
+            ("bij,bij->b", (B, T, 5), (B, T, 5)),
+            ("i,j->ij", (B,), (7,)),
+            ("i,i->", (B,), (B,)),
+            ("btk,kj->btj", (B, T, 7), (7, 33)),
+            ("btk,btj->kj", (B, T, 7), (B, T, 9)),
+        )
+    ),
+    Case("embedding", _embedding, MANY),
+    Case("one_hot", _one_hot, MANY, smooth=False),
+    Case("random", _random, MANY, smooth=False),
+    Case("constants", _constants, MANY, smooth=False),
+    Case("mixed_sums", _mixed, MANY),
+    Case("pairs", _pairs, MANY),
+    Case("chain", _chain, (*MANY, {"B": 601, "T": 1})),
+    Case("empty_sums", _mixed, EMPTY, smooth=False),
+    Case("empty_chain", _chain, EMPTY, smooth=False),
+)  # fmt: skip

@@ -1,0 +1,66 @@
+"""Run a case through the reference and through emitted kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tests.laws.cases import Case
+from weft.compiler import reference
+from weft.compiler.entries import EntryGraph, own_memory, port
+from weft.compiler.ir.builder import Builder
+from weft.compiler.ir.graph import Graph
+from weft.compiler.ops import new_builder
+from weft.compiler.passes.differentiate import differentiate
+from weft.spec.dims import evaluate
+
+SEED, STEP = 11, 7
+
+
+def build(case: Case) -> tuple[Builder, dict[str, int]]:
+    b = new_builder()
+    return b, case.build(b)
+
+
+def graph_of(b: Builder, outputs: Mapping[str, int]) -> Graph:
+    b.outputs = own_memory(b, outputs)
+    return b.graph()
+
+
+def feeds(graph: Graph, sizes: Mapping[str, int], *, positive: bool, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    found: dict[str, np.ndarray] = {}
+    for node in graph.inputs():
+        shape = tuple(evaluate(d, sizes) for d in node.shape)
+        if node.dtype == "i32":
+            low = 0 if node["feed"] == "indices" else -9
+            found[node["feed"]] = rng.integers(low, 11, shape).astype(np.int32)
+        else:
+            x = rng.uniform(0.3, 2.0, shape) if positive else rng.normal(size=shape)
+            found[node["feed"]] = x.astype(np.float32)
+    return found
+
+
+def backward(case: Case) -> Graph:
+    """The gradients of a curved function of all real outputs."""
+    b, outputs = build(case)
+    total = None
+    for i in outputs.values():
+        if b[i].dtype == "f32":
+            part = b.sum(b.map("mul", b.map("tanh", i), i), range(len(b[i].shape)))
+            total = part if total is None else b.map("add", total, part)
+    assert total is not None
+    wrt = {n["feed"]: n.id for n in b.nodes if n.op == "input" and n.dtype == "f32"}
+    found = differentiate(b, total, list(wrt.values()))
+    return graph_of(b, {f"d_{name}": found[i] for name, i in wrt.items()})
+
+
+def entry_of(graph: Graph, kind: str, subject: str) -> EntryGraph:
+    inputs = tuple(port(n["feed"], n.type) for n in graph.inputs())
+    outputs = tuple(port(name, graph[i].type) for name, i in graph.outputs.items())
+    return EntryGraph(kind, subject, graph, inputs, outputs, {})
+
+
+def expected(graph: Graph, fed: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    return reference.run(graph, fed, sizes, seed=SEED, step=STEP)

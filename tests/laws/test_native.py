@@ -1,0 +1,68 @@
+"""C kernel = reference, forward and backward, for every case at every size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.laws.cases import CASES, Case
+from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
+from weft.compiler.arena import Arena
+from weft.compiler.artifact import Artifact
+from weft.compiler.ir.graph import Graph
+from weft.compiler.native import emit_native
+from weft.runtime.native_engine import NativeEngine
+
+TOLERANCE = 2e-6
+SMOOTH = [c for c in CASES if c.smooth]
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[tuple[str, str], Graph]:
+    found: dict[tuple[str, str], Graph] = {}
+    for case in CASES:
+        found["forward", case.name] = graph_of(*build(case))
+    for case in SMOOTH:
+        found["backward", case.name] = backward(case)
+    return found
+
+
+@pytest.fixture(scope="module")
+def engine(graphs: dict[tuple[str, str], Graph]) -> Iterator[NativeEngine]:
+    """All cases as the entries of one C file."""
+    sizes = {"B": 67, "T": 3}
+    entries = [entry_of(graph, *key) for key, graph in graphs.items()]
+    source, records, kernels, _ = emit_native(entries, Arena({}, {}, 0), {}, sizes, "laws")
+    yield NativeEngine(
+        Artifact("laws", "cpu", "f32", {"kernels.c": source}, {}, (), 0, (), tuple(records), tuple(kernels), sizes, None, {})
+    )  # fmt: skip
+
+
+def _agree(name: str, got: np.ndarray, want: np.ndarray) -> None:
+    if want.dtype.kind in "ib":
+        assert np.array_equal(got, want), name
+        return
+    assert np.array_equal(np.isnan(got), np.isnan(want)), name
+    scale = max(1.0, float(np.abs(np.nan_to_num(want)).max(initial=0.0)))
+    assert np.abs(np.nan_to_num(got - want)).max(initial=0.0) <= TOLERANCE * scale, name
+
+
+def _check(engine: NativeEngine, kind: str, case: Case, graph: Graph) -> None:
+    for sizes in case.sizes:
+        fed = feeds(graph, sizes, positive=case.positive)
+        bound = engine._entry(kind, case.name)
+        bound.run(fed, SEED, STEP)
+        for name, value in expected(graph, fed, sizes).items():
+            _agree(f"{case.name}.{name} at {sizes}", bound.outputs[name], value)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_forward(case: Case, engine: NativeEngine, graphs: dict[tuple[str, str], Graph]) -> None:
+    _check(engine, "forward", case, graphs["forward", case.name])
+
+
+@pytest.mark.parametrize("case", SMOOTH, ids=lambda c: c.name)
+def test_backward(case: Case, engine: NativeEngine, graphs: dict[tuple[str, str], Graph]) -> None:
+    _check(engine, "backward", case, graphs["backward", case.name])

@@ -1,0 +1,71 @@
+"""signature = reference's shape; gradient = finite differences in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.laws.cases import CASES, Case
+from tests.laws.harness import SEED, STEP, build, expected, feeds, graph_of
+from weft.compiler import reference
+from weft.compiler.ops import OPS, RULES  # type: ignore[attr-defined]
+from weft.compiler.passes.differentiate import differentiate
+from weft.spec.dims import evaluate
+
+EPSILON = 1e-6
+
+
+def test_every_op_has_a_case() -> None:
+    used = {node.op for case in CASES for node in build(case)[0].nodes}
+    assert set(OPS) - used - {"scatter_add", "stop_gradient"} == set()
+    assert set(RULES) <= set(OPS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_inferred_shape_is_the_reference_shape(case: Case) -> None:
+    b, outputs = build(case)
+    graph = graph_of(b, outputs)
+    for sizes in case.sizes:
+        values = reference.run_all(graph, feeds(graph, sizes, positive=case.positive), sizes)
+        for i, value in values.items():
+            assert value.shape == tuple(evaluate(d, sizes) for d in graph[i].shape)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.smooth], ids=lambda c: c.name)
+def test_gradient_is_the_finite_difference(case: Case) -> None:
+    b, outputs = build(case)
+    real = {name: i for name, i in outputs.items() if b[i].dtype == "f32"}
+    rng = np.random.default_rng(1)
+    sizes = case.sizes[min(1, len(case.sizes) - 1)]
+    total, weights = None, {}
+    for name, i in real.items():
+        weight = b.input(f"weight_{name}", b[i].type)
+        weights[f"weight_{name}"] = rng.normal(size=tuple(evaluate(d, sizes) for d in b[i].shape))
+        part = b.sum(b.map("mul", i, weight), range(len(b[i].shape)))
+        total = part if total is None else b.map("add", total, part)
+    wrt = {n["feed"]: n.id for n in b.nodes if n.op == "input" and n.dtype == "f32" and not n["feed"].startswith("weight_")}
+    assert total is not None
+    found = differentiate(b, total, list(wrt.values()))
+    graph = graph_of(b, {"loss": total, **{f"d_{name}": found[i] for name, i in wrt.items()}})
+    fed = {name: x.astype(np.float64) if x.dtype == np.float32 else x
+           for name, x in feeds(graph, sizes, positive=case.positive).items()} | weights  # fmt: skip
+    result = reference.run(graph, fed, sizes, seed=SEED, step=STEP)
+    for name in wrt:
+        flat = fed[name].reshape(-1)
+        for k in rng.permutation(flat.size)[:6]:
+            before, slopes = flat[k], []
+            for sign in (1, -1):
+                flat[k] = before + sign * EPSILON
+                slopes.append(reference.run(graph, fed, sizes, seed=SEED, step=STEP)["loss"])
+            flat[k] = before
+            slope = (slopes[0] - slopes[1]) / (2 * EPSILON)
+            assert result[f"d_{name}"].reshape(-1)[k] == pytest.approx(slope, rel=1e-3, abs=1e-5)
+
+
+def test_expected_is_deterministic() -> None:
+    case = next(c for c in CASES if c.name == "random")
+    b, outputs = build(case)
+    graph = graph_of(b, outputs)
+    fed = feeds(graph, case.sizes[1], positive=False)
+    first, second = (expected(graph, fed, case.sizes[1]) for _ in range(2))
+    assert all(np.array_equal(first[k], second[k]) for k in first)

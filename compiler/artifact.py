@@ -24,7 +24,7 @@ VERSION = 1
 ITEM_BYTES = {"f64": 8, "i64": 8, "f32": 4, "i32": 4, "f16": 2, "bf16": 2, "bool": 1}
 """Bytes of one element of each dtype."""
 
-_OPERATORS: dict[str, Callable[..., float]] = {
+OPERATORS: dict[str, Callable[..., float]] = {
     "+": lambda *a: sum(a),
     "-": lambda a, b: a - b,
     "*": lambda *a: math.prod(a),
@@ -36,6 +36,7 @@ _OPERATORS: dict[str, Callable[..., float]] = {
     "min": min,
     "max": max,
 }
+"""What an expression may compute."""
 
 
 def evaluate(expression: Expression, names: Mapping[str, float]) -> Any:
@@ -47,7 +48,7 @@ def evaluate(expression: Expression, names: Mapping[str, float]) -> Any:
         return names[expression]
     if isinstance(expression, tuple):
         operator, *operands = expression
-        return _OPERATORS[operator](*(evaluate(o, names) for o in operands))
+        return OPERATORS[operator](*(evaluate(o, names) for o in operands))
     return expression
 
 

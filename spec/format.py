@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from .comments import Remarks, remarks
 from .format_yaml import write_yaml
 from .spell import (
+    BINDS,
     arguments,
     arms,
     else_if,
@@ -227,10 +228,11 @@ def _value_lines(prefix: str, value: Expr, indent: int) -> list[str]:
     if isinstance(value, Call) and (value.positional or value.named):
         return _call_lines(f"{prefix}{value.name}(", arguments(value), indent)
     if isinstance(value, Binary) and value.operator in ("+", "-", "and", "or"):
-        first = _value_lines(prefix, value.left, indent)
-        needs = {"+": 6, "-": 6, "and": 3, "or": 2}[value.operator]
-        rest = " " * indent + expression(value.right, needs)
-        return [*first[:-1], f"{first[-1]} {value.operator}", rest]
+        strength = BINDS[value.operator]
+        if expression(value.left, strength) == expression(value.left):
+            first = _value_lines(prefix, value.left, indent)
+            rest = " " * indent + expression(value.right, strength + 1)
+            return [*first[:-1], f"{first[-1]} {value.operator}", rest]
     return [prefix + expression(value)]
 
 

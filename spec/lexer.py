@@ -225,8 +225,7 @@ class _Filter:
         if token.type == "WEIGHT":
             declares = self.starts_statement() and (
                 following.type == "NAME"
-                or (following.text in words() and following.text != "as")
-                or (following.text == "as" and self.following(index + 1).type == "COLON")
+                or (following.text in words() and self.following(index + 1).type == "COLON")
             )
             return "WEIGHT" if declares else "NAME"
         return token.type

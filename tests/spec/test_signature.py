@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from weft.spec import formula
@@ -173,3 +176,17 @@ def test_a_formula_becomes_plain_data() -> None:
         ("<=", 0.0, "x"),
         ("<", "x", 1.0),
     )
+
+
+@pytest.mark.parametrize(
+    ("page", "signatures"),
+    [
+        ("data.md", [source.signature for source in SOURCES.values()]),
+        ("training.md", [*SCHEDULES.values(), *INITIALISERS.values(), *STOPPING.values()]),
+    ],
+)
+def test_everything_is_documented(page: str, signatures: list[Signature]) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / page).read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", text))
+    for signature in signatures:
+        assert {signature.name, *(option.name for option in signature.options)} <= words

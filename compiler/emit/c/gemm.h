@@ -271,10 +271,11 @@ static __attribute__((noinline, unused)) void weft_dot(long m, long n, long dept
             weft_dot_tile(WEFT_LANES, 1, count - i, 1, depth, row + i * stride, stride, one, 0, c + i * out, out, 0, accumulate);
         return;
     }
-    for (long i = 0; i < m; i += WEFT_DOT_ROWS)
-        for (long j = 0; j < n; j += WEFT_DOT_COLUMNS)
-            weft_dot_tile(WEFT_DOT_ROWS, WEFT_DOT_COLUMNS, m - i, n - j, depth, a + i * ar, ar, b + j * bc, bc, c + i * cr + j, cr, 1,
-                accumulate);
+    for (long k = 0; k < depth; k += 640)                               /* a few rows this long stay in the first-level cache */
+        for (long i = 0; i < m; i += WEFT_DOT_ROWS)
+            for (long j = 0; j < n; j += WEFT_DOT_COLUMNS)
+                weft_dot_tile(WEFT_DOT_ROWS, WEFT_DOT_COLUMNS, m - i, n - j, depth - k < 640 ? depth - k : 640, a + i * ar + k, ar,
+                    b + j * bc + k, bc, c + i * cr + j, cr, 1, accumulate || k > 0);
 }
 
 /* ---- drivers ---- */

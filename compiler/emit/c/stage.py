@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ....spec.dims import Dim, c_expression, exact_quotient, numel
 from ....spec.errors import InternalError
+from ...plan.layout import LANES
 from ...plan.memory import Home
 from ...plan.product import Index, Product
 from ...plan.schedule import Launch, Stage
@@ -15,7 +16,8 @@ from ..loops import Kernel
 from .printer import STORED, Signature
 
 PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
-PANEL = 64  # rows of a panel
+SMALL_PANEL, LARGE_PANEL = 64, 256  # rows of a panel
+PANEL_FLOATS = 1 << 16  # what a panel may hold: a quarter of a typical second-level cache
 UPDATE = 8192  # elements of a chunk of a flat arena
 
 
@@ -29,15 +31,24 @@ class Call:
     places: tuple[str, ...]
 
 
-def panel_of(domain: Dim, nominal: int, summed: bool) -> int:
-    """Rows of a chunk: few enough for two threads and the cache, enough for the register tiles."""
+def panel_of(domain: Dim, nominal: int, row: int, summed: bool) -> int:
+    """Rows of a chunk of a domain of `nominal` rows; `row` floats of each live in the panel.
+
+    A panel fits the second-level cache, fills the register tiles of the products, and leaves a chunk for
+    every part of a sum.
+    """
     if isinstance(domain, int):
         if domain >= 4 * UPDATE or summed:
             return UPDATE
-        return max(16, -(-domain // PARTS // 16) * 16) if domain > 16 else max(domain, 1)
-    if nominal >= 4 * PANEL:
-        return PANEL
-    return max(16, -(-nominal // 2 // 16) * 16)
+        return max(LANES, _lanes(-(-domain // PARTS))) if domain > LANES else max(domain, 1)
+    if nominal < 4 * SMALL_PANEL:
+        return max(LANES, _lanes(-(-nominal // 2)))
+    fits = PANEL_FLOATS // max(row, 1) // LANES * LANES
+    return max(SMALL_PANEL, min(LARGE_PANEL, fits, _lanes(-(-nominal // PARTS))))
+
+
+def _lanes(rows: int) -> int:
+    return -(-rows // LANES) * LANES
 
 
 class StageWriter:

@@ -45,3 +45,9 @@ static inline __attribute__((unused)) void weft_finish(long parts, long span, co
         for (long i = 0; i < span; ++i) out[i] += share[i];
     }
 }
+
+/* Division and remainder that round towards minus infinity, as in Python. */
+WEFT_INLINE float weft_floordiv(float a, float b) { return weft_floor(a / b); }
+WEFT_INLINE float weft_mod(float a, float b) { return a - weft_floor(a / b) * b; }
+WEFT_INLINE int weft_mod_int(int a, int b) { const int r = a % b; return ((r != 0) & ((r < 0) != (b < 0))) ? r + b : r; }
+WEFT_INLINE int weft_floordiv_int(int a, int b) { return (a - weft_mod_int(a, b)) / b; }

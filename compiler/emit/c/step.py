@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ....spec.dims import Dim, c_expression, symbol, symbols
+from ....spec.dims import Dim, c_expression, numel, symbols
+from ....spec.errors import InternalError
 from ...artifact import Buffer, Entry, KernelRecord, Port, Scalar
 from ...ir.graph import Graph, Node
 from ...ops import OPS
@@ -14,7 +15,6 @@ from ...plan.layout import LANES, Layout, row_major, value_layout
 from ...plan.memory import Home, Request, expression, nominal, pack
 from ...plan.product import product_of
 from ...plan.schedule import Launch, Level, Stage, heavy_launch, heavy_nodes, levels
-from ...plan.space import space
 from ...plan.values import Values, lowering
 from ..loops import Kernel
 from ..lower import identifier, lower
@@ -167,10 +167,7 @@ class StepWriter:
                     for value in launch.reads:
                         readers.setdefault(value, set()).add(stage)
         aliased = {node.operands[0] for node in part.graph if lowering(node) == "alias"}
-        for level in part.levels:
-            for stage in level:
-                part.panels[stage] = panel_of(stage.domain, nominal(stage.domain, self.sizes), bool(stage.summed))
-        offset: dict[Stage, int] = {}
+        local: dict[Stage, list[int]] = {stage: [] for level in part.levels for stage in level}
         for value, (_, stage) in sorted(home_of.items()):
             if value in part.homes or self.keep or value in stage.summed or value in aliased:
                 continue
@@ -178,14 +175,19 @@ class StepWriter:
                 continue
             if any(dict(launch.along).get(value, 0) != 0 for launch in stage.launches):
                 continue
-            panel = part.panels[stage]
-            layout = _panel_layout(self._default(part, part.graph[value]), part.graph[value], stage.domain, panel)
-            if not isinstance(layout.span, int):
-                continue
-            at = offset.get(stage, 0)
-            part.homes[value] = Home("local", 0, at, layout)
-            offset[stage] = at + -(-layout.span // LANES) * LANES
-        self.local = max([self.local, *offset.values()])
+            if isinstance(numel(part.graph[value].shape[1:]), int):
+                local[stage].append(value)
+        for stage, values in local.items():
+            row = sum(nominal(numel(part.graph[v].shape[1:]), self.sizes) for v in values)
+            panel = panel_of(stage.domain, nominal(stage.domain, self.sizes), row, bool(stage.summed))
+            part.panels[stage] = panel
+            at = 0
+            for value in values:
+                node = part.graph[value]
+                layout = _panel_layout(self._default(part, node), node, panel)
+                part.homes[value] = Home("local", 0, at, layout)
+                at += _whole_lines(layout.span)
+            self.local = max(self.local, at)
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -434,7 +436,14 @@ def product_flops(part: Part, node: Node) -> int:
     return nominal(total, part.values.sizes)
 
 
-def _panel_layout(layout: Layout, node: Node, domain: Dim, panel: int) -> Layout:
+def _whole_lines(span: Dim) -> int:
+    """A panel's floats in whole cache lines."""
+    if not isinstance(span, int):
+        raise InternalError(f"a panel of {span} floats")
+    return -(-span // LANES) * LANES
+
+
+def _panel_layout(layout: Layout, node: Node, panel: int) -> Layout:
     """The layout of a panel: `panel` rows instead of all."""
     if isinstance(layout.strides[0], int) and layout.strides[0] == 1 and len(node.shape) == 2 and node.shape[1] != 1:
         return Layout((1, panel), panel * node.shape[1])
@@ -455,4 +464,4 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[A-Za-z_]\w*", text)
 
 
-__all__ = ["Kernels", "Ports", "StepWriter", "space", "symbol"]
+__all__ = ["Kernels", "Ports", "StepWriter"]

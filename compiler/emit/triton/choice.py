@@ -1,6 +1,6 @@
 """The choice of a tile for a contraction: a small model of the machine, the same answer every time.
 
-    time = rounds of co-resident blocks * (steps over k * the slowest of MMA, L2 and latency + a rest)
+    time = rounds of co-resident blocks * (steps over k * slowest of MMA, L2, latency + a rest)
            + the second phase when k is split
 
 The model ranks tiles that are known to compile; its numbers are not predictions.
@@ -8,7 +8,7 @@ The model ranks tiles that are known to compile; its numbers are not predictions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import prod
 
@@ -20,6 +20,7 @@ from .tiles import (
     SINGLE,
     Machine,
     Tile,
+    blocks,
     power_of_two,
     room,
     shared_bytes,
@@ -54,7 +55,7 @@ def choose(
     """The tile for `arch` (a key of MACHINES, or `interpret`); `sizes` gives nominal extents.
 
     `pressure` of the epilogue: see `room`.  `whole_rows` wants all columns in one block.  `level`
-    counts refusals by the compile gate: each one halves the elements a lane may hold.
+    counts refusals by the compile gate: each one rules out what was chosen and all larger tiles.
 
     Raises: LookupError when no tile is left.
     """
@@ -66,34 +67,55 @@ def choose(
     if wide and isinstance(contraction.k, int) and k <= TINY:
         return _outer(m, n, whole_rows, level)
     machine, item = MACHINES.get(arch, MACHINES["cuda:80"]), 4 if wide else 2
-    limit = room(machine, pressure, item) >> level
-    deepest = max(16, power_of_two(k))
+    limit, deepest = room(machine, pressure, item), max(16, power_of_two(k))
     found = [
         tile
         for tile in (replace(t, depth=min(t.depth, deepest)) for t in (SINGLE if wide else HALF))
         if shared_bytes(machine, tile, item) <= machine.shared
-        and tile.rows * tile.columns <= limit * tile.warps * 32
+        and tile.load <= limit
         and (not whole_rows or tile.columns == max(16, power_of_two(n)))
     ]
-    if not found:
-        rows = f" with whole rows of {n} columns" if whole_rows else ""
-        raise LookupError(f"no tile for {arch}{rows} at level {level}")
-    if arch not in MACHINES:
-        return min(found, key=lambda t: _programs(t, m, n, batch) * (2 + -(-k // t.depth)))
     splits = [s for s in SPLITS if s == 1 or k >= 256 * s]
+
+    def cost(tile: Tile) -> tuple[float, str]:
+        if arch not in MACHINES:  # interpreted: about a millisecond a step of a program
+            return _programs(tile, m, n, batch) * (2 + blocks(k, tile.depth)), str(tile)
+        return min(
+            (_cost(machine, replace(tile, split=s), m, n, k, batch, item), str(tile))
+            for s in splits
+        )
+
+    best = _best(found, cost, level)
+    if best is None:
+        rows = f" with whole rows of {n} columns" if whole_rows else ""
+        raise LookupError(f"no tile for {arch}{rows} after {level} refusals")
+    if arch not in MACHINES:
+        return best
     best = min(
-        (replace(t, split=s) for t in found for s in splits),
-        key=lambda t: (_cost(machine, t, m, n, k, batch, item), str(t)),
+        (replace(best, split=s) for s in splits),
+        key=lambda t: _cost(machine, t, m, n, k, batch, item),
     )
-    tiles_m, tiles_n = -(-m // best.rows), -(-n // best.columns)
+    tiles_m, tiles_n = blocks(m, best.rows), blocks(n, best.columns)
     grouped = tiles_n >= 8 and tiles_m >= 16 and tiles_m * tiles_n >= 2 * machine.processors
     return replace(best, group=8 if grouped else 1)
+
+
+def _best(found: list[Tile], cost: Callable[[Tile], tuple[float, str]], level: int) -> Tile | None:
+    """The cheapest tile after `level` refusals; below 16 results a lane size is not what spills."""
+    best = min(found, key=cost, default=None)
+    for _ in range(level):
+        if best is None:
+            break
+        refused = best
+        found = [t for t in found if t.load < refused.load or (refused.load <= 16 and t != refused)]
+        best = min(found, key=cost, default=None)
+    return best
 
 
 def _cost(machine: Machine, tile: Tile, m: int, n: int, k: int, batch: int, item: int) -> float:
     """Clock cycles."""
     programs = _programs(tile, m, n, batch) * tile.split
-    steps = -(-(-(-k // tile.depth)) // tile.split)
+    steps = blocks(blocks(k, tile.depth), tile.split)
     threads = tile.warps * machine.warp
     registers = tile.rows * tile.columns / threads * 1.25 + 50
     fit = min(
@@ -101,8 +123,8 @@ def _cost(machine: Machine, tile: Tile, m: int, n: int, k: int, batch: int, item
         2048 // threads,
         int(65_536 / (registers * threads)),
     )
-    resident = max(1, min(fit, -(-programs // machine.processors)))
-    rounds = -(-programs // (machine.processors * resident))
+    resident = max(1, min(fit, blocks(programs, machine.processors)))
+    rounds = blocks(programs, machine.processors * resident)
     rate = machine.flops * (2 / item) * (1.0 if tile.rows >= machine.wide_rows else 0.5)
     work = 2 * tile.rows * tile.columns * tile.depth / rate
     traffic = (tile.rows + tile.columns) * tile.depth * item / machine.l2
@@ -116,14 +138,14 @@ def _cost(machine: Machine, tile: Tile, m: int, n: int, k: int, batch: int, item
 
 
 def _programs(tile: Tile, m: int, n: int, batch: int) -> int:
-    return -(-m // tile.rows) * -(-n // tile.columns) * batch
+    return blocks(m, tile.rows) * blocks(n, tile.columns) * batch
 
 
 def _vector(arch: str, rows: int, k: int) -> Tile:
     """Rows of a times a vector: about 2048 elements a block; a long k with few rows is shared."""
     depth = min(power_of_two(k), 256)
     height = max(1, min(2048 // depth, power_of_two(rows)))
-    steps, programs = -(-k // depth), -(-rows // height)
+    steps, programs = blocks(k, depth), blocks(rows, height)
     split = 1
     if arch in MACHINES and steps >= 16:
         while split < 32 and programs * split < MACHINES[arch].processors and steps >= 8 * split:

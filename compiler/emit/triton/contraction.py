@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from .kernel import Extent, Factor, Factors
-from .tiles import Tile, power_of_two
+from .tiles import Tile, blocks, power_of_two
 
 Stride = int | str
 """Units: elements; text is an expression over integer arguments of the kernel."""
@@ -17,8 +17,8 @@ class Operand:
     """One matrix of a contraction, as it lies in memory.
 
     The matrix is [m, k] for the left and [k, n] for the right operand; a transposed one simply has
-    the strides the other way round.  `batch_strides` has one entry for each batch dimension, 0 where
-    the matrix is shared.
+    the strides the other way round.  `batch_strides` has one entry for each batch dimension, 0
+    where the matrix is shared.
     """
 
     buffer: str
@@ -82,7 +82,7 @@ class Frame:
 
     Shapes: `row` [rows, 1] (the flattened batch and row index), `column` [1, columns]; `in_row` and
     `in_column` are the masks of the same shapes, None where they could never be false; `panel`
-    counts the blocks of rows, of which there are `panels`.  `whole_rows`: a block holds all columns.
+    counts the blocks of rows, of which there are `panels`.  `whole_rows`: a block has all columns.
     """
 
     rows: int
@@ -122,7 +122,7 @@ def frame(contraction: Contraction, tile: Tile) -> Frame:
 
 
 def sum_tile(contraction: Contraction, tile: Tile) -> Tile:
-    """The block of phase two of a split contraction: about 1024 elements, whole rows if they fit."""
+    """The block of phase two of a split contraction: about 1024 elements, whole rows if it can."""
     width = 128
     if isinstance(contraction.n, int):
         width = power_of_two(contraction.n)
@@ -134,7 +134,7 @@ def sum_tile(contraction: Contraction, tile: Tile) -> Tile:
 
 
 def placement(contraction: Contraction, tile: Tile, *, wide: bool) -> list[str]:
-    """The lines that say which block this program computes; those that nobody reads are dropped later.
+    """The lines that say which block this program computes; unread ones are dropped later.
 
     Names: tile_m, tile_n, batch, panel, row, column, in_row, in_column, m (row within the matrix).
     """
@@ -142,7 +142,7 @@ def placement(contraction: Contraction, tile: Tile, *, wide: bool) -> list[str]:
     lines, counts = [], []
     for name, extent, block, size in (("m", m, tile.rows, "BM"), ("n", n, tile.columns, "BN")):
         if isinstance(extent, int):
-            counts.append(str(-(-extent // block)))
+            counts.append(str(blocks(extent, block)))
         else:
             counts.append(f"tiles_{name}")
             lines.append(f"tiles_{name} = tl.cdiv({extent}, {size})")
@@ -220,7 +220,7 @@ def _tiles(place: str, tiles_m: str, tiles_n: str, group: int) -> list[str]:
     wide = str(group * int(tiles_n)) if tiles_n.isdigit() else f"{group} * {tiles_n}"
     wide = wide if wide.isdigit() else f"({wide})"
     return [
-        f"band = {place} // {wide} * {group}  # {group} rows of blocks share their columns of b in L2",
+        f"band = {place} // {wide} * {group}  # {group} rows of blocks share columns of b in L2",
         f"height = min({tiles_m} - band, {group})",
         f"tile_m = band + {place} % {wide} % height",
         f"tile_n = {place} % {wide} // height",

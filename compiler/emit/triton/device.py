@@ -26,7 +26,8 @@ def functions() -> dict[str, str]:
 def called(texts: Iterable[str]) -> tuple[str, ...]:
     """The device functions that the texts call, directly or through one another, in order."""
     library = functions()
-    open_texts, found = list(texts), set()
+    open_texts = list(texts)
+    found: set[str] = set()
     while open_texts:
         calls = set(_CALL.findall(_DOCSTRING.sub("", open_texts.pop())))
         for name in calls & library.keys() - found:

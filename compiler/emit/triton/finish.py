@@ -1,6 +1,6 @@
 """The second stage of sums over rows: adds what each block of rows left behind, in a fixed order.
 
-    partial[count, columns] -> out[columns]
+partial[count, columns] -> out[columns]
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .gemm import needed
 from .kernel import Extent, Factor, KernelText, Parameter, merged, scalars
 from .template import call, fill, template
-from .tiles import power_of_two
+from .tiles import blocks, power_of_two
 
 ELEMENTS = 2048
 """Elements of a block: 16 a thread."""
@@ -47,23 +47,23 @@ def finish_kernel(
     if isinstance(count, int):
         rows = min(rows, power_of_two(count))
     body: list[str] = []
-    first, blocks = 0, [-(-g.columns // columns) for g in gathers]
-    for gather, number in zip(gathers, blocks, strict=True):
+    first, numbers = 0, [blocks(g.columns, columns) for g in gathers]
+    for gather, number in zip(gathers, numbers, strict=True):
         lines = _one(gather, count, rows, columns, first, (epilogues or {}).get(gather.out, ()))
         if len(gathers) == 1:
             body = lines
         else:
-            last = first + number == sum(blocks)
+            last = first + number == sum(numbers)
             test = f"if tl.program_id(0) < {first + number}:" if first == 0 else "else:"
             if first and not last:
                 test = f"elif tl.program_id(0) < {first + number}:"
             body += [test, *(f"    {line}" for line in lines)]
         first += number
-    pointers = [
-        Parameter.pointer(buffer, "f32") for g in gathers for buffer in (g.partial, g.out)
-    ]
+    pointers = [Parameter.pointer(buffer, "f32") for g in gathers for buffer in (g.partial, g.out)]
     used = merged(pointers, parameters, scalars([count], {}))
-    about = [f"{g.out}[{g.columns}] = the sum of {g.partial}[{count}, {g.columns}]" for g in gathers]
+    about = [
+        f"{g.out}[{g.columns}] = the sum of {g.partial}[{count}, {g.columns}]" for g in gathers
+    ]
     text = fill(
         template("finish"),
         {"title": title, "rows": str(rows), "columns": str(columns)},
@@ -73,7 +73,7 @@ def finish_kernel(
             "body": body,
         },
     )
-    return KernelText(name, text, used, ((Factor(sum(blocks)),),), 4, 2)
+    return KernelText(name, text, used, ((Factor(sum(numbers)),),), 4, 2)
 
 
 def _one(

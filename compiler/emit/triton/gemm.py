@@ -1,8 +1,8 @@
 """The GEMM kernel, written for one contraction: literal features, only the masks it needs.
 
-    product = a @ b -> epilogue                          split == 1
-    partial[split] = a @ b over a share of k             split > 1, phase one
-    product = partial[0] + partial[1] + ... -> epilogue  phase two, in this order: the same bits always
+    product = a @ b -> epilogue                      split == 1
+    partial[split] = a @ b over a share of k         split > 1, phase one
+    product = partial[0] + partial[1] ... -> epilogue  phase two, in this order: same bits
 
 A program computes one block of the product.
 """
@@ -55,8 +55,7 @@ def _shares(gemm: Gemm) -> KernelText:
     split = gemm.tile.split
     title = [
         f"{gemm.title}: phase one, partial sums",
-        f"{gemm.product}_partial[{split}, {_shape(gemm)[1:]} = {c}, "
-        f"k in {split} shares",
+        f"{gemm.product}_partial[{split}, {_shape(gemm)[1:]} = {c}, k in {split} shares",
     ]
     before = ["split = tl.program_id(1)", *found.before]
     holes = {"before": before, "steps": found.steps, "after": after, "end": end}

@@ -23,6 +23,7 @@ from .contraction import (
 from .kernel import Extent
 from .request import Gemm
 from .template import call
+from .tiles import blocks
 
 STEP = 8
 """Columns of indentation inside the loop."""
@@ -110,9 +111,7 @@ def _vector(gemm: Gemm) -> Loop:
         step.append(f"in_depth = depth < {c.k}")
     indent = 4 if single else STEP
     mask = "in_depth" if masked else None
-    step += _load(
-        gemm, c.a, c.a_tile, (gemm.matrix_row, "depth"), _all(gemm.in_row, mask), indent
-    )
+    step += _load(gemm, c.a, c.a_tile, (gemm.matrix_row, "depth"), _all(gemm.in_row, mask), indent)
     step += _load(gemm, c.b, c.b_tile, ("depth", ""), mask, indent)
     step += [*gemm.prologue_a, *gemm.prologue_b]
     wider = "" if c.a.dtype == "f32" else ".to(tl.float32)"
@@ -123,10 +122,15 @@ def _vector(gemm: Gemm) -> Loop:
         height, tile_name = ("BM", c.a_tile) if gemm.rowwise_sums else ("1", c.b_tile)
         folded[f"{gemm.sums.buffer}_sum"] = (height, f"{tile_name}{wider}")
     if single:
-        step += [f"{name} = tl.sum({value}, axis=1, keep_dims=True)" for name, (_, value) in folded.items()]
+        step += [
+            f"{name} = tl.sum({value}, axis=1, keep_dims=True)"
+            for name, (_, value) in folded.items()
+        ]
         return Loop((), tuple(step), (), 0)
     step += [f"{name} += {value}" for name, (_, value) in folded.items()]
-    before = [f"{name} = tl.zeros([{height}, BK], tl.float32)" for name, (height, _) in folded.items()]
+    before = [
+        f"{name} = tl.zeros([{height}, BK], tl.float32)" for name, (height, _) in folded.items()
+    ]
     after = [f"{name} = tl.sum({name}, axis=1, keep_dims=True)" for name in folded]
     return Loop(tuple(before), tuple(_looped(gemm, step, single)), tuple(after), 0)
 
@@ -149,7 +153,7 @@ def _looped(gemm: Gemm, step: list[str], single: bool) -> list[str]:
 
 def _share(k: Extent, split: int, depth: int) -> str:
     if isinstance(k, int):
-        return str(-(-(-(-k // depth)) // split) * depth)
+        return str(blocks(blocks(k, depth), split) * depth)
     return f"tl.cdiv(tl.cdiv({k}, BK), {split}) * BK"
 
 
@@ -182,7 +186,7 @@ def _sum_start(gemm: Gemm) -> list[str]:
 
 
 def _add_sums(gemm: Gemm) -> tuple[list[str], int]:
-    """16-bit operands are summed by a dot with ones: they stay in shared memory, out of registers."""
+    """16-bit operands are summed by a dot with ones: they never leave shared memory."""
     if not gemm.sums:
         return [], 0
     c, name = gemm.contraction, f"{gemm.sums.buffer}_sum"

@@ -14,11 +14,11 @@ from .tiles import Tile
 class Gemm:
     """A contraction, its tile, and the text fused to it.
 
-    `epilogue` is lines over the float32 block `product` and the names of `frame(contraction, tile)`;
-    `parameters` are the pointers and numbers it needs beyond the operands.  `prologue_a` and
-    `prologue_b` rewrite the loaded blocks `contraction.a_tile` and `b_tile` (0 outside the matrix,
-    before and after).  `wide` makes row indices 64-bit, for buffers of 2**31 elements and more.
-    `divisible` tells which named extents are multiples of 16.
+    `epilogue` is lines over the float32 block `product` and the names of
+    `frame(contraction, tile)`; `parameters` are the pointers and numbers it needs beyond the
+    operands.  `prologue_a` and `prologue_b` rewrite the loaded blocks `contraction.a_tile` and
+    `b_tile` (0 outside the matrix, before and after).  `wide` makes row indices 64-bit, for buffers
+    of 2**31 elements and more.  `divisible` tells which named extents are multiples of 16.
     """
 
     name: str

@@ -1,8 +1,9 @@
 """The blocks a GEMM may be cut into, and the machines they are for.
 
 Every tile here was compiled for all four machines with five fills (plain store; bias, erf and
-residual; backward of gelu with column sums; softmax of whole rows; split weight gradient).  What the
-choice allows did not spill in any of them, and used tensor cores in all.
+residual; backward of gelu with column sums; softmax of whole rows; split weight gradient).  What
+the choice allows did not spill under Triton 3.9 and used tensor cores everywhere; under 3.7.1 and
+3.6 three of 805 spilled 8 or 16 bytes, which the compile gate answers with the next tile.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ class Tile:
         if self.depth == 1:
             return "outer"
         return "vector" if self.columns == 1 else "dot"
+
+    @property
+    def load(self) -> float:
+        """Results for each of 32 lanes of a warp."""
+        return self.rows * self.columns / (32 * self.warps)
 
     def __str__(self) -> str:
         """`128x64x32/4/3`, then `/k4` where four programs share k."""
@@ -66,6 +72,11 @@ MACHINES = {
     "cuda:100": Machine("B200", 148, 8192, 29.0, 24.0, 232_448, 32, 64, 0, 128),
     "hip:gfx942": Machine("MI300X", 304, 2048, 20.0, 8.0, 65_536, 64, 16, 1, 128),
 }
+
+
+def blocks(extent: int, block: int) -> int:
+    """How many blocks cover the extent."""
+    return -(-extent // block)
 
 
 def power_of_two(n: int) -> int:
@@ -111,4 +122,6 @@ def room(machine: Machine, pressure: int, item: int) -> int:
     `pressure` of the epilogue on the registers: 0 stores the product, 1 adds a few operands and a
     function, 2 several of each, or sums over rows.
     """
-    return min(machine.room, 64 if pressure == 2 and item == 2 else 128 >> pressure)
+    if pressure == 2 and item == 2:
+        return machine.room // 2
+    return min(machine.room, 128 >> pressure)

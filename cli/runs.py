@@ -1,0 +1,48 @@
+"""Where a training keeps its results, and which checkpoint a command means."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..spec.errors import UsageError
+
+if TYPE_CHECKING:
+    from ..spec.load import Spec
+
+CHECKPOINTS = ("best.safetensors", "last.safetensors")
+
+
+def folder(spec: Spec, out: str | None = None) -> Path:
+    """The folder of a run: `--out`, else `runs/<spec>` or `runs/<spec>-<variant>`."""
+    if out:
+        return Path(out)
+    name = Path(spec.path).stem
+    return Path("runs") / (f"{name}-{spec.variant}" if spec.variant else name)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint`: a file, or the folder of a run."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="PATH",
+        help="a checkpoint, or the folder of a run (default: runs/NAME); best before last",
+    )
+
+
+def checkpoint(spec: Spec, given: str | None) -> Path:
+    """The checkpoint that the command line means.
+
+    Raises: UsageError when there is none.
+    """
+    path = folder(spec, given)
+    if path.is_file():
+        return path
+    for name in CHECKPOINTS:
+        if (path / "checkpoints" / name).is_file():
+            return path / "checkpoints" / name
+    raise UsageError(
+        f"no checkpoint in `{path}`",
+        hint=f"train first: `weft train {spec.path}`, or name one with --checkpoint",
+    )

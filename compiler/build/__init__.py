@@ -1,0 +1,110 @@
+"""From the tree of a spec to graphs: blocks expanded, shapes inferred, every value with its place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ...spec.dims import symbols
+from ...spec.errors import SpecError
+from ...spec.load import Spec
+from . import bodies
+from .data import GUESS
+from .elaboration import Catalogue, Elaboration, ParameterDeclaration
+from .faults import Fault, Faults
+from .nets import Layer, NetProgram, build_net
+from .steps import StepProgram, build_training
+
+__all__ = ["Layer", "NetProgram", "ParameterDeclaration", "Program", "StepProgram", "elaborate"]
+
+MOST_FINDINGS = 20  # a screen of errors; more are the echo of the first ones
+DEEP = 20_000  # Python calls; 64 blocks inside each other need more than the usual 1,000
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Everything that a spec says, as graphs.
+
+    `parameters` in the order of their declaration; `train` is the recipe, plain JSON data; `sizes`
+    gives every symbolic dimension a likely value.
+    """
+
+    name: str
+    parameters: tuple[ParameterDeclaration, ...]
+    nets: Mapping[str, NetProgram]
+    steps: Mapping[str, StepProgram]
+    train: Mapping[str, Any] | None
+    sizes: Mapping[str, int]
+    spec: Spec
+
+
+def elaborate(spec: Spec) -> Program:
+    """The program of a spec.
+
+    Raises: SpecError with everything that is wrong, in the order of the text.
+    """
+    catalogue = Catalogue(spec)
+    steps: dict[str, StepProgram] = {}
+    train: dict[str, Any] | None = None
+    sizes: dict[str, int] = {}
+    with _deep():
+        _check_file(catalogue)
+        built = [build_net(catalogue, net, i) for i, net in enumerate(spec.file.nets)]
+        nets = {net.name: net for net in built if net is not None}
+        if spec.file.train is not None:
+            steps, train, sizes = build_training(catalogue, spec.file.train)
+    if catalogue.faults:
+        raise SpecError(_in_order(catalogue.faults, spec), spec.texts)
+    for net in nets.values():
+        for type in (*net.inputs.values(), *net.outputs.values()):
+            for name in sorted(s for dim in type.shape for s in symbols(dim)):
+                sizes.setdefault(name, GUESS)
+    declared = tuple(catalogue.declared.values())
+    return Program(PurePath(spec.path).stem, declared, nets, steps, train, sizes, spec)
+
+
+def _check_file(catalogue: Catalogue) -> None:
+    """Params that hide operations, and `default` lines of the file."""
+    spec = catalogue.spec
+    e = Elaboration(catalogue, training=False, declaring=False, streams=0)
+    faults: list[Fault] = []
+    for param in spec.file.params:
+        taken = catalogue.taken(param.name)
+        if taken in ("operation", "name of the language"):
+            text = f"`{param.name}` hides the {taken} of the same name"
+            faults.append(Fault("E202", text, param.place, f"rename it: `own_{param.name}`"))
+    if not spec.file.nets:
+        text = "there is no `net` in this file"
+        faults.append(Fault("E208", text, spec.file.place, "for instance `net mlp { … }`"))
+    scope = catalogue.root(spec.file.place, False)
+    for default in spec.file.defaults:
+        bodies.attempt(lambda d=default: bodies.check_default(e, d, scope), faults)  # type: ignore[misc]
+    if faults:
+        catalogue.add(Faults(faults))
+
+
+def _in_order(faults: list[Fault], spec: Spec) -> list[Any]:
+    """By the text: the spec's own file first, then others, from top to bottom."""
+
+    def position(fault: Fault) -> tuple[bool, str, int, int]:
+        place = fault.place
+        if place is None:
+            return (False, "", 0, 0)
+        return (place.file != spec.file.path, place.file, place.line, place.column)
+
+    return [fault.diagnostic() for fault in sorted(faults, key=position)][:MOST_FINDINGS]
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    """Room for blocks inside blocks: each level takes a dozen Python calls."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEP))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

@@ -1,0 +1,236 @@
+"""Matches the arguments of a call with the signature: inputs first, then settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...spec.errors import suggest
+from ...spec.place import Place
+from ...spec.tree import Call, Expr, Name
+from ...spec.tree import Setting as Argument
+from . import expressions, starts
+from .elaboration import Elaboration, is_operand
+from .faults import Silent, fault
+from .scope import Scope
+from .signature import Setting, Signature, accepts, wanted
+from .values import BROKEN, Layer, Operation, Tensor, Value, Values, is_number, show
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An argument and where it stands."""
+
+    value: Value
+    place: Place
+
+
+@dataclass(slots=True)
+class Bound:
+    """What a call gives: inputs in order, and everything that goes by name."""
+
+    inputs: list[Value] = field(default_factory=list)
+    named: dict[str, Given] = field(default_factory=dict)
+    settings: dict[str, Given] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a call stands: what is piped into it, or that it opens a flow and may take its input."""
+
+    name: str
+    place: Place
+    scope: Scope
+    piped: Values | None
+    head: bool
+    peeked: dict[int, Values] = field(default_factory=dict)
+
+
+def bind(
+    e: Elaboration, signature: Signature, positional: Sequence[Expr], named: Sequence[Argument], site: Site
+) -> Bound:
+    """All arguments, evaluated.  Raises: Faults E304 to E306, E311 for what does not fit."""
+    bound = Bound()
+    for argument in named:
+        _bind_named(e, signature, argument, bound, site)
+    open_inputs = [] if signature.variadic else [n for n in signature.inputs if n not in bound.named]
+    free = [s for s in signature.settings if s.name not in bound.settings]
+    need = None if signature.variadic else len(open_inputs)
+    queue = list(positional)
+    taken = _first_inputs(e, signature, need, queue, free, site)
+    while queue and (need is None or len(taken) < need):
+        if need is None and not _is_input(e, queue[0], free, site):
+            break
+        taken += _input(e, queue.pop(0), site)
+    if need is not None and len(taken) != need or need is None and len(taken) < signature.least:
+        raise _wrong_count(signature, len(taken) + len(signature.inputs) - len(open_inputs), site)
+    for found, name in zip(taken, open_inputs or [""] * len(taken), strict=True):
+        _check_input(found, name, site)
+    bound.inputs = _in_order(signature, open_inputs, taken, bound)
+    for expr in queue:
+        if not free:
+            raise _too_many(signature, expr, site)
+        _bind_setting(e, free.pop(0), expr, expr.place, bound, site)
+    return bound
+
+
+def evaluate_setting(e: Elaboration, setting: Setting, expr: Expr, scope: Scope) -> Value:
+    """A setting's value: an initialiser, one of its words, or an expression."""
+    if setting.starts:
+        return starts.start(e, expr, scope)
+    found = expressions.value(e, expr, scope, setting.words)
+    if isinstance(found, Operation) and setting.words:
+        raise fault("E311", f"`{setting.name}` must be {wanted(setting)}", expr.place,
+                    suggest(found.name, setting.words))
+    return expressions.needs_value(found, expr.place)
+
+
+def check_setting(setting: Setting, value: Value, place: Place, subject: str) -> None:
+    """Raises: Faults E311 for a value that the setting does not accept."""
+    fits = accepts(setting, value)
+    if not setting.kind and setting.words:
+        text = isinstance(value, str)
+        fits = value in setting.words if text or len(setting.words) > 1 else True
+    if not fits:
+        hint = suggest(value, setting.words) if isinstance(value, str) else None
+        what = f"`{setting.name}` must be {wanted(setting)}, not {show(value)}"
+        raise fault("E311", what, place, hint, subject)
+
+
+# ---- named arguments -------------------------------------------------------------------------------
+
+
+def _bind_named(
+    e: Elaboration, signature: Signature, argument: Argument, bound: Bound, site: Site
+) -> None:
+    name, place = argument.name, argument.place.through(argument.value.place)
+    setting = signature.setting(name)
+    if setting is not None:
+        _bind_setting(e, setting, argument.value, place, bound, site)
+    elif name in signature.by_name or (name in signature.inputs and not signature.variadic):
+        found = expressions.needs_value(expressions.value(e, argument.value, site.scope), place)
+        if name in signature.inputs:
+            _check_input(found, name, site)
+        bound.named[name] = Given(found, place)
+    elif signature.extra:
+        found = expressions.known(e, argument.value, site.scope, f"`{name}`")
+        bound.settings[name] = Given(found, place)
+    else:
+        known = signature.known()
+        listed = f"its settings are {', '.join(known)}" if known else "it has no settings"
+        raise fault("E304", f"`{site.name}` has no setting `{name}`", argument.place, suggest(name, known) or listed)
+
+
+def _bind_setting(
+    e: Elaboration, setting: Setting, expr: Expr, place: Place, bound: Bound, site: Site
+) -> None:
+    peeked = site.peeked.get(id(expr), ())
+    again = setting.starts or setting.words or len(peeked) != 1
+    found = evaluate_setting(e, setting, expr, site.scope) if again else peeked[0]
+    if setting.kind and isinstance(found, Tensor):
+        hint = "use where(condition, a, b) for a choice between tensors"
+        raise fault("E310", f"{site.name}: `{setting.name}` must be known at compile time", expr.place, hint)
+    check_setting(setting, found, expr.place, site.name)
+    bound.settings[setting.name] = Given(found, place)
+
+
+# ---- inputs ----------------------------------------------------------------------------------------
+
+
+def _first_inputs(
+    e: Elaboration,
+    signature: Signature,
+    need: int | None,
+    queue: list[Expr],
+    free: Sequence[Setting],
+    site: Site,
+) -> list[Value]:
+    """What is piped in; else the arguments, if they are tensors; else the input of the body."""
+    if site.piped is not None:
+        return list(site.piped)
+    if need == 0:
+        return []
+    if queue and _is_tensor(e, queue[0], free, site):
+        return []
+    if queue and need is not None and need > 1 and len(queue) >= need:
+        first = queue[:need]
+        if any(_is_tensor(e, expr, free, site) for expr in first[1:]):
+            return []
+    inputs = site.scope.take_inputs() if site.head else None
+    if inputs is not None:
+        return list(inputs)
+    if queue and _is_number(e, queue[0], free, site):
+        return []
+    hint = f"write `{site.name}(x, …)` or `x -> {site.name}`"
+    raise fault("E306", f"`{site.name}` has no input here", site.place, hint)
+
+
+def _peek(e: Elaboration, expr: Expr, free: Sequence[Setting], site: Site) -> Values | None:
+    """The values of a first argument, unless it can only be a setting."""
+    if free and isinstance(expr, Name) and expr.id in free[0].words:
+        return None
+    if free and free[0].starts and isinstance(expr, Call) and not site.scope.has(expr.name):
+        return None
+    key = id(expr)
+    if key not in site.peeked:
+        site.peeked[key] = expressions.values(e, expr, site.scope)
+    return site.peeked[key]
+
+
+def _is_tensor(e: Elaboration, expr: Expr, free: Sequence[Setting], site: Site) -> bool:
+    found = _peek(e, expr, free, site)
+    return found is not None and any(isinstance(v, Tensor) for v in found)
+
+
+def _is_input(e: Elaboration, expr: Expr, free: Sequence[Setting], site: Site) -> bool:
+    """One more input of a call that takes any number: a tensor, or anything where nothing else fits."""
+    return not free or _is_tensor(e, expr, free, site)
+
+
+def _is_number(e: Elaboration, expr: Expr, free: Sequence[Setting], site: Site) -> bool:
+    found = _peek(e, expr, free, site)
+    return found is not None and all(is_number(v) for v in found)
+
+
+def _input(e: Elaboration, expr: Expr, site: Site) -> list[Value]:
+    found = site.peeked.get(id(expr))
+    return list(expressions.values(e, expr, site.scope) if found is None else found)
+
+
+def _check_input(found: Value, name: str, site: Site) -> None:
+    if found is BROKEN:
+        raise Silent
+    if not is_operand(found):
+        what = f"`{name}`" if name else "its input"
+        if isinstance(found, (Operation, Layer)):
+            expressions.needs_value(found, site.place)
+        raise fault("E317", f"{what} must be a tensor or a number, not {show(found)}", site.place, None, site.name)
+
+
+def _in_order(
+    signature: Signature, open_inputs: Sequence[str], taken: Sequence[Value], bound: Bound
+) -> list[Value]:
+    if signature.variadic:
+        return list(taken)
+    by_name = dict(zip(open_inputs, taken, strict=True))
+    return [
+        by_name[name] if name in by_name else bound.named.pop(name).value for name in signature.inputs
+    ]
+
+
+def _wrong_count(signature: Signature, got: int, site: Site) -> Exception:
+    if signature.variadic:
+        least = "two inputs" if signature.least == 2 else "one input"
+        hint = f"in braces the input goes by name: `x -> {site.name}(y)`" if got else None
+        return fault("E305", f"`{site.name}` takes at least {least}, got {got}", site.place, hint)
+    if not signature.inputs:
+        return fault("E305", f"`{site.name}` takes no input, got {got}", site.place)
+    count = f"{len(signature.inputs)} input{'s' if len(signature.inputs) > 1 else ''}"
+    names = ", ".join(signature.inputs)
+    return fault("E305", f"`{site.name}` takes {count}: {names}; got {got}", site.place)
+
+
+def _too_many(signature: Signature, expr: Expr, site: Site) -> Exception:
+    settings = ", ".join(s.name for s in signature.settings)
+    hint = f"its settings are {settings}" if settings else "it has no settings"
+    return fault("E305", f"too many arguments for `{site.name}`", expr.place, hint)

@@ -1,0 +1,266 @@
+"""Bodies of blocks and nets: inputs and their types, weights, layers, values, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ...spec import static
+from ...spec.dims import Dim, Polynomial
+from ...spec.errors import suggest
+from ...spec.place import Place
+from ...spec.tree import Assign, Block, Body, Flow, Input, Name, Net, Weight
+from . import calls, expressions, flows
+from .binding import Bound, Given, Site
+from .elaboration import Elaboration, ParameterDeclaration
+from .faults import Fault, Faults, Silent, fault
+from .names import names_in
+from .request import agree, shown
+from .scope import Scope
+from .signature import of_block
+from .starts import fans, initialiser, start
+from .types import bind_input
+from .values import BROKEN, Layer, Origin, Tensor, Value, Values, show
+from ..ir.types import TensorType
+
+NO_WEIGHTS: Mapping[str, Given] = {}
+
+
+def run_block(
+    e: Elaboration,
+    block: Block,
+    library: bool,
+    bound: Bound,
+    place: Place,
+    scope: Scope,
+    path: str,
+    shared: bool,
+) -> Values:
+    """One use of a block."""
+    body = Scope(path, e.catalogue.root(block.place, library), library=library, shared=shared)
+    signature = of_block(block)
+    site = Site(block.name, place, scope, None, False)
+    given = calls.setting_values(e, block, signature, bound, site, body)
+    for parameter in block.parameters:
+        flows.check_free(e, parameter.name, parameter.place, body, params_too=False)
+    if signature.variadic:
+        body.inputs = tuple(bound.inputs)
+    else:
+        take_inputs(e, block.body.inputs, bound.inputs, body, place, block.name)
+    return run_body(e, block.body, body, {**given, **bound.named})
+
+
+def run_net(e: Elaboration, net: Net, bound: Bound, place: Place, scope: Scope) -> Values:
+    """One use of a net: its weights are the same ones everywhere."""
+    if net.name in e.catalogue.broken:
+        raise Silent
+    e.nets.add(net.name)
+    body = Scope(net.name, e.catalogue.root(net.place, False))
+    take_inputs(e, net.body.inputs, bound.inputs, body, place, net.name)
+    made, e.made = e.made, set()
+    try:
+        return run_body(e, net.body, body, NO_WEIGHTS)
+    finally:
+        e.made = made
+
+
+def take_inputs(
+    e: Elaboration,
+    inputs: Sequence[Input],
+    given: Sequence[Value],
+    body: Scope,
+    place: Place,
+    subject: str,
+) -> None:
+    """Bind what arrives to the names and types of the inputs; one input is also the body's own."""
+    taken = []
+    for declared, value in zip(inputs, given, strict=True):
+        flows.check_free(e, declared.name, declared.place, body.parent or body)
+        arrived = bind_input(e, declared, value, body, place, subject)
+        body.define(declared.name, arrived, declared.place, "input")
+        taken.append(arrived)
+    body.inputs = tuple(taken) if len(taken) == 1 else None
+
+
+def run_body(e: Elaboration, text: Body, body: Scope, given: Mapping[str, Given]) -> Values:
+    """Everything between the braces; all that is wrong in it is told at once."""
+    body.defaults = text.defaults
+    faults: list[Fault] = []
+    for default in text.defaults:
+        attempt(lambda default=default: check_default(e, default, body), faults)  # type: ignore[misc]
+    for let in text.lets:
+        attempt(lambda let=let: flows.check_free(e, let.name, let.place, body), faults)  # type: ignore[misc]
+        layer = Layer(let.name, let.value, body.below(let.name), body, let.place)
+        body.define(let.name, layer, let.place, "let")
+    _weights(e, text.weights, body, given, faults)
+    for assign in text.values:
+        run_assign(e, assign, body, faults)
+    results: list[Value] = []
+    whole = True
+    for result in text.results:
+        found = attempt(lambda result=result: flows.flow(e, result, body), faults)  # type: ignore[misc]
+        whole = whole and found is not None
+        if found is None:
+            body.mark(names_in(result))
+        results += found or ()
+    for name, entry in () if body.library else body.unused():
+        faults.append(Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out"))
+    if faults:
+        raise Faults(faults)
+    if not whole:
+        raise Silent
+    return tuple(results)
+
+
+def run_assign(e: Elaboration, assign: Assign, scope: Scope, faults: list[Fault]) -> None:
+    """`a, b = flow`; after a fault the names are broken, and silent."""
+    label = assign.names[0] if len(assign.names) == 1 else None
+
+    def run() -> Values:
+        found = flows.flow(e, assign.flow, scope, label)
+        return flows.give_names(e, assign.names, assign.places, found, scope, assign.place, "value")
+
+    if attempt(run, faults) is None:
+        scope.mark(names_in(assign.flow))
+        for name in assign.names:
+            scope.define(name, BROKEN, assign.place, "broken")
+
+
+def attempt(run: Callable[[], Values | None], faults: list[Fault]) -> Values | None:
+    """The result, or None after taking down what is wrong."""
+    try:
+        return run() or ()
+    except Faults as found:
+        faults += found.faults
+    except Silent:
+        pass
+    return None
+
+
+def check_default(e: Elaboration, default: object, scope: Scope) -> None:
+    """Raises: Faults E302, E304 for a `default` of something unknown."""
+    from ...spec.tree import Default
+
+    assert isinstance(default, Default)
+    found = e.catalogue.find(default.operation, scope.library)
+    if found is None:
+        hint = suggest(default.operation, e.catalogue.operations())
+        raise fault("E302", f"unknown operation `{default.operation}`", default.place, hint)
+    signature = of_block(found[0]) if isinstance(found[0], Block) else calls.signature_of(found[0])
+    names = [s.name for s in signature.settings]
+    for setting in default.settings:
+        if setting.name not in names:
+            hint = suggest(setting.name, names) or f"its settings are {', '.join(names)}"
+            message = f"`{default.operation}` has no setting `{setting.name}`"
+            raise fault("E304", message, setting.place, hint)
+
+
+# ---- weights ---------------------------------------------------------------------------------------
+
+
+def _weights(
+    e: Elaboration,
+    weights: Sequence[Weight],
+    body: Scope,
+    given: Mapping[str, Given],
+    faults: list[Fault],
+) -> None:
+    before: tuple[int, int] | None = None
+    for weight in weights:
+        attempt(lambda w=weight: flows.check_free(e, w.name, w.place, body), faults)  # type: ignore[misc]
+        try:
+            value, shape = _weight(e, weight, body, given.get(weight.name), before)
+            before = fans(shape, before)
+        except Faults as found:
+            faults += found.faults
+            value = BROKEN
+        except Silent:
+            value = BROKEN
+        body.define(weight.name, value, weight.place, "setting" if value is False else "weight")
+
+
+def _weight(
+    e: Elaboration,
+    weight: Weight,
+    body: Scope,
+    given: Given | None,
+    before: tuple[int, int] | None,
+) -> tuple[Value, tuple[int, ...]]:
+    """The tensor of a weight: its own parameter, one given instead, or False for none."""
+    if given is not None and given.value is False:
+        body.mark([weight.name])
+        return False, ()
+    shape = _shape(e, weight, body)
+    if given is not None and given.value is not True:
+        return _replaced(weight, shape, given), shape
+    name = body.below(weight.name)
+    if name in e.made and not body.shared:
+        hint = "give one of the two another name with `as`"
+        raise fault("E502", f"two parameters are named `{name.partition('.')[2]}`", weight.place, hint)
+    e.made.add(name)
+    if name not in e.parameters:
+        _declare(e, weight, name, shape, body, before)
+        id = e.b.input(name, TensorType("f32", shape))
+        origin = Origin(weight.name, weight.place, "weight")
+        e.parameters[name] = Tensor(id, e.b[id].type, origin, weight.name, (origin,) * len(shape), name)
+    _check_same(e.parameters[name].type.shape, shape, name, weight.place)
+    return e.parameters[name], shape
+
+
+def _shape(e: Elaboration, weight: Weight, body: Scope) -> tuple[int, ...]:
+    dims: list[int] = []
+    for dim in weight.type.dims:
+        found = expressions.known(e, dim, body, "a size of a weight")
+        for each in found if isinstance(found, tuple) else (found,):
+            if isinstance(each, Polynomial):
+                hint = "give the axis a number in the type of the net's input"
+                raise fault("E501", f"`{weight.name}` needs a known size, not {each}", dim.place, hint)
+            if isinstance(each, bool) or not isinstance(each, int) or each < 1:
+                what = f"`{dim.id}`" if isinstance(dim, Name) else f"a size of `{weight.name}`"
+                raise fault("E311", f"{what} must be a whole number of at least 1, not {show(each)}", dim.place)
+            dims.append(each)
+    if weight.type.dtype != "f32":
+        hint = "`precision` in `train` says in which type they are computed with"
+        raise fault("E504", f"a parameter is f32, not {weight.type.dtype}", weight.type.place, hint)
+    return tuple(dims)
+
+
+def _replaced(weight: Weight, shape: tuple[int, ...], given: Given) -> Value:
+    """A tensor in place of the own parameter."""
+    tensor = given.value
+    if not isinstance(tensor, Tensor):
+        raise fault("E311", f"`{weight.name}` is true, false or a tensor, not {show(tensor)}", given.place)
+    have = tensor.type.shape
+    if len(have) != len(shape) or any(agree(a, b) for a, b in zip(shape, have, strict=True)):
+        what = f"`{tensor.weight.partition('.')[2]}`" if tensor.weight else "the one given"
+        message = f"{weight.name} must be {shown(shape)}, {what} is {shown(have)}"
+        made = f"`{tensor.name}` is made at {tensor.origin.where(given.place)}"
+        text = Fault("E406", message, given.place, made if tensor.origin.place else None, settled=True)
+        raise Faults((text,))
+    return Tensor(tensor.id, tensor.type, tensor.origin, tensor.name, tensor.since, tensor.weight or weight.name)
+
+
+def _declare(
+    e: Elaboration,
+    weight: Weight,
+    name: str,
+    shape: tuple[int, ...],
+    body: Scope,
+    before: tuple[int, int] | None,
+) -> None:
+    """Enter the parameter into the program, or find it there."""
+    known = e.catalogue.declared.get(name)
+    if known is not None:
+        _check_same(known.shape, shape, name, weight.place)
+        return
+    if not e.declaring:
+        hint = "make it in both cases, and choose what to do with it"
+        raise fault("E503", f"the parameter `{name}` exists in training only", weight.place, hint)
+    begin = initialiser(start(e, weight.init, body), fans(shape, before))
+    place = e.b.place or weight.place
+    e.catalogue.declared[name] = ParameterDeclaration(name, shape, "f32", begin, name, place)
+
+
+def _check_same(known: Sequence[Dim], shape: tuple[int, ...], name: str, place: Place) -> None:
+    if tuple(known) != shape:
+        message = f"`{name}` is {shown(tuple(known))} at its first use and {shown(shape)} here"
+        raise fault("E406", message, place, "all uses of a layer share its weights")

@@ -1,0 +1,45 @@
+"""Floating-point operations of graph nodes, by the counts in the op records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...spec.dims import Dim, numel
+from ..ir.builder import Builder
+from ..ir.graph import Node
+from ..ops import OPS
+from ..ops.products import letters
+
+
+def flops(b: Builder, node: Node) -> Dim:
+    """What one node costs: a multiplication and an addition are two."""
+    if node.op == "contract":
+        first, second, _ = letters(node["spec"])
+        shapes = [b[o].shape for o in node.operands]
+        extents = dict(zip(first, shapes[0], strict=True)) | dict(zip(second, shapes[1], strict=True))
+        return 2 * numel(extents.values())
+    op = OPS[node.op]
+    if op.flops == 0:
+        return 0
+    counted = b[node.operands[0]].shape if op.lowering == "fold" else node.shape
+    return op.flops * numel(counted)
+
+
+def total(b: Builder, ids: Iterable[int]) -> Dim:
+    """The sum over some nodes."""
+    result: Dim = 0
+    for i in ids:
+        result = result + flops(b, b[i])
+    return result
+
+
+def live(b: Builder, outputs: Iterable[int]) -> set[int]:
+    """The nodes that some outputs depend on."""
+    found: set[int] = set()
+    stack = list(outputs)
+    while stack:
+        i = stack.pop()
+        if i not in found:
+            found.add(i)
+            stack.extend(b[i].operands)
+    return found

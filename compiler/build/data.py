@@ -1,0 +1,173 @@
+"""Data lines: what a source gives, under which names and types, without opening it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from ...spec.dims import Dim, symbol, symbols
+from ...spec.errors import suggest
+from ...spec.place import Place
+from ...spec.sources import SOURCES, Field, Source, mismatch
+from ...spec.tree import Call, Data, Name, Train
+from ..ir.types import TensorType
+from . import flows
+from .elaboration import Elaboration
+from .faults import Fault, Faults, fault
+from .scope import Scope
+from .starts import bind_table, problem
+from .types import declared_type
+
+GUESS = 64
+"""The size that is assumed for planning where nothing says how long an axis is."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataLine:
+    """One `data` line.  `batch`: how many samples, where the line says it."""
+
+    names: tuple[str, ...]
+    places: tuple[Place, ...]
+    types: tuple[TensorType, ...]
+    source: str
+    settings: Mapping[str, Any]
+    place: Place
+
+    def recipe(self, bounds: Mapping[str, tuple[int, int, int | None]]) -> dict[str, Any]:
+        """The entry that the runtime reads."""
+        types = [
+            [t.dtype, [d if isinstance(d, int) else str(d) for d in t.shape]] for t in self.types
+        ]
+        ranges = {
+            name: [low, high] if ignore is None else [low, high, ignore]
+            for name, (low, high, ignore) in bounds.items()
+            if name in self.names
+        }
+        found: dict[str, Any] = {"names": list(self.names), "types": types, "source": self.source}
+        found |= {"settings": dict(self.settings), "place": str(self.place)}
+        return found | ({"ranges": ranges} if ranges else {})
+
+
+def data_lines(
+    e: Elaboration, train: Train, scope: Scope, faults: list[Fault]
+) -> tuple[list[DataLine], bool]:
+    """All data lines, and whether every one could be read.  Sizes become names of the scope."""
+    lines = []
+    for text in train.data:
+        try:
+            lines.append(_line(e, text, scope))
+        except Faults as found:
+            faults += found.faults
+    if not train.data:
+        hint = "for instance `data x: f32[B, 64], label: i32[B] = digits()`"
+        faults.append(Fault("E208", "`train` has no `data`", train.place, hint))
+    return lines, len(lines) == len(train.data)
+
+
+def nominal_sizes(lines: Sequence[DataLine]) -> dict[str, int]:
+    """A likely value of every size that the data lines name, for planning."""
+    sizes: dict[str, int] = {}
+    for line in lines:
+        batch = _samples(line)
+        for type in line.types:
+            for axis, dim in enumerate(type.shape):
+                for name in sorted(symbols(dim)):
+                    sizes.setdefault(name, batch if axis == 0 else GUESS)
+    return sizes
+
+
+def _line(e: Elaboration, text: Data, scope: Scope) -> DataLine:
+    source, settings = _source(e, text, scope)
+    fields = source.fields(settings)
+    name = source.signature.name
+    if fields is not None and len(fields) < len(text.names):
+        given = ", ".join(f.name for f in fields)
+        raise fault("E309", f"`{name}` gives {len(fields)} field{'s' * (len(fields) > 1)}: {given}; "
+                    f"this line names {len(text.names)}", text.places[len(fields)])
+    faults: list[Fault] = []
+    for field, place in zip(text.names, text.places, strict=True):
+        try:
+            flows.check_free(e, field, place, scope)
+        except Faults as found:
+            faults += found.faults
+    types = []
+    for index in range(len(text.names)):
+        try:
+            types.append(_type(e, text, index, fields, name, scope))
+        except Faults as found:
+            faults += found.faults
+    if faults:
+        raise Faults(faults)
+    return DataLine(text.names, text.places, tuple(types), name, settings, text.place)
+
+
+def _source(e: Elaboration, text: Data, scope: Scope) -> tuple[Source, dict[str, Any]]:
+    expr = text.source
+    if not isinstance(expr, (Call, Name)):
+        hint = f"there are {', '.join(SOURCES)}"
+        raise fault("E311", "a data source is needed here", expr.place, hint)
+    name = expr.id if isinstance(expr, Name) else expr.name
+    if name not in SOURCES:
+        hint = suggest(name, SOURCES) or f"there are {', '.join(SOURCES)}"
+        raise fault("E302", f"unknown data source `{name}`", expr.place.first(len(name)), hint)
+    source = SOURCES[name]
+    settings = bind_table(e, source.signature, expr, scope)
+    problems = source.problems(settings)
+    if problems:
+        raise Faults(f for p in problems for f in problem(source.signature, p, expr).faults)
+    return source, settings
+
+
+def _type(
+    e: Elaboration, text: Data, index: int, fields: tuple[Field, ...] | None, source: str, scope: Scope
+) -> TensorType:
+    """The declared type of a field, or what the source says of it."""
+    field = fields[index] if fields else None
+    name, place = text.names[index], text.places[index]
+    if text.types is None:
+        if field is None or not field.known:
+            hint = f"write `data {name}: f32[B, …] = …`"
+            raise fault("E318", f"only the file knows the type of `{name}`: declare it", place, hint)
+        assert field.dtype is not None and field.dims is not None
+        return TensorType(field.dtype, tuple(_size(scope, d, place) for d in field.dims))
+    type = declared_type(e, text.types[index], scope, place)
+    if not type.shape:
+        raise fault("E402", f"`{name}` needs an axis for the samples", place, f"write `{name}: f32[B]`")
+    wrong = mismatch(field, type.dtype, type.shape) if field else None
+    if wrong and field:
+        message = f"`{name}` is declared as {type}, but it is the {field.name} of `{source}`: {wrong}"
+        raise fault("E403", message, text.types[index].place)
+    return type
+
+
+def _size(scope: Scope, dim: int | str | None, place: Place) -> Dim:
+    if isinstance(dim, int):
+        return dim
+    assert dim is not None
+    size = symbol(dim)
+    scope.define(dim, size, place, "dim")
+    return size
+
+
+def _samples(line: DataLine) -> int:
+    """The samples of a batch; of all the data, as far as the line says how many there are."""
+    settings = line.settings
+    if isinstance(settings["batch"], int):
+        return int(settings["batch"])
+    count = settings.get("limit") or settings.get("samples")
+    grid = settings.get("grid")
+    if count is None and grid is not None:
+        variables = len(settings["variables"])
+        count = prod(grid) if isinstance(grid, list) else grid**variables
+    size = settings.get("size")
+    if count is None and line.source == "image" and size is not None:
+        count = prod(size) if isinstance(size, list) else size * size
+    if count is None and line.source == "digits":
+        count = 1797
+    if count is None:
+        return 1024
+    split = settings.get("split")
+    part = split[0] if isinstance(split, list) else split
+    return max(1, round(count * part)) if part and settings.get("limit") is None else int(count)

@@ -1,0 +1,265 @@
+"""Flows: pieces joined by arrows, and the structures that stand only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ...spec import static
+from ...spec.dims import Polynomial
+from ...spec.place import Place
+from ...spec.tree import (
+    Branch,
+    Call,
+    Expr,
+    Flow,
+    For,
+    If,
+    Name,
+    Repeat,
+    Residual,
+    Structure,
+    is_structure,
+)
+from ..ir.op import ShapeError
+from . import calls, expressions
+from .elaboration import Elaboration
+from .faults import Fault, Faults, Silent, fault
+from .messages import origins, shape_fault
+from .names import names_in
+from .request import agree
+from .scope import Scope
+from .values import BROKEN, Layer, Operation, Origin, Tensor, Value, Values, show
+
+MOST_TURNS = 10_000  # of one loop
+T = TypeVar("T")
+
+
+def flow(
+    e: Elaboration, text: Flow, scope: Scope, label: str | None = None, path: str | None = None
+) -> Values:
+    """The values at the end of a flow.
+
+    `label` names its last stage; `path`, from a loop round a single call, is the whole path of that.
+    """
+    current: Values | None = None
+    for index, piece in enumerate(text.pieces):
+        last = index == len(text.pieces) - 1
+        own = piece.names[0] if len(piece.names) == 1 else label if last and not piece.names else None
+        whole = path if len(text.pieces) == 1 else None
+        stage = piece.stage
+        if is_structure(stage):
+            source = scope.take_inputs() if index == 0 else current
+            current = structure(e, stage, scope, source, own, whole)
+        elif index == 0:
+            current = _head(e, stage, scope, own, whole)
+        else:
+            current = calls.stage(e, stage, scope, current, label=own, path=whole)
+        if piece.names:
+            current = give_names(e, piece.names, piece.places, current, scope, piece.place, "tap")
+    assert current is not None
+    return current
+
+
+def give_names(
+    e: Elaboration,
+    names: Sequence[str],
+    places: Sequence[Place],
+    found: Values,
+    scope: Scope,
+    place: Place,
+    kind: str,
+) -> Values:
+    """Bind one name to each value."""
+    if len(names) != len(found):
+        what = f"{len(names)} name{'s' if len(names) > 1 else ''} for {len(found)} value"
+        raise fault("E309", f"{what}{'s' if len(found) > 1 else ''}", places[0] if places else place)
+    renamed = []
+    for name, where, value in zip(names, places or [place] * len(names), found, strict=True):
+        expressions.needs_value(value, place)
+        check_free(e, name, where, scope)
+        value = e.rename(value, name)
+        scope.define(name, value, where, kind)
+        renamed.append(value)
+    return tuple(renamed)
+
+
+def check_free(
+    e: Elaboration, name: str, place: Place, scope: Scope, params_too: bool = True
+) -> None:
+    """Raises: Faults E202 for a name that hides a param, block, net or operation."""
+    if scope.library:
+        return
+    taken = e.catalogue.taken(name)
+    known = scope.entry(name)
+    if taken is None and known is not None and known.kind == "param" and params_too:
+        taken = "param"
+    if taken is not None:
+        raise fault("E202", f"`{name}` hides the {taken} of the same name", place, f"rename it: `own_{name}`")
+
+
+def single(text: Flow) -> bool:
+    """Is the flow one call, perhaps behind an `if`?"""
+    if len(text.pieces) != 1 or text.pieces[0].names:
+        return False
+    stage = text.pieces[0].stage
+    if isinstance(stage, If):
+        return single(stage.then) and (stage.otherwise is None or single(stage.otherwise))
+    return isinstance(stage, (Name, Call))
+
+
+def _head(
+    e: Elaboration, stage: Expr, scope: Scope, label: str | None, path: str | None
+) -> Values:
+    """What opens a flow: a value, or a stage that takes the input of the body or arm."""
+    if isinstance(stage, Call):
+        return calls.stage(e, stage, scope, None, head=True, label=label, path=path)
+    found = expressions.values(e, stage, scope)
+    if len(found) == 1 and isinstance(found[0], (Operation, Layer)) and isinstance(stage, Name):
+        return calls.stage(e, stage, scope, None, head=True, label=label, path=path)
+    return tuple(expressions.needs_value(v, stage.place) for v in found)
+
+
+# ---- structures --------------------------------------------------------------------------------------
+
+
+def structure(
+    e: Elaboration,
+    text: Structure,
+    scope: Scope,
+    source: Values | None,
+    label: str | None,
+    path: str | None,
+) -> Values:
+    """The values of `residual`, `branch`, `repeat`, `for` or `if`."""
+    match text:
+        case If():
+            return _if(e, text, scope, source, label, path)
+        case Branch(arms):
+            runs = [_arm(e, arm, scope, source) for arm in arms]
+            return tuple(v for results in together(runs) for v in results)
+        case Residual():
+            return (_residual(e, text, scope, _needed(source, "residual", text.place)),)
+        case Repeat(count, index, body, place):
+            turns = range(_count(e, count, scope))
+            return _loop(e, turns, index, body, scope, _needed(source, "repeat", place), label, path)
+        case For(name, values, body, place):
+            listed = expressions.known(e, values, scope, "the list of a loop")
+            if not isinstance(listed, tuple):
+                raise fault("E311", f"`for` needs a list, not {show(listed)}", values.place)
+            return _loop(e, listed, name, body, scope, _needed(source, "for", place), label, path)
+    raise AssertionError(text)
+
+
+def together(runs: Sequence[Callable[[], T]]) -> list[T]:
+    """All results; what is wrong in any of them is told at once."""
+    results: list[T] = []
+    faults: list[Fault] = []
+    silent = False
+    for run in runs:
+        try:
+            results.append(run())
+        except Faults as found:
+            faults += found.faults
+        except Silent:
+            silent = True
+    if faults:
+        raise Faults(faults)
+    if silent:
+        raise Silent
+    return results
+
+
+def _arm(e: Elaboration, text: Flow, scope: Scope, source: Values | None) -> Callable[[], Values]:
+    return lambda: flow(e, text, scope.arm(source))
+
+
+def _needed(source: Values | None, what: str, place: Place) -> Values:
+    if source is None:
+        raise fault("E306", f"this `{what}` has no input", place, f"write `x -> {what} …`")
+    return source
+
+
+def _residual(e: Elaboration, text: Residual, scope: Scope, source: Values) -> Value:
+    runs = [_arm(e, text.main, scope, source)]
+    runs.append(_arm(e, text.shortcut, scope, source) if text.shortcut else lambda: source)
+    main, short = together(runs)
+    for side in (main, short):
+        if len(side) != 1 or not isinstance(side[0], Tensor):
+            raise fault("E309", f"each side of `residual` is one tensor, this is {len(side)} values", text.place)
+    left, right = main[0], short[0]
+    assert isinstance(left, Tensor) and isinstance(right, Tensor)
+    same = left.type.rank == right.type.rank and not any(
+        agree(a, b) for a, b in zip(left.type.shape, right.type.shape, strict=True)
+    )
+    if not same:
+        message = f"the two sides of `residual` differ: {left} and {right}"
+        hint = "give the other side: `residual { f | linear(n) }`"
+        if text.shortcut is not None:
+            hint = origins([left, right], text.place, None) or hint
+        raise fault("E404", message, text.place, hint)
+    with e.b.at(None if scope.library else text.place, None if scope.library else scope.path):
+        try:
+            id = e.b.elementwise("add", left.id, right.id)
+        except ShapeError as error:
+            raise shape_fault(error, (left, right), text.place, "residual") from None
+    return e.tensor(id, Origin("residual", text.place), (left, right))
+
+
+def _if(
+    e: Elaboration,
+    text: If,
+    scope: Scope,
+    source: Values | None,
+    label: str | None,
+    path: str | None,
+) -> Values:
+    found = expressions.exists(expressions.value(e, text.condition, scope))
+    if found is BROKEN:
+        raise Silent
+    if not isinstance(found, bool):
+        if static.is_value(found):
+            raise fault("E311", f"a condition is true or false, not {show(found)}", text.condition.place,
+                        "compare it: `n > 0`")
+        hint = "use where(condition, a, b)"
+        what = f"`if` needs a condition known at compile time, this is {show(found)}"
+        raise fault("E310", what, text.condition.place, hint)
+    taken, other = (text.then, text.otherwise) if found else (text.otherwise, text.then)
+    scope.mark(names_in(other))
+    if taken is None:
+        return _needed(source, "if", text.place)
+    return flow(e, taken, scope.arm(source), label, path)
+
+
+def _count(e: Elaboration, count: Expr, scope: Scope) -> int:
+    found = expressions.known(e, count, scope, "the count of a loop")
+    if isinstance(found, Polynomial):
+        raise fault("E310", f"the count of a loop must be a number, not the size {found}", count.place)
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise fault("E311", f"`repeat` needs a whole number of at least 0, not {show(found)}", count.place)
+    return found
+
+
+def _loop(
+    e: Elaboration,
+    turns: Sequence[static.Value],
+    index: str | None,
+    body: Flow,
+    scope: Scope,
+    source: Values,
+    label: str | None,
+    path: str | None,
+) -> Values:
+    """The body once a turn, one after the other; each turn has its number in the path."""
+    if len(turns) > MOST_TURNS:
+        raise fault("E319", f"a loop of {len(turns):,} turns", body.place, f"the most is {MOST_TURNS:,}")
+    base = path or scope.below(label or scope.segment("repeat"))
+    if not turns:
+        scope.mark(names_in(body))
+    for number, turn in enumerate(turns):
+        inner = scope.turn(f"{base}.{number}", source)
+        if index is not None:
+            check_free(e, index, body.place, scope)
+            inner.define(index, turn, body.place, "index")
+        source = flow(e, body, inner, path=inner.path if single(body) else None)
+    return source

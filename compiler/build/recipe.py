@@ -1,0 +1,155 @@
+"""The settings of `train` and its steps: counts, optimizer, schedule, stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...spec import schedules
+from ...spec.errors import suggest
+from ...spec.optimizers import OPTIMIZERS, problems
+from ...spec.schedules import SCHEDULES
+from ...spec.signature import Option, Signature, fault as wrong_value
+from ...spec.stopping import STOPPING
+from ...spec.tree import Call, Expr, Name, Setting, Step, Train
+from . import expressions
+from .elaboration import Elaboration
+from .faults import Fault, Faults, fault
+from .scope import Scope
+from .starts import bind_table, plain, problem
+
+COUNT = "so many epochs or steps, as the training is counted"
+TRAIN: Mapping[str, Option] = {
+    option.name: option
+    for option in (
+        Option("epochs", "number", None, "passes over the data", above=0),
+        Option("steps", "integer", None, "updates", low=1),
+        Option("seed", "integer", 0, "of everything random", low=0, high=2**32 - 1),
+        Option("precision", "word", "f32", "of products", ("f32", "bf16", "f16")),
+        Option("eval_every", "number", None, COUNT, above=0),
+        Option("save_every", "number", None, COUNT, above=0),
+        Option("log_every", "number", None, COUNT, above=0),
+        Option("early_stop", "word", None, "patience(10)"),
+    )
+}
+STEP: Mapping[str, Option] = {
+    option.name: option
+    for option in (
+        Option("optimizer", "word", None, "adam(lr=1e-3)"),
+        Option("every", "integer", 1, "once in so many steps", low=1),
+        Option("clip", "number", None, "the greatest norm of the gradient", above=0),
+        Option("accumulate", "integer", 1, "batches in one gradient", low=1),
+    )
+}
+
+
+def train_settings(e: Elaboration, train: Train, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
+    """Every setting of `train`, with defaults."""
+    result: dict[str, Any] = {name: option.default for name, option in TRAIN.items()}
+    given = _known(train.settings, TRAIN, "train", faults)
+    for name, setting in given.items():
+        try:
+            if name == "early_stop":
+                result[name] = _named(e, setting.value, STOPPING, "stopping rule", scope)[1]
+            else:
+                result[name] = _value(e, TRAIN[name], setting, scope)
+        except Faults as found:
+            faults += found.faults
+    both = [given[name] for name in ("epochs", "steps") if name in given]
+    if len(both) == 2:
+        faults.append(Fault("E215", "both `epochs` and `steps` say how long", both[1].place, "leave one out"))
+    if not both:
+        hint = "for instance `epochs = 20`"
+        faults.append(Fault("E307", "`train` needs `epochs` or `steps`", train.place, hint))
+    return result
+
+
+def step_settings(e: Elaboration, step: Step, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
+    """The recipe of a step as far as its settings say it."""
+    result: dict[str, Any] = {name: option.default for name, option in STEP.items()}
+    for name, setting in _known(step.settings, STEP, f"step {step.name}", faults).items():
+        try:
+            if name == "optimizer":
+                found, settings, schedule = _optimizer(e, setting.value, scope)
+                result |= {"optimizer": found, "settings": settings, "schedule": schedule}
+            else:
+                result[name] = _value(e, STEP[name], setting, scope)
+        except Faults as wrong:
+            faults += wrong.faults
+    return result
+
+
+def _known(
+    settings: Sequence[Setting], options: Mapping[str, Option], what: str, faults: list[Fault]
+) -> dict[str, Setting]:
+    for setting in settings:
+        if setting.name not in options:
+            hint = suggest(setting.name, options) or f"its settings are {', '.join(options)}"
+            text = f"`{what}` has no setting `{setting.name}`"
+            faults.append(Fault("E304", text, setting.place, hint))
+    return {s.name: s for s in settings if s.name in options}
+
+
+def _value(e: Elaboration, option: Option, setting: Setting, scope: Scope) -> Any:
+    value = plain(e, setting.value, scope, option.words)
+    wrong = wrong_value(option, value)
+    if wrong:
+        hint = f"{option.name}: {option.doc}" if option.doc else None
+        raise fault("E311", f"`{option.name}` {wrong}", setting.value.place, hint)
+    return value
+
+
+def _named(
+    e: Elaboration, expr: Expr, known: Mapping[str, Signature], what: str, scope: Scope
+) -> tuple[str, dict[str, Any], Call | Name]:
+    """A call of something described by a table: its name and all of its settings."""
+    if not isinstance(expr, (Call, Name)):
+        hint = f"there are {', '.join(known)}"
+        raise fault("E311", f"{'an' if what[0] in 'aeiou' else 'a'} {what} is needed here", expr.place, hint)
+    name = expr.id if isinstance(expr, Name) else expr.name
+    if name not in known:
+        hint = suggest(name, known) or f"there are {', '.join(known)}"
+        raise fault("E302", f"unknown {what} `{name}`", expr.place.first(len(name)), hint)
+    return name, bind_table(e, known[name], expr, scope), expr
+
+
+def _optimizer(e: Elaboration, expr: Expr, scope: Scope) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Name, settings without the rate, and the schedule of the rate."""
+    rate = _rate_of(expr)
+    schedule: dict[str, Any] | None = None
+    bare = expr
+    if rate is not None:
+        name, settings, call = _named(e, rate, SCHEDULES, "schedule", scope)
+        wrong = schedules.complaint(name, settings)
+        if wrong:
+            raise fault("E307", wrong[0], rate.place, wrong[1])
+        schedule = {"name": name, **settings}
+        bare = _without(expr, rate)
+    name, settings, call = _named(e, bare, OPTIMIZERS, "optimizer", scope)
+    found = problems(name, settings)
+    if found:
+        raise Faults(f for p in found for f in problem(OPTIMIZERS[name], p, call).faults)
+    constant = {"name": "constant", "rate": settings.pop("lr"), "warmup": 0, "per": None}
+    return name, settings, schedule or constant
+
+
+def _rate_of(expr: Expr) -> Call | None:
+    """The schedule that stands in place of the rate, if one does."""
+    if not isinstance(expr, Call):
+        return None
+    given = [s.value for s in expr.named if s.name == "lr"] or list(expr.positional[:1])
+    for value in given:
+        if isinstance(value, Call) and value.name not in ("sqrt", "exp", "log", "min", "max", "abs", "round"):
+            return value
+    return None
+
+
+def _without(expr: Expr, rate: Call) -> Expr:
+    """The call with the schedule's place taken by any number."""
+    assert isinstance(expr, Call)
+    from ...spec.tree import Number
+
+    number = Number("1", rate.place)
+    named = tuple(replace(s, value=number) if s.value is rate else s for s in expr.named)
+    return replace(expr, positional=tuple(number if p is rate else p for p in expr.positional), named=named)

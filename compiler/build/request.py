@@ -1,0 +1,103 @@
+"""What an intrinsic is asked for, and how it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, Union
+
+from ...spec.dims import Dim, equal
+from ..ir.builder import Builder
+from ..ir.op import ShapeError
+from ..ir.types import FLOATS, Shape, TensorType
+
+
+class Refusal(ShapeError):
+    """A ShapeError with a way out; `axis` is the one in which the operands differ."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        operands: tuple[int, ...] = (),
+        hint: str | None = None,
+        axis: int | None = None,
+    ) -> None:
+        super().__init__(code, message, operands)
+        self.hint = hint
+        self.axis = axis
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A result that is known at compile time."""
+
+    value: Any
+
+
+Result: TypeAlias = Union[int, tuple[int, ...], Known]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of an intrinsic: the builder, the operands' ids, the settings.
+
+    `named` holds the optional inputs; `stream` numbers random values; `bounds` notes that an integer
+    tensor is to lie in `[0, below)`, or to be `ignore`.
+    """
+
+    b: Builder
+    x: tuple[int, ...]
+    settings: Mapping[str, Any]
+    named: Mapping[str, int]
+    stream: Callable[[], int]
+    bounds: Callable[[int, Dim, int | None], None]
+
+    def __getitem__(self, setting: str) -> Any:
+        return self.settings[setting]
+
+    def type(self, operand: int = 0) -> TensorType:
+        """The type of an operand."""
+        return self.b[self.x[operand]].type
+
+    def shape(self, operand: int = 0) -> Shape:
+        """The shape of an operand."""
+        return self.type(operand).shape
+
+    def axis(self, value: int, operand: int = 0, new: int = 0) -> int:
+        """An axis counted from the front.  `new`: axes about to be added.
+
+        Raises: Refusal E419 when there is no such axis.
+        """
+        rank = len(self.shape(operand)) + new
+        if not -rank <= value < rank:
+            raise Refusal(
+                "E419", f"there is no axis {value} in {shown(self.shape(operand))}", (operand,)
+            )
+        return value % rank
+
+    def axes(self, value: Any, operand: int = 0) -> tuple[int, ...]:
+        """`all`, one axis or a list of them, as sorted axes counted from the front."""
+        if value == "all":
+            return tuple(range(len(self.shape(operand))))
+        listed = value if isinstance(value, tuple) else (value,)
+        found = sorted(self.axis(v, operand) for v in listed)
+        if len(set(found)) != len(found):
+            raise Refusal("E419", f"the axes {list(listed)} name one axis twice", (operand,))
+        return tuple(found)
+
+    def real(self, operand: int = 0) -> int:
+        """The operand as floating-point numbers."""
+        x = self.x[operand]
+        return x if self.b[x].dtype in FLOATS else self.b.cast(x, "f32")
+
+
+def shown(shape: Shape) -> str:
+    """A shape as the spec writes it."""
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def agree(want: Dim, got: Dim) -> str | None:
+    """None where two extents are the same; else E403, or E413 where that cannot be decided."""
+    same = equal(want, got)
+    return None if same else "E403" if same is False else "E413"

@@ -1,0 +1,219 @@
+"""Training steps: loss and metrics as graphs, and the recipe that the trainer follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...spec.errors import suggest
+from ...spec.place import Place
+from ...spec.tree import Flow, Step, Train
+from ..ir.builder import Builder
+from ..ir.graph import Graph
+from ..ir.types import FLOATS, TensorType
+from . import bodies, expressions, flows, recipe
+from .cost import live
+from .data import DataLine, data_lines, nominal_sizes
+from .elaboration import Catalogue, Elaboration
+from .faults import Fault, Faults, Silent, fault
+from .names import names_in
+from .scope import Scope
+from .values import BROKEN, Origin, Tensor, Value, show
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgram:
+    """A training step: the loss in training mode, not differentiated yet, and its evaluation.
+
+    `loss` and `metrics` are nodes of `builder`; `parameters` those of all nets in use, by full name;
+    `inputs` the fields of the data that the step reads.
+    """
+
+    name: str
+    updates: tuple[str, ...]
+    builder: Builder
+    loss: int
+    metrics: Mapping[str, int]
+    parameters: Mapping[str, int]
+    inputs: Mapping[str, TensorType]
+    evaluated: Builder
+    recipe: Mapping[str, Any]
+    place: Place
+
+    @property
+    def evaluation(self) -> Graph:
+        """Loss and metrics in inference mode."""
+        return self.evaluated.graph()
+
+
+def build_training(
+    catalogue: Catalogue, train: Train
+) -> tuple[dict[str, StepProgram], dict[str, Any], dict[str, int]]:
+    """The steps, the recipe of the training, and likely sizes of the data's axes."""
+    faults: list[Fault] = []
+    e = Elaboration(catalogue, training=True, declaring=False, streams=0)
+    scope = Scope("", catalogue.root(train.place, False))
+    settings = recipe.train_settings(e, train, scope, faults)
+    lines, whole = data_lines(e, train, scope, faults)
+    if faults:
+        catalogue.add(Faults(faults))
+    steps: dict[str, StepProgram] = {}
+    bounds: dict[str, tuple[int, int, int | None]] = {}
+    for index, step in enumerate(train.steps):
+        built = _build_step(catalogue, step, index, scope, lines, whole)
+        if built is not None:
+            steps[step.name] = built[0]
+            bounds |= built[1]
+    if not train.steps:
+        hint = "for instance `step main updates net { … }`"
+        catalogue.add(fault("E208", "`train` has no `step`", train.place, hint))
+    settings["data"] = [line.recipe(bounds) for line in lines]
+    settings["step"] = [step.recipe for step in steps.values()]
+    return steps, settings, nominal_sizes(lines)
+
+
+def _build_step(
+    catalogue: Catalogue,
+    step: Step,
+    index: int,
+    sizes: Scope,
+    lines: Sequence[DataLine],
+    whole: bool,
+) -> tuple[StepProgram, dict[str, tuple[int, int, int | None]]] | None:
+    """One step in training mode and in evaluation, or None after noting what is wrong."""
+    streams = (len(catalogue.nets) + index + 1) << 20
+    faults: list[Fault] = []
+    runs = []
+    for training in (True, False):
+        e = Elaboration(catalogue, training=training, declaring=False, streams=streams)
+        run = _Run(e, step, sizes, lines, whole)
+        runs.append(run)
+        if training:
+            settings = recipe.step_settings(e, step, sizes, faults)
+        run.execute(faults)
+    first, second = runs
+    _check_updates(first, faults)
+    if faults:
+        catalogue.add(Faults(faults))
+    if faults or first.loss is None or second.loss is None:
+        return None
+    inputs = first.inputs()
+    entry = {
+        "name": step.name,
+        "updates": list(step.updates),
+        **settings,
+        "metrics": list(first.metrics),
+        "inputs": list(inputs),
+        "place": str(step.place),
+    }
+    b = first.e.b
+    second.e.b.outputs |= {"loss": second.loss, **second.metrics}
+    parameters = {name: tensor.id for name, tensor in first.e.parameters.items()}
+    program = StepProgram(
+        step.name, step.updates, b, first.loss, first.metrics, parameters, inputs, second.e.b, entry, step.place
+    )
+    return program, first.e.bounds
+
+
+class _Run:
+    """One elaboration of a step."""
+
+    def __init__(
+        self, e: Elaboration, step: Step, sizes: Scope, lines: Sequence[DataLine], whole: bool
+    ) -> None:
+        self.e = e
+        self.step = step
+        self.scope = Scope("", sizes)
+        self.types: dict[str, TensorType] = {}
+        self.loss: int | None = None
+        self.metrics: dict[str, int] = {}
+        for line in lines:
+            for name, place, type in zip(line.names, line.places, line.types, strict=True):
+                id = e.b.input(name, type)
+                tensor = e.tensor(id, Origin(name, place, "data"), (), name)
+                self.scope.define(name, tensor, place, "data")
+                self.types[name] = type
+        self.whole = whole
+
+    def execute(self, faults: list[Fault]) -> None:
+        """Values, loss, metrics; what follows from a broken data line is not told."""
+        step, scope = self.step, self.scope
+        if not self.whole:
+            for name in _unbound(step, scope):
+                scope.define(name, BROKEN, None, "broken")
+        for assign in step.values:
+            bodies.run_assign(self.e, assign, scope, faults)
+        self.loss = self._number(step.loss, "loss", f"the loss of step `{step.name}`", faults)
+        loss: Value = BROKEN
+        if self.loss is not None:
+            place = step.loss.place
+            loss = self.e.tensor(self.loss, Origin("loss", place), (), "loss")
+        scope.define("loss", loss, step.loss.place, "loss")
+        for metric in step.metrics:
+            if metric.name == "loss":
+                text = "a metric cannot be called `loss`: the loss is reported anyway"
+                faults.append(Fault("E202", text, metric.place))
+                continue
+            id = self._number(metric.flow, metric.name, f"the metric `{metric.name}`", faults)
+            if id is not None:
+                self.metrics[metric.name] = id
+        for name, entry in scope.unused():
+            faults.append(Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out"))
+
+    def inputs(self) -> dict[str, TensorType]:
+        """The fields that loss and metrics depend on."""
+        assert self.loss is not None
+        needed = live(self.e.b, (self.loss, *self.metrics.values()))
+        feeds = {self.e.b[i]["feed"] for i in needed if self.e.b[i].op == "input"}
+        return {name: type for name, type in self.types.items() if name in feeds}
+
+    def _number(self, text: Flow, name: str, what: str, faults: list[Fault]) -> int | None:
+        """The scalar that a flow gives."""
+        found = bodies.attempt(lambda: flows.flow(self.e, text, self.scope.arm(None)), faults)
+        if found is None:
+            self.scope.mark(names_in(text))
+            return None
+        try:
+            return self._scalar(found[0] if len(found) == 1 else None, len(found), text, name, what)
+        except Faults as wrong:
+            faults += wrong.faults
+        return None
+
+    def _scalar(self, value: Value, count: int, text: Flow, name: str, what: str) -> int:
+        place = text.pieces[-1].stage.place
+        if count != 1:
+            raise fault("E405", f"{what} is {count} values", place, "give one number")
+        value = expressions.needs_value(value, place)
+        if not isinstance(value, Tensor):
+            raise fault("E405", f"{what} is {show(value)}: it does not depend on anything", place)
+        if value.type.shape:
+            raise fault("E405", f"{what} is not one number: {value}", place, "take its mean(…) or sum(…)")
+        b = self.e.b
+        if name == "loss" and value.type.dtype not in FLOATS:
+            raise fault("E405", f"{what} must be f32, not {value.type.dtype}", place)
+        with b.at(text.place):
+            id = value.id if value.type.dtype in FLOATS else b.cast(value.id, "f32")
+        return b.rename(id, name)
+
+
+def _unbound(step: Step, scope: Scope) -> set[str]:
+    """Names that may be those of a data line that could not be read."""
+    texts = (*(a.flow for a in step.values), step.loss, *(m.flow for m in step.metrics))
+    given = {name for a in step.values for name in a.names} | {"loss"}
+    return {n for n in names_in(texts) if not scope.has(n)} - given
+
+
+def _check_updates(run: _Run, faults: list[Fault]) -> None:
+    """Every net that a step updates exists, and its loss depends on it."""
+    step, nets = run.step, run.e.catalogue.nets
+    for name, place in zip(step.updates, step.places, strict=True):
+        if name not in nets:
+            text = f"unknown net `{name}`"
+            faults.append(Fault("E301", text, place, suggest(name, nets)))
+        elif run.loss is not None and name not in run.e.catalogue.broken:
+            own = {t.id for n, t in run.e.parameters.items() if n.startswith(f"{name}.")}
+            if not own & live(run.e.b, (run.loss,)):
+                text = f"step `{step.name}` updates `{name}`, but its loss does not depend on it"
+                hint = "leave it out, or use it in the loss"
+                faults.append(Fault("E204", text, place, hint))

@@ -1,0 +1,1 @@
+"""When it runs: engines, data, the training loop, checkpoints, metrics."""

@@ -1,0 +1,8 @@
+"""Data: one file a kind of source, then splitting, normalising and batching for all of them."""
+
+from __future__ import annotations
+
+from .batches import Batches
+from .dataset import Dataset, load
+
+__all__ = ["Batches", "Dataset", "load"]

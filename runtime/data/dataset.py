@@ -1,0 +1,244 @@
+"""From a data line of the spec to arrays: read, check, split, fill, scale."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...spec.errors import DataError, InternalError
+from . import normalise
+from .arrays import read_npy, read_npz
+from .batches import Batches
+from .conform import check_finite, check_range, check_symbols, fit
+from .digits import read_digits
+from .function import read_function
+from .idx import read_idx, read_mnist
+from .image import read_image
+from .raw import Raw, Request
+from .split import draw, split
+from .table import read_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+READERS: Mapping[str, Callable[[Request], Raw]] = {
+    "csv": read_table,
+    "tsv": read_table,
+    "npz": read_npz,
+    "npy": read_npy,
+    "idx": read_idx,
+    "mnist": read_mnist,
+    "digits": read_digits,
+    "function": read_function,
+    "image": read_image,
+}
+"""How every source of `spec.sources` is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The data of one data line, ready for training.
+
+    Shapes: arrays [N, ...] in their declared dtypes.  `statistics` is JSON data: shifts and scales,
+    classes, column names, and a checksum of the training part.  `batch` is a number of samples;
+    `drop` leaves the last, smaller batch of an epoch out.
+    """
+
+    names: tuple[str, ...]
+    train: Mapping[str, Array]
+    test: Mapping[str, Array]
+    statistics: Mapping[str, Any]
+    batch: int
+    shuffle: bool
+    drop: bool
+    fixed: bool
+    place: str
+
+    def batches(self, seed: int) -> Batches:
+        """The batches of the training part."""
+        return Batches(self.train, self.batch, shuffle=self.shuffle, drop=self.drop, seed=seed)
+
+    def held_out(self, part: str = "test") -> Batches | None:
+        """The batches of a part in its own order, the last one kept unless the batch is fixed."""
+        arrays = self.test if part == "test" else self.train
+        samples = len(next(iter(arrays.values()))) if arrays else 0
+        if samples == 0 or (self.fixed and samples < self.batch):
+            return None
+        batch = self.batch if self.fixed else min(self.batch, samples)
+        if self.batch == len(next(iter(self.train.values()))) and not self.fixed:
+            batch = samples
+        return Batches(arrays, batch, shuffle=False, drop=self.fixed, seed=0)
+
+
+def load(
+    recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] | None = None
+) -> Dataset:
+    """The data of one data line of the recipe.
+
+    With `statistics` of an earlier load, their classes, shifts and scales are used again.
+
+    Raises: DataError, with the place of the data line.
+    """
+    try:
+        return _load(recipe, root, statistics)
+    except DataError as error:
+        raise DataError(f"{recipe['place']}: {error.message}", hint=error.hint) from None
+    except MemoryError:
+        raise DataError(
+            f"{recipe['place']}: the data does not fit into memory", hint="limit=N reads N samples"
+        ) from None
+
+
+def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] | None) -> Dataset:
+    names, types, settings = tuple(recipe["names"]), recipe["types"], recipe["settings"]
+    if recipe["source"] not in READERS:
+        raise InternalError(f"unknown source `{recipe['source']}`")
+    dtypes = tuple(dtype for dtype, _ in types)
+    request = Request(settings, names, dtypes, Path(root), (statistics or {}).get("facts", {}))
+    raw = READERS[recipe["source"]](request)
+    fields = _conform(raw.fields, raw.where, raw.gaps, recipe)
+    if raw.test is not None:
+        test = _conform(raw.test, raw.where_test, raw.gaps, recipe)
+        train = fields
+    else:
+        train_rows, test_rows = _rows(fields, settings)
+        train = [field[train_rows] if len(test_rows) else field for field in fields]
+        test = [field[test_rows] for field in fields]
+    if settings["limit"] is not None and settings["limit"] < len(train[0]):
+        rows = draw(len(train[0]), settings["limit"], settings["seed"])
+        train = [field[rows] for field in train]
+    train, test, scales = _scale(names, train, test, settings, raw.gaps, statistics)
+    batch, fixed = _batch(
+        settings["batch"], types, len(train[0]), sum(map(len, (train[0], test[0])))
+    )
+    known = {
+        "facts": dict(raw.facts),
+        "fields": scales,
+        "samples": [len(train[0]), len(test[0])],
+        "checksum": _checksum([*train, *test]),
+    }
+    return Dataset(
+        names,
+        dict(zip(names, train, strict=True)),
+        dict(zip(names, test, strict=True)) if len(test[0]) else {},
+        known,
+        batch,
+        bool(settings["shuffle"]),
+        fixed or settings["last"] == "drop",
+        fixed,
+        recipe["place"],
+    )
+
+
+def _conform(
+    fields: Sequence[Array],
+    where: Callable[[int], str],
+    gaps: bool,
+    recipe: Mapping[str, Any],
+) -> list[Array]:
+    """The fields that the data line binds, checked against their declared types."""
+    names, types = recipe["names"], recipe["types"]
+    if len(fields) < len(names):
+        raise DataError(
+            f"`{recipe['source']}` gives {len(fields)} field{'s' * (len(fields) > 1)}, "
+            f"the line binds {len(names)}: {', '.join(names)}",
+            hint=_FEWER_HINTS.get(recipe["source"], "bind fewer names"),
+        )
+    lengths = {len(field) if field.ndim else 1 for field in fields[: len(names)]}
+    if len(lengths) > 1:
+        counts = ", ".join(f"{n}: {len(f)}" for n, f in zip(names, fields, strict=False) if f.ndim)
+        raise DataError(f"the fields have different numbers of samples ({counts})")
+    fitted: list[Array] = []
+    for index, (name, (dtype, dims)) in enumerate(zip(names, types, strict=True)):
+        check_finite(name, fields[index], where, gaps and index == 0)
+        fitted.append(fit(name, fields[index], dtype, dims))
+        check_finite(name, fitted[index], where, gaps and index == 0)
+        if name in (recipe.get("ranges") or {}):
+            check_range(name, fitted[index], recipe["ranges"][name], where)
+    if len(fitted[0]) == 0:
+        raise DataError("there are no samples")
+    check_symbols(names, fitted, [dims for _, dims in types])
+    return fitted
+
+
+_FEWER_HINTS = {
+    "csv": "name the column of the second field: target=…",
+    "tsv": "name the column of the second field: target=…",
+    "npy": "give a list with one file for each field",
+    "idx": "name the file of labels too",
+}
+
+
+def _rows(fields: Sequence[Array], settings: Mapping[str, Any]) -> tuple[Any, Any]:
+    wanted = settings["split"]
+    if wanted is None:
+        return np.arange(len(fields[0])), np.arange(0)
+    fraction = wanted[0] if isinstance(wanted, list) else wanted
+    labels = None
+    if settings["stratify"]:
+        labels = next((f.reshape(-1) for f in fields[1:] if f.size == len(f)), None)
+        if labels is None:
+            raise DataError("stratify=true needs a field of labels, one for each sample")
+    return split(len(fields[0]), fraction, settings["seed"], labels)
+
+
+def _scale(
+    names: Sequence[str],
+    train: list[Array],
+    test: list[Array],
+    settings: Mapping[str, Any],
+    gaps: bool,
+    statistics: Mapping[str, Any] | None,
+) -> tuple[list[Array], list[Array], dict[str, Any]]:
+    """Missing values filled in and fields normalised, by the training part or by `statistics`."""
+    known: dict[str, Any] = dict((statistics or {}).get("fields", {}))
+    kinds = [settings["normalise"], settings["normalise_target"]]
+    for index, name in enumerate(names[:2]):
+        numbers = known.setdefault(name, {})
+        if gaps and index == 0:
+            numbers.setdefault("fill", normalise.means(train[0]))
+            train[0] = normalise.fill(train[0], numbers["fill"])
+            test[0] = normalise.fill(test[0], numbers["fill"])
+        if kinds[index] != "none":
+            if "shift" not in numbers:
+                numbers.update(normalise.measure(name, train[index], kinds[index]))
+            train[index] = normalise.apply(train[index], numbers)
+            test[index] = normalise.apply(test[index], numbers)
+    if len(names) < 2 and kinds[1] != "none":
+        raise DataError("normalise_target scales the second field, and the line binds only one")
+    return train, test, {name: numbers for name, numbers in known.items() if numbers}
+
+
+def _batch(
+    wanted: int | str, types: Sequence[Any], samples: int, everything: int
+) -> tuple[int, bool]:
+    """The number of samples in a batch, and whether the types fix it."""
+    declared = types[0][1][0]
+    batch = samples if wanted == "full" else int(wanted)
+    if isinstance(declared, int) and declared != batch:
+        raise DataError(
+            f"the types declare batches of {declared}, the source gives {batch}",
+            hint=f"write batch={declared}, or B in place of {declared}",
+        )
+    if batch > samples:
+        held_out = f" ({everything - samples} more are held out)" if everything > samples else ""
+        raise DataError(
+            f"batch={batch} is larger than the {samples} samples for training{held_out}",
+            hint="write batch=full to use all of them at once",
+        )
+    return batch, isinstance(declared, int)
+
+
+def _checksum(arrays: Sequence[Array]) -> int:
+    """crc32 of the data, so that a resumed training notices when it has changed."""
+    checksum = 0
+    for array in arrays:
+        checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, checksum)
+    return checksum

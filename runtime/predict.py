@@ -1,0 +1,247 @@
+"""A trained network in use: its metrics on a part of the data, and its outputs for new inputs."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..spec.errors import DataError, UsageError, suggest
+from . import checkpoint as files
+from .data import load
+from .data.arrays import load_npy, load_npz, names_in
+from .data.conform import check_finite, fit
+from .data.normalise import apply, fill, undo
+from .data.table import is_number, read_cells, read_features
+from .evaluation import evaluate as evaluate_part
+from .recipe import recipe_of
+from .snapshot import restore_parameters
+from .stream import part_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..compiler.artifact import Artifact, Entry, Port
+    from .engine import Engine
+
+    Array = NDArray[Any]
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+def evaluate(
+    engine: Engine, artifact: Artifact, *, root: Path, checkpoint: Path, part: str = "test"
+) -> dict[str, float]:
+    """The loss and the metrics of a checkpoint on the part `test` or `train` of the spec's data.
+
+    Raises: CheckpointError, DataError, UsageError when there is no such part.
+    """
+    loaded = files.load(checkpoint)
+    restore_parameters(engine, loaded, checkpoint)
+    recipes = (artifact.train or {}).get("data") or []
+    pairs = zip(recipes, loaded.state["data"], strict=True)
+    datasets = [load(recipe, root, known) for recipe, known in pairs]
+    found = part_of(datasets, part)
+    if found is None:
+        raise UsageError(
+            f"the data has no part `{part}`",
+            hint="hold some of it out with split=[0.8, 0.2], or use the part `train`",
+        )
+    recipe = recipe_of(artifact, datasets[0].batches(0).count, seed=loaded.state["seed"])
+    return evaluate_part(engine, recipe, found)
+
+
+def predict(
+    engine: Engine,
+    artifact: Artifact,
+    *,
+    checkpoint: Path,
+    source: Path,
+    out: Path,
+    net: str | None = None,
+) -> int:
+    """Run a net on the rows of a csv, tsv, npz or npy file, write its outputs, return their number.
+
+    The inputs are laid out, filled and scaled as those of the training were; outputs that stand for
+    a scaled target are given in its own units; for classes their number or word is added.
+
+    Raises: CheckpointError, DataError, UsageError.
+    """
+    loaded = files.load(checkpoint)
+    restore_parameters(engine, loaded, checkpoint)
+    entry = _entry(artifact, net)
+    recipe, known = _training_data(artifact, loaded.state["data"], entry)
+    inputs = _inputs(entry, source, recipe, known)
+    outputs = _outputs(_run(engine, entry, inputs), recipe, known)
+    _write(out, outputs)
+    return len(next(iter(outputs.values())))
+
+
+def _entry(artifact: Artifact, net: str | None) -> Entry:
+    nets = {entry.subject: entry for entry in artifact.entries if entry.kind == "forward"}
+    if net is None and len(nets) == 1:
+        return next(iter(nets.values()))
+    if net in nets:
+        return nets[net]
+    listed = ", ".join(nets)
+    if net is None:
+        raise UsageError("which net? the spec has several", hint=f"choose one of {listed}")
+    hint = suggest(net, nets) or f"there is {listed}"
+    raise UsageError(f"the spec has no net `{net}`", hint=hint)
+
+
+def _training_data(
+    artifact: Artifact, known: Sequence[Mapping[str, Any]], entry: Entry
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The data line whose fields the net takes, and its statistics."""
+    recipes = (artifact.train or {}).get("data") or []
+    names = {port.name for port in entry.inputs}
+    for recipe, statistics in zip(recipes, known, strict=False):
+        if names & set(recipe["names"]):
+            return recipe, statistics
+    return (recipes[0], known[0]) if recipes else ({"names": [], "types": []}, {})
+
+
+def _inputs(
+    entry: Entry, source: Path, recipe: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Array]:
+    """The arrays for the ports of the net."""
+    if not source.exists():
+        raise DataError(f"there is no file `{source}`")
+    names: list[str] = list(recipe["names"])
+    inputs: dict[str, Array] = {}
+    for port in entry.inputs:
+        field = port.name if port.name in names or not names else names[0]
+        if field != port.name and len(entry.inputs) > 1:
+            raise UsageError(
+                f"`{port.name}` of `{entry.subject}` is not a field of the data",
+                hint=f"the fields are {', '.join(names)}",
+            )
+        raw = _read(source, field, port, recipe, known)
+        numbers = known.get("fields", {}).get(field, {})
+        if "fill" in numbers:
+            raw = fill(raw, numbers["fill"])
+        check_finite(port.name, raw, lambda row: f"row {row + 1} of `{source.name}`")
+        dims = [d if isinstance(d, int) else str(d) for d in port.shape]
+        array = fit(port.name, raw, port.dtype, dims)
+        inputs[port.name] = apply(array, numbers) if "shift" in numbers else array
+    if len({len(array) for array in inputs.values()}) != 1:
+        raise DataError(f"the inputs in `{source}` have different numbers of rows")
+    return inputs
+
+
+def _read(
+    source: Path, field: str, port: Port, recipe: Mapping[str, Any], known: Mapping[str, Any]
+) -> Array:
+    kind = source.suffix.lower()
+    if kind in DELIMITERS:
+        return _as_declared(_read_table(source, recipe, known), port)
+    if kind == ".npy":
+        return load_npy(source, source.name)
+    if kind == ".npz":
+        names = names_in(source, source.name)
+        choice = next((n for n in (field, port.name) if n in names), None)
+        if choice is None and len(names) == 1:
+            choice = names[0]
+        return load_npz(source, source.name, [choice or field])[0]
+    raise UsageError(f"`{source}` is not a csv, tsv, npz or npy file")
+
+
+def _read_table(source: Path, recipe: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
+    """The columns that the training used, or all of them where it used no table."""
+    delimiter = DELIMITERS[source.suffix.lower()]
+    facts = known.get("facts", {})
+    if "columns" in facts:
+        settings = recipe["settings"]
+        if source.suffix.lower() == ".csv" and recipe["source"] == "csv":
+            delimiter = settings["delimiter"]
+        return read_features(
+            source, facts, delimiter, settings["header"], settings["missing"] == "mean"
+        )
+    with open(source, encoding="utf-8-sig", errors="replace") as file:
+        header = not all(map(is_number, file.readline().split(delimiter)))
+    table = read_cells(source, source.name, delimiter, header)
+    return read_features(source, {"columns": list(table.columns), "words": {}}, delimiter, header)
+
+
+def _as_declared(table: Array, port: Port) -> Array:
+    """Rows of numbers in the shape of the port, where that is known."""
+    wanted = [dim for dim in port.shape[1:] if isinstance(dim, int)]
+    known = len(wanted) == len(port.shape) - 1 and len(wanted) != 1
+    fits = known and math.prod(wanted) == table.shape[1]
+    return table.reshape(-1, *wanted) if fits else table
+
+
+def _run(engine: Engine, entry: Entry, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs for all rows, a batch at a time; a fixed batch is filled up with its last row."""
+    count = len(next(iter(inputs.values())))
+    declared = entry.inputs[0].shape[0]
+    batch = declared if isinstance(declared, int) else min(count, 1024)
+    parts: dict[str, list[Array]] = {}
+    for begin in range(0, count, batch):
+        rows = min(batch, count - begin)
+        piece = {name: array[begin : begin + rows] for name, array in inputs.items()}
+        if isinstance(declared, int) and rows < batch:
+            piece = {
+                n: np.concatenate([a, a[-1:].repeat(batch - rows, 0)]) for n, a in piece.items()
+            }
+        piece = {name: np.ascontiguousarray(array) for name, array in piece.items()}
+        for name, array in engine.forward(entry.subject, piece).items():
+            parts.setdefault(name, []).append(np.array(array[:rows]))
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _outputs(
+    outputs: dict[str, Array], recipe: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Outputs in the units of the target, with the class where the target is one."""
+    if len(recipe["names"]) < 2 or len(outputs) != 1:
+        return outputs
+    name, array = next(iter(outputs.items()))
+    dtype, dims = recipe["types"][1]
+    numbers = known.get("fields", {}).get(recipe["names"][1], {})
+    if "shift" in numbers and array.ndim == len(dims):
+        return {name: undo(array, numbers)}
+    if dtype in ("i32", "i64") and array.ndim == 2 and array.shape[1] > 1:
+        best = array.argmax(axis=1)
+        words = known.get("facts", {}).get("classes")
+        return {name: array, "class": np.array(words)[best] if words else best}
+    return outputs
+
+
+def _write(out: Path, outputs: Mapping[str, Array]) -> None:
+    try:
+        if out.suffix.lower() == ".npz":
+            arrays: Any = outputs
+            np.savez(out, **arrays)
+        elif out.suffix.lower() in DELIMITERS:
+            _write_table(out, outputs)
+        else:
+            raise UsageError(f"`{out}` is not a csv, tsv or npz file")
+    except OSError as error:
+        raise DataError(f"`{out}` cannot be written: {error.strerror or error}") from None
+
+
+def _write_table(out: Path, outputs: Mapping[str, Array]) -> None:
+    columns: dict[str, Array] = {}
+    for name, array in outputs.items():
+        flat = array.reshape(len(array), -1)
+        if flat.shape[1] == 1:
+            columns[name] = flat[:, 0]
+        else:
+            columns |= {f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])}
+    with open(out, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=DELIMITERS[out.suffix.lower()], lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(_cells(column) for column in columns.values()), strict=True))
+
+
+def _cells(column: Array) -> list[str]:
+    """Shortest text that reads back as the same number."""
+    if column.dtype.kind == "f":
+        return [str(value) for value in column]
+    return [str(value) for value in column.tolist()]

@@ -1,0 +1,80 @@
+"""The batches of all data lines together, numbered through the whole training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..spec.errors import DataError
+from .data import Batches, Dataset
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Batch = dict[str, NDArray[Any]]
+
+
+class Stream:
+    """Batch `k` of a training, counted from 0 over all epochs.
+
+    An epoch is one pass over the first data line; the others begin again whenever they end.  Where
+    there are several, only whole batches are used, so that all have the same number of samples.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], seed: int) -> None:
+        if len({dataset.batch for dataset in datasets}) > 1:
+            sizes = ", ".join(f"{', '.join(d.names)}: {d.batch}" for d in datasets)
+            raise DataError(
+                f"{datasets[1].place}: the data lines give batches of different sizes ({sizes})",
+                hint="give all of them the same batch=",
+            )
+        several = len(datasets) > 1
+        self._sources = [
+            Batches(d.train, d.batch, shuffle=d.shuffle, drop=d.drop or several, seed=seed)
+            for d in datasets
+        ]
+        self._first = self._sources[0]
+        self._merged: Batch | None = {} if several else None
+        self.count = self._first.count
+
+    def batch(self, number: int) -> Batch:
+        """The fields of batch `number`; they are valid until the next call."""
+        if self._merged is None:
+            epoch, index = divmod(number, self.count)
+            return self._first.at(epoch, index)
+        for source in self._sources:
+            epoch, index = divmod(number, source.count)
+            self._merged.update(source.at(epoch, index))
+        return self._merged
+
+    def size(self, number: int) -> int:
+        """The number of samples of batch `number`."""
+        return self._first.size(number % self.count)
+
+
+class Part:
+    """The batches of one part of the data, in a fixed order, for evaluation."""
+
+    def __init__(self, sources: Sequence[Batches]) -> None:
+        self._sources = sources
+        self.count = min(source.count for source in sources)
+
+    def batch(self, index: int) -> Batch:
+        """The fields of batch `index`."""
+        if len(self._sources) == 1:
+            return self._sources[0].at(0, index)
+        merged: Batch = {}
+        for source in self._sources:
+            merged.update(source.at(0, index))
+        return merged
+
+    def size(self, index: int) -> int:
+        """The number of samples of batch `index`."""
+        return self._sources[0].size(index)
+
+
+def part_of(datasets: Sequence[Dataset], name: str) -> Part | None:
+    """The part `train` or `test` of the data, or None where a data line has no such part."""
+    sources = [dataset.held_out(name) for dataset in datasets]
+    found = [source for source in sources if source is not None]
+    return Part(found) if len(found) == len(sources) else None

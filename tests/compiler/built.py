@@ -1,0 +1,66 @@
+"""Runs a text in the weft language through the elaborator and the float64 reference, for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from weft.compiler import reference
+from weft.compiler.build import Program, elaborate
+from weft.compiler.passes.differentiate import differentiate
+from weft.spec.dims import symbols
+from weft.spec.load import load_text
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def program(text: str, **params: object) -> Program:
+    """The program of a `.weft` text."""
+    return elaborate(load_text(text, "test.weft", params=params))
+
+
+def net(text: str, feeds: Arrays) -> dict[str, np.ndarray]:
+    """The outputs of the only net; parameters are fed under their names inside the net."""
+    built = next(iter(program(text).nets.values()))
+    return reference.run(built.graph, _named(built.name, feeds), _sizes(built.inputs, feeds))
+
+
+def gradients(
+    text: str, feeds: Arrays, cotangent: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The only output, and the gradient of `sum(output * cotangent)` for every floating-point input
+    and every parameter."""
+    built = next(iter(program(text).nets.values()))
+    b = built.builder
+    (output,) = built.outputs
+    out = b.outputs[output]
+    weight = b.input("cotangent", b[out].type)
+    loss = b.sum(b.map("mul", out, weight), range(len(b[out].shape)))
+    wrt = {
+        node["feed"]: node.id
+        for node in b.nodes
+        if node.op == "input" and node.dtype == "f32" and node.id != weight
+    }
+    found = differentiate(b, loss, list(wrt.values()))
+    b.outputs = {"": out} | {name: found[i] for name, i in wrt.items()}
+    fed = _named(built.name, feeds)
+    sizes = _sizes(built.inputs, feeds)
+    shape = tuple(e if isinstance(e, int) else sizes[str(e)] for e in b[out].shape)
+    fed["cotangent"] = np.ones(shape) if cotangent is None else cotangent
+    result = reference.run(b.graph(), fed, sizes)
+    value = result.pop("")
+    return value, {name.removeprefix(f"{built.name}."): g for name, g in result.items()}
+
+
+def _named(name: str, feeds: Arrays) -> dict[str, np.ndarray]:
+    return {(f"{name}.{key}" if "." in key else key): value for key, value in feeds.items()}
+
+
+def _sizes(inputs: Mapping[str, object], feeds: Arrays) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for name, type in inputs.items():
+        for extent, size in zip(type.shape, feeds[name].shape, strict=True):  # type: ignore[attr-defined]
+            for symbol in symbols(extent):
+                sizes[symbol] = size
+    return sizes

@@ -1,0 +1,561 @@
+"""The hand-written C text: functions in ulps, products over all shapes and strides, random bits."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import special
+
+from weft.compiler.emit.c import GEMM_SCRATCH, PARTS, packed, text
+from weft.compiler.ops import philox
+from weft.runtime.arena import Guarded, arena, guarded
+from weft.runtime.native import FLAGS, build, compiler, load
+
+Floats = NDArray[np.float32]
+UNARY = {  # name: (float64 reference, worst error allowed in ulps of the result)
+    "exp": (np.exp, 1.1),
+    "expm1": (np.expm1, 1.7),
+    "log": (np.log, 0.9),
+    "log1p": (np.log1p, 1.6),
+    "tanh": (np.tanh, 2.5),
+    "sigmoid": (lambda x: np.where(x < 0, np.exp(x), 1.0) / (1 + np.exp(-abs(x))), 2.4),
+    "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))), 2.1),
+    "erf": (special.erf, 1.9),
+    "sqrt": (np.sqrt, 0.51),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), 1.51),
+    "sin": (np.sin, 1.6),
+    "cos": (np.cos, 1.6),
+    "floor": (np.floor, 0.0),
+    "ceil": (np.ceil, 0.0),
+    "round": (np.rint, 0.0),
+    "sign": (np.sign, 0.0),
+    "abs": (np.abs, 0.0),
+    "relu": (lambda x: np.maximum(x, 0), 0.0),
+}
+BINARY = {"pow": (np.power, 0.6), "max": (np.maximum, 0.0), "min": (np.minimum, 0.0)}
+SHAPE = "long m, long n, long k, const float *a, long ar, long ac"
+OUTPUT = "float *c, long cr, int accumulate, float *scratch"
+STREAM = "uint32_t seed, uint32_t step, uint32_t op, uint64_t begin, long count, float *out"
+HARNESS = f"""
+void gemm({SHAPE}, const float *b, long br, long bc, {OUTPUT})
+{{ weft_gemm(m, n, k, a, ar, ac, b, br, bc, c, cr, accumulate, scratch); }}
+void gemm_packed({SHAPE}, const float *packed, {OUTPUT})
+{{ weft_gemm_packed(m, n, k, a, ar, ac, packed, c, cr, accumulate, scratch); }}
+void gemm_pack(long n, long k, const float *b, long br, long bc, float *packed, long low, long high)
+{{ weft_gemm_pack(n, k, b, br, bc, packed, low, high); }}
+long scratch_floats(void) {{ return WEFT_GEMM_SCRATCH; }}
+long packed_floats(long depth, long n) {{ return weft_packed(depth, n); }}
+void uniform({STREAM}) {{ weft_uniform_fill(seed, step, op, begin, count, out); }}
+void normal({STREAM}) {{ weft_normal_fill(seed, step, op, begin, count, out); }}
+void uniform_each({STREAM})
+{{ for (long i = 0; i < count; ++i) out[i] = weft_uniform(seed, step, op, begin + i); }}
+void normal_each({STREAM})
+{{ for (long i = 0; i < count; ++i) out[i] = weft_normal(seed, step, op, begin + i); }}
+void share(long total, long grain, long parts, long index, long *border)
+{{ weft_share(total, grain, parts, index, border, border + 1); }}
+long rounds(int threads, long count, long *slots)
+{{
+    weft_team team = WEFT_TEAM;
+    long wrong = 0;
+    #pragma omp parallel num_threads(threads) reduction(+ : wrong)
+    {{
+        const int size = omp_get_num_threads(), me = omp_get_thread_num();
+        for (long round = 1; round <= count; ++round) {{
+            slots[8 * me] = round;
+            weft_barrier(&team, size);
+            for (int other = 0; other < size; ++other) wrong += slots[8 * other] != round;
+            weft_barrier(&team, size);
+        }}
+    }}
+    return wrong;
+}}
+"""
+
+
+def _harness() -> str:
+    lines = [text(*PARTS), HARNESS]
+    for name in UNARY:
+        lines.append(f"void run_{name}(long n, const float *restrict x, float *restrict y) {{")
+        lines.append("    #pragma omp simd")
+        lines.append(f"    for (long i = 0; i < n; ++i) y[i] = weft_{name}(x[i]);\n}}")
+    for name in BINARY:
+        lines.append(
+            f"void run_{name}(long n, const float *restrict x, const float *restrict y, "
+            "float *restrict z) {\n    #pragma omp simd"
+        )
+        lines.append(f"    for (long i = 0; i < n; ++i) z[i] = weft_{name}(x[i], y[i]);\n}}")
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("native")
+
+
+@pytest.fixture(scope="module")
+def library(folder: Path) -> Iterator[ctypes.CDLL]:
+    found = load(build(_harness(), cache_dir=folder))
+    for name in ("scratch_floats", "packed_floats", "rounds"):
+        getattr(found, name).restype = ctypes.c_long
+    yield found
+
+
+def _long(*values: int) -> list[ctypes.c_long]:
+    return [ctypes.c_long(v) for v in values]
+
+
+def _pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+# ---- functions -----------------------------------------------------------------------------------
+
+SPECIAL = np.array(
+    [
+        *(
+            0.0,
+            -0.0,
+            1,
+            -1,
+            0.5,
+            -0.5,
+            2,
+            -2,
+            3,
+            1e-30,
+            -1e-30,
+            1e-40,
+            -1e-40,
+            1e-45,
+            1.1754944e-38,
+        ),
+        *(88.7, 88.8, -87.3, -87.4, -103.9, -104.1, 89.1, 1e4, -1e4, 3.4028235e38, -3.4028235e38),
+        *(
+            np.inf,
+            -np.inf,
+            np.nan,
+            2.5,
+            -2.5,
+            1.5,
+            0.49999997,
+            8388609.0,
+            9.0,
+            -9.5,
+            16777215,
+            -1.5,
+        ),
+    ],
+    np.float32,
+)
+
+
+def _samples() -> Floats:
+    """All magnitudes, the interesting range densely, and the special values."""
+    rng = np.random.default_rng(7)
+    bits = rng.integers(0, 2**32, 300_000, dtype=np.uint32).view(np.float32)
+    near = rng.uniform(-12, 12, 300_000).astype(np.float32)
+    small = rng.uniform(-0.7, 0.7, 100_000).astype(np.float32)
+    around = (1 + rng.uniform(-0.4, 0.5, 100_000)).astype(np.float32)
+    return np.concatenate([SPECIAL, bits, near, small, around])
+
+
+def _ulps(got: Floats, want: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Error in units of the last place of `want` as a float; NaN and infinities must agree."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = want.astype(np.float32)
+        exponent = np.clip(np.frexp(np.where(np.isfinite(want), want, 1))[1], -125, 128)
+        error = np.abs(got.astype(np.float64) - want) / np.ldexp(1.0, exponent - 24)
+    same = (np.isnan(got) & np.isnan(want)) | (got == rounded)
+    edge = np.isinf(rounded) & (np.abs(got) > 3.4028e38) & (np.sign(got) == np.sign(rounded))
+    return np.where(same | edge, np.where(np.isfinite(error), error, 0), error)
+
+
+def _assert_close(
+    name: str, got: Floats, want: NDArray[np.float64], bound: float, x: Floats
+) -> None:
+    error = _ulps(got, want)
+    worst = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
+    assert error[worst] <= bound, f"{name}({x[worst]!r}) = {got[worst]!r}, not {want[worst]!r}"
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_function_is_accurate_everywhere(library: ctypes.CDLL, name: str) -> None:
+    reference, bound = UNARY[name]
+    x = _samples()
+    if name in ("sin", "cos"):
+        x = x[(np.abs(x) <= 2.0**30) | ~np.isfinite(x)]
+    got = np.full_like(x, -7)
+    getattr(library, f"run_{name}")(ctypes.c_long(x.size), _pointer(x), _pointer(got))
+    with np.errstate(all="ignore"):
+        want = np.asarray(reference(x.astype(np.float64)), np.float64)
+    _assert_close(name, got, want, bound, x)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_function_of_two_is_accurate_everywhere(library: ctypes.CDLL, name: str) -> None:
+    reference, bound = BINARY[name]
+    rng = np.random.default_rng(8)
+    left, right = (v.ravel() for v in np.meshgrid(SPECIAL, SPECIAL))
+    base = np.abs(rng.standard_cauchy(200_000)).astype(np.float32)
+    power = rng.uniform(-20, 20, 200_000).astype(np.float32)
+    x, y = np.concatenate([left, base, -base]), np.concatenate([right, power, np.rint(power)])
+    got = np.full_like(x, -7)
+    run = getattr(library, f"run_{name}")
+    run(ctypes.c_long(x.size), _pointer(x), _pointer(y), _pointer(got))
+    with np.errstate(all="ignore"):
+        want = np.asarray(reference(x.astype(np.float64), y.astype(np.float64)), np.float64)
+    _assert_close(name, got, want, bound, x)
+
+
+def test_zero_keeps_its_sign_through_tanh_and_erf(library: ctypes.CDLL) -> None:
+    x = np.array([-0.0, 0.0] * 16, np.float32)
+    for name in ("tanh", "erf"):
+        got = np.ones_like(x)
+        getattr(library, f"run_{name}")(ctypes.c_long(x.size), _pointer(x), _pointer(got))
+        assert (np.signbit(got) == np.signbit(x)).all() and (got == 0).all()
+
+
+def test_far_angles_are_near_and_farther_ones_are_refused(library: ctypes.CDLL) -> None:
+    x = np.array([2.0**31, 1e10, -3e12, 2.0**44, 2.0**45, -1e20, 3e38], np.float32)
+    got = np.zeros_like(x)
+    library.run_sin(ctypes.c_long(x.size), _pointer(x), _pointer(got))
+    assert np.abs(got[:4] - np.sin(x[:4].astype(np.float64))).max() < 1e-6
+    assert np.isnan(got[4:]).all()
+
+
+@pytest.mark.parametrize("name", ["tanh", "exp", "erf", "log", "sigmoid", "softplus", "pow", "sin"])
+def test_loops_over_functions_are_vectorised(tmp_path: Path, name: str) -> None:
+    """The loop's body holds vector instructions and calls nothing."""
+    chosen = compiler()
+    if "clang" in chosen.version or not _is_x86():
+        pytest.skip("reads gcc's x86 assembly")
+    arguments = "x[i], x[n + i]" if name in BINARY else "x[i]"
+    source = text("math") + (
+        "\nvoid run(long n, const float *restrict x, float *restrict y) {\n    #pragma omp simd\n"
+        f"    for (long i = 0; i < n; ++i) y[i] = weft_{name}({arguments});\n}}\n"
+    )
+    (tmp_path / "f.c").write_text(source)
+    command = [*chosen.command, *FLAGS, "-march=x86-64-v3", "-S", "f.c", "-o", "f.s"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    body = (tmp_path / "f.s").read_text().split("run:")[1].split(".cfi_endproc")[0]
+    assert "call" not in body
+    assert body.count("%ymm") > 40
+
+
+def _is_x86() -> bool:
+    import platform
+
+    return platform.machine() in ("x86_64", "AMD64")
+
+
+# ---- products ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A matrix inside guarded memory, and the strides by which C walks it."""
+
+    memory: Guarded
+    view: Floats
+    strides: tuple[int, int]
+
+
+def _matrix(rng: np.random.Generator, rows: int, columns: int, form: str, pad: int) -> Matrix:
+    """`form`: N (row-major), T (column-major) or S (strided both ways); NaN everywhere around."""
+    if form == "N":
+        strides = (columns + pad, 1)
+    elif form == "T":
+        strides = (1, rows + pad)
+    else:
+        strides = (2 * columns + 1 + pad, 2)
+    span = max(0, (rows - 1) * strides[0] + (columns - 1) * strides[1] + 1) if rows * columns else 0
+    memory = guarded(span, 64, offset=int(rng.integers(0, 16)))
+    view = np.lib.stride_tricks.as_strided(
+        memory.values, (rows, columns), tuple(4 * s for s in strides)
+    )
+    view[...] = rng.uniform(-1, 1, (rows, columns))
+    return Matrix(memory, view, strides)
+
+
+def _multiply(
+    library: ctypes.CDLL, a: Matrix, b: Matrix, c: Matrix, accumulate: int, *, pack: bool = False
+) -> None:
+    (m, n), k = c.view.shape, a.view.shape[1]
+    scratch = guarded(GEMM_SCRATCH, 64)
+    tail = [
+        _pointer(c.memory.values), *_long(c.strides[0]), accumulate, _pointer(scratch.values)
+    ]  # fmt: skip
+    head = [*_long(m, n, k), _pointer(a.memory.values), *_long(*a.strides)]
+    source = [_pointer(b.memory.values), *_long(*b.strides)]
+    if pack:
+        strips = guarded(packed(k, n), 64)
+        middle = (n + 31) // 64
+        for low, high in ((0, middle), (middle, (n + 31) // 32)):
+            library.gemm_pack(
+                *_long(n, k), *source, _pointer(strips.values), *_long(low, high)
+            )  # fmt: skip
+        assert strips.intact()
+        library.gemm_packed(*head, _pointer(strips.values), *tail)
+    else:
+        library.gemm(*head, *source, *tail)
+    assert scratch.intact()
+
+
+def _check(
+    library: ctypes.CDLL,
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    forms: str,
+    accumulate: int,
+    pads: tuple[int, int, int] = (0, 0, 0),
+    pack: bool = False,
+) -> None:
+    m, n, k = shape
+    a = _matrix(rng, m, k, forms[0], pads[0])
+    b = _matrix(rng, k, n, forms[1], pads[1])
+    c = _matrix(rng, m, n, "N", pads[2])
+    before = c.memory.values.copy()
+    start = c.view.astype(np.float64) if accumulate else 0.0
+    want = start + a.view.astype(np.float64) @ b.view.astype(np.float64)
+    if not accumulate:
+        c.view[...] = np.nan
+    _multiply(library, a, b, c, accumulate, pack=pack)
+    told = f"{m} x {n} x {k} {forms} accumulate {accumulate} pads {pads} packed {pack}"
+    error = np.abs(c.view - want).max(initial=0.0)
+    assert error <= 1e-6 * math.sqrt(k + 1) + 1e-6, told  # NaN, from any stray read, fails too
+    assert a.memory.intact() and b.memory.intact() and c.memory.intact(), told
+    written = np.zeros(before.size, bool)
+    np.lib.stride_tricks.as_strided(written, (m, n), c.strides)[...] = True
+    stray = c.memory.values.view(np.uint32)[~written] != before.view(np.uint32)[~written]
+    assert not stray.any(), f"wrote between the rows: {told}"
+
+
+def test_products_of_every_small_shape(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(1)
+    for m, n in product(range(1, 27), (*range(1, 35), 47, 48, 49, 63, 64, 65, 80)):
+        _check(library, rng, (m, n, 1 + (m * n) % 7), "NN", (m + n) % 2)
+
+
+@pytest.mark.parametrize("forms", ["NN", "NT", "TN", "TT", "SS", "NS", "SN"])
+def test_products_of_all_strides_and_depths(library: ctypes.CDLL, forms: str) -> None:
+    rng = np.random.default_rng(sum(map(ord, forms)))
+    for k in (1, 2, 3, 4, 7, 8, 15, 16, 17, 33, 64, 100, 255, 257, 300, 515):
+        for m, n in ((1, 1), (1, 37), (2, 10), (3, 33), (5, 1), (13, 20), (17, 1), (25, 70)):
+            pads = tuple(int(p) for p in rng.integers(0, 19, 3))
+            _check(library, rng, (m, n, k), forms, int(k) % 2, (pads[0], pads[1], pads[2]))
+
+
+def test_products_of_random_shapes_packed_and_not(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(250):
+        m, n, k = (int(v) for v in rng.integers(1, (130, 140, 90)))
+        forms = "".join(rng.choice(["N", "T"], 2))
+        pads = tuple(int(p) for p in rng.integers(0, 20, 3))
+        accumulate, pack = (int(v) for v in rng.integers(0, 2, 2))
+        _check(library, rng, (m, n, k), forms, accumulate, (pads[0], pads[1], pads[2]), bool(pack))
+
+
+@pytest.mark.parametrize(
+    ("shape", "forms", "pads"),
+    [
+        ((600, 70, 300), "NT", (0, 0, 0)),  # several blocks of rows and of depth
+        ((130, 256, 260), "NN", (0, 0, 0)),  # strides that are packed
+        ((20, 20, 2601), "NT", (7, 7, 0)),  # dots
+        ((20, 2601, 20), "TN", (0, 7, 7)),
+        ((2601, 1, 20), "NN", (12, 0, 0)),
+        ((20, 1, 9000), "TN", (0, 0, 3)),  # deeper and longer than the scratch
+        ((9000, 1, 3), "TT", (0, 0, 1)),
+        ((40, 1, 9000), "NN", (0, 2, 0)),
+    ],
+)
+def test_products_of_large_shapes(
+    library: ctypes.CDLL, shape: tuple[int, int, int], forms: str, pads: tuple[int, int, int]
+) -> None:
+    rng = np.random.default_rng(4)
+    for accumulate, pack in ((0, False), (1, False), (0, True)):
+        _check(library, rng, shape, forms, accumulate, pads, pack)
+
+
+def test_an_empty_depth_clears_or_leaves(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(5)
+    for accumulate, pack in product((0, 1), (False, True)):
+        _check(library, rng, (5, 37, 0), "NN", accumulate, (0, 0, 3), pack)
+
+
+def test_products_give_the_same_bits_each_time(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(6)
+    a, b = _matrix(rng, 45, 70, "N", 1), _matrix(rng, 70, 53, "T", 2)
+    results = []
+    for _ in range(3):
+        c = _matrix(rng, 45, 53, "N", 0)
+        _multiply(library, a, b, c, 0)
+        results.append(c.view.tobytes())
+    assert len(set(results)) == 1
+
+
+PAGES = """
+import ctypes, mmap, sys
+import numpy as np
+from weft.compiler.emit.c import GEMM_SCRATCH
+from weft.runtime.arena import arena
+from weft.runtime.native import load
+library = load(sys.argv[1])
+libc = ctypes.CDLL(None)
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+keep = []
+def at_the_edge(count):
+    "`count` floats that end where a page begins which nobody may touch."
+    size = mmap.PAGESIZE
+    length = -(-4 * count // size) * size
+    region = mmap.mmap(-1, length + size)
+    whole = np.frombuffer(region, np.uint8)
+    keep.append((region, whole))
+    assert libc.mprotect(whole.ctypes.data + length, size, 0) == 0
+    return whole[length - 4 * count : length].view(np.float32)
+long = ctypes.c_long
+scratch = arena(GEMM_SCRATCH)
+shapes = [(1, 1, 1), (1, 17, 3), (5, 33, 4), (13, 10, 21), (3, 20, 37), (2, 1, 19), (12, 31, 2)]
+for m, n, k in shapes:
+    for ta in (0, 1):
+        for tb in (0, 1):
+            a, b, c = at_the_edge(m * k), at_the_edge(k * n), at_the_edge(m * n)
+            sa = (1, m) if ta else (k, 1)
+            sb = (1, k) if tb else (n, 1)
+            a[:], b[:] = 1.0, 1.0
+            library.gemm(
+                long(m), long(n), long(k), ctypes.c_void_p(a.ctypes.data), *map(long, sa),
+                ctypes.c_void_p(b.ctypes.data), *map(long, sb), ctypes.c_void_p(c.ctypes.data),
+                long(n), 0, ctypes.c_void_p(scratch.ctypes.data))
+            assert (c == k).all()
+print("whole")
+"""
+
+
+def test_products_touch_nothing_beyond_the_last_element(library: ctypes.CDLL) -> None:
+    """Operands that end at a forbidden page: reading one float further would kill the process."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("protects pages the way Linux does")
+    answer = subprocess.run(
+        [sys.executable, "-c", PAGES, library._name], capture_output=True, text=True, check=False
+    )
+    assert answer.stdout == "whole\n", answer.stderr
+
+
+def test_python_and_c_agree_on_sizes(library: ctypes.CDLL) -> None:
+    assert library.scratch_floats() == GEMM_SCRATCH
+    for depth, columns in ((1, 1), (7, 32), (20, 33), (784, 120)):
+        assert library.packed_floats(*_long(depth, columns)) == packed(depth, columns)
+
+
+# ---- random numbers ------------------------------------------------------------------------------
+
+
+def _stream(
+    library: ctypes.CDLL, name: str, key: tuple[int, int, int], begin: int, count: int
+) -> Floats:
+    memory = guarded(count, 64)
+    getattr(library, name)(
+        *(ctypes.c_uint32(v) for v in key),
+        ctypes.c_uint64(begin),
+        ctypes.c_long(count),
+        _pointer(memory.values),
+    )
+    assert memory.intact()
+    return memory.values
+
+
+KEYS = [(0, 0, 0), (7, 3, 11), (2**32 - 1, 2**31 + 5, 123456789)]
+RANGES = [(0, 1), (0, 4), (1, 2), (3, 300), (5, 1000), (255, 513), (4 * (2**32 - 1) + 2, 40)]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_random_numbers_are_the_same_in_c_and_numpy(
+    library: ctypes.CDLL, key: tuple[int, int, int]
+) -> None:
+    for begin, count in RANGES:
+        want = philox.uniform(*key, begin, count)
+        assert (_stream(library, "uniform", key, begin, count) == want).all()
+        assert (_stream(library, "uniform_each", key, begin, count) == want).all()
+        bell = philox.normal(*key, begin, count)
+        for name in ("normal", "normal_each"):
+            np.testing.assert_allclose(_stream(library, name, key, begin, count), bell, 3e-6, 3e-7)
+
+
+def test_philox_known_answers() -> None:
+    """Source: Random123's kat_vectors, philox4x32 10."""
+    answers = {
+        ((0,) * 4, (0, 0)): (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2): (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)): (
+            0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1,
+        ),
+    }  # fmt: skip
+    for (counter, key), want in answers.items():
+        c0, c1, c2, c3 = (np.array([v], np.uint64) for v in counter)
+        assert tuple(philox.philox((c0, c1, c2, c3), key)[0]) == want
+
+
+def test_random_numbers_are_spread_as_they_should_be() -> None:
+    flat, bell = philox.uniform(1, 2, 3, 0, 400_000), philox.normal(1, 2, 3, 0, 400_000)
+    assert flat.min() >= 0 and flat.max() < 1
+    assert abs(flat.mean() - 0.5) < 0.002 and abs(flat.var() - 1 / 12) < 0.001
+    assert abs(bell.mean()) < 0.006 and abs(bell.var() - 1) < 0.008
+    assert abs(np.mean(bell**4) - 3) < 0.08
+    assert abs(np.corrcoef(bell[0::2], bell[1::2])[0, 1]) < 0.008
+    other = philox.uniform(1, 3, 3, 0, 400_000)
+    assert abs(np.corrcoef(flat, other)[0, 1]) < 0.006
+
+
+# ---- threads, and the text itself ----------------------------------------------------------------
+
+
+def test_shares_cover_everything_once(library: ctypes.CDLL) -> None:
+    border = (ctypes.c_long * 2)()
+    for total, grain, parts in ((100, 16, 3), (7, 1, 8), (2601, 16, 8), (0, 4, 2), (64, 64, 4)):
+        end = 0
+        for index in range(parts):
+            library.share(*_long(total, grain, parts, index), border)
+            assert border[0] == end and border[1] >= end
+            assert border[1] % grain == 0 or border[1] == total
+            end = border[1]
+        assert end == total
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_nobody_passes_a_barrier_early(library: ctypes.CDLL, threads: int) -> None:
+    slots = np.zeros(8 * threads, np.int64)
+    assert library.rounds(threads, ctypes.c_long(300), _pointer(slots)) == 0
+    assert (slots.reshape(threads, 8)[:, 0] == 300).all()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_text_compiles_by_itself_without_a_warning(tmp_path: Path, part: str) -> None:
+    chosen = compiler()
+    (tmp_path / "t.c").write_text(text(part) + "\nint unused;\n")
+    command = [*chosen.command, "-std=gnu11", "-march=native", "-fopenmp-simd", "-O1"]
+    command += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-c", "t.c", "-o", "t.o"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_texts_come_once_and_in_order() -> None:
+    whole = text("team", "gemm", "random", "math", "gemm")
+    assert whole == text("math", "random", "gemm", "team")
+    assert whole.count("weft_bits(float x) {") == 1
+    with pytest.raises(KeyError, match="no C text named poetry"):
+        text("poetry")
+
+
+def test_scratch_is_modest() -> None:
+    assert 4 * GEMM_SCRATCH <= 64 * 1024
+    assert arena(GEMM_SCRATCH).ctypes.data % 64 == 0

@@ -1,10 +1,11 @@
-"""The driver: a program -> an artifact for one target."""
+"""The driver: a program -> entries -> an artifact for one target."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .arena import arrange, parameter_records
+from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, State
 from .entries import EntryGraph, forward_entry, step_entries
 from .native import emit_native
@@ -14,15 +15,35 @@ from .update import update_graph
 if TYPE_CHECKING:
     from .build import Program, StepProgram
 
-STATELESS = "sgd"  # what stands in for an optimizer that runs outside the generated step
+PLAIN_SGD = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov": False}
+"""Stands in for an optimizer that runs outside the generated step (lbfgs)."""
 
 
-def compile_native(program: Program) -> Artifact:
-    """The program as C for the CPU in this machine."""
-    graphs = [net.graph for net in program.nets.values()]
-    arena = arrange(program.parameters, graphs, native=True)
-    states = _states(program)
-    slots = {(s.step, s.name): slot for slot, s in enumerate(states)}
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A program as graphs with their memory: what every target starts from."""
+
+    program: Program
+    entries: tuple[EntryGraph, ...]
+    arena: Arena
+    states: tuple[State, ...]
+
+    @property
+    def slots(self) -> dict[tuple[str, str], int]:
+        """The number of each state array."""
+        return {(s.step, s.name): slot for slot, s in enumerate(self.states)}
+
+    def entry(self, kind: str, subject: str) -> EntryGraph:
+        """Raises: KeyError when there is none."""
+        for entry in self.entries:
+            if (entry.kind, entry.subject) == (kind, subject):
+                return entry
+        raise KeyError(f"{kind}_{subject}")
+
+
+def lower(program: Program, *, native: bool) -> Lowered:
+    """Differentiate every step and lay out the parameters; `native`: for the CPU."""
+    arena = arrange(program.parameters, [net.graph for net in program.nets.values()], native=native)
     entries: list[EntryGraph] = [forward_entry(net) for net in program.nets.values()]
     for step in program.steps.values():
         names = [d.name for d in program.parameters if d.name.split(".")[0] in step.updates]
@@ -31,16 +52,24 @@ def compile_native(program: Program) -> Artifact:
         fused = update_graph(optimizer, settings, pieces, clip=clip, with_loss=True)
         alone = update_graph(optimizer, settings, pieces, clip=clip, with_loss=False)
         entries += step_entries(program, step, fused, alone)
-    source, records, kernels, traffic = emit_native(entries, arena, slots, program.sizes, f"{program.name}")
+    return Lowered(program, tuple(entries), arena, _states(program))
+
+
+def compile_native(program: Program) -> Artifact:
+    """The program as C for the CPU in this machine."""
+    lowered = lower(program, native=True)
+    source, records, kernels, traffic = emit_native(
+        list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name
+    )
     return Artifact(
         name=program.name,
         target="cpu",
         precision="f32",
         files={"kernels.c": source},
         spec=dict(program.spec.texts),
-        parameters=parameter_records(program.parameters, arena),
-        length=arena.length,
-        states=states,
+        parameters=parameter_records(program.parameters, lowered.arena),
+        length=lowered.arena.length,
+        states=lowered.states,
         entries=tuple(records),
         kernels=tuple(kernels),
         sizes=dict(program.sizes),
@@ -53,7 +82,7 @@ def _recipe(step: StepProgram) -> tuple[str, dict[str, Any], float | None]:
     recipe = step.recipe
     name = recipe["optimizer"]
     if name not in OPTIMIZERS:
-        return STATELESS, {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov": False}, None
+        return "sgd", PLAIN_SGD, None
     return name, dict(recipe["settings"]), recipe.get("clip")
 
 

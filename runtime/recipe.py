@@ -110,7 +110,8 @@ def recipe_of(
             f"`{artifact.name}` has no `train` section",
             hint="add one: train { epochs = 20 … }",
         )
-    if epochs is None and steps is None:
+    strict = epochs is None and steps is None
+    if strict:
         epochs, steps = train.get("epochs"), train.get("steps")
     group = max(int(step.get("accumulate") or 1) for step in train["step"])
     per_epoch = -(-batches // group)
@@ -137,17 +138,23 @@ def recipe_of(
         report_every=in_steps("log_every") or eval_every,
         eval_every=eval_every,
         save_every=in_steps("save_every"),
-        steps=tuple(_step(step, counted, per_epoch, total) for step in train["step"]),
+        steps=tuple(_step(step, counted, per_epoch, total, strict) for step in train["step"]),
         stopping=_stopping(train),
     )
 
 
-def _step(recipe: Mapping[str, Any], counted: str, per_epoch: int, total: int) -> TrainingStep:
+def _step(
+    recipe: Mapping[str, Any], counted: str, per_epoch: int, total: int, strict: bool
+) -> TrainingStep:
     every = int(recipe.get("every") or 1)
     own_total = -(-total // every)
     try:
         schedule = schedule_of(
-            recipe["schedule"], counted=counted, epoch=per_epoch / every, total=own_total
+            recipe["schedule"],
+            counted=counted,
+            epoch=per_epoch / every,
+            total=own_total,
+            strict=strict,
         )
     except UsageError as error:
         raise UsageError(f"{recipe['place']}: {error.message}", hint=error.hint) from None

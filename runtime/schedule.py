@@ -39,27 +39,28 @@ class Schedule:
         return float(CURVES[self.name](settings, (step - warmup) / self.unit, max(end, 1e-300)))
 
 
-def schedule_of(recipe: Mapping[str, Any], *, counted: str, epoch: float, total: int) -> Schedule:
+def schedule_of(
+    recipe: Mapping[str, Any], *, counted: str, epoch: float, total: int, strict: bool = True
+) -> Schedule:
     """The schedule of a training step.
 
     `counted` is the unit of the training, step or epoch; `epoch` and `total` are the number of
     updates in an epoch and in the whole training.
 
-    Raises: UsageError for a warm-up longer than the training.
+    Raises: UsageError, if `strict`, for a warm-up of more epochs than the training has: steps were
+        meant.
     """
     settings = {key: value for key, value in recipe.items() if key != "name"}
     name = recipe["name"]
     if name not in CURVES and name != "inverse_sqrt":
         raise InternalError(f"unknown schedule `{name}`")
-    unit = settings.get("per") or counted
-    schedule = Schedule(name, settings, epoch if unit == "epoch" else 1.0)
+    in_epochs = (settings.get("per") or counted) == "epoch"
+    schedule = Schedule(name, settings, epoch if in_epochs else 1.0)
     warmup = settings.get("warmup") or 0
-    if warmup * schedule.unit > total and name != "inverse_sqrt":
-        length = total / schedule.unit
-        other = "step" if unit == "epoch" else "epoch"
+    if strict and in_epochs and not settings.get("per") and warmup * epoch > total:
         raise UsageError(
-            f"the warm-up of {warmup:g} {unit}s is longer than the training of {length:g} {unit}s",
-            hint=f"counts of a schedule are in {unit}s here; write per={other} to count {other}s",
+            f"the warm-up of {warmup:g} epochs is longer than the training of {total / epoch:g}",
+            hint="counts of a schedule are in epochs here; write per=step to count steps",
         )
     return schedule
 

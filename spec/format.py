@@ -228,25 +228,41 @@ def _value_lines(prefix: str, value: Expr, indent: int) -> list[str]:
     if isinstance(value, Call) and (value.positional or value.named):
         return _call_lines(f"{prefix}{value.name}(", arguments(value), indent)
     if isinstance(value, Binary) and value.operator in ("+", "-", "and", "or"):
-        strength = BINDS[value.operator]
-        if expression(value.left, strength) == expression(value.left):
-            first = _value_lines(prefix, value.left, indent)
-            rest = " " * indent + expression(value.right, strength + 1)
-            return [*first[:-1], f"{first[-1]} {value.operator}", rest]
+        return _pack(prefix, _terms(value), indent)
     return [prefix + expression(value)]
 
 
+def _terms(value: Binary) -> list[str]:
+    """The terms of a sum, each with the sign of the next behind it."""
+    strength = BINDS[value.operator]
+    terms: list[tuple[str, str]] = []
+    rest: Expr = value
+    while isinstance(rest, Binary) and BINDS[rest.operator] == strength:
+        terms.append((rest.operator, expression(rest.right, strength + 1)))
+        rest = rest.left
+    words = [expression(rest, strength)]
+    for operator, text in reversed(terms):
+        words[-1] += f" {operator}"
+        words.append(text)
+    return words
+
+
 def _call_lines(prefix: str, given: list[str], indent: int) -> list[str]:
-    """Arguments packed into lines; `prefix` ends with the opening parenthesis."""
+    """The arguments of a call packed into lines; `prefix` ends with its opening parenthesis."""
+    words = [f"{each}," for each in given[:-1]] + [f"{given[-1]})"]
+    return _pack(prefix, words, indent)
+
+
+def _pack(prefix: str, words: list[str], indent: int) -> list[str]:
+    """As many words on a line as fit; the first stands right behind the prefix."""
     lines, line = [], prefix
-    for position, each in enumerate(given):
-        text = each + (")" if position == len(given) - 1 else ",")
-        space = "" if line.endswith("(") or not line.strip() else " "
-        if len(line) + len(space) + len(text) > WIDTH and line.strip():
-            lines.append(line)
-            line = " " * indent + text
+    for position, word in enumerate(words):
+        space = " " if position else ""
+        if line.strip() and len(line) + len(space) + len(word) > WIDTH:
+            lines.append(line.rstrip())
+            line = " " * indent + word
         else:
-            line += space + text
+            line += space + word
     return [*lines, line]
 
 

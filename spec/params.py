@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from .errors import Diagnostic, SpecError, UsageError, suggest
 from .read_weft import read_expression
 from .static import NotStatic, Value, evaluate, is_value, kind
-from .tree import Expr, File, Setting, Variant
+from .tree import Expr, File, Name, Setting, Variant
 
 
 class _Failed:
@@ -81,7 +82,7 @@ def _explain(
     known: Mapping[str, Setting],
 ) -> list[Diagnostic]:
     if isinstance(error, NotStatic):
-        if any(isinstance(value, _Failed) for value in scope.values()):
+        if isinstance(error.expr, Name) and isinstance(scope.get(error.expr.id), _Failed):
             return []  # an echo of an error reported already
         return [
             Diagnostic(
@@ -130,6 +131,8 @@ def _value(given: object) -> Value | None:
             if any(item is None for item in items)
             else tuple(item for item in items if item is not None)
         )
+    if isinstance(given, float) and not math.isfinite(given):
+        return None
     return given if isinstance(given, (int, float, str)) else None
 
 

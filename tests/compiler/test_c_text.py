@@ -63,6 +63,13 @@ void normal_each({STREAM})
 {{ for (long i = 0; i < count; ++i) out[i] = weft_normal(seed, step, op, begin + i); }}
 void share(long total, long grain, long parts, long index, long *border)
 {{ weft_share(total, grain, parts, index, border, border + 1); }}
+int team(int threads)
+{{
+    int size = 1;
+    #pragma omp parallel num_threads(threads)
+    if (omp_get_thread_num() == 0) size = omp_get_num_threads();
+    return size;
+}}
 long rounds(int threads, long count, long *slots)
 {{
     weft_team team = WEFT_TEAM;
@@ -533,6 +540,8 @@ def test_shares_cover_everything_once(library: ctypes.CDLL) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_nobody_passes_a_barrier_early(library: ctypes.CDLL, threads: int) -> None:
+    if library.team(threads) != threads:
+        pytest.skip("this compiler has no OpenMP, or the machine refuses so many threads")
     slots = np.zeros(8 * threads, np.int64)
     assert library.rounds(threads, ctypes.c_long(300), _pointer(slots)) == 0
     assert (slots.reshape(threads, 8)[:, 0] == 300).all()

@@ -118,6 +118,12 @@ def test_a_warm_up_longer_than_the_training_is_refused() -> None:
     with pytest.raises(UsageError, match="100 epochs is longer than the training of 20") as caught:
         schedule_of(recipe, counted="epoch", epoch=10, total=200)
     assert "per=step" in str(caught.value)
+    for fine in (
+        schedule_of({**recipe, "per": "step"}, counted="epoch", epoch=10, total=200),
+        schedule_of(recipe, counted="step", epoch=10, total=50),
+        schedule_of(recipe, counted="epoch", epoch=10, total=200, strict=False),
+    ):
+        assert fine.rate(0, 200) < 0.1
 
 
 def test_rates_are_pure() -> None:

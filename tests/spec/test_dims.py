@@ -164,7 +164,13 @@ def test_facts_about_dims() -> None:
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 def test_c_expressions_agree_with_python(tmp_path: Path) -> None:
-    dims: list[Dim] = [(B - T) // 3, (W + 1) // 2 - B, H // 2 * B, (T - 5) // W, W % 8 - (2 - B) // 2]
+    dims: list[Dim] = [
+        (B - T) // 3,
+        (W + 1) // 2 - B,
+        H // 2 * B,
+        (T - 5) // W,
+        W % 8 - (2 - B) // 2,
+    ]
     lines = "".join(f'printf("%ld ", (long)({c_expression(dim)}));' for dim in dims)
     loops = "for(long B=1;B<6;B++)for(long T=1;T<6;T++)for(long W=1;W<6;W++)for(long H=4;H<9;H+=4)"
     source = tmp_path / "dims.c"

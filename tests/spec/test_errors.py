@@ -71,7 +71,13 @@ def test_a_spec_error_survives_a_process_border() -> None:
 
 @pytest.mark.parametrize(
     ("word", "wanted"),
-    [("maxpool", "max_pool"), ("Relu", "relu"), ("strides", "stride"), ("xyz", None), ("relu", "relu")],
+    [
+        ("maxpool", "max_pool"),
+        ("Relu", "relu"),
+        ("strides", "stride"),
+        ("xyz", None),
+        ("relu", "relu"),
+    ],
 )
 def test_suggestions(word: str, wanted: str | None) -> None:
     known = ["max_pool", "relu", "stride", "conv"]

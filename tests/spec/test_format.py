@@ -88,7 +88,7 @@ def test_comments_survive_in_both_forms() -> None:
 def test_yaml_comments_become_weft_comments() -> None:
     text = "# top\nblock:\n  A:\n    # first\n    - relu\n    # second\n    - tanh # end\n"
     written = write_weft(read_text(text, "t.yaml"))
-    assert written == "# top\n# first\n# second\nblock A {\n  relu -> tanh  # end\n}\n"
+    assert written == "# top\nblock A {\n  # first\n  # second\n  relu -> tanh  # end\n}\n"
 
 
 @pytest.mark.parametrize(

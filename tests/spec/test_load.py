@@ -40,7 +40,11 @@ def test_params_are_evaluated_in_order() -> None:
 def test_a_variant_replaces_before_and_overrides_after() -> None:
     assert load_text(TEXT, "t.weft", variant="big").constants["w"] == (128, 128)
     spec = load_text(TEXT, "t.weft", variant="big", params={"d": 32, "name": "other"})
-    assert (spec.constants["d"], spec.constants["w"], spec.constants["name"]) == (32, (32, 32), "other")
+    assert (spec.constants["d"], spec.constants["w"], spec.constants["name"]) == (
+        32,
+        (32, 32),
+        "other",
+    )
     assert load_text(TEXT, "t.weft", params={"w": [1, 2.5]}).constants["w"] == (1, 2.5)
     assert load_text(TEXT, "t.weft", params={"w": "[d, 3*d]"}).constants["w"] == (64, 192)
     assert load_text(TEXT, "t.weft", params={"rate": "1/8"}).constants["rate"] == 0.125
@@ -81,7 +85,7 @@ def test_params_that_have_no_value() -> None:
         "E301 t.weft:1:9",
         "E310 t.weft:1:19",
         "E312 t.weft:1:30",
-        "E301 t.weft:1:50",
+        "E301 t.weft:1:46",
     ]
     hints = [found.hint for found in caught.value.diagnostics]
     assert hints[1] == "params may use earlier ones; `b` comes later"
@@ -124,7 +128,11 @@ def test_imports_bring_blocks_with_their_own_params(tmp_path: Path) -> None:
         ({"main.weft": 'import "/etc/passwd"\n'}, "E213 {}/main.weft:1:8"),
         ({"main.weft": 'import "main.weft"\n'}, "E212 {}/main.weft:1:8"),
         (
-            {"main.weft": 'import "a.weft"\n', "a.weft": 'import "b.weft"\n', "b.weft": 'import "a.weft"\n'},
+            {
+                "main.weft": 'import "a.weft"\n',
+                "a.weft": 'import "b.weft"\n',
+                "b.weft": 'import "a.weft"\n',
+            },
             "E212 {}/b.weft:1:8",
         ),
         (
@@ -201,7 +209,9 @@ def test_text_must_be_utf8_and_small(tmp_path: Path) -> None:
 
 
 def test_the_prelude_is_parsed_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = {"prelude/x.weft": "# about A\nblock A(n) {\n  relu\n}\n\n# about B\nblock B { A(3) -> B_2 }\nblock B_2 { f f }\n"}
+    texts = {
+        "prelude/x.weft": "# about A\nblock A(n) {\n  relu\n}\n\n# about B\nblock B { A(3) -> B_2 }\nblock B_2 { f f }\n"
+    }
     library = index(texts)
     monkeypatch.setattr("weft.spec.load.prelude", lambda: library)
     spec = load_text("block B { tanh }\n", "t.weft")

@@ -54,14 +54,18 @@ def test_names_numbers_and_keywords_stand_where_their_places_say(path: Path) -> 
                 assert shown == name
             case _:
                 assert shown.strip() == shown != ""
-        for name, place in zip(getattr(node, "names", ()), getattr(node, "places", ()), strict=False):
+        for name, place in zip(
+            getattr(node, "names", ()), getattr(node, "places", ()), strict=False
+        ):
             assert at(file, place) == name
     assert seen > 40
 
 
 def test_structures_stand_at_their_keyword() -> None:
     weft = read_text("block B {\n  x -> residual { f } -> if a { g }\n}\n", "t.weft")
-    yaml = read_text("block:\n  B:\n    - x\n    - residual: f\n    - if: a\n      then: g\n", "t.yaml")
+    yaml = read_text(
+        "block:\n  B:\n    - x\n    - residual: f\n    - if: a\n      then: g\n", "t.yaml"
+    )
     for file, words in ((weft, ["x", "residual", "if"]), (yaml, ["x", "residual", "if"])):
         pieces = file.blocks[0].body.results[0].pieces
         assert [at(file, piece.stage.place) for piece in pieces] == words

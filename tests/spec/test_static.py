@@ -141,7 +141,8 @@ def test_a_close_name_is_suggested() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "column"), [("t", 1), ("1 + t", 5), ("abs(t)", 5), ("relu(3)", 1), ("w.x", 1), ("(w -> f)", 1)]
+    ("text", "column"),
+    [("t", 1), ("1 + t", 5), ("abs(t)", 5), ("relu(3)", 1), ("w.x", 1), ("(w -> f)", 1)],
 )
 def test_what_is_no_value_is_a_signal_not_an_error(text: str, column: int) -> None:
     with pytest.raises(NotStatic) as caught:
@@ -149,7 +150,11 @@ def test_what_is_no_value_is_a_signal_not_an_error(text: str, column: int) -> No
     assert caught.value.expr.place.column == column
 
 
-@given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.sampled_from(["+", "-", "*", "//", "%", "/"]))
+@given(
+    st.integers(-(10**6), 10**6),
+    st.integers(-(10**6), 10**6),
+    st.sampled_from(["+", "-", "*", "//", "%", "/"]),
+)
 def test_arithmetic_is_pythons(left: int, right: int, operator: str) -> None:
     tree = read_expression(f"({left}) {operator} ({right})", "here")
     if operator in ("//", "%", "/") and right == 0:

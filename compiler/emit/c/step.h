@@ -1,6 +1,5 @@
 /* What the host passes to an entry, and the scatter of an embedding's gradient. */
 #include <math.h>
-#include <omp.h>
 #include <stdint.h>
 #include <string.h>
 

@@ -2,8 +2,8 @@
 #if defined(_OPENMP)
 #include <omp.h>
 #else
-static inline int omp_get_num_threads(void) { return 1; }
-static inline int omp_get_thread_num(void) { return 0; }
+static inline __attribute__((unused)) int omp_get_num_threads(void) { return 1; }
+static inline __attribute__((unused)) int omp_get_thread_num(void) { return 0; }
 #endif
 #include <sched.h>
 #if defined(__x86_64__) || defined(__i386__)

@@ -152,7 +152,7 @@ def _states(optimizer: str, settings: Mapping[str, Any]) -> int:
         return 2 * int(settings["history_size"])
     moments = {"adam": 2, "adamw": 2, "rmsprop": 1, "adagrad": 1, "lion": 1}.get(optimizer, 0)
     extras = ("momentum", "centered") if optimizer in ("sgd", "rmsprop") else ()
-    return moments + sum(bool(settings[name]) for name in extras)
+    return moments + sum(bool(settings.get(name)) for name in extras)
 
 
 def _net_json(net: NetReport) -> dict[str, Any]:

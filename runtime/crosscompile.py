@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,44 @@ def compile_module(
                 progress(report)
         waiting = waiting[done:]
     return tuple(reports)
+
+
+def settle(
+    emit: Callable[[Mapping[str, int]], tuple[str, Sequence[dict[str, Any]]]],
+    target: str,
+    *,
+    rounds: int = 4,
+    progress: Callable[[Report], None] | None = None,
+) -> tuple[Report, ...]:
+    """Emits and compiles until every kernel passes: refused ones are emitted with smaller tiles.
+
+    `emit` gives the module's text and its kernel records for the number of refusals of each kernel
+    so far (`level` of the tile choice).  Kernels whose text and record stay are not compiled again.
+    The last reports are returned, passed or not, and belong to what `emit` gave last.
+    """
+    refusals: dict[str, int] = {}
+    known: dict[str, Report] = {}
+    reports: tuple[Report, ...] = ()
+    for _ in range(rounds):
+        text, records = emit(refusals)
+        keys = {record["name"]: _key(text, record) for record in records}
+        fresh = [record for record in records if keys[record["name"]] not in known]
+        for report in compile_module(text, fresh, target, progress=progress) if fresh else ():
+            known[keys[report.kernel]] = report
+        reports = tuple(known[key] for key in keys.values())
+        bad = [report.kernel for report in reports if not report.ok]
+        if not bad:
+            break
+        for name in bad:
+            refusals[name] = refusals.get(name, 0) + 1
+    return reports
+
+
+def _key(text: str, record: dict[str, Any]) -> str:
+    """The kernel's own text and its record."""
+    start = text.find(f"\ndef {record['name']}(")
+    end = text.find("\n\n\n", start)
+    return text[start : end if end > 0 else None] + json.dumps(record, sort_keys=True)
 
 
 def _work(order: dict[str, Any]) -> list[dict[str, Any]]:

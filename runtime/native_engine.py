@@ -15,6 +15,7 @@ from ..compiler.artifact import OPERATORS, Artifact, Buffer, Entry, Expression, 
 from ..spec.errors import DataError, InternalError
 from .engine import Result
 from .native import arena, build, load
+from .threads import Tuner
 
 Array = NDArray[Any]
 
@@ -112,7 +113,7 @@ class _Bound:
         call.parameter = engine.parameters.ctypes.data
         call.gradient = engine.gradients.ctypes.data
         call.state = ctypes.addressof(engine.state_pointers)
-        call.threads = engine.threads
+        self.tuner = Tuner(engine.threads)
         self.reference = ctypes.byref(call)
         if not entry.inputs:
             self._fit({})
@@ -126,6 +127,10 @@ class _Bound:
         call = self.call
         call.seed = seed & 0xFFFFFFFF
         call.step = step & 0xFFFFFFFF
+        call.threads = self.tuner.threads
+        return self.tuner.run(self._invoke)
+
+    def _invoke(self) -> int:
         return self.function(self.reference)  # type: ignore[no-any-return]
 
     def _rebind(self, inputs: Mapping[str, Array]) -> None:
@@ -163,6 +168,7 @@ class _Bound:
             self.outputs[port.name] = np.zeros(shape, DTYPES[port.dtype])
             self.out_pointers[k] = self.outputs[port.name].ctypes.data
         self.bound = sizes
+        self.tuner.restart()
 
 
 class NativeEngine:

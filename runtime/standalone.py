@@ -44,7 +44,13 @@ SHARED = (
 )
 """What every generated package needs, whatever its target."""
 
-NATIVE = ("runtime/arena.py", "runtime/native.py", "runtime/native_engine.py")
+NATIVE = (
+    "runtime/arena.py",
+    "runtime/machine.py",
+    "runtime/native.py",
+    "runtime/native_engine.py",
+    "runtime/threads.py",
+)
 """What a package for the CPU needs in addition."""
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -195,7 +195,9 @@ def _parameter(given: Parameter) -> str:
     if given.default is None:
         return given.name
     default = expression(given.default)
-    words = given.choices[1:] if given.choices[:1] == (default,) else given.choices
+    words = given.choices
+    if words[:1] == (default,):
+        words = words[1:] or words  # `none|none`: one choice, the default
     return f"{given.name}={'|'.join((default, *words))}"
 
 

@@ -116,7 +116,8 @@ def test_long_lines_break() -> None:
         f"block B {{ x -> f({names}) -> g }}\n"
         f"block C {{ residual {{ {long} | {long} }} }}\n"
         f"block D {{ s = {total}\n out s }}\n"
-        f"train {{ data x = f({names})\n step s updates n {{ optimizer = o({names})\n loss = {total} }} }}\n"
+        f"train {{ data x = f({names})\n"
+        f" step s updates n {{ optimizer = o({names})\n loss = {total} }} }}\n"
     )
     tree = read_text(text, "t.weft")
     written = write_weft(tree)

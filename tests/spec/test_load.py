@@ -103,18 +103,21 @@ def test_imports_bring_blocks_with_their_own_params(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
-            "main.weft": 'import "parts/a.weft"\nparam k=1\nnet n {\n  in x: f32[B]\n  x -> A -> B\n}\n',
-            "parts/a.weft": 'import "b.yaml"\nparam k=2\ndefault linear(bias=false)\nblock A { linear(k) }\n',
+            "main.weft": 'import "parts/a.weft"\nparam k=1\nblock M { A -> B }\n',
+            "parts/a.weft": (
+                'import "b.yaml"\nparam k=2\ndefault linear(bias=false)\nblock A { linear(k) }\n'
+            ),
             "parts/b.yaml": "block:\n  B: relu\n",
         },
     )
     spec = load(tmp_path / "main.weft")
-    assert set(spec.blocks) - set(prelude()) == {"A", "B"}
+    assert set(spec.blocks) - set(prelude()) == {"A", "B", "M"}
     assert spec.constants == {"k": 1}
     home = spec.home(spec.blocks["A"])
     assert home.constants == {"k": 2}
     assert [each.operation for each in home.defaults] == ["linear"]
-    assert spec.home(spec.file.blocks[0] if spec.file.blocks else spec.blocks["B"]).constants == {}
+    assert spec.home(spec.blocks["B"]).constants == {}
+    assert spec.home(spec.blocks["M"]).constants == {"k": 1}
     shown = str(tmp_path / "parts" / "a.weft")
     assert spec.blocks["A"].place.file == shown
     assert spec.texts[shown].startswith("import")
@@ -210,7 +213,10 @@ def test_text_must_be_utf8_and_small(tmp_path: Path) -> None:
 
 def test_the_prelude_is_parsed_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
-        "prelude/x.weft": "# about A\nblock A(n) {\n  relu\n}\n\n# about B\nblock B { A(3) -> B_2 }\nblock B_2 { f f }\n"
+        "prelude/x.weft": (
+            "# about A\nblock A(n) {\n  relu\n}\n\n# about B\n"
+            "block B { A(3) -> B_2 }\nblock B_2 { f f }\n"
+        )
     }
     library = index(texts)
     monkeypatch.setattr("weft.spec.load.prelude", lambda: library)

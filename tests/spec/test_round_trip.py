@@ -40,7 +40,6 @@ from weft.spec.tree import (
     Number,
     Parameter,
     Piece,
-    Pipe,
     Repeat,
     Residual,
     Setting,
@@ -80,7 +79,7 @@ def test_pairs_are_one_tree(path: Path) -> None:
 
 def test_the_weft_extensions() -> None:
     text = (
-        "block Dense(features, bias=true, mode=fast|slow, size=1|auto) {\n"
+        "block Dense(features, bias=true, mode=fast|slow, size=1|auto, low=none|none) {\n"
         "  in x: f32[..., C]\n"
         "  weight weight: f32[features, C] = kaiming_uniform()\n"
         "  weight bias: f32[features] = zeros()\n"
@@ -90,7 +89,7 @@ def test_the_weft_extensions() -> None:
     tree = read_text(text, "t.weft")
     block = tree.blocks[0]
     assert [each.name for each in block.body.weights] == ["weight", "bias"]
-    assert [each.choices for each in block.parameters] == [(), (), ("fast", "slow"), ("auto",)]
+    assert [each.choices for each in block.parameters] == [(), (), ("fast", "slow"), ("auto",), ("none",)]
     check(tree)
 
 
@@ -144,11 +143,9 @@ class Trees:
         return self.r.choice(self.names)
 
     def expr(self, depth: int) -> Expr:
-        leaves = [self.leaf] * 4
-        inner = [self.binary] * 4 + [self.unary, self.list, self.call, self.call, self.index]
-        return self.r.choice(
-            leaves + (inner + [self.attribute, self.pair, self.pipe]) * (depth > 0)
-        )(depth)
+        rare = [self.unary, self.list, self.index, self.attribute, self.pair, self.pipe]
+        inner = [*[self.binary] * 4, self.call, self.call, *rare] if depth > 0 else []
+        return self.r.choice([*[self.leaf] * 4, *inner])(depth)
 
     def leaf(self, _: int) -> Expr:
         texts = [
@@ -164,14 +161,13 @@ class Trees:
             "é\n",
             "- x",
         ]
-        return self.r.choice(
-            [
-                Name(self.name(), P),
-                Number(self.r.choice(["0", "1", "3e-4", "0.5", "12", "1e+3"]), P),
-                Text(self.r.choice(texts), P),
-                Boolean(self.r.random() < 0.5, P),
-            ]
-        )
+        leaves: list[Expr] = [
+            Name(self.name(), P),
+            Number(self.r.choice(["0", "1", "3e-4", "0.5", "12", "1e+3"]), P),
+            Text(self.r.choice(texts), P),
+            Boolean(self.r.random() < 0.5, P),
+        ]
+        return self.r.choice(leaves)
 
     def binary(self, depth: int) -> Expr:
         operator = self.r.choice([each for each in BINDS if each != "not"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator as python
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,14 @@ from weft.spec.read_weft import read_expression
 from weft.spec.static import NotStatic, Value, evaluate
 
 H = symbol("H")
+ARITHMETIC: dict[str, Callable[[int, int], float]] = {
+    "+": python.add,
+    "-": python.sub,
+    "*": python.mul,
+    "//": python.floordiv,
+    "%": python.mod,
+    "/": python.truediv,
+}
 TENSOR = object()
 NAMES: dict[str, object] = {
     "a": 3,
@@ -161,15 +171,7 @@ def test_arithmetic_is_pythons(left: int, right: int, operator: str) -> None:
         with pytest.raises(SpecError, match="E312"):
             evaluate(tree, {})
     else:
-        wanted = {
-            "+": lambda: left + right,
-            "-": lambda: left - right,
-            "*": lambda: left * right,
-            "//": lambda: left // right,
-            "%": lambda: left % right,
-            "/": lambda: left / right,
-        }[operator]()
-        assert evaluate(tree, {}) == wanted
+        assert evaluate(tree, {}) == ARITHMETIC[operator](left, right)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

@@ -17,6 +17,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "spec.load",
     "Spec": "spec.load",
+    "compile": "runtime.program",
+    "train": "runtime.program",
+    "CompiledProgram": "runtime.program",
     "WeftError": "spec.errors",
     "SpecError": "spec.errors",
     "DataError": "spec.errors",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, State
-from .entries import EntryGraph, forward_entry, step_entries
+from .build import training_net
+from .entries import EntryGraph, forward_entry, module_entries, step_entries
 from .native import emit_native
 from .optimizers import OPTIMIZERS
 from .update import update_graph
@@ -55,9 +56,14 @@ def lower(program: Program, *, native: bool) -> Lowered:
     return Lowered(program, tuple(entries), arena, _states(program))
 
 
-def compile_native(program: Program) -> Artifact:
+def lower_module(lowered: Lowered, name: str) -> Lowered:
+    """The training mode and the backward pass of one net, with the same parameter arena."""
+    return replace(lowered, entries=tuple(module_entries(training_net(lowered.program, name))), states=())
+
+
+def compile_native(lowered: Lowered) -> Artifact:
     """The program as C for the CPU in this machine."""
-    lowered = lower(program, native=True)
+    program = lowered.program
     source, records, kernels, traffic = emit_native(
         list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name
     )

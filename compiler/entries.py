@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .artifact import Port, Scalar
 from .ir.builder import Builder
 from .ir.graph import Graph
-from .ir.types import TensorType
+from .ir.types import FLOATS, TensorType
 from .ops import OPS
 from .ops.rules import RULES
 from .passes.differentiate import differentiate
@@ -106,4 +106,31 @@ def forward_entry(net: NetProgram) -> EntryGraph:
     return EntryGraph("forward", net.name, with_own_memory(net.graph), inputs, outputs, {})
 
 
-__all__ = ["EntryGraph", "forward_entry", "step_entries", "update_graph"]
+def module_entries(net: NetProgram) -> list[EntryGraph]:
+    """A net in training mode, and its backward pass for given cotangents of the outputs.
+
+    `run` returns the outputs.  `backward` takes the inputs and `cotangent_<output>`; it recomputes what it
+    needs, leaves the parameters' gradients in the arena and returns `d_<input>` for real inputs.
+    """
+    b = net.builder
+    results = dict(b.outputs)
+    b.outputs = own_memory(b, results)
+    inputs = tuple(port(name, type) for name, type in net.inputs.items())
+    outputs = tuple(port(name, type) for name, type in net.outputs.items())
+    run = EntryGraph("run", net.name, b.graph(), inputs, outputs, {})
+    real = {name: i for name, i in results.items() if b[i].dtype in FLOATS}
+    cotangents = {name: b.input(f"cotangent_{name}", b[i].type) for name, i in real.items()}
+    total = b.constant(0.0)
+    for name, i in real.items():
+        total = b.map("add", total, b.sum(b.map("mul", i, cotangents[name]), range(len(b[i].shape))))
+    feeds = {n["feed"]: n.id for n in b.nodes if n.op == "input" and n.dtype in FLOATS}
+    wrt = {name: i for name, i in feeds.items() if name in net.parameters or name in net.inputs}
+    found = differentiate(b, total, list(wrt.values()))
+    b.outputs = own_memory(b, {f"d_{name}": found[i] for name, i in wrt.items()})
+    given = (*inputs, *(port(f"cotangent_{name}", b[i].type) for name, i in real.items()))
+    wanted = tuple(port(f"d_{name}", b[i].type) for name, i in wrt.items() if name in net.inputs)
+    gradients = {f"d_{name}": name for name in wrt if name in net.parameters}
+    return [run, EntryGraph("backward", net.name, b.graph(), given, wanted, gradients)]
+
+
+__all__ = ["EntryGraph", "forward_entry", "module_entries", "step_entries", "update_graph"]

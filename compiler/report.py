@@ -13,6 +13,7 @@ from ..spec.place import Place
 from .artifact import ITEM_BYTES
 from .build import NetProgram, Program, elaborate
 from .ir.types import TensorType
+from .optimizers import OPTIMIZERS
 
 FLOAT = ITEM_BYTES["f32"]
 
@@ -150,9 +151,7 @@ def _states(optimizer: str, settings: Mapping[str, Any]) -> int:
     """How many numbers an optimizer keeps for each parameter."""
     if optimizer == "lbfgs":
         return 2 * int(settings["history_size"])
-    moments = {"adam": 2, "adamw": 2, "rmsprop": 1, "adagrad": 1, "lion": 1}.get(optimizer, 0)
-    extras = ("momentum", "centered") if optimizer in ("sgd", "rmsprop") else ()
-    return moments + sum(bool(settings.get(name)) for name in extras)
+    return len(OPTIMIZERS[optimizer].states(settings))
 
 
 def _net_json(net: NetReport) -> dict[str, Any]:

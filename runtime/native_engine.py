@@ -230,11 +230,17 @@ class NativeEngine:
         bound.run(inputs, seed, index)
         return _result(bound)
 
+    def call(
+        self, kind: str, subject: str, inputs: Mapping[str, Array], *, seed: int, index: int
+    ) -> dict[str, Array]:
+        """Any entry: copies of its outputs."""
+        bound = self._entry(kind, subject)
+        bound.run(inputs, seed, index)
+        return {name: array.copy() for name, array in bound.outputs.items()}
+
     def forward(self, net: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of a net, as in use."""
-        bound = self._entry("forward", net)
-        bound.run(inputs, 0, 0)
-        return {name: array.copy() for name, array in bound.outputs.items()}
+        return self.call("forward", net, inputs, seed=0, index=0)
 
     def probe(
         self, step: str, inputs: Mapping[str, Array], *, index: int, seed: int

@@ -21,14 +21,22 @@ Said = tuple[list[str], str, list[str]]
 
 @dataclass(slots=True)
 class Remarks:
-    """Comments by the node they belong to: above it, beside it, below it; `tail` ends the file."""
+    """Comments by the node they belong to: above it, beside it, below it.
+
+    `head` begins the file, with an empty line after it where there was one; `tail` ends it.
+    """
 
     by_node: dict[int, Said] = field(default_factory=dict)
+    head: list[str] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
 
     def of(self, node: object) -> Said:
         """The comments above, beside and below a node."""
         return self.by_node.get(id(node), ([], "", []))
+
+    def top(self) -> str:
+        """The head as text."""
+        return "".join(f"{line}\n" for line in self.head)
 
     def has(self, node: object) -> bool:
         """Whether any belong to a node."""
@@ -54,10 +62,31 @@ def remarks(file: File) -> Remarks:
     units = sorted(_units(file), key=lambda unit: unit[0])
     starts = [whole.lines[line - 1] + column - 1 for (line, column), _ in units]
     yaml = file.path.lower().endswith((".yaml", ".yml"))
+    found.head = _head(file.text, yaml or (bool(units) and units[0][1] is _printed_first(file)))
+    below = whole.lines[len(found.head)] if found.head else 0
     for comment in _yaml_comments(whole, starts) if yaml else _weft_comments(whole):
-        after = bisect_right(starts, comment.start)
-        _attach(found, comment, units, after)
+        if comment.start >= below:
+            _attach(found, comment, units, bisect_right(starts, comment.start))
     return found
+
+
+def _head(text: str, whole: bool) -> list[str]:
+    """The lines of comments a file begins with: all of them, or those with an empty line below."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if line.strip() and not line.startswith("#"):
+            break
+        lines.append(_clean(line))
+    else:
+        return []  # nothing but comments
+    while lines and not whole and lines[-1]:
+        lines.pop()
+    return lines if any(lines) else []
+
+
+def _printed_first(file: File) -> object:
+    kinds = (file.imports, file.params, file.variants, file.defaults, file.blocks, file.nets)
+    return next((kind[0] for kind in kinds if kind), file.train)
 
 
 def _attach(

@@ -49,7 +49,7 @@ from .tree import (
 __all__ = ["write_weft", "write_yaml"]
 
 WIDTH = 88
-BRACED = 60  # a structure longer than this opens its braces over lines
+BRACED = 76  # a structure longer than this opens its braces over lines
 
 
 def write_weft(file: File) -> str:
@@ -85,7 +85,7 @@ class _Writer:
             self.train(file.train) if file.train else [],
             self.said.tail,
         ]
-        return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+        return self.said.top() + "\n\n".join("\n".join(part) for part in sections if part) + "\n"
 
     def unit(self, node: object, lines: Sequence[str], indent: int) -> list[str]:
         """The lines of a node with the comments that belong to it."""
@@ -282,7 +282,7 @@ def _lay(given: Flow, indent: int, used: int = 0) -> list[str]:
         return [one]
     if lone(given) and not is_structure(given.pieces[0].stage):
         value = given.pieces[0].stage
-        lines = _value_lines(" " * (indent + used), value, indent)
+        lines = _value_lines(" " * (indent + used), value, indent if used else indent + 2)
         return [lines[0][indent + used :], *(line[indent:] for line in lines[1:])]
     lines, line = [], ""
     for position, each in enumerate(given.pieces):
@@ -299,11 +299,16 @@ def _lay(given: Flow, indent: int, used: int = 0) -> list[str]:
             lines += [line + arrow + first, *inner]
             line = last + names(each)
         elif isinstance(each.stage, Call) and len(text) > WIDTH - indent - 3 and text.endswith(")"):
-            lines += [line] if line else []
-            start = " " * indent + ("-> " if position else "") + f"{each.stage.name}("
-            *broken, line = [
-                part[indent:] for part in _call_lines(start, arguments(each.stage), indent + 2)
+            begun = f"{line}{arrow}{each.stage.name}("
+            if line and len(begun) + len(arguments(each.stage)[0]) > room:
+                lines.append(line)
+                begun = f"-> {each.stage.name}("
+            start = " " * (WIDTH - room) + begun
+            *broken, line = _call_lines(start, arguments(each.stage), indent + 2)
+            broken = [
+                part[(WIDTH - room if not at else indent) :] for at, part in enumerate(broken)
             ]
+            line = line[indent:] if broken else line[WIDTH - room :]
             lines += broken
         elif line and len(line + arrow + text) > room:
             lines.append(line)

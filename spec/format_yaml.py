@@ -85,7 +85,7 @@ class _Writer:
             self.train(file.train) if file.train else [],
             self.said.tail,
         ]
-        return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+        return self.said.top() + "\n\n".join("\n".join(part) for part in sections if part) + "\n"
 
     def section(self, key: str, lines: list[str], units: Iterable[object] = ()) -> list[str]:
         if not lines:

@@ -16,10 +16,19 @@ from . import bodies
 from .data import GUESS
 from .elaboration import Catalogue, Elaboration, ParameterDeclaration
 from .faults import Fault, Faults
+from .hiding import hiding
 from .nets import Layer, NetProgram, build_net
 from .steps import StepProgram, build_training
 
-__all__ = ["Layer", "NetProgram", "ParameterDeclaration", "Program", "StepProgram", "elaborate"]
+__all__ = [
+    "Layer",
+    "NetProgram",
+    "ParameterDeclaration",
+    "Program",
+    "StepProgram",
+    "elaborate",
+    "training_net",
+]
 
 MOST_FINDINGS = 20  # a screen of errors; more are the echo of the first ones
 DEEP = 20_000  # Python calls; 64 blocks inside each other need more than the usual 1,000
@@ -67,16 +76,22 @@ def elaborate(spec: Spec) -> Program:
     return Program(PurePath(spec.path).stem, declared, nets, steps, train, sizes, spec)
 
 
+def training_net(program: Program, name: str) -> NetProgram:
+    """A net as it runs while it is trained; the program has shown that it can be built."""
+    catalogue = Catalogue(program.spec)
+    with _deep():
+        for index, net in enumerate(program.spec.file.nets):
+            found = build_net(catalogue, net, index, training=True)
+            if net.name == name and found is not None:
+                return found
+    raise KeyError(name)
+
+
 def _check_file(catalogue: Catalogue) -> None:
-    """Params that hide operations, and `default` lines of the file."""
+    """Names that are taken, and `default` lines of the file."""
     spec = catalogue.spec
     e = Elaboration(catalogue, training=False, declaring=False, streams=0)
-    faults: list[Fault] = []
-    for param in spec.file.params:
-        taken = catalogue.taken(param.name)
-        if taken in ("operation", "name of the language"):
-            text = f"`{param.name}` hides the {taken} of the same name"
-            faults.append(Fault("E202", text, param.place, f"rename it: `own_{param.name}`"))
+    faults = list(hiding(catalogue))
     if not spec.file.nets:
         text = "there is no `net` in this file"
         faults.append(Fault("E208", text, spec.file.place, "for instance `net mlp { … }`"))

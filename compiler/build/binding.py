@@ -13,8 +13,26 @@ from . import expressions, starts
 from .elaboration import Elaboration, is_operand
 from .faults import Silent, fault
 from .scope import Scope
-from .signature import Setting, Signature, accepts, wanted
+from .signature import REQUIRED, Setting, Signature, accepts, wanted
 from .values import BROKEN, Layer, Operation, Tensor, Value, Values, is_number, show
+
+
+PYTORCH_SETTINGS = {
+    "dim": "axis",
+    "keepdim": "keep",
+    "keepdims": "keep",
+    "out_features": "features",
+    "num_embeddings": "entries",
+    "embedding_dim": "features",
+    "negative_slope": "slope",
+    "ignore_index": "ignore",
+    "min": "low",
+    "max": "high",
+    "elementwise_affine": "affine",
+    "num_classes": "classes",
+    "lambd": "by",
+}
+"""Names that users of PyTorch will try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +65,19 @@ class Site:
 
 
 def bind(
-    e: Elaboration, signature: Signature, positional: Sequence[Expr], named: Sequence[Argument], site: Site
+    e: Elaboration,
+    signature: Signature,
+    positional: Sequence[Expr],
+    named: Sequence[Argument],
+    site: Site,
 ) -> Bound:
     """All arguments, evaluated.  Raises: Faults E304 to E306, E311 for what does not fit."""
     bound = Bound()
     for argument in named:
         _bind_named(e, signature, argument, bound, site)
-    open_inputs = [] if signature.variadic else [n for n in signature.inputs if n not in bound.named]
+    open_inputs = (
+        [] if signature.variadic else [n for n in signature.inputs if n not in bound.named]
+    )
     free = [s for s in signature.settings if s.name not in bound.settings]
     need = None if signature.variadic else len(open_inputs)
     queue = list(positional)
@@ -63,7 +87,8 @@ def bind(
             break
         taken += _input(e, queue.pop(0), site)
     if need is not None and len(taken) != need or need is None and len(taken) < signature.least:
-        raise _wrong_count(signature, len(taken) + len(signature.inputs) - len(open_inputs), site)
+        by_name = 0 if signature.variadic else len(signature.inputs) - len(open_inputs)
+        raise _wrong_count(signature, len(taken) + by_name, site)
     for found, name in zip(taken, open_inputs or [""] * len(taken), strict=True):
         _check_input(found, name, site)
     bound.inputs = _in_order(signature, open_inputs, taken, bound)
@@ -71,6 +96,7 @@ def bind(
         if not free:
             raise _too_many(signature, expr, site)
         _bind_setting(e, free.pop(0), expr, expr.place, bound, site)
+    _add_defaults(e, signature, bound, site)
     return bound
 
 
@@ -80,8 +106,8 @@ def evaluate_setting(e: Elaboration, setting: Setting, expr: Expr, scope: Scope)
         return starts.start(e, expr, scope)
     found = expressions.value(e, expr, scope, setting.words)
     if isinstance(found, Operation) and setting.words:
-        raise fault("E311", f"`{setting.name}` must be {wanted(setting)}", expr.place,
-                    suggest(found.name, setting.words))
+        text = f"`{setting.name}` must be {wanted(setting)}, not `{found.name}`"
+        raise fault("E311", text, expr.place, suggest(found.name, setting.words))
     return expressions.needs_value(found, expr.place)
 
 
@@ -95,6 +121,21 @@ def check_setting(setting: Setting, value: Value, place: Place, subject: str) ->
         hint = suggest(value, setting.words) if isinstance(value, str) else None
         what = f"`{setting.name}` must be {wanted(setting)}, not {show(value)}"
         raise fault("E311", what, place, hint, subject)
+
+
+def _add_defaults(e: Elaboration, signature: Signature, bound: Bound, site: Site) -> None:
+    """What `default` lines say of settings that the call leaves open, innermost line first."""
+    for default, home in site.scope.settings(signature.name):
+        for argument in default.settings:
+            setting = signature.setting(argument.name)
+            if setting is not None and setting.name not in bound.settings:
+                found = evaluate_setting(e, setting, argument.value, home)
+                check_setting(setting, found, argument.value.place, signature.name)
+                bound.settings[setting.name] = Given(found, argument.value.place)
+    for setting in signature.settings:
+        if setting.default is REQUIRED and setting.name not in bound.settings:
+            hint = f"its settings are {', '.join(s.name for s in signature.settings)}"
+            raise fault("E307", f"`{site.name}` needs `{setting.name}`", site.place, hint)
 
 
 # ---- named arguments -------------------------------------------------------------------------------
@@ -116,9 +157,16 @@ def _bind_named(
         found = expressions.known(e, argument.value, site.scope, f"`{name}`")
         bound.settings[name] = Given(found, place)
     else:
-        known = signature.known()
-        listed = f"its settings are {', '.join(known)}" if known else "it has no settings"
-        raise fault("E304", f"`{site.name}` has no setting `{name}`", argument.place, suggest(name, known) or listed)
+        text = f"`{site.name}` has no setting `{name}`"
+        raise fault("E304", text, argument.place, _setting_hint(signature, name))
+
+
+def _setting_hint(signature: Signature, name: str) -> str:
+    own = [s.name for s in signature.settings]
+    if PYTORCH_SETTINGS.get(name) in own:
+        return f"PyTorch's `{name}` is called `{PYTORCH_SETTINGS[name]}` here"
+    listed = f"its settings are {', '.join(own)}" if own else "it has no settings"
+    return suggest(name, signature.known()) or listed
 
 
 def _bind_setting(
@@ -129,7 +177,9 @@ def _bind_setting(
     found = evaluate_setting(e, setting, expr, site.scope) if again else peeked[0]
     if setting.kind and isinstance(found, Tensor):
         hint = "use where(condition, a, b) for a choice between tensors"
-        raise fault("E310", f"{site.name}: `{setting.name}` must be known at compile time", expr.place, hint)
+        raise fault(
+            "E310", f"{site.name}: `{setting.name}` must be known at compile time", expr.place, hint
+        )
     check_setting(setting, found, expr.place, site.name)
     bound.settings[setting.name] = Given(found, place)
 
@@ -159,7 +209,7 @@ def _first_inputs(
     inputs = site.scope.take_inputs() if site.head else None
     if inputs is not None:
         return list(inputs)
-    if queue and _is_number(e, queue[0], free, site):
+    if queue and not free and _is_number(e, queue[0], free, site):
         return []
     hint = f"write `{site.name}(x, …)` or `x -> {site.name}`"
     raise fault("E306", f"`{site.name}` has no input here", site.place, hint)
@@ -204,7 +254,13 @@ def _check_input(found: Value, name: str, site: Site) -> None:
         what = f"`{name}`" if name else "its input"
         if isinstance(found, (Operation, Layer)):
             expressions.needs_value(found, site.place)
-        raise fault("E317", f"{what} must be a tensor or a number, not {show(found)}", site.place, None, site.name)
+        raise fault(
+            "E317",
+            f"{what} must be a tensor or a number, not {show(found)}",
+            site.place,
+            None,
+            site.name,
+        )
 
 
 def _in_order(
@@ -214,7 +270,8 @@ def _in_order(
         return list(taken)
     by_name = dict(zip(open_inputs, taken, strict=True))
     return [
-        by_name[name] if name in by_name else bound.named.pop(name).value for name in signature.inputs
+        by_name[name] if name in by_name else bound.named.pop(name).value
+        for name in signature.inputs
     ]
 
 

@@ -8,9 +8,9 @@ from ...spec import static
 from ...spec.dims import Dim, Polynomial
 from ...spec.errors import suggest
 from ...spec.place import Place
-from ...spec.tree import Assign, Block, Body, Flow, Input, Name, Net, Weight
+from ...spec.tree import Assign, Block, Body, Default, Expr, Input, Name, Net, Weight
 from . import calls, expressions, flows
-from .binding import Bound, Given, Site
+from .binding import Bound, Given
 from .elaboration import Elaboration, ParameterDeclaration
 from .faults import Fault, Faults, Silent, fault
 from .names import names_in
@@ -38,10 +38,7 @@ def run_block(
     """One use of a block."""
     body = Scope(path, e.catalogue.root(block.place, library), library=library, shared=shared)
     signature = of_block(block)
-    site = Site(block.name, place, scope, None, False)
-    given = calls.setting_values(e, block, signature, bound, site, body)
-    for parameter in block.parameters:
-        flows.check_free(e, parameter.name, parameter.place, body, params_too=False)
+    given = calls.setting_values(e, signature, bound, place, body)
     if signature.variadic:
         body.inputs = tuple(bound.inputs)
     else:
@@ -74,7 +71,6 @@ def take_inputs(
     """Bind what arrives to the names and types of the inputs; one input is also the body's own."""
     taken = []
     for declared, value in zip(inputs, given, strict=True):
-        flows.check_free(e, declared.name, declared.place, body.parent or body)
         arrived = bind_input(e, declared, value, body, place, subject)
         body.define(declared.name, arrived, declared.place, "input")
         taken.append(arrived)
@@ -88,7 +84,6 @@ def run_body(e: Elaboration, text: Body, body: Scope, given: Mapping[str, Given]
     for default in text.defaults:
         attempt(lambda default=default: check_default(e, default, body), faults)  # type: ignore[misc]
     for let in text.lets:
-        attempt(lambda let=let: flows.check_free(e, let.name, let.place, body), faults)  # type: ignore[misc]
         layer = Layer(let.name, let.value, body.below(let.name), body, let.place)
         body.define(let.name, layer, let.place, "let")
     _weights(e, text.weights, body, given, faults)
@@ -103,7 +98,9 @@ def run_body(e: Elaboration, text: Body, body: Scope, given: Mapping[str, Given]
             body.mark(names_in(result))
         results += found or ()
     for name, entry in () if body.library else body.unused():
-        faults.append(Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out"))
+        faults.append(
+            Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out")
+        )
     if faults:
         raise Faults(faults)
     if not whole:
@@ -136,16 +133,13 @@ def attempt(run: Callable[[], Values | None], faults: list[Fault]) -> Values | N
     return None
 
 
-def check_default(e: Elaboration, default: object, scope: Scope) -> None:
+def check_default(e: Elaboration, default: Default, scope: Scope) -> None:
     """Raises: Faults E302, E304 for a `default` of something unknown."""
-    from ...spec.tree import Default
-
-    assert isinstance(default, Default)
     found = e.catalogue.find(default.operation, scope.library)
     if found is None:
         hint = suggest(default.operation, e.catalogue.operations())
         raise fault("E302", f"unknown operation `{default.operation}`", default.place, hint)
-    signature = of_block(found[0]) if isinstance(found[0], Block) else calls.signature_of(found[0])
+    signature = calls.signature_of(found[0])
     names = [s.name for s in signature.settings]
     for setting in default.settings:
         if setting.name not in names:
@@ -166,7 +160,6 @@ def _weights(
 ) -> None:
     before: tuple[int, int] | None = None
     for weight in weights:
-        attempt(lambda w=weight: flows.check_free(e, w.name, w.place, body), faults)  # type: ignore[misc]
         try:
             value, shape = _weight(e, weight, body, given.get(weight.name), before)
             before = fans(shape, before)
@@ -195,13 +188,16 @@ def _weight(
     name = body.below(weight.name)
     if name in e.made and not body.shared:
         hint = "give one of the two another name with `as`"
-        raise fault("E502", f"two parameters are named `{name.partition('.')[2]}`", weight.place, hint)
+        raise fault(
+            "E502", f"two parameters are named `{name.partition('.')[2]}`", weight.place, hint
+        )
     e.made.add(name)
     if name not in e.parameters:
         _declare(e, weight, name, shape, body, before)
         id = e.b.input(name, TensorType("f32", shape))
-        origin = Origin(weight.name, weight.place, "weight")
-        e.parameters[name] = Tensor(id, e.b[id].type, origin, weight.name, (origin,) * len(shape), name)
+        origin = Origin(weight.name, e.home or weight.place, "weight")
+        since = (e.maker or origin,) * len(shape)
+        e.parameters[name] = Tensor(id, e.b[id].type, origin, weight.name, since, name)
     _check_same(e.parameters[name].type.shape, shape, name, weight.place)
     return e.parameters[name], shape
 
@@ -213,10 +209,11 @@ def _shape(e: Elaboration, weight: Weight, body: Scope) -> tuple[int, ...]:
         for each in found if isinstance(found, tuple) else (found,):
             if isinstance(each, Polynomial):
                 hint = "give the axis a number in the type of the net's input"
-                raise fault("E501", f"`{weight.name}` needs a known size, not {each}", dim.place, hint)
+                raise fault(
+                    "E501", f"`{weight.name}` needs a known size, not {each}", dim.place, hint
+                )
             if isinstance(each, bool) or not isinstance(each, int) or each < 1:
-                what = f"`{dim.id}`" if isinstance(dim, Name) else f"a size of `{weight.name}`"
-                raise fault("E311", f"{what} must be a whole number of at least 1, not {show(each)}", dim.place)
+                raise _no_size(weight, dim, each, body)
             dims.append(each)
     if weight.type.dtype != "f32":
         hint = "`precision` in `train` says in which type they are computed with"
@@ -224,19 +221,40 @@ def _shape(e: Elaboration, weight: Weight, body: Scope) -> tuple[int, ...]:
     return tuple(dims)
 
 
+def _no_size(weight: Weight, dim: Expr, found: static.Value, body: Scope) -> Faults:
+    """A size that is none, told at the argument that gives it where that is known."""
+    entry = body.entry(dim.id) if isinstance(dim, Name) else None
+    what = f"`{dim.id}`" if isinstance(dim, Name) else f"a size of `{weight.name}`"
+    text = f"{what} must be a whole number of at least 1, not {show(found)}"
+    given = body.library and entry is not None and entry.kind == "setting"
+    return Faults(
+        (Fault("E311", text, entry.place if given and entry else dim.place, settled=given),)
+    )
+
+
 def _replaced(weight: Weight, shape: tuple[int, ...], given: Given) -> Value:
     """A tensor in place of the own parameter."""
     tensor = given.value
     if not isinstance(tensor, Tensor):
-        raise fault("E311", f"`{weight.name}` is true, false or a tensor, not {show(tensor)}", given.place)
+        raise fault(
+            "E311", f"`{weight.name}` is true, false or a tensor, not {show(tensor)}", given.place
+        )
     have = tensor.type.shape
     if len(have) != len(shape) or any(agree(a, b) for a, b in zip(shape, have, strict=True)):
-        what = f"`{tensor.weight.partition('.')[2]}`" if tensor.weight else "the one given"
+        path = tensor.weight.partition(".")[2]
+        what = f"`{path or tensor.name}`" if path or tensor.name else "the one given"
         message = f"{weight.name} must be {shown(shape)}, {what} is {shown(have)}"
-        made = f"`{tensor.name}` is made at {tensor.origin.where(given.place)}"
-        text = Fault("E406", message, given.place, made if tensor.origin.place else None, settled=True)
-        raise Faults((text,))
-    return Tensor(tensor.id, tensor.type, tensor.origin, tensor.name, tensor.since, tensor.weight or weight.name)
+        owner = path.rpartition(".")[0] or path or tensor.name
+        made = f"`{owner}` is made at {tensor.origin.where(given.place)}" if owner else None
+        raise Faults((Fault("E406", message, given.place, made, settled=True),))
+    return Tensor(
+        tensor.id,
+        tensor.type,
+        tensor.origin,
+        tensor.name,
+        tensor.since,
+        tensor.weight or weight.name,
+    )
 
 
 def _declare(
@@ -256,7 +274,7 @@ def _declare(
         hint = "make it in both cases, and choose what to do with it"
         raise fault("E503", f"the parameter `{name}` exists in training only", weight.place, hint)
     begin = initialiser(start(e, weight.init, body), fans(shape, before))
-    place = e.b.place or weight.place
+    place = e.home or weight.place
     e.catalogue.declared[name] = ParameterDeclaration(name, shape, "f32", begin, name, place)
 
 

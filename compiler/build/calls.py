@@ -13,7 +13,7 @@ from ...spec.tree import Block, Call, Expr, Name, Net
 from ...spec.tree import Setting as Argument
 from ..ir.op import ShapeError
 from . import bodies, expressions
-from .binding import Bound, Given, Site, bind, check_setting, evaluate_setting
+from .binding import Bound, Given, Site, bind, evaluate_setting
 from .elaboration import DEEPEST, Callee, Elaboration, Row
 from .faults import Faults, Silent, fault, found_in
 from .intrinsics import INTRINSICS, Intrinsic
@@ -21,11 +21,36 @@ from .messages import shape_fault
 from .names import calls_in, names_in
 from .request import Known, Request
 from .scope import Scope
-from .signature import REQUIRED, Signature, of_block
+from .signature import Signature, of_block
 from .values import BROKEN, Layer, Origin, Tensor, Value, Values
 
 LIFTED = ("sqrt", "exp", "log", "round", "floor", "abs")  # static functions that tensors have too
 
+
+PYTORCH = {
+    "cat": "concat",
+    "dense": "linear",
+    "fc": "linear",
+    "view": "reshape",
+    "permute": "transpose",
+    "swish": "silu",
+    "amax": "max",
+    "amin": "min",
+    "rand": "uniform",
+    "randn": "normal",
+    "detach": "stop_gradient",
+    "gather": "take",
+    "index_select": "take",
+    "mse_loss": "mse",
+    "l1_loss": "mae",
+    "huber_loss": "huber",
+    "nll_loss": "cross_entropy",
+    "softmax_cross_entropy": "cross_entropy",
+    "binary_cross_entropy": "bce",
+    "binary_cross_entropy_with_logits": "bce",
+    "clip": "clamp",
+}
+"""Names that users of PyTorch and its like will try."""
 
 UNCHANGED = ("identity", "bounded", "require")  # intrinsics that give back what they take
 
@@ -76,10 +101,14 @@ def stage(
 ) -> Values:
     """A piece of a flow that is called: a name, or a call with settings."""
     if isinstance(expr, Name):
-        return call(e, expr.id, (), (), expr.place, scope, piped=piped, head=head, label=label, path=path)
+        return call(
+            e, expr.id, (), (), expr.place, scope, piped=piped, head=head, label=label, path=path
+        )
     if isinstance(expr, Call):
         name, positional, named, place = expr.name, expr.positional, expr.named, expr.place
-        return call(e, name, positional, named, place, scope, piped=piped, head=head, label=label, path=path)
+        return call(
+            e, name, positional, named, place, scope, piped=piped, head=head, label=label, path=path
+        )
     raise fault("E317", "only operations, blocks, nets and layers can follow `->`", expr.place)
 
 
@@ -92,12 +121,19 @@ def invoke(
     scope: Scope,
     path: str,
     shared: bool,
+    home: Place | None = None,
 ) -> Values:
-    """Run a callee with its arguments; what it makes carries the place of the user's call."""
-    first, before, made = len(e.b.nodes), e.maker, len(e.parameters)
+    """Run a callee with its arguments; what it makes carries the place of the user's call.
+
+    `home`: where a layer was made, if that is not here.
+    """
+    first, made = len(e.b.nodes), len(e.parameters)
+    before = e.maker, e.home
     origin = Origin(callee.name, place)
     if library and not scope.library:
-        e.maker = origin
+        e.maker, e.home = origin, home or place
+    elif not library:
+        e.home = None
     try:
         with e.b.at(*((None, None) if scope.library else (place, path))):
             if isinstance(callee, Intrinsic):
@@ -105,44 +141,28 @@ def invoke(
             else:
                 results = _body(e, callee, library, bound, place, scope, path, shared)
     finally:
-        e.maker = before
+        e.maker, e.home = before
     results = _seen_from_outside(e, callee, results, first, origin)
     outputs = tuple(v.type for v in results if isinstance(v, Tensor))
     if library and not scope.library and outputs and not _is_known(callee):
         parameters = tuple(e.parameters)[made:]
-        e.rows.append(Row(path, callee.name, outputs, range(first, len(e.b.nodes)), parameters, place))
+        e.rows.append(
+            Row(path, callee.name, outputs, range(first, len(e.b.nodes)), parameters, place)
+        )
     return results
 
 
 def setting_values(
-    e: Elaboration, callee: Callee, signature: Signature, bound: Bound, site: Site, inner: Scope
+    e: Elaboration, signature: Signature, bound: Bound, place: Place, inner: Scope
 ) -> dict[str, Given]:
-    """Every setting: given in the call, else by a `default` line, else by the signature.
-
-    The default of a signature may use the settings before it.
-    """
+    """Every setting of a block: given, or by its signature, whose defaults may use settings before."""
     result: dict[str, Given] = {}
-    lines: dict[str, Given] = {}
-    for default, home in () if site.scope.library else site.scope.settings(signature.name):
-        for argument in default.settings:
-            setting = signature.setting(argument.name)
-            if setting is not None and argument.name not in lines and argument.name not in bound.settings:
-                found = evaluate_setting(e, setting, argument.value, home)
-                check_setting(setting, found, argument.value.place, signature.name)
-                lines[argument.name] = Given(found, argument.value.place)
     for setting in signature.settings:
-        given = bound.settings.get(setting.name) or lines.get(setting.name)
-        if given is None and setting.default is REQUIRED:
-            hint = f"its settings are {', '.join(s.name for s in signature.settings)}"
-            raise fault("E307", f"`{site.name}` needs `{setting.name}`", site.place, hint)
-        if given is None and isinstance(callee, Intrinsic):
-            given = Given(setting.default, site.place)
-        elif given is None:
-            given = Given(evaluate_setting(e, setting, setting.default, inner), site.place)
+        given = bound.settings.get(setting.name)
+        if given is None:
+            given = Given(evaluate_setting(e, setting, setting.default, inner), place)
         result[setting.name] = given
-        inner.define(setting.name, given.value, site.place, "setting")
-    for name, given in bound.settings.items():
-        result.setdefault(name, given)
+        inner.define(setting.name, given.value, given.place, "setting")
     return result
 
 
@@ -158,7 +178,12 @@ def _static(
     scope: Scope,
 ) -> Values | None:
     """A function of compile-time values, unless an argument is a tensor."""
-    if name not in static.FUNCTIONS or not positional or named or name in e.catalogue.spec.blocks.own:
+    if (
+        name not in static.FUNCTIONS
+        or not positional
+        or named
+        or name in e.catalogue.spec.blocks.own
+    ):
         return None
     if name in INTRINSICS and not all(_only_static(p, scope) for p in positional):
         return None
@@ -178,10 +203,13 @@ def _static(
 
 def _only_static(expr: Expr, scope: Scope) -> bool:
     """Does the expression hold compile-time values only?  It is not elaborated to find out."""
-    return all(
-        name in static.FUNCTIONS or not scope.has(name) or static.is_value(scope.get(name))
-        for name in names_in(expr)
-    ) and calls_in(expr) <= static.FUNCTIONS.keys()
+    return (
+        all(
+            name in static.FUNCTIONS or not scope.has(name) or static.is_value(scope.get(name))
+            for name in names_in(expr)
+        )
+        and calls_in(expr) <= static.FUNCTIONS.keys()
+    )
 
 
 def _layer(scope: Scope, name: str, place: Place) -> Layer | None:
@@ -200,8 +228,12 @@ def _layer(scope: Scope, name: str, place: Place) -> Layer | None:
 def _find(e: Elaboration, name: str, place: Place, scope: Scope) -> tuple[Callee, bool]:
     found = e.catalogue.find(name, scope.library)
     if found is None:
-        layers = [n for s in scope.chain() for n, x in s.entries.items() if isinstance(x.value, Layer)]
-        hint = suggest(name, [*layers, *e.catalogue.operations(scope.library)])
+        layers = [
+            n for s in scope.chain() for n, x in s.entries.items() if isinstance(x.value, Layer)
+        ]
+        known = [*layers, *e.catalogue.operations(scope.library)]
+        hint = PYTORCH.get(name)
+        hint = f"it is called `{hint}` here" if hint in known else suggest(name, known)
         raise fault("E302", f"unknown operation `{name}`", place.first(len(name)), hint)
     return found
 
@@ -243,7 +275,9 @@ def _apply_layer(
     node = layer.node
     if not isinstance(node, (Name, Call)):
         hint = "write `let name = operation(settings)`"
-        raise fault("E303", "a layer is an operation or a block without its input", node.place, hint)
+        raise fault(
+            "E303", "a layer is an operation or a block without its input", node.place, hint
+        )
     name = node.id if isinstance(node, Name) else node.name
     callee, library = _find(e, name, node.place, layer.scope)
     e.count_call(site.place)
@@ -252,12 +286,14 @@ def _apply_layer(
     inputs = tuple(name for name in signature.inputs if name not in fixed)
     uses = replace(signature, inputs=inputs, settings=(), by_name=(), extra=False)
     bound = bind(e, uses, positional, named, site)
-    if isinstance(node, Call):
-        made = Site(name, node.place, layer.scope, tuple(bound.inputs), False)
-        bound = bind(e, signature, node.positional, node.named, made)
+    own = node if isinstance(node, Call) else Call(name, (), (), node.place)
+    made = Site(name, node.place, layer.scope, tuple(bound.inputs), False)
+    bound = bind(e, signature, own.positional, own.named, made)
     shared = layer.uses > 0
     layer.uses += 1
-    return invoke(e, callee, library, bound, site.place, layer.scope, layer.path, shared)
+    return invoke(
+        e, callee, library, bound, site.place, layer.scope, layer.path, shared, node.place
+    )
 
 
 # ---- running it ------------------------------------------------------------------------------------
@@ -266,18 +302,17 @@ def _apply_layer(
 def _intrinsic(
     e: Elaboration, callee: Intrinsic, bound: Bound, place: Place, scope: Scope
 ) -> Values:
-    site = Site(callee.name, place, scope, None, False)
-    given = setting_values(e, callee, callee.signature, bound, site, Scope("", None))
     values: list[Value] = [*bound.inputs, *(g.value for g in bound.named.values())]
     ids = e.operands(values)
     count = len(bound.inputs)
     named = dict(zip(bound.named, ids[count:], strict=True))
-    settings = {name: g.value for name, g in given.items()}
+    settings = {s.name: s.default for s in callee.signature.settings}
+    settings |= {name: given.value for name, given in bound.settings.items()}
     request = Request(e.b, tuple(ids[:count]), settings, named, e.stream, e.bound)
     try:
         result = callee.build(request)
     except ShapeError as error:
-        raise shape_fault(error, bound.inputs, place, callee.name) from None
+        raise shape_fault(e, error, bound.inputs, place, callee.name) from None
     except (OverflowError, ZeroDivisionError) as error:
         raise fault("E313", str(error), place, None, callee.name) from None
     if isinstance(result, Known):
@@ -299,7 +334,7 @@ def _body(
     shared: bool,
 ) -> Values:
     """A block, or a net used by another text: what is wrong inside is told with the way there."""
-    if e.depth >= DEEPEST:
+    if e.depth >= DEEPEST and not library:
         hint = "a block that calls itself needs an `if` that ends it"
         raise fault("E308", f"`{callee.name}` is called more than {DEEPEST} deep", place, hint)
     e.depth += 1
@@ -310,6 +345,9 @@ def _body(
     except Faults as found:
         if library:
             raise Faults(f.lifted(place, callee.name) for f in found.faults) from None
-        raise Faults(f.called(place, callee.name) for f in found.faults) from None
+        raise Faults(
+            f if f.place == place and f.subject == callee.name else f.called(place, callee.name)
+            for f in found.faults
+        ) from None
     finally:
         e.depth -= 1

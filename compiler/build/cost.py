@@ -16,7 +16,9 @@ def flops(b: Builder, node: Node) -> Dim:
     if node.op == "contract":
         first, second, _ = letters(node["spec"])
         shapes = [b[o].shape for o in node.operands]
-        extents = dict(zip(first, shapes[0], strict=True)) | dict(zip(second, shapes[1], strict=True))
+        extents = dict(zip(first, shapes[0], strict=True)) | dict(
+            zip(second, shapes[1], strict=True)
+        )
         return 2 * numel(extents.values())
     op = OPS[node.op]
     if op.flops == 0:

@@ -13,7 +13,6 @@ from ...spec.place import Place
 from ...spec.sources import SOURCES, Field, Source, mismatch
 from ...spec.tree import Call, Data, Name, Train
 from ..ir.types import TensorType
-from . import flows
 from .elaboration import Elaboration
 from .faults import Fault, Faults, fault
 from .scope import Scope
@@ -84,14 +83,13 @@ def _line(e: Elaboration, text: Data, scope: Scope) -> DataLine:
     name = source.signature.name
     if fields is not None and len(fields) < len(text.names):
         given = ", ".join(f.name for f in fields)
-        raise fault("E309", f"`{name}` gives {len(fields)} field{'s' * (len(fields) > 1)}: {given}; "
-                    f"this line names {len(text.names)}", text.places[len(fields)])
+        raise fault(
+            "E309",
+            f"`{name}` gives {len(fields)} field{'s' * (len(fields) > 1)}: {given}; "
+            f"this line names {len(text.names)}",
+            text.places[len(fields)],
+        )
     faults: list[Fault] = []
-    for field, place in zip(text.names, text.places, strict=True):
-        try:
-            flows.check_free(e, field, place, scope)
-        except Faults as found:
-            faults += found.faults
     types = []
     for index in range(len(text.names)):
         try:
@@ -121,7 +119,12 @@ def _source(e: Elaboration, text: Data, scope: Scope) -> tuple[Source, dict[str,
 
 
 def _type(
-    e: Elaboration, text: Data, index: int, fields: tuple[Field, ...] | None, source: str, scope: Scope
+    e: Elaboration,
+    text: Data,
+    index: int,
+    fields: tuple[Field, ...] | None,
+    source: str,
+    scope: Scope,
 ) -> TensorType:
     """The declared type of a field, or what the source says of it."""
     field = fields[index] if fields else None
@@ -129,15 +132,21 @@ def _type(
     if text.types is None:
         if field is None or not field.known:
             hint = f"write `data {name}: f32[B, …] = …`"
-            raise fault("E318", f"only the file knows the type of `{name}`: declare it", place, hint)
+            raise fault(
+                "E318", f"only the file knows the type of `{name}`: declare it", place, hint
+            )
         assert field.dtype is not None and field.dims is not None
         return TensorType(field.dtype, tuple(_size(scope, d, place) for d in field.dims))
     type = declared_type(e, text.types[index], scope, place)
     if not type.shape:
-        raise fault("E402", f"`{name}` needs an axis for the samples", place, f"write `{name}: f32[B]`")
+        raise fault(
+            "E402", f"`{name}` needs an axis for the samples", place, f"write `{name}: f32[B]`"
+        )
     wrong = mismatch(field, type.dtype, type.shape) if field else None
     if wrong and field:
-        message = f"`{name}` is declared as {type}, but it is the {field.name} of `{source}`: {wrong}"
+        message = (
+            f"`{name}` is declared as {type}, but it is the {field.name} of `{source}`: {wrong}"
+        )
         raise fault("E403", message, text.types[index].place)
     return type
 

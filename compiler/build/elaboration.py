@@ -91,7 +91,7 @@ class Catalogue:
             return "block" if name in spec.blocks.own else "net"
         if name in INTRINSICS or name in FUNCTIONS or name in spec.blocks.behind:
             return "operation"
-        return "name of the language" if name == TRAINING else None
+        return "word" if name == TRAINING else None
 
     def root(self, place: Place, library: bool) -> Scope:
         """The scope of the file in which a block or net stands."""
@@ -103,15 +103,19 @@ class Catalogue:
         return self._roots[file]
 
     def add(self, found: Faults) -> None:
-        """Keep findings; the same one in two uses of a block is kept once."""
+        """Keep findings; of one kind at one place, the first: a block is used more than once."""
         for new in found.faults:
-            if all((new.code, new.place, new.text) != (f.code, f.place, f.text) for f in self.faults):
+            if all((new.code, new.place) != (f.code, f.place) for f in self.faults):
                 self.faults.append(new)
 
 
 @dataclass(slots=True)
 class Elaboration:
-    """One graph being built.  `streams` numbers its random values from there on."""
+    """One graph being built.
+
+    `streams` numbers its random values from there on; `maker` is the user's call of a library block
+    that is running, `home` where the layer stands whose weights are being made.
+    """
 
     catalogue: Catalogue
     training: bool
@@ -121,6 +125,7 @@ class Elaboration:
     depth: int = 0
     calls: int = 0
     maker: Origin | None = None
+    home: Place | None = None
     parameters: dict[str, Tensor] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     nets: set[str] = field(default_factory=set)
@@ -130,7 +135,9 @@ class Elaboration:
 
     # ---- values ------------------------------------------------------------------------------
 
-    def tensor(self, id: int, origin: Origin, operands: Iterable[Value] = (), name: str = "") -> Tensor:
+    def tensor(
+        self, id: int, origin: Origin, operands: Iterable[Value] = (), name: str = ""
+    ) -> Tensor:
         """A value of the graph; an axis keeps its maker as long as it keeps its extent."""
         origin = self.maker or origin
         type = self.b[id].type
@@ -192,7 +199,9 @@ class Elaboration:
         """Raises: Faults E319 for a spec that grows without end."""
         self.calls += 1
         if self.calls > MOST_CALLS:
-            raise fault("E319", f"more than {MOST_CALLS:,} operations", place, "is a count too large?")
+            raise fault(
+                "E319", f"more than {MOST_CALLS:,} operations", place, "is a count too large?"
+            )
 
 
 def is_operand(value: Value) -> bool:

@@ -35,8 +35,21 @@ from .subscripts import index_tensor
 from .values import BROKEN, Inner, Layer, Operation, Origin, Tensor, Value, Values, is_number, show
 
 FUNCTIONS = {
-    "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow",
-    "==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or",
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "//": "floordiv",
+    "%": "mod",
+    "**": "pow",
+    "==": "eq",
+    "!=": "ne",
+    "<": "lt",
+    "<=": "le",
+    ">": "gt",
+    ">=": "ge",
+    "and": "and",
+    "or": "or",
 }
 
 
@@ -94,7 +107,9 @@ def known(e: Elaboration, expr: Expr, scope: Scope, what: str) -> static.Value:
         raise Silent
     if not static.is_value(found):
         hint = "use where(condition, a, b)" if what == "a condition" else None
-        raise fault("E310", f"{what} must be known at compile time; this is {show(found)}", expr.place, hint)
+        raise fault(
+            "E310", f"{what} must be known at compile time; this is {show(found)}", expr.place, hint
+        )
     return found  # type: ignore[return-value]
 
 
@@ -129,7 +144,12 @@ def needs_value(found: Value, place: Place) -> Value:
 def _entry(e: Elaboration, item: Expr, scope: Scope) -> static.Value:
     found = value(e, item, scope)
     if isinstance(found, Tensor):
-        raise fault("E310", "a list holds compile-time values, not tensors", item.place, "use stack(a, b, axis=0)")
+        raise fault(
+            "E310",
+            "a list holds compile-time values, not tensors",
+            item.place,
+            "use stack(a, b, axis=0)",
+        )
     needs_value(found, item.place)
     return found  # type: ignore[return-value]
 
@@ -156,7 +176,11 @@ def _unary(e: Elaboration, operator: str, operand: Value, place: Place, scope: S
 
 
 def _binary(e: Elaboration, expr: Binary, scope: Scope) -> Value:
-    left = needs_value(value(e, expr.left, scope), expr.left.place)
+    try:
+        left = needs_value(value(e, expr.left, scope), expr.left.place)
+    except Silent:
+        value(e, expr.right, scope)  # for what is wrong there
+        raise
     if expr.operator in ("and", "or"):
         left = exists(left)
         if isinstance(left, bool) and left == (expr.operator == "or"):
@@ -197,10 +221,12 @@ def _apply(
             if function in ("and", "or", "not"):
                 for i in ids:
                     if e.b[i].dtype != "bool":
-                        raise ShapeError("E414", f"`{operator}` needs booleans, got {e.b[i].type}", ())
+                        raise ShapeError(
+                            "E414", f"`{operator}` needs booleans, got {e.b[i].type}", ()
+                        )
             id = e.b.elementwise(function, *ids)
         except ShapeError as error:
-            raise shape_fault(error, operands, place, f"`{operator}`") from None
+            raise shape_fault(e, error, operands, place, f"`{operator}`") from None
     return e.tensor(id, Origin(f"`{operator}`", place, "expression"), operands)
 
 
@@ -217,7 +243,7 @@ def _index(
             try:
                 id = index_tensor(e.b, found.id, parts)
             except ShapeError as error:
-                raise shape_fault(error, (found,), place, "") from None
+                raise shape_fault(e, error, (found,), place, "") from None
         return e.tensor(id, Origin("an index", place, "expression"), (found,))
     numbers = []
     for each in subscripts:
@@ -225,7 +251,9 @@ def _index(
             raise fault("E311", "`...` stands for axes of a tensor; this is no tensor", each.place)
         part = _subscript(e, each, scope)
         if isinstance(part, Tensor):
-            raise fault("E310", "a list is indexed by a compile-time value, not by a tensor", each.place)
+            raise fault(
+                "E310", "a list is indexed by a compile-time value, not by a tensor", each.place
+            )
         numbers.append(part)
     return static.index(found, numbers, place)  # type: ignore[arg-type]
 
@@ -234,14 +262,21 @@ def _subscript(e: Elaboration, expr: Expr, scope: Scope) -> object:
     if isinstance(expr, Dots):
         return ...
     if isinstance(expr, Slice):
-        ends = [None if end is None else known(e, end, scope, "a slice") for end in (expr.start, expr.stop)]
+        ends = [
+            None if end is None else known(e, end, scope, "a slice")
+            for end in (expr.start, expr.stop)
+        ]
         for end in ends:
-            if end is not None and (isinstance(end, bool) or not isinstance(end, (int, Polynomial))):
+            if end is not None and (
+                isinstance(end, bool) or not isinstance(end, (int, Polynomial))
+            ):
                 raise fault("E311", f"a slice takes whole numbers, not {show(end)}", expr.place)
         return slice(*ends)
     found = needs_value(value(e, expr, scope), expr.place)
     if not isinstance(found, (int, Polynomial, Tensor)) or isinstance(found, bool):
-        raise fault("E311", f"an index is a whole number or a tensor of them, not {show(found)}", expr.place)
+        raise fault(
+            "E311", f"an index is a whole number or a tensor of them, not {show(found)}", expr.place
+        )
     return found
 
 
@@ -254,7 +289,9 @@ def _attribute(e: Elaboration, expr: Attribute, scope: Scope) -> Value:
         layer, path = found.layer, f"{found.path}.{expr.name}"
     else:
         hint = "make the layer first: `let table = embedding(…)`, then `table.weight`"
-        raise fault("E303", f"`.{expr.name}`: only a layer made by `let` has parameters", expr.place, hint)
+        raise fault(
+            "E303", f"`.{expr.name}`: only a layer made by `let` has parameters", expr.place, hint
+        )
     if path in e.parameters:
         return e.parameters[path]
     below = [name for name in e.parameters if name.startswith(f"{path}.")]
@@ -263,6 +300,14 @@ def _attribute(e: Elaboration, expr: Attribute, scope: Scope) -> Value:
     if not layer.uses:
         hint = "its weights are made at its first use; use it above this line"
         raise fault("E303", f"the layer `{layer.name}` is not used yet", expr.place, hint)
-    own = [name.removeprefix(f"{layer.path}.") for name in e.parameters if name.startswith(f"{layer.path}.")]
-    hint = suggest(expr.name, own) or (f"it has {', '.join(own)}" if own else "it has no parameters")
-    raise fault("E303", f"the layer `{layer.name}` has no parameter `{expr.name}`", expr.place, hint)
+    own = [
+        name.removeprefix(f"{layer.path}.")
+        for name in e.parameters
+        if name.startswith(f"{layer.path}.")
+    ]
+    hint = suggest(expr.name, own) or (
+        f"it has {', '.join(own)}" if own else "it has no parameters"
+    )
+    raise fault(
+        "E303", f"the layer `{layer.name}` has no parameter `{expr.name}`", expr.place, hint
+    )

@@ -28,7 +28,9 @@ class Fault:
         return replace(self, place=place, subject=name, notes=())
 
     def called(self, place: Place, name: str) -> Fault:
-        """With a note that a block was called here."""
+        """With a note that a block was called here; a block that calls itself is told of once."""
+        if (place, name) in self.notes:
+            return self
         return replace(self, notes=(*self.notes, (place, name)))
 
     def diagnostic(self) -> Diagnostic:

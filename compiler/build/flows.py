@@ -45,7 +45,9 @@ def flow(
     current: Values | None = None
     for index, piece in enumerate(text.pieces):
         last = index == len(text.pieces) - 1
-        own = piece.names[0] if len(piece.names) == 1 else label if last and not piece.names else None
+        own = (
+            piece.names[0] if len(piece.names) == 1 else label if last and not piece.names else None
+        )
         whole = path if len(text.pieces) == 1 else None
         stage = piece.stage
         if is_structure(stage):
@@ -73,29 +75,16 @@ def give_names(
     """Bind one name to each value."""
     if len(names) != len(found):
         what = f"{len(names)} name{'s' if len(names) > 1 else ''} for {len(found)} value"
-        raise fault("E309", f"{what}{'s' if len(found) > 1 else ''}", places[0] if places else place)
+        raise fault(
+            "E309", f"{what}{'s' if len(found) > 1 else ''}", places[0] if places else place
+        )
     renamed = []
     for name, where, value in zip(names, places or [place] * len(names), found, strict=True):
         expressions.needs_value(value, place)
-        check_free(e, name, where, scope)
         value = e.rename(value, name)
         scope.define(name, value, where, kind)
         renamed.append(value)
     return tuple(renamed)
-
-
-def check_free(
-    e: Elaboration, name: str, place: Place, scope: Scope, params_too: bool = True
-) -> None:
-    """Raises: Faults E202 for a name that hides a param, block, net or operation."""
-    if scope.library:
-        return
-    taken = e.catalogue.taken(name)
-    known = scope.entry(name)
-    if taken is None and known is not None and known.kind == "param" and params_too:
-        taken = "param"
-    if taken is not None:
-        raise fault("E202", f"`{name}` hides the {taken} of the same name", place, f"rename it: `own_{name}`")
 
 
 def single(text: Flow) -> bool:
@@ -108,9 +97,7 @@ def single(text: Flow) -> bool:
     return isinstance(stage, (Name, Call))
 
 
-def _head(
-    e: Elaboration, stage: Expr, scope: Scope, label: str | None, path: str | None
-) -> Values:
+def _head(e: Elaboration, stage: Expr, scope: Scope, label: str | None, path: str | None) -> Values:
     """What opens a flow: a value, or a stage that takes the input of the body or arm."""
     if isinstance(stage, Call):
         return calls.stage(e, stage, scope, None, head=True, label=label, path=path)
@@ -142,7 +129,9 @@ def structure(
             return (_residual(e, text, scope, _needed(source, "residual", text.place)),)
         case Repeat(count, index, body, place):
             turns = range(_count(e, count, scope))
-            return _loop(e, turns, index, body, scope, _needed(source, "repeat", place), label, path)
+            return _loop(
+                e, turns, index, body, scope, _needed(source, "repeat", place), label, path
+            )
         case For(name, values, body, place):
             listed = expressions.known(e, values, scope, "the list of a loop")
             if not isinstance(listed, tuple):
@@ -186,7 +175,11 @@ def _residual(e: Elaboration, text: Residual, scope: Scope, source: Values) -> V
     main, short = together(runs)
     for side in (main, short):
         if len(side) != 1 or not isinstance(side[0], Tensor):
-            raise fault("E309", f"each side of `residual` is one tensor, this is {len(side)} values", text.place)
+            raise fault(
+                "E309",
+                f"each side of `residual` is one tensor, this is {len(side)} values",
+                text.place,
+            )
     left, right = main[0], short[0]
     assert isinstance(left, Tensor) and isinstance(right, Tensor)
     same = left.type.rank == right.type.rank and not any(
@@ -196,13 +189,13 @@ def _residual(e: Elaboration, text: Residual, scope: Scope, source: Values) -> V
         message = f"the two sides of `residual` differ: {left} and {right}"
         hint = "give the other side: `residual { f | linear(n) }`"
         if text.shortcut is not None:
-            hint = origins([left, right], text.place, None) or hint
+            hint = origins(e, [left, right], text.place, None) or hint
         raise fault("E404", message, text.place, hint)
     with e.b.at(None if scope.library else text.place, None if scope.library else scope.path):
         try:
             id = e.b.elementwise("add", left.id, right.id)
         except ShapeError as error:
-            raise shape_fault(error, (left, right), text.place, "residual") from None
+            raise shape_fault(e, error, (left, right), text.place, "residual") from None
     return e.tensor(id, Origin("residual", text.place), (left, right))
 
 
@@ -219,8 +212,12 @@ def _if(
         raise Silent
     if not isinstance(found, bool):
         if static.is_value(found):
-            raise fault("E311", f"a condition is true or false, not {show(found)}", text.condition.place,
-                        "compare it: `n > 0`")
+            raise fault(
+                "E311",
+                f"a condition is true or false, not {show(found)}",
+                text.condition.place,
+                "compare it: `n > 0`",
+            )
         hint = "use where(condition, a, b)"
         what = f"`if` needs a condition known at compile time, this is {show(found)}"
         raise fault("E310", what, text.condition.place, hint)
@@ -234,9 +231,13 @@ def _if(
 def _count(e: Elaboration, count: Expr, scope: Scope) -> int:
     found = expressions.known(e, count, scope, "the count of a loop")
     if isinstance(found, Polynomial):
-        raise fault("E310", f"the count of a loop must be a number, not the size {found}", count.place)
+        raise fault(
+            "E310", f"the count of a loop must be a number, not the size {found}", count.place
+        )
     if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise fault("E311", f"`repeat` needs a whole number of at least 0, not {show(found)}", count.place)
+        raise fault(
+            "E311", f"`repeat` needs a whole number of at least 0, not {show(found)}", count.place
+        )
     return found
 
 
@@ -252,14 +253,15 @@ def _loop(
 ) -> Values:
     """The body once a turn, one after the other; each turn has its number in the path."""
     if len(turns) > MOST_TURNS:
-        raise fault("E319", f"a loop of {len(turns):,} turns", body.place, f"the most is {MOST_TURNS:,}")
+        raise fault(
+            "E319", f"a loop of {len(turns):,} turns", body.place, f"the most is {MOST_TURNS:,}"
+        )
     base = path or scope.below(label or scope.segment("repeat"))
     if not turns:
         scope.mark(names_in(body))
     for number, turn in enumerate(turns):
         inner = scope.turn(f"{base}.{number}", source)
         if index is not None:
-            check_free(e, index, body.place, scope)
             inner.define(index, turn, body.place, "index")
         source = flow(e, body, inner, path=inner.path if single(body) else None)
     return source

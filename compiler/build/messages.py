@@ -7,21 +7,31 @@ from collections.abc import Sequence
 from ...spec.dims import Dim
 from ...spec.place import Place
 from ..ir.op import ShapeError
+from .elaboration import Elaboration
 from .faults import Faults, fault
 from .values import Origin, Tensor, Value
 
 
-def shape_fault(error: ShapeError, operands: Sequence[Value], place: Place, subject: str) -> Faults:
+def shape_fault(
+    e: Elaboration, error: ShapeError, operands: Sequence[Value], place: Place, subject: str
+) -> Faults:
     """The finding for operands that do not fit, at the call."""
     hint = getattr(error, "hint", None)
     if hint is None:
         blamed = [operands[i] for i in error.operands if i < len(operands)]
-        hint = origins([v for v in blamed if isinstance(v, Tensor)], place, getattr(error, "axis", None))
+        hint = origins(
+            e, [v for v in blamed if isinstance(v, Tensor)], place, getattr(error, "axis", None)
+        )
     return fault(error.code, error.message, place, hint, subject)
 
 
-def origins(blamed: Sequence[Tensor], place: Place, axis: int | None) -> str | None:
-    """Where the operands came from: ``axis 2: H//2 since max_pool at 3:27; `s` from 3:8``."""
+def origins(e: Elaboration, blamed: Sequence[Tensor], place: Place, axis: int | None) -> str | None:
+    """Where the operands came from: ``axis 2: H//2 since max_pool at 3:27; `s` from 3:8``.
+
+    Inside a library block all of it is seen from the user's call.
+    """
+    if e.maker is not None and e.maker.place is not None:
+        place = e.maker.place
     parts = []
     where = axis
     if where is None and len(blamed) == 2:

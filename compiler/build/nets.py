@@ -11,7 +11,7 @@ from ...spec.tree import Flow, Name, Net, is_structure
 from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.types import TensorType
-from . import bodies, expressions, flows, types
+from . import bodies, expressions, types
 from .cost import live, total
 from .elaboration import Catalogue, Elaboration
 from .faults import Fault, Faults, Silent, fault
@@ -49,9 +49,14 @@ class NetProgram:
         return self.builder.graph()
 
 
-def build_net(catalogue: Catalogue, net: Net, index: int) -> NetProgram | None:
-    """The program of a net, or None after noting what is wrong with it."""
-    e = Elaboration(catalogue, training=False, declaring=True, streams=(index + 1) << 20)
+def build_net(
+    catalogue: Catalogue, net: Net, index: int, *, training: bool = False
+) -> NetProgram | None:
+    """The program of a net, or None after noting what is wrong with it.
+
+    `training`: with everything that happens only while training, such as dropout.
+    """
+    e = Elaboration(catalogue, training=training, declaring=True, streams=(index + 1) << 20)
     try:
         return _build(e, net)
     except Faults as found:
@@ -80,7 +85,6 @@ def _inputs(e: Elaboration, net: Net, body: Scope) -> dict[str, TensorType]:
     taken: list[Tensor] = []
     faults: list[Fault] = []
     for declared in net.body.inputs:
-        bodies.attempt(lambda d=declared: flows.check_free(e, d.name, d.place, body), faults)  # type: ignore[misc]
         try:
             type = types.declared_type(e, declared.type, body, declared.place)
         except Faults as wrong:
@@ -94,7 +98,9 @@ def _inputs(e: Elaboration, net: Net, body: Scope) -> dict[str, TensorType]:
     if faults:
         raise Faults(faults)
     if not net.body.inputs:
-        raise fault("E214", f"net `{net.name}` has no `in`", net.place, "for instance `in x: f32[B, 64]`")
+        raise fault(
+            "E214", f"net `{net.name}` has no `in`", net.place, "for instance `in x: f32[B, 64]`"
+        )
     body.inputs = tuple(taken) if len(taken) == 1 else None
     return found
 

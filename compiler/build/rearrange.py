@@ -77,7 +77,9 @@ def _without_dots(
     left, right = opened(left), opened(right)
     if len(left) != len(r.shape()):
         have = shown(r.shape())
-        raise Refusal("E412", f"the pattern has {len(left)} axes, the tensor {have} {len(r.shape())}", (0,))
+        raise Refusal(
+            "E412", f"the pattern has {len(left)} axes, the tensor {have} {len(r.shape())}", (0,)
+        )
     return left, right
 
 
@@ -110,7 +112,11 @@ def _extents(
         if free:
             share = exact_quotient(extent, rest)
             if share is None:
-                raise Refusal("E409", f"{rest} does not divide the axis `({' '.join(group)})` of {extent}", (0,))
+                raise Refusal(
+                    "E409",
+                    f"{rest} does not divide the axis `({' '.join(group)})` of {extent}",
+                    (0,),
+                )
             known[free[0]] = share
         elif agree(rest, extent):
             code = agree(rest, extent) or "E403"

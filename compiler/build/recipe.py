@@ -44,7 +44,9 @@ STEP: Mapping[str, Option] = {
 }
 
 
-def train_settings(e: Elaboration, train: Train, scope: Scope, faults: list[Fault]) -> dict[str, Any]:
+def train_settings(
+    e: Elaboration, train: Train, scope: Scope, faults: list[Fault]
+) -> dict[str, Any]:
     """Every setting of `train`, with defaults."""
     result: dict[str, Any] = {name: option.default for name, option in TRAIN.items()}
     given = _known(train.settings, TRAIN, "train", faults)
@@ -58,7 +60,9 @@ def train_settings(e: Elaboration, train: Train, scope: Scope, faults: list[Faul
             faults += found.faults
     both = [given[name] for name in ("epochs", "steps") if name in given]
     if len(both) == 2:
-        faults.append(Fault("E215", "both `epochs` and `steps` say how long", both[1].place, "leave one out"))
+        faults.append(
+            Fault("E215", "both `epochs` and `steps` say how long", both[1].place, "leave one out")
+        )
     if not both:
         hint = "for instance `epochs = 20`"
         faults.append(Fault("E307", "`train` needs `epochs` or `steps`", train.place, hint))
@@ -106,7 +110,9 @@ def _named(
     """A call of something described by a table: its name and all of its settings."""
     if not isinstance(expr, (Call, Name)):
         hint = f"there are {', '.join(known)}"
-        raise fault("E311", f"{'an' if what[0] in 'aeiou' else 'a'} {what} is needed here", expr.place, hint)
+        raise fault(
+            "E311", f"{'an' if what[0] in 'aeiou' else 'a'} {what} is needed here", expr.place, hint
+        )
     name = expr.id if isinstance(expr, Name) else expr.name
     if name not in known:
         hint = suggest(name, known) or f"there are {', '.join(known)}"
@@ -114,7 +120,9 @@ def _named(
     return name, bind_table(e, known[name], expr, scope), expr
 
 
-def _optimizer(e: Elaboration, expr: Expr, scope: Scope) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _optimizer(
+    e: Elaboration, expr: Expr, scope: Scope
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Name, settings without the rate, and the schedule of the rate."""
     rate = _rate_of(expr)
     schedule: dict[str, Any] | None = None
@@ -140,7 +148,15 @@ def _rate_of(expr: Expr) -> Call | None:
         return None
     given = [s.value for s in expr.named if s.name == "lr"] or list(expr.positional[:1])
     for value in given:
-        if isinstance(value, Call) and value.name not in ("sqrt", "exp", "log", "min", "max", "abs", "round"):
+        if isinstance(value, Call) and value.name not in (
+            "sqrt",
+            "exp",
+            "log",
+            "min",
+            "max",
+            "abs",
+            "round",
+        ):
             return value
     return None
 
@@ -152,4 +168,6 @@ def _without(expr: Expr, rate: Call) -> Expr:
 
     number = Number("1", rate.place)
     named = tuple(replace(s, value=number) if s.value is rate else s for s in expr.named)
-    return replace(expr, positional=tuple(number if p is rate else p for p in expr.positional), named=named)
+    return replace(
+        expr, positional=tuple(number if p is rate else p for p in expr.positional), named=named
+    )

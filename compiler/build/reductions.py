@@ -50,7 +50,9 @@ def _matmul(r: Request) -> Result:
             raise Refusal("E402", "a product needs at least one axis, got a number", (i,))
         if r.type(i).dtype not in FLOATS:
             hint = "convert it first: cast(x, f32)"
-            raise Refusal("E414", f"a product needs floating-point numbers, got {r.type(i)}", (i,), hint)
+            raise Refusal(
+                "E414", f"a product needs floating-point numbers, got {r.type(i)}", (i,), hint
+            )
     (a, left), (b, right) = _lettered(r)
     spec = "".join(dict.fromkeys(x for x in left + right if x in BATCH))
     spec += "".join(x for x in left + right if x in "mn")
@@ -74,7 +76,9 @@ def _lettered(r: Request) -> tuple[tuple[int, str], tuple[int, str]]:
     for i in (0, 1):
         offset = len(whole) - len(leads[i])
         ones = [j for j, e in enumerate(leads[i]) if e == 1 and whole[j + offset] != 1]
-        letters = [BATCH[j + offset] for j in range(len(leads[i])) if j not in ones] + list(tails[i])
+        letters = [BATCH[j + offset] for j in range(len(leads[i])) if j not in ones] + list(
+            tails[i]
+        )
         x = r.b.squeeze(r.x[i], ones)
         if r.b[x].op == "transpose":
             order = r.b[x]["order"]
@@ -116,5 +120,9 @@ FOLDS = (
     ("argmin(x; axis:axis=-1, keep:flag=false)", _index_of("argmin"), "where the smallest stands"),
     ("matmul(a, b;)", _matmul, "the matrix product; axes before the last two are batches"),
     ("take(table, index; axis:axis=0)", _take, "the entries of the table that the index names"),
-    ("size(x; axis:axes=all)", _size, "the number of elements along the axes, known at compile time"),
+    (
+        "size(x; axis:axes=all)",
+        _size,
+        "the number of elements along the axes, known at compile time",
+    ),
 )

@@ -38,7 +38,9 @@ def _shape(r: Request) -> Shape:
     if "like" in r.named:
         return r.b[r.named["like"]].shape
     if r["shape"] is None:
-        raise Refusal("E307", "needs `shape` or `like`", (), "for instance normal([B, 16]), normal(like=x)")
+        raise Refusal(
+            "E307", "needs `shape` or `like`", (), "for instance normal([B, 16]), normal(like=x)"
+        )
     shape: Shape = tuple(r["shape"])
     if any(isinstance(e, int) and e < 0 for e in shape):
         raise Refusal("E408", f"{shown(shape)} is no shape")
@@ -80,5 +82,9 @@ LEAVES = (
         _uniform,
         "random numbers, uniform in [low, high)",
     ),
-    ("randint(; low:integer, high:integer, shape:dims)", _randint, "random whole numbers in [low, high)"),
+    (
+        "randint(; low:integer, high:integer, shape:dims)",
+        _randint,
+        "random whole numbers in [low, high)",
+    ),
 )

@@ -52,7 +52,9 @@ class Scope:
         self.counts: dict[str, int] = {}
 
     @staticmethod
-    def of_file(constants: Mapping[str, Value], defaults: tuple[Default, ...], library: bool) -> Scope:
+    def of_file(
+        constants: Mapping[str, Value], defaults: tuple[Default, ...], library: bool
+    ) -> Scope:
         """The scope round the bodies of one file."""
         scope = Scope("", None, library=library)
         scope.defaults = defaults

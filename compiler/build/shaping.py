@@ -21,7 +21,9 @@ def _reshape(r: Request) -> Result:
         rest = numel(e for e in shape if e != -1)
         open_size = exact_quotient(have, rest)
         if open_size is None:
-            raise Refusal("E411", f"{rest} does not divide the {have} elements of {shown(r.shape())}", (0,))
+            raise Refusal(
+                "E411", f"{rest} does not divide the {have} elements of {shown(r.shape())}", (0,)
+            )
         shape[shape.index(-1)] = open_size
     want = numel(shape)
     if agree(want, have):
@@ -43,7 +45,9 @@ def _transpose(r: Request) -> Result:
         return r.b.transpose(r.x[0], [*range(rank - 2), rank - 1, rank - 2])
     order = [r.axis(axis) for axis in r["axes"]]
     if sorted(order) != list(range(rank)):
-        raise Refusal("E416", f"{list(r['axes'])} does not order the {rank} axes of {shown(r.shape())}", (0,))
+        raise Refusal(
+            "E416", f"{list(r['axes'])} does not order the {rank} axes of {shown(r.shape())}", (0,)
+        )
     return r.b.transpose(r.x[0], order)
 
 
@@ -94,7 +98,9 @@ def _same_but(r: Request, axis: int | None) -> None:
             raise Refusal("E401", f"{shown(first)} and {shown(shape)} have different ranks", (0, i))
         for j, (e, f) in enumerate(zip(first, shape, strict=True)):
             if j != axis and agree(e, f):
-                raise Refusal("E401", f"{shown(first)} and {shown(shape)} differ{outside}", (0, i), axis=j)
+                raise Refusal(
+                    "E401", f"{shown(first)} and {shown(shape)} differ{outside}", (0, i), axis=j
+                )
 
 
 def _stack(r: Request) -> Result:
@@ -114,7 +120,9 @@ def _split(r: Request) -> Result:
     else:
         share = exact_quotient(extent, parts) if parts > 0 else None
         if share is None:
-            raise Refusal("E409", f"{parts} parts do not divide axis {axis} of {shown(r.shape())}", (0,))
+            raise Refusal(
+                "E409", f"{parts} parts do not divide axis {axis} of {shown(r.shape())}", (0,)
+            )
         sizes = [share] * parts
     pieces, start = [], 0
     for size in sizes:
@@ -160,7 +168,11 @@ def _require(r: Request) -> Result:
 SHAPING = (
     ("reshape(x; shape:dims)", _reshape, "the same elements under another shape; one -1 is found"),
     ("flatten(x; start:axis=1)", _flatten, "the axes from `start` on as one"),
-    ("transpose(x; axes:order=none)", _transpose, "the last two axes swapped, or all in this order"),
+    (
+        "transpose(x; axes:order=none)",
+        _transpose,
+        "the last two axes swapped, or all in this order",
+    ),
     (
         "rearrange(x; pattern:text, **sizes)",
         rearrange,

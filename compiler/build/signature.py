@@ -159,7 +159,9 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _is_width(value: object) -> bool:
-    return _is_dim(value) or (isinstance(value, tuple) and len(value) == 2 and all(map(_is_dim, value)))
+    return _is_dim(value) or (
+        isinstance(value, tuple) and len(value) == 2 and all(map(_is_dim, value))
+    )
 
 
 def accepts(setting: Setting, value: object) -> bool:

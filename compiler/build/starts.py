@@ -32,7 +32,9 @@ def start(e: Elaboration, expr: Expr, scope: Scope) -> Start:
         return found
     if isinstance(found, (int, float)) and not isinstance(found, bool):
         return Start("constant", (("value", found),))
-    raise fault("E311", f"an initialiser such as normal(std=0.02) is needed, not {show(found)}", expr.place)
+    raise fault(
+        "E311", f"an initialiser such as normal(std=0.02) is needed, not {show(found)}", expr.place
+    )
 
 
 def fans(shape: Sequence[int], before: tuple[int, int] | None) -> tuple[int, int]:
@@ -113,4 +115,8 @@ def problem(signature: table.Signature, found: table.Problem, expr: Call | Name)
 
 def whole_shape(dims: Sequence[Dim]) -> tuple[int, ...] | None:
     """The dims as numbers, or None when one is a symbol."""
-    return tuple(d for d in dims if isinstance(d, int)) if all(isinstance(d, int) for d in dims) else None
+    return (
+        tuple(d for d in dims if isinstance(d, int))
+        if all(isinstance(d, int) for d in dims)
+        else None
+    )

@@ -111,7 +111,16 @@ def _build_step(
     second.e.b.outputs |= {"loss": second.loss, **second.metrics}
     parameters = {name: tensor.id for name, tensor in first.e.parameters.items()}
     program = StepProgram(
-        step.name, step.updates, b, first.loss, first.metrics, parameters, inputs, second.e.b, entry, step.place
+        step.name,
+        step.updates,
+        b,
+        first.loss,
+        first.metrics,
+        parameters,
+        inputs,
+        second.e.b,
+        entry,
+        step.place,
     )
     return program, first.e.bounds
 
@@ -159,7 +168,9 @@ class _Run:
             if id is not None:
                 self.metrics[metric.name] = id
         for name, entry in scope.unused():
-            faults.append(Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out"))
+            faults.append(
+                Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out")
+            )
 
     def inputs(self) -> dict[str, TensorType]:
         """The fields that loss and metrics depend on."""
@@ -188,7 +199,9 @@ class _Run:
         if not isinstance(value, Tensor):
             raise fault("E405", f"{what} is {show(value)}: it does not depend on anything", place)
         if value.type.shape:
-            raise fault("E405", f"{what} is not one number: {value}", place, "take its mean(…) or sum(…)")
+            raise fault(
+                "E405", f"{what} is not one number: {value}", place, "take its mean(…) or sum(…)"
+            )
         b = self.e.b
         if name == "loss" and value.type.dtype not in FLOATS:
             raise fault("E405", f"{what} must be f32, not {value.type.dtype}", place)

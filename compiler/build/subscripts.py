@@ -26,7 +26,9 @@ def index_tensor(b: Builder, x: int, parts: Sequence[object]) -> int:
             starts[axis], sizes[axis] = _range(part, shape[axis], axis)
         elif isinstance(part, Tensor):
             if lookup is not None:
-                raise Refusal("E416", "only one axis can be indexed by a tensor", (), "index in two steps")
+                raise Refusal(
+                    "E416", "only one axis can be indexed by a tensor", (), "index in two steps"
+                )
             lookup = (axis - len(dropped), part)
         else:
             assert isinstance(part, (int, Polynomial))
@@ -53,7 +55,9 @@ def _one(part: Dim, extent: Dim, axis: int) -> Dim:
         part = extent + part
     low, beyond = sign(part), sign(extent - part)
     if low == -1 or beyond in (0, -1):
-        raise Refusal("E419", f"index {part} is outside axis {axis}, which has {extent} entries", (0,))
+        raise Refusal(
+            "E419", f"index {part} is outside axis {axis}, which has {extent} entries", (0,)
+        )
     return part
 
 
@@ -63,8 +67,12 @@ def _range(part: slice, extent: Dim, axis: int) -> tuple[Dim, Dim]:
     start = 0 if start is None else start
     stop = extent if stop is None else stop
     if sign(start) == -1 or sign(extent - stop) == -1:
-        text = f"{'' if part.start is None else part.start}:{'' if part.stop is None else part.stop}"
-        raise Refusal("E419", f"the slice {text} is outside axis {axis}, which has {extent} entries", (0,))
+        text = (
+            f"{'' if part.start is None else part.start}:{'' if part.stop is None else part.stop}"
+        )
+        raise Refusal(
+            "E419", f"the slice {text} is outside axis {axis}, which has {extent} entries", (0,)
+        )
     if sign(stop - start) in (0, -1):
         raise Refusal("E408", f"the slice {start}:{stop} of axis {axis} is empty", (0,))
     return start, stop - start
@@ -76,7 +84,11 @@ def _end(end: Dim | None, extent: Dim) -> Dim | None:
 
 def _look_up(b: Builder, x: int, axis: int, index: Tensor) -> int:
     if index.type.dtype not in ("i32", "i64"):
-        hint = "use where(condition, a, b)" if index.type.dtype == "bool" else "convert it: cast(x, i32)"
+        hint = (
+            "use where(condition, a, b)"
+            if index.type.dtype == "bool"
+            else "convert it: cast(x, i32)"
+        )
         raise Refusal("E414", f"an index must be whole numbers, got {index.type}", (), hint)
     rank, count = len(b[x].shape), index.type.rank
     front = [axis, *(i for i in range(rank) if i != axis)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ...spec.dims import Dim, Polynomial, exact_quotient, symbol
 from ...spec.place import Place
-from ...spec.spell import type_text
+from ...spec.spell import expression
 from ...spec.tree import Binary, Dots, Expr, Input, Name, Type
 from ..ir.types import DTYPES, FLOATS, INTEGERS, TensorType
 from . import expressions
@@ -45,7 +45,7 @@ def bind_input(
     if not isinstance(value, Tensor):
         return _number(e, declared, value, body, place, subject)
     if not _takes(type.dtype, value.type.dtype):
-        hint = f"convert it: cast({declared.name}, {type.dtype})"
+        hint = f"convert it: cast({value.name or declared.name}, {type.dtype})"
         message = f"`{declared.name}` must be {type.dtype}, got {value.type}"
         raise fault("E414", message, place, hint, subject)
     _bind_dims(e, declared, value, body, place, subject)
@@ -79,7 +79,9 @@ def check_dtype(type: Type, known: Sequence[str]) -> None:
     """Raises: Faults E414 for an element type that does not exist."""
     if type.dtype not in known:
         hint = f"element types are {', '.join(DTYPES)}"
-        raise fault("E414", f"unknown element type `{type.dtype}`", type.place.first(len(type.dtype)), hint)
+        raise fault(
+            "E414", f"unknown element type `{type.dtype}`", type.place.first(len(type.dtype)), hint
+        )
 
 
 def _takes(wanted: str, got: str) -> bool:
@@ -119,8 +121,8 @@ def _bind_dims(
     shape = value.type.shape
     dots = sum(isinstance(p, Dots) for p in patterns)
     if len(patterns) - dots > len(shape) or (not dots and len(patterns) != len(shape)):
-        message = f"`{declared.name}` must be {type_text(declared.type)}, got {shown(shape)}"
-        raise fault("E402", message, place, origins([value], place, None), subject)
+        message = f"`{declared.name}` must be {_spelt(e, declared.type, body)}, got {shown(shape)}"
+        raise fault("E402", message, place, origins(e, [value], place, None), subject)
     axis = 0
     for pattern in patterns:
         if isinstance(pattern, Dots):
@@ -130,10 +132,14 @@ def _bind_dims(
         if isinstance(pattern, Binder):
             _bind(e, declared, pattern, got, value, body, place, subject)
         else:
-            wants = _fixed(e, pattern, body)[0] if not isinstance(pattern, (int, Polynomial)) else pattern
+            wants = (
+                _fixed(e, pattern, body)[0]
+                if not isinstance(pattern, (int, Polynomial))
+                else pattern
+            )
             code = agree(wants, got)
             if code:
-                raise _mismatch(e, declared, value, axis, wants, code, place, subject)
+                raise _mismatch(e, declared, value, axis, wants, code, body, place, subject)
         axis += 1
 
 
@@ -168,7 +174,11 @@ def _binder(e: Elaboration, dim: Expr, body: Scope) -> Binder | None:
         assert isinstance(dim, Binary)
         found = expressions.known(e, dim.right, body, "a divisor")
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-            raise fault("E311", f"a divisor must be a whole number of at least 1, not {show(found)}", dim.place)
+            raise fault(
+                "E311",
+                f"a divisor must be a whole number of at least 1, not {show(found)}",
+                dim.place,
+            )
         multiple = found
     return Binder(base.id, multiple, dim.place)
 
@@ -185,7 +195,7 @@ def _bind(
 ) -> None:
     if exact_quotient(got, binder.multiple) is None:
         decided = isinstance(got, int)
-        message = f"`{declared.name}` must be {type_text(declared.type)}, got {value}: "
+        message = f"`{declared.name}` must be {_spelt(e, declared.type, body)}, got {value}: "
         message += f"{got} is not {'' if decided else 'known to be '}divisible by {binder.multiple}"
         hint = None if decided else f"write `{got}%{binder.multiple}` in the type of the input"
         raise fault("E403" if decided else "E413", message, place, hint, subject)
@@ -211,12 +221,23 @@ def _mismatch(
     axis: int,
     want: Dim,
     code: str,
+    body: Scope,
     place: Place,
     subject: str,
 ) -> Faults:
     got = value.type.shape[axis]
     relation = "is not" if code == "E403" else "is not known to be"
-    message = f"`{declared.name}` must be {type_text(declared.type)}, got {value}: {got} {relation} {want}"
-    said = origins([value], place, axis)
+    message = f"`{declared.name}` must be {_spelt(e, declared.type, body)}, got {value}: {got} {relation} {want}"
+    said = origins(e, [value], place, axis)
     hint = f"axis {axis}: {said}" if said else None
     return fault(code, message, place, hint, subject)
+
+
+def _spelt(e: Elaboration, type: Type, body: Scope) -> str:
+    """The type as the text has it, with a list of sizes as what it stands for."""
+    parts = []
+    for dim in type.dims:
+        text = expression(dim) if not isinstance(dim, Dots) else "..."
+        listed = _binder(e, dim, body) is None and "(" in text
+        parts += [str(size) for size in _fixed(e, dim, body)] if listed else [text]
+    return f"{type.dtype}[{', '.join(parts)}]"

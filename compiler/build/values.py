@@ -119,7 +119,7 @@ def show(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, str):
-        return value if value.isidentifier() else f'"{value}"'
+        return f'"{value}"'
     if isinstance(value, tuple):
         return f"[{', '.join(map(show, value))}]"
     if isinstance(value, Tensor):

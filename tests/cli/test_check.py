@@ -20,7 +20,8 @@ net mlp {
 BAD = """\
 net mlp {
   in x: f32[B, 2]
-  x -> linear(hiden) -> tahn
+  h = x -> linear(hiden)
+  x -> linear(4) -> tahn
 }
 """
 
@@ -66,8 +67,9 @@ def test_all_errors_at_once(weft, tmp_path: Path) -> None:
     path = _write(tmp_path, BAD)
     answer = weft("check", path)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{path}:3:15: error[E301]" in answer.err
-    assert "did you mean `tanh`?" in answer.err
+    assert f"{path}:3:19: error[E301]" in answer.err
+    assert f"{path}:4:21: error[E302]" in answer.err
+    assert "did you mean `tan`?" in answer.err
     assert "Traceback" not in answer.err
 
 

@@ -86,7 +86,10 @@ CASES = [
     Case("x -> tan", torch.tan, scale=0.5),
     Case("x -> var", lambda x: x.var()),
     Case("x -> var(axis=1)", lambda x: x.var(1)),
-    Case("x -> var(axis=[0, 1], correction=0, keep=true)", lambda x: x.var((0, 1), correction=0, keepdim=True)),
+    Case(
+        "x -> var(axis=[0, 1], correction=0, keep=true)",
+        lambda x: x.var((0, 1), correction=0, keepdim=True),
+    ),
     Case("x -> std(axis=-1, keep=true)", lambda x: x.std(-1, keepdim=True)),
     Case("one_hot(y, 6)*x", lambda x, y: F.one_hot(y.long(), 6) * x, LABEL),
     Case(
@@ -141,7 +144,11 @@ CASES = [
     Case("mae(x, y)", F.l1_loss, XY),
     Case("huber(x, y)", F.huber_loss, XY),
     Case("huber(x, y, 0.3, sum)", lambda x, y: F.huber_loss(x, y, delta=0.3, reduction="sum"), XY),
-    Case("bce(x, sigmoid(y))", lambda x, y: F.binary_cross_entropy_with_logits(x, torch.sigmoid(y)), XY),
+    Case(
+        "bce(x, sigmoid(y))",
+        lambda x, y: F.binary_cross_entropy_with_logits(x, torch.sigmoid(y)),
+        XY,
+    ),
     Case("bce(x, 1)", lambda x: F.binary_cross_entropy_with_logits(x, torch.ones_like(x))),
     Case(
         "x -> bce(0, reduction=none)",
@@ -189,7 +196,9 @@ CASES = [
 MEASURES = [
     Case("accuracy(x, y)", lambda x, y: (x.argmax(-1) == y).double().mean(), LABEL),
     Case("accuracy(x, y, axis=1)", lambda x, y: (x.argmax(1) == y).double().mean(), PIXELS),
-    Case("accuracy(x, softmax(y))", lambda x, y: (x.argmax(-1) == y.argmax(-1)).double().mean(), XY),
+    Case(
+        "accuracy(x, softmax(y))", lambda x, y: (x.argmax(-1) == y.argmax(-1)).double().mean(), XY
+    ),
     Case(
         "accuracy(x, y, top=3)",
         lambda x, y: (x.topk(3, -1).indices == y[:, None]).any(-1).double().mean(),

@@ -182,7 +182,7 @@ def test_large_tiles_compile_where_the_choice_allows_them(target, dtype):
 
     reports = settle(build, target, rounds=2)
     assert {r.kernel: r.failures for r in reports if not r.ok} == {}
-    assert len(last) <= 1, f"only one Triton version in three refuses one of these: {last}"
+    assert len(last) <= 1
 
 
 def test_every_gate_refuses():

@@ -124,3 +124,25 @@ def test_long_lines_break() -> None:
     assert read_text(written, "t.weft") == tree
     wide = [line for line in written.split("\n") if len(line) > 88]
     assert all(line.startswith("param") for line in wide)
+
+
+HEADED = """\
+# A title.
+#
+# More about it.
+
+# about a
+param a=1
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [HEADED, HEADED.replace("\n\n", "\n"), "# a\n\n\n# b\n\nparam a=1\n", "# c\nblock B { f }\n"],
+)
+def test_the_head_of_a_file_stays_there(text: str) -> None:
+    tree = read_text(text, "t.weft")
+    assert write_weft(tree) == text
+    yaml = write_yaml(tree)
+    assert yaml.startswith(text.split("\n")[0] + "\n")
+    assert write_yaml(read_text(yaml, "t.yaml")) == yaml

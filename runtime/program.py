@@ -1,0 +1,242 @@
+"""The public face of a compiled spec: `weft.compile` and `weft.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler.build import Program, elaborate
+from ..compiler.compile import Lowered, compile_native, lower
+from ..spec.errors import DeviceError, UsageError
+from ..spec.load import Spec, load
+from . import trainer
+from .engine import Engine, parameter_view
+from .initialise import fill_parameters
+from .native_engine import NativeEngine
+from .record import Record
+from .reference_engine import ReferenceEngine, reference_artifact
+
+if TYPE_CHECKING:
+    from ..compiler.artifact import Artifact
+    from .module import CompiledNetwork
+
+Array = NDArray[Any]
+
+CROSS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
+TARGETS = ("auto", "cpu", "cuda", "interpret", "reference", *CROSS)
+
+
+def check_target(target: str) -> str:
+    """A target that exists; `auto` is the GPU where there is one, else the CPU.
+
+    Raises: UsageError for another word, DeviceError for `cuda` without a GPU.
+    """
+    if target not in TARGETS:
+        raise UsageError(f"there is no target `{target}`", hint=f"targets: {', '.join(TARGETS)}")
+    if target == "auto":
+        return "cuda" if _has_gpu() else "cpu"
+    if target == "cuda" and not _has_gpu():
+        raise DeviceError(
+            "no GPU that torch can use on this machine",
+            hint="train natively with --target cpu, or cross-compile for a GPU with `weft compile --target cuda:90`",
+        )
+    return target
+
+
+def _has_gpu() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())
+
+
+class CompiledProgram:
+    """A spec compiled for one target: networks, training steps and their parameters.
+
+    `nets` are torch modules, made when first asked for; `engine` runs the kernels and owns the parameters.
+    """
+
+    def __init__(self, spec: Spec, target: str, *, seed: int | None = None) -> None:
+        self.spec = spec
+        self.target = target
+        self.program: Program = elaborate(spec)
+        self.lowered: Lowered = lower(self.program, native=target in ("cpu", "reference"))
+        self.artifact: Artifact = _artifact(self.lowered, target)
+        self._engine: Engine | None = None
+        self._nets: dict[str, CompiledNetwork] = {}
+        self._seed = seed
+        self._index: dict[str, int] = {}
+
+    # ---- the engine --------------------------------------------------------------------------
+
+    @property
+    def seed(self) -> int:
+        """What the parameters start from, and the random numbers of training."""
+        if self._seed is not None:
+            return self._seed
+        return int((self.program.train or {}).get("seed", 0))
+
+    @property
+    def engine(self) -> Engine:
+        """The kernels, built and loaded at first use, with freshly initialised parameters.
+
+        Raises: DeviceError when this machine cannot run the target.
+        """
+        if self._engine is None:
+            self._engine = open_engine(self.lowered, self.artifact)
+            fill_parameters(self.artifact, self._engine.parameters, self.seed)
+        return self._engine
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all parameters as torch tensors in PyTorch's layout, under "<net>.<path>"."""
+        import torch
+
+        engine = self.engine
+        views = {p.name: parameter_view(engine.parameters, p) for p in self.artifact.parameters}
+        return {name: torch.from_numpy(np.array(view)) for name, view in views.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy tensors (torch or NumPy) into the parameters of the same names.
+
+        Raises: UsageError naming what is missing, unknown, or of another shape.
+        """
+        known = {p.name: p for p in self.artifact.parameters}
+        problems = [f"missing: {name}" for name in known if name not in state]
+        problems += [f"unknown: {name}" for name in state if name not in known]
+        problems += [
+            f"{name} is {list(state[name].shape)}, must be {list(p.shape)}"
+            for name, p in known.items()
+            if name in state and tuple(state[name].shape) != p.shape
+        ]
+        if problems:
+            raise UsageError("these parameters do not fit: " + "; ".join(problems[:8]))
+        engine = self.engine
+        for name, p in known.items():
+            parameter_view(engine.parameters, p)[...] = np.asarray(state[name])
+
+    # ---- networks ------------------------------------------------------------------------------
+
+    @property
+    def nets(self) -> Mapping[str, CompiledNetwork]:
+        """All nets as torch modules sharing the program's parameters."""
+        from .module import CompiledNetwork
+
+        for name in self.program.nets:
+            if name not in self._nets:
+                self._nets[name] = CompiledNetwork(self, name)
+        return self._nets
+
+    @property
+    def net(self) -> CompiledNetwork:
+        """The only net.  Raises: UsageError when there are several."""
+        names = list(self.program.nets)
+        if len(names) != 1:
+            raise UsageError(f"the spec has {len(names)} nets", hint=f"choose one: program.nets[{names[0]!r}]")
+        return self.nets[names[0]]
+
+    # ---- training steps --------------------------------------------------------------------------
+
+    def _step(self, step: str | None) -> str:
+        names = list(self.program.steps)
+        if step is None and len(names) == 1:
+            return names[0]
+        if step in names:
+            return str(step)
+        if not names:
+            raise UsageError("the spec has no `train` block", hint="add one, or use program.nets")
+        raise UsageError(f"there is no step `{step}`" if step else "which step?", hint=f"steps: {', '.join(names)}")
+
+    def _inputs(self, step: str, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        from .native_engine import DTYPES
+
+        ports = self.lowered.entry("train", step).inputs
+        missing = [p.name for p in ports if p.name not in inputs]
+        if missing:
+            raise UsageError(f"step `{step}` needs {', '.join(missing)}", hint=f"fields: {[p.name for p in ports]}")
+        return {p.name: np.ascontiguousarray(inputs[p.name], DTYPES[p.dtype]) for p in ports}
+
+    def value_and_grad(self, inputs: Mapping[str, Any], step: str | None = None) -> tuple[Any, dict[str, Any]]:
+        """The loss of a training step and its gradients by parameter name, as torch tensors; no update."""
+        import torch
+
+        name = self._step(step)
+        result, arena = self.engine.gradient(name, self._inputs(name, inputs), index=self._index.get(name, 0), seed=self.seed)
+        trained = set(self.lowered.entry("gradient", name).gradients.values())
+        views = {p.name: parameter_view(arena, p) for p in self.artifact.parameters if p.name in trained}
+        grads = {name: torch.from_numpy(np.array(view)) for name, view in views.items()}
+        return torch.tensor(result.values["loss"]), grads
+
+    def train_step(self, inputs: Mapping[str, Any], step: str | None = None, *, rate: float | None = None) -> float:
+        """Forward, backward and update on one batch; returns the loss before the update.
+
+        `rate` overrides the learning rate, else it is the schedule's first.
+        """
+        name = self._step(step)
+        index = self._index.get(name, 0)
+        rate = self.program.steps[name].recipe["schedule"]["rate"] if rate is None else rate
+        result = self.engine.train(name, self._inputs(name, inputs), rate=rate, index=index, seed=self.seed)
+        self._index[name] = index + 1
+        return result.values["loss"]
+
+    def train(self, out: str | Path, *, resume: bool = False, **options: Any) -> Record:
+        """Train as the spec says; see `runtime.trainer.train` for the options."""
+        if not self.program.steps:
+            raise UsageError("the spec has no `train` block", hint="add one: `train { … }`")
+        root = Path(self.spec.path).resolve().parent
+        return trainer.train(self.engine, self.artifact, root=root, out=Path(out), resume=resume, **options)
+
+
+def _artifact(lowered: Lowered, target: str) -> Artifact:
+    if target == "reference":
+        return reference_artifact(lowered)
+    if target == "cpu":
+        return compile_native(lowered)
+    from ..compiler.compile import compile_gpu
+
+    return compile_gpu(lowered, target)
+
+
+def open_engine(lowered: Lowered, artifact: Artifact) -> Engine:
+    """The engine of an artifact's target.
+
+    Raises: DeviceError when this machine cannot run it.
+    """
+    if artifact.target == "reference":
+        return ReferenceEngine(lowered)  # type: ignore[return-value]
+    if artifact.target == "cpu":
+        return NativeEngine(artifact)
+    if artifact.target in ("cuda", "interpret"):
+        from .device_engine import DeviceEngine
+
+        return DeviceEngine(artifact)
+    raise DeviceError(f"{artifact.target} can be compiled for, not run, here", hint="run with --target cpu")
+
+
+def compile(  # noqa: A001 - the field's word
+    spec: Spec | str | Path, target: str = "auto", precision: str | None = None, *, seed: int | None = None
+) -> CompiledProgram:
+    """Compile a spec (or the file of one) for a target.
+
+    `precision`: f32, or what the spec says; lower ones are not available yet.
+
+    Raises: SpecError, UsageError, DeviceError.
+    """
+    if precision not in (None, "f32"):
+        raise UsageError(f"precision {precision} is not available yet", hint="leave it out for f32")
+    loaded = spec if isinstance(spec, Spec) else load(str(spec))
+    return CompiledProgram(loaded, check_target(target), seed=seed)
+
+
+def train(
+    spec: Spec | str | Path, out: str | Path, target: str = "auto", resume: bool = False, **options: Any
+) -> Record:
+    """Compile and train; results go to the folder `out`.
+
+    Raises: SpecError, DataError, CheckpointError, DivergenceError, DeviceError.
+    """
+    return compile(spec, target, seed=options.get("seed")).train(out, resume=resume, **options)

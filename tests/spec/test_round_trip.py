@@ -89,7 +89,13 @@ def test_the_weft_extensions() -> None:
     tree = read_text(text, "t.weft")
     block = tree.blocks[0]
     assert [each.name for each in block.body.weights] == ["weight", "bias"]
-    assert [each.choices for each in block.parameters] == [(), (), ("fast", "slow"), ("auto",), ("none",)]
+    assert [each.choices for each in block.parameters] == [
+        (),
+        (),
+        ("fast", "slow"),
+        ("auto",),
+        ("none",),
+    ]
     check(tree)
 
 

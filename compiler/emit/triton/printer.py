@@ -1,0 +1,437 @@
+"""Loop IR -> Triton: a program works on a tile of rows, persistent where the row fits.
+
+A row that fits one tile stays in registers from the first pass to the last; a longer one is read once
+for every pass.  Sums over rows: a grid of constant size, each program walks blocks of rows and leaves
+one partial sum, which a `finish` kernel adds in order.  The same bits on every run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ....spec.dims import Dim, evaluate
+from ...artifact import Expression
+from ...plan.memory import expression
+from ..loops import Axis, Fold, Gather, Kernel, Load, Pass, Position, Size, Statement, operands_of
+from .axes import collapse, rename, statements
+from .blocks import Block, block_of, extent
+from .body import HIGHEST, INTEGERS, LOWEST, Body, Setting, symbol_arguments
+from .device import functions
+from .gemm import needed
+from .kernel import ELEMENT_TYPES, KernelText, Parameter
+from .spelling import GROWTH, WIDE, all_symbols, dim_text, literal
+from .template import call, tidy
+
+RESERVED = frozenset(
+    "row column in_row in_column inside i block start rows columns seed step tl triton ROWS COLUMNS BM BN BK depth batch "
+    "m panel tile tile_m tile_n share first split in_depth ones total part band height".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Partial sums [count, columns] behind the parameter `pointer`, to be added into `buffer`.
+
+    `count` is a number, or an `Expression` where the blocks of rows are counted at run time.
+    """
+
+    pointer: str
+    buffer: str
+    columns: int
+    count: Dim | Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A loop kernel's text, its grid, the value of every integer argument, and its partial sums."""
+
+    text: KernelText
+    grid: tuple[Expression, ...]
+    numbers: Mapping[str, Expression]
+    partials: tuple[Partial, ...]
+
+
+def prepared(kernel: Kernel, feeds: Mapping[int, str], *, flat: bool = True, taken: frozenset[str] = frozenset()) -> Kernel:
+    """The kernel with collapsed axes, one pointer a value, and names that are free in Triton text.
+
+    `feeds` gives shorter names for the buffers of some values.
+    """
+    kernel = collapse(kernel, flat=flat)
+    buffers: dict[str, str] = {}
+    by_value: dict[int, str] = {}
+    for b in kernel.buffers:
+        if b.value not in by_value:
+            base = feeds.get(b.value, b.name)
+            by_value[b.value] = _fresh(base, set(by_value.values()) | taken)
+        buffers[b.name] = by_value[b.value]
+    loads = {s.target: s.buffer for s in statements(kernel) if isinstance(s, Load)}
+    values: dict[str, str] = {}
+    used = RESERVED | functions().keys() | set(buffers.values()) & set() | taken
+    used |= {f"{b}_ptr" for b in by_value.values()} | set(all_symbols(_sizes(kernel)))
+    for name in kernel.values:
+        wanted = buffers[loads[name]] if name in loads else name
+        values[name] = _fresh(wanted, used)
+        used |= {values[name]}
+    return rename(kernel, values, buffers)
+
+
+def _sizes(kernel: Kernel) -> list[Dim]:
+    from .body import dims_of
+
+    return dims_of(kernel)  # type: ignore[return-value]
+
+
+def _fresh(name: str, used: set[str] | frozenset[str]) -> str:
+    found, count = name, 2
+    while found in used:
+        found, count = f"{name}_{count}", count + 1
+    return found
+
+
+def is_wide(kernel: Kernel, sizes: Mapping[str, int], elements: Mapping[str, int]) -> bool:
+    """May an offset pass 32 bits?  `elements` gives the nominal length of every buffer."""
+    symbolic = any(not isinstance(a.extent, int) for a in (*kernel.rows, *kernel.columns))
+    return max(elements.values(), default=0) * (GROWTH if symbolic else 1) >= WIDE
+
+
+def decomposed(axes: tuple[Axis, ...], word: str, symbols: Mapping[str, str]) -> list[str]:
+    """The index along each of several axes from the flat index `word`."""
+    if len(axes) < 2:
+        return []
+    lines = []
+    below: Dim = 1
+    for position in reversed(range(len(axes))):
+        axis = axes[position]
+        text = word if below == 1 else f"{word} // {_factor(below, symbols)}"
+        lines.append(f"{axis.name} = {text}" + (f" % {_factor(axis.extent, symbols)}" if position else ""))
+        below = below * axis.extent
+    return lines[::-1]
+
+
+def _factor(dim: Dim, symbols: Mapping[str, str]) -> str:
+    text = dim_text(dim, symbols)
+    return f"({text})" if " " in text and not text.startswith("(") else text
+
+
+class Printer:
+    """Prints one kernel that is not an epilogue."""
+
+    def __init__(self, kernel: Kernel, name: str, block: Block, title: str, *, wide: bool) -> None:
+        self.kernel, self.name, self.block, self.title, self.wide = kernel, name, block, title, wide
+        self.rows, self.columns = extent(kernel.rows), extent(kernel.columns)
+        self.flat = not kernel.columns
+        self.symbols = symbol_arguments(kernel, kernel.values)
+        self.over_rows = bool(kernel.rows)
+        self.walks = block.programs > 0 and not self.one_block
+        self.gridded = bool(kernel.columns) and not block.looped and not self.fits
+        self.partials: list[Partial] = []
+        self.body = Body(kernel, self.setting(4), self.gather)
+        self.standing = {s.target for s in statements(kernel) if isinstance(s, Fold)}
+
+    # ---- the frame -----------------------------------------------------------------------------
+
+    @property
+    def one_block(self) -> bool:
+        return isinstance(self.rows, int) and self.rows <= self.block.rows
+
+    @property
+    def fits(self) -> bool:
+        """A single tile holds every column."""
+        return isinstance(self.columns, int) and self.columns <= self.block.columns
+
+    def setting(self, indent: int) -> Setting:
+        block = self.block
+        masked_rows = self.over_rows and not (isinstance(self.rows, int) and self.rows % block.rows == 0)
+        masked = not self.flat and not (isinstance(self.columns, int) and self.columns % block.columns == 0)
+        quad = "tl.program_id(1) * (COLUMNS // 4)" if self.gridded else ""
+        in_row = ("inside" if self.flat else "in_row") if masked_rows else None
+        columns = "COLUMNS" if not self.flat and block.columns >= 4 and not block.looped else ""
+        return Setting(in_row, "in_column" if masked else None, "ROWS", columns, quad, self.symbols, self.wide, indent)
+
+    def dim(self, dim: Dim) -> str:
+        return dim_text(dim, self.symbols)
+
+    def row_lines(self) -> list[str]:
+        """Which rows this block has."""
+        if not self.over_rows:
+            return []
+        word = "i" if self.flat else "row"
+        inside = "inside" if self.flat else "in_row"
+        lanes = "tl.arange(0, ROWS)" + ("" if self.flat else "[:, None]")
+        number = "block" if self.walks else "tl.program_id(0)"
+        text = lanes if self.one_block else f"{number} * ROWS + {lanes}"
+        if self.wide:
+            text = lanes + ".to(tl.int64)" if self.one_block else f"tl.cast({number}, tl.int64) * ROWS + {lanes}"
+        return [f"{word} = {text}", f"{inside} = {word} < {self.dim(self.rows)}", *decomposed(self.kernel.rows, word, self.symbols)]
+
+    def column_lines(self, start: str) -> list[str]:
+        """Which columns this tile has; `start` says where it begins."""
+        lanes = "tl.arange(0, COLUMNS)[None, :]"
+        text = f"{start} + {lanes}" if start else lanes
+        if self.wide and start:
+            text = f"({text}).to(tl.int64)"
+        return [
+            f"column = {text}",
+            f"in_column = column < {self.dim(self.columns)}",
+            *decomposed(self.kernel.columns, "column", self.symbols),
+        ]
+
+    # ---- the text --------------------------------------------------------------------------------
+
+    def lines(self) -> list[str]:
+        hoisted, rest = self.hoist()
+        before = self.body.lines(hoisted, self.reads(rest))
+        if not self.flat and not self.block.looped:
+            start = "tl.program_id(1) * COLUMNS" if self.gridded else ""
+            before = [*self.column_lines(start), *before]
+        self.indent(8 if self.walks else 4)
+        main = self.looped(rest) if self.block.looped else self.straight(rest)
+        after = self.finished()
+        if self.walks:
+            loop = f"for block in range(tl.program_id(0), tl.cdiv({self.dim(self.rows)}, ROWS), {self.block.programs}):"
+            main = [loop, *(f"    {line}" for line in [*self.row_lines(), *main])]
+            main = [*self.accumulators(), *main]
+        else:
+            before = [*self.row_lines(), *before]
+        if self.body.draws:
+            before = ["seed = tl.load(seed_ptr)", "step = tl.load(step_ptr)", *before]
+        return _drop_unused([*before, *main, *after])
+
+    def indent(self, indent: int) -> None:
+        self.body.setting = replace(self.body.setting, indent=indent)
+
+    def hoist(self) -> tuple[list[Statement], list[Pass]]:
+        """What depends on no row, once before the rows; and the passes without it."""
+        kinds = {"scalar"} if self.block.looped else {"scalar", "column"}
+        late = set(self.standing)
+        hoisted: list[Statement] = []
+        done: set[str] = set()
+        passes: list[Pass] = []
+        for p in self.kernel.passes:
+            body: list[Statement] = []
+            for s in p.body:
+                target = getattr(s, "target", None)
+                if target is None or isinstance(s, Fold):
+                    body.append(s)
+                elif target in late or any(o in late for o in operands_of(s)):
+                    late.add(target)
+                    body.append(s)
+                elif self.kernel.values[target].kind not in kinds:
+                    body.append(s)
+                elif target not in done:
+                    done.add(target)
+                    hoisted.append(s)
+            passes.append(Pass(p.over_columns, tuple(body)))
+        if not self.walks:  # no loop to leave: keep the order in which things are read
+            return [], list(self.kernel.passes) if not self.block.looped else passes_with(hoisted, passes)
+        return hoisted, passes
+
+    def reads(self, passes: list[Pass]) -> set[str]:
+        return {name for p in passes for s in p.body for name in operands_of(s)}
+
+    def straight(self, passes: list[Pass]) -> list[str]:
+        """All passes on one tile: what an earlier pass defined is still in registers."""
+        seen: set[str] = set()
+        body: list[Statement] = []
+        for p in passes:
+            for s in p.body:
+                target = getattr(s, "target", None)
+                if target is None or target not in seen:
+                    body.append(s)
+                if target is not None:
+                    seen.add(target)
+        return self.body.lines(body)
+
+    def looped(self, passes: list[Pass]) -> list[str]:
+        """A loop over the columns for every pass."""
+        lines: list[str] = []
+        for position, p in enumerate(passes):
+            later = self.reads(passes[:position] + passes[position + 1 :])
+            if not p.over_columns:
+                lines += self.body.lines(p.body, later)
+                continue
+            folds = [s for s in p.body if isinstance(s, Fold)]
+            rest = [s for s in p.body if not isinstance(s, Fold)]
+            lines += [line for f in folds for line in self.open_fold(f)]
+            outer = self.body.setting.indent
+            self.indent(outer + 4)
+            inner = [*self.column_lines("start")]
+            inner += self.body.lines(rest, later | {f.operand for f in folds})
+            inner += [line for f in folds for line in self.step_fold(f)]
+            self.indent(outer)
+            lines.append(f"for start in range(0, {self.dim(self.columns)}, COLUMNS):")
+            lines += [f"    {line}" for line in inner]
+            lines += [line for f in folds for line in self.close_fold(f)]
+        return lines
+
+    # ---- folds over several tiles --------------------------------------------------------------
+
+    def shape(self) -> str:
+        return "[ROWS, COLUMNS]" if self.over_rows else "[1, COLUMNS]"
+
+    def open_fold(self, f: Fold) -> list[str]:
+        t, shape = f.target, self.shape()
+        dtype = self.kernel.values[f.operand].dtype
+        element = ELEMENT_TYPES[dtype if dtype in INTEGERS else "f32"]
+        if f.function == "sum":
+            return [f"{t}_part = tl.zeros({shape}, {element})"]
+        if f.function == "logsumexp":
+            return [f"{t}_top = tl.full({shape}, -3.4e38, tl.float32)", f"{t}_part = tl.zeros({shape}, tl.float32)"]
+        worst = (LOWEST if f.function in ("max", "argmax") else HIGHEST).get(dtype, float("-inf"))
+        lines = [f"{t}_part = tl.full({shape}, {literal(worst, dtype)}, {element})"]
+        if f.function in ("argmax", "argmin"):
+            lines.append(f"{t}_at = tl.zeros({shape}, tl.int32) + tl.arange(0, COLUMNS)[None, :]")
+        return lines
+
+    def step_fold(self, f: Fold) -> list[str]:
+        t = f.target
+        x = self.body.guarded(f.operand, over="column", fill=self.body.fill_of(f))
+        if f.function == "sum":
+            return [f"{t}_part += {x}"]
+        if f.function == "logsumexp":
+            return self.body.assigned(f"{t}_top, {t}_part", f"absorb({t}_top, {t}_part, {x})")
+        if f.function in ("max", "min"):
+            return [f"{t}_part = {'maximum' if f.function == 'max' else 'minimum'}({t}_part, {x})"]
+        sign, column = (">" if f.function == "argmax" else "<"), self.body.any_axis("column")
+        return [
+            f"{t}_new = {x}",
+            f"{t}_wins = ({t}_new {sign} {t}_part) | (({t}_new != {t}_new) & ({t}_part == {t}_part))",
+            f"{t}_part = tl.where({t}_wins, {t}_new, {t}_part)",
+            f"{t}_at = tl.where({t}_wins, {column}, {t}_at)",
+        ]
+
+    def close_fold(self, f: Fold) -> list[str]:
+        t = f.target
+        if f.function == "logsumexp":
+            text = f"absorbed({t}_top, {t}_part)"
+        elif f.function in ("argmax", "argmin"):
+            text = f"row_{f.function}_at({t}_part, {t}_at)"
+            best = f"row_{f.function[3:]}({t}_part)"
+            text = f"row_first(({t}_part == {best}) | ({t}_part != {t}_part), {t}_at)"
+        else:
+            return [f"{t} = {self.body.folded(f, f'{t}_part')}"]
+        scalar = self.kernel.values[t].kind == "scalar"
+        return [f"{t} = {f'tl.sum({text})' if scalar else text}"]
+
+    # ---- sums over rows ------------------------------------------------------------------------
+
+    def gathers(self) -> list[Gather]:
+        return [s for s in statements(self.kernel) if isinstance(s, Gather)]
+
+    def accumulator(self, s: Gather) -> str:
+        return _fresh(f"{s.buffer}_sum", set(self.kernel.values))
+
+    def tile_shape(self, s: Gather) -> str:
+        if self.flat:
+            return "[ROWS]"
+        return "[ROWS, COLUMNS]" if s.index.terms else "[ROWS, 1]"
+
+    def accumulators(self) -> list[str]:
+        return [
+            f"{self.accumulator(s)} = tl.zeros({self.tile_shape(s)}, {ELEMENT_TYPES[self.body.buffer_dtype(s.buffer)]})"
+            for s in self.gathers()
+        ]
+
+    def gather(self, s: Gather, x: str) -> list[str]:
+        if self.walks:
+            return self.added(f"{self.accumulator(s)} += ", x)
+        return self.leave(s, x)
+
+    def added(self, head: str, x: str) -> list[str]:
+        return [f"{head}{x}"]
+
+    def finished(self) -> list[str]:
+        return [line for s in self.gathers() for line in self.leave(s, self.accumulator(s))] if self.walks else []
+
+    def leave(self, s: Gather, x: str) -> list[str]:
+        """Store the block's sum: the result itself, or this program's share of it."""
+        indent = 4
+        wide = bool(s.index.terms)
+        value = f"tl.sum({x}, axis=0, keep_dims=True)" if wide else f"tl.sum({x})"
+        at = self.body.address(s.index) if wide else ""
+        if self.block.programs > 1 and self.walks:
+            columns = evaluate(self.columns, {}) if wide else 1
+            pointer = f"{s.buffer}_partial_ptr"
+            self.partials.append(Partial(pointer, s.buffer, columns, self.block.programs))
+            offset = "tl.program_id(0)" + (f" * {columns}" if columns != 1 else "")
+            place = " + ".join(filter(None, (pointer, offset, at)))
+        else:
+            place = " + ".join(filter(None, (f"{s.buffer}_ptr", at if at != "0" else "")))
+        mask = self.body.setting.in_column if wide else None
+        return call("tl.store", [place, value, *([f"mask={mask}"] if mask else [])], indent)
+
+    # ---- the kernel ------------------------------------------------------------------------------
+
+    def printed(self) -> Printed:
+        lines = self.lines()
+        words = set(re.findall(r"\w+", "\n".join(lines)))
+        parameters = [p for p in self.parameters() if p.name in words]
+        constants = [("ROWS", self.block.rows), ("COLUMNS", self.block.columns)]
+        about = needed([f"{k}: tl.constexpr = {v}" for k, v in constants], lines)
+        head = call(f"def {self.name}", [p.name for p in parameters], 0, "):")
+        text = ["@triton.jit", *head, f'    """{self.title}', "", "    @places@", '    """']
+        text += [f"    {line}" for line in [*about, *lines]]
+        numbers = {a: expression_of(s) for s, a in self.symbols.items() if a in words}
+        kernel = KernelText(self.name, tidy(text), tuple(parameters), (), self.block.warps, 2)
+        return Printed(kernel, self.grid(), numbers, tuple(self.partials))
+
+    def parameters(self) -> list[Parameter]:
+        partial = {p.buffer for p in self.partials}
+        found = [Parameter(name, "*u32") for name in ("seed_ptr", "step_ptr")]
+        for b in self.kernel.buffers:
+            if b.name in partial:
+                found.append(Parameter.pointer(f"{b.name}_partial", "f32"))
+            else:
+                found.append(Parameter.pointer(b.name, b.dtype))
+        return found + [Parameter(a, "i32") for a in self.symbols.values()]
+
+    def grid(self) -> tuple[Expression, ...]:
+        down: Expression = self.block.programs
+        if not self.walks:
+            down = blocks(self.rows, self.block.rows) if self.over_rows else 1
+        return (down, blocks(self.columns, self.block.columns)) if self.gridded else (down,)
+
+
+def expression_of(symbol: str) -> Expression:
+    """The value of a symbolic size."""
+    return symbol
+
+
+def blocks(dim: Dim, block: int) -> Expression:
+    """ceil(dim / block)."""
+    if isinstance(dim, int):
+        return -(-dim // block)
+    return expression(dim) if block == 1 else ("//", ("+", expression(dim), block - 1), block)
+
+
+def passes_with(hoisted: list[Statement], passes: list[Pass]) -> list[Pass]:
+    """The passes with what depends on no row in front."""
+    return [Pass(False, tuple(hoisted)), *passes] if hoisted else passes
+
+
+def _drop_unused(lines: list[str]) -> list[str]:
+    """Without index and mask definitions that nobody reads."""
+    kept: list[str] = []
+    words: set[str] = set()
+    for line in reversed(lines):
+        name = re.match(r"\s*(in_row|in_column|inside|row|column|i|row_\d+|column_\d+) = ", line)
+        if name and name[1] not in words:
+            continue
+        words |= set(re.findall(r"\w+", line.split("=", 1)[1] if name else line))
+        kept.append(line)
+    return kept[::-1]
+
+
+def print_kernel(
+    kernel: Kernel, name: str, title: str, sizes: Mapping[str, int], elements: Mapping[str, int], *, interpret: bool = False
+) -> Printed:
+    """The text of a prepared kernel; `elements` gives the nominal length of its buffers."""
+    block = block_of(kernel, sizes, interpret=interpret)
+    return Printer(kernel, name, block, title, wide=is_wide(kernel, sizes, elements)).printed()
+
+
+Any_ = Any
+__all__ = ["Partial", "Position", "Printed", "Size", "blocks", "decomposed", "is_wide", "prepared", "print_kernel"]

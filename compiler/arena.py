@@ -41,12 +41,18 @@ def _padded(layout: Layout) -> int:
     return -(-span // LANES) * LANES
 
 
-def arrange(declarations: Sequence[ParameterDeclaration], graphs: Iterable[Graph], *, native: bool) -> Arena:
+def arrange(
+    declarations: Sequence[ParameterDeclaration], graphs: Iterable[Graph], *, native: bool
+) -> Arena:
     """Lay out all parameters, each as the first product that reads it in `graphs` likes it."""
     layouts: dict[str, Layout] = {}
     wanted = {d.name for d in declarations}
     for graph in graphs:
-        inputs = {n["feed"]: n.id for n in graph.inputs() if n["feed"] in wanted and n["feed"] not in layouts}
+        inputs = {
+            n["feed"]: n.id
+            for n in graph.inputs()
+            if n["feed"] in wanted and n["feed"] not in layouts
+        }
         layouts |= parameter_layouts(graph, inputs, native=native)
     offsets: dict[str, int] = {}
     at = 0
@@ -58,7 +64,9 @@ def arrange(declarations: Sequence[ParameterDeclaration], graphs: Iterable[Graph
     return Arena(layouts, offsets, at)
 
 
-def parameter_records(declarations: Sequence[ParameterDeclaration], arena: Arena) -> tuple[Parameter, ...]:
+def parameter_records(
+    declarations: Sequence[ParameterDeclaration], arena: Arena
+) -> tuple[Parameter, ...]:
     """The artifact's view of the parameters."""
     return tuple(
         Parameter(

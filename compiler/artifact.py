@@ -1,11 +1,12 @@
 """What the compiler hands to the runtime: kernel texts, buffers, launches and the training recipe.
 
 This is the one window in the wall between `compiler` and `runtime`.  It holds plain data only, is
-written as JSON beside the kernels, and is carried verbatim by every generated package, so it imports
-nothing but the standard library.
+written as JSON beside the kernels, and is carried verbatim by every generated package, so it
+imports nothing but the standard library.
 
 An `Expression` is a number, a name, or `(operator, operand, ...)`: `("*", "B", 128)` is B*128 and
-`("/", 1, ("-", 1, ("**", 0.9, "step")))` Adam's first correction.  It is data, never evaluated code.
+`("/", 1, ("-", 1, ("**", 0.9, "step")))` Adam's first correction.  It is data, never evaluated
+code.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A number the host passes with each call, computed from `rate` and `step` (from 1) in float64."""
+    """A number the host passes with each call, computed from `rate` and `step` (from 1) in
+    float64.
+    """
 
     name: str
     value: Expression
@@ -117,7 +120,8 @@ class Buffer:
 class Launch:
     """One kernel launch of a GPU entry.
 
-    `arguments` name buffers, sizes (`"size:B"`) or numbers (`"int:64"`); `grid` is up to three extents.
+    `arguments` name buffers, sizes (`"size:B"`) or numbers (`"int:64"`); `grid` is up to three
+    extents.
     """
 
     kernel: str
@@ -186,8 +190,9 @@ class Artifact:
     """A compiled spec.
 
     `files` maps file names to kernel texts, `spec` the names of the source files to their texts.
-    `length` is the number of elements of the parameter arena (padded); `sizes` the nominal value of
-    every symbolic dimension; `train` the training recipe, plain JSON data (see docs/architecture.md).
+    `length` is the number of elements of the parameter arena (padded); `sizes` the nominal value
+    of every symbolic dimension; `train` the training recipe, plain JSON data (see
+    docs/architecture.md).
     """
 
     name: str

@@ -58,7 +58,9 @@ def lower(program: Program, *, native: bool) -> Lowered:
 
 def lower_module(lowered: Lowered, name: str) -> Lowered:
     """The training mode and the backward pass of one net, with the same parameter arena."""
-    return replace(lowered, entries=tuple(module_entries(training_net(lowered.program, name))), states=())
+    return replace(
+        lowered, entries=tuple(module_entries(training_net(lowered.program, name))), states=()
+    )
 
 
 def compile_native(lowered: Lowered) -> Artifact:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class EntryGraph:
     """One entry before planning.
 
-    `outputs` are the ports' names in order, all outputs of `graph`; `gradients` maps other outputs to the
-    parameter whose gradient they are; `update` follows in the same call.
+    `outputs` are the ports' names in order, all outputs of `graph`; `gradients` maps other
+    outputs to the parameter whose gradient they are; `update` follows in the same call.
     """
 
     kind: str
@@ -57,7 +57,9 @@ def port(name: str, type: TensorType) -> Port:
 
 
 def training_graph(step: StepProgram, trained: Sequence[str]) -> tuple[Graph, dict[str, str]]:
-    """Loss, metrics and the gradients of the `trained` parameters; which output is whose gradient."""
+    """Loss, metrics and the gradients of the `trained` parameters; which output is whose
+    gradient.
+    """
     b = step.builder
     wanted = {name: step.parameters[name] for name in trained if name in step.parameters}
     found = differentiate(b, step.loss, list(wanted.values()))
@@ -67,7 +69,9 @@ def training_graph(step: StepProgram, trained: Sequence[str]) -> tuple[Graph, di
     return b.graph(), {f"d_{name}": name for name in wanted}
 
 
-def step_entries(program: Program, step: StepProgram, update: UpdateGraph, alone: UpdateGraph) -> list[EntryGraph]:
+def step_entries(
+    program: Program, step: StepProgram, update: UpdateGraph, alone: UpdateGraph
+) -> list[EntryGraph]:
     """train, gradient, update, evaluate and probe of one training step."""
     trained = [d.name for d in program.parameters if d.name.split(".")[0] in step.updates]
     graph, gradients = training_graph(step, trained)
@@ -109,8 +113,9 @@ def forward_entry(net: NetProgram) -> EntryGraph:
 def module_entries(net: NetProgram) -> list[EntryGraph]:
     """A net in training mode, and its backward pass for given cotangents of the outputs.
 
-    `run` returns the outputs.  `backward` takes the inputs and `cotangent_<output>`; it recomputes what it
-    needs, leaves the parameters' gradients in the arena and returns `d_<input>` for real inputs.
+    `run` returns the outputs.  `backward` takes the inputs and `cotangent_<output>`; it
+    recomputes what it needs, leaves the parameters' gradients in the arena and returns
+    `d_<input>` for real inputs.
     """
     b = net.builder
     results = dict(b.outputs)
@@ -122,7 +127,9 @@ def module_entries(net: NetProgram) -> list[EntryGraph]:
     cotangents = {name: b.input(f"cotangent_{name}", b[i].type) for name, i in real.items()}
     total = b.constant(0.0)
     for name, i in real.items():
-        total = b.map("add", total, b.sum(b.map("mul", i, cotangents[name]), range(len(b[i].shape))))
+        total = b.map(
+            "add", total, b.sum(b.map("mul", i, cotangents[name]), range(len(b[i].shape)))
+        )
     feeds = {n["feed"]: n.id for n in b.nodes if n.op == "input" and n.dtype in FLOATS}
     wrt = {name: i for name, i in feeds.items() if name in net.parameters or name in net.inputs}
     found = differentiate(b, total, list(wrt.values()))

@@ -44,7 +44,9 @@ def run_all(
                 shape = _concrete(node["shape"], sizes)
                 count = int(np.prod(shape, dtype=np.int64))
                 draw = getattr(philox, node["kind"])
-                values[node.id] = draw(seed, step, node["stream"], 0, count).reshape(shape).astype(np.float64)
+                values[node.id] = (
+                    draw(seed, step, node["stream"], 0, count).reshape(shape).astype(np.float64)
+                )
             else:
                 attributes = {name: _concrete(value, sizes) for name, value in node.attributes}
                 operands = (values[i] for i in node.operands)

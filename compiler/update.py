@@ -1,4 +1,6 @@
-"""The optimizer's step as a graph: clip by the global norm, guard, update every parameter in one kernel."""
+"""The optimizer's step as a graph: clip by the global norm, guard, update every parameter in one
+kernel.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ class Slice:
 class UpdateGraph:
     """The graph, and what its inputs and outputs stand for.
 
-    Inputs are called `parameter_0`, `gradient_0`, `<state>_0` for slice 0, scalars by their names, and
-    `loss` where the guard looks at it; outputs `new_<input>` and `gradient_norm_squared`.
+    Inputs are called `parameter_0`, `gradient_0`, `<state>_0` for slice 0, scalars by their
+    names, and `loss` where the guard looks at it; outputs `new_<input>` and
+    `gradient_norm_squared`.
     """
 
     graph: Graph
@@ -40,14 +43,21 @@ class UpdateGraph:
 
 
 def update_graph(
-    optimizer: str, settings: Mapping[str, Any], slices: Sequence[Slice], *, clip: float | None, with_loss: bool
+    optimizer: str,
+    settings: Mapping[str, Any],
+    slices: Sequence[Slice],
+    *,
+    clip: float | None,
+    with_loss: bool,
 ) -> UpdateGraph:
     """Insert norm, clip, guard and update for the given stretches of the arena."""
     rule = OPTIMIZERS[optimizer]
     b = new_builder()
     states, scalars = tuple(rule.states(settings)), rule.scalars(settings)
     feeds = {name: b.input(name, TensorType("f32", ())) for name in scalars}
-    gradients = [b.input(f"gradient_{k}", TensorType("f32", (s.length,))) for k, s in enumerate(slices)]
+    gradients = [
+        b.input(f"gradient_{k}", TensorType("f32", (s.length,))) for k, s in enumerate(slices)
+    ]
     squares = [b.sum(b.map("mul", g, g, name="square"), (0,)) for g in gradients]
     total = squares[0]
     for square in squares[1:]:
@@ -58,13 +68,19 @@ def update_graph(
     b.outputs["gradient_norm_squared"] = b.copy(total, "norm_squared")
     for k, (piece, gradient) in enumerate(zip(slices, gradients, strict=True)):
         shape = (piece.length,)
-        g = b.map("mul", gradient, b.broadcast(scale, (), shape), name="clipped") if scale is not None else gradient
+        g = (
+            b.map("mul", gradient, b.broadcast(scale, (), shape), name="clipped")
+            if scale is not None
+            else gradient
+        )
         p = b.input(f"parameter_{k}", TensorType("f32", shape))
         old = {name: b.input(f"{name}_{k}", TensorType("f32", shape)) for name in states}
         new = rule.update(b, settings, p, g, old, feeds)
         for name, value in new.items():
             before = p if name == "parameter" else old[name]
-            kept = b.map("where", b.broadcast(healthy, (), shape), value, before, name=f"new_{name}")
+            kept = b.map(
+                "where", b.broadcast(healthy, (), shape), value, before, name=f"new_{name}"
+            )
             b.outputs[f"new_{name}_{k}"] = kept
     return UpdateGraph(b.graph(), tuple(slices), states, scalars)
 

@@ -19,16 +19,25 @@ if TYPE_CHECKING:
     from ..compiler.artifact import Entry, Port
     from .program import CompiledProgram
 
-TORCH = {"f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "i64": torch.int64, "bool": torch.bool}
+TORCH = {
+    "f32": torch.float32,
+    "f64": torch.float64,
+    "i32": torch.int32,
+    "i64": torch.int64,
+    "bool": torch.bool,
+}
 
 
 class CompiledNetwork(torch.nn.Module):
     """One net of a program.
 
-    Its parameters are views of the program's arena under PyTorch's names and in PyTorch's layout, so that
-    `state_dict`, optimizers of torch and in-place changes all act on the numbers that the kernels read.
-    In training mode the gradient comes from the generated backward pass through one autograd function.
+    Its parameters are views of the program's arena under PyTorch's names and in PyTorch's layout,
+    so that `state_dict`, optimizers of torch and in-place changes all act on the numbers that the
+    kernels read. In training mode the gradient comes from the generated backward pass through one
+    autograd function.
     """
+
+    program: CompiledProgram
 
     def __init__(self, program: CompiledProgram, name: str) -> None:
         super().__init__()
@@ -39,7 +48,7 @@ class CompiledNetwork(torch.nn.Module):
         self._module_engine: NativeEngine | None = None
         self._views: dict[str, torch.nn.Parameter] = {}
         outputs = tuple(program.program.nets[name].outputs)
-        self._result = namedtuple(f"{name}_outputs", outputs) if len(outputs) > 1 else None  # type: ignore[misc]
+        self._result = namedtuple(f"{name}_outputs", outputs) if len(outputs) > 1 else None
         arena = program.engine.parameters
         for p in program.artifact.parameters:
             if p.name.startswith(f"{name}."):
@@ -64,18 +73,26 @@ class CompiledNetwork(torch.nn.Module):
         missing = [n for n in types if n not in values]
         unknown = [n for n in named if n not in types]
         if missing or unknown or len(inputs) > len(types):
-            raise UsageError(f"net `{self.net}` takes {', '.join(types)}; got {', '.join(values) or 'nothing'}")
-        return [torch.as_tensor(values[n]).to("cpu", TORCH[t.dtype]).contiguous() for n, t in types.items()]
+            raise UsageError(
+                f"net `{self.net}` takes {', '.join(types)}; got {', '.join(values) or 'nothing'}"
+            )
+        return [
+            torch.as_tensor(values[n]).to("cpu", TORCH[t.dtype]).contiguous()
+            for n, t in types.items()
+        ]
 
     def _infer(self, given: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         names = self.program.program.nets[self.net].inputs
         arrays = {n: t.detach().numpy() for n, t in zip(names, given, strict=True)}
         found = self.program.engine.forward(self.net, arrays)
-        return tuple(torch.from_numpy(np.asarray(found[n])) for n in self.program.program.nets[self.net].outputs)
+        return tuple(
+            torch.from_numpy(np.asarray(found[n]))
+            for n in self.program.program.nets[self.net].outputs
+        )
 
     # ---- training mode -----------------------------------------------------------------------
 
-    def engine(self) -> NativeEngine:
+    def kernels(self) -> NativeEngine:
         """The kernels of the training mode and its backward pass, compiled when first needed."""
         if self._module_engine is None:
             lowered = lower_module(self.program.lowered, self.net)
@@ -86,7 +103,9 @@ class CompiledNetwork(torch.nn.Module):
         return self._module_engine
 
     def seed_and_step(self) -> tuple[int, int]:
-        """The key of this call's random numbers: every forward pass in training mode draws new ones."""
+        """The key of this call's random numbers: every forward pass in training mode draws new
+        ones.
+        """
         if self.training:
             self.calls += 1
         return self.training_seed, self.calls
@@ -105,7 +124,9 @@ class _Run(torch.autograd.Function):
     """Forward and backward of a whole net as one node of autograd."""
 
     @staticmethod
-    def forward(ctx: Any, module: CompiledNetwork, count: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        ctx: Any, module: CompiledNetwork, count: int, *tensors: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         given = list(tensors[:count])
         ctx.module, ctx.count = module, count
         ctx.key = module.seed_and_step()
@@ -113,7 +134,7 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(*given)
         if not module.training:
             return module._infer(given)
-        engine = module.engine()
+        engine = module.kernels()
         return _call(engine, "run", module, given, ctx.key)
 
     @staticmethod
@@ -124,19 +145,25 @@ class _Run(torch.autograd.Function):
                 f"`{module.net}` has parts that act only in training mode",
                 hint="call .train() before a forward pass whose gradient you need",
             )
-        engine = module.engine()
+        engine = module.kernels()
         entry = engine.artifact.entry("backward", module.net)
         outputs = list(module.program.program.nets[module.net].outputs)
-        known = {name: c for name, c in zip(outputs, cotangents, strict=True)}
+        known = dict(zip(outputs, cotangents, strict=True))
         extra = [_cotangent(p, known, ctx.saved_tensors, entry) for p in entry.inputs[ctx.count :]]
         found = dict(
-            zip((p.name for p in entry.outputs), _call(engine, "backward", module, [*ctx.saved_tensors, *extra], ctx.key), strict=True)
+            zip(
+                (p.name for p in entry.outputs),
+                _call(engine, "backward", module, [*ctx.saved_tensors, *extra], ctx.key),
+                strict=True,
+            )
         )
         inputs = [found.get(f"d_{name}") for name in module.program.program.nets[module.net].inputs]
         return (None, None, *inputs, *module.parameter_gradients(entry, engine.gradients))
 
 
-def _cotangent(port: Port, known: dict[str, Any], saved: Sequence[torch.Tensor], entry: Entry) -> torch.Tensor:
+def _cotangent(
+    port: Port, known: dict[str, Any], saved: Sequence[torch.Tensor], entry: Entry
+) -> torch.Tensor:
     found = known[port.name.removeprefix("cotangent_")]
     if found is None:
         raise UsageError(f"an output of `{entry.subject}` has no gradient")
@@ -151,7 +178,11 @@ def _draws(module: CompiledNetwork) -> bool:
 
 
 def _call(
-    engine: NativeEngine, kind: str, module: CompiledNetwork, given: Sequence[torch.Tensor], key: tuple[int, int]
+    engine: NativeEngine,
+    kind: str,
+    module: CompiledNetwork,
+    given: Sequence[torch.Tensor],
+    key: tuple[int, int],
 ) -> tuple[torch.Tensor, ...]:
     entry = engine.artifact.entry(kind, module.net)
     arrays = {p.name: t.detach().numpy() for p, t in zip(entry.inputs, given, strict=True)}

@@ -131,7 +131,7 @@ class _Bound:
         return self.tuner.run(self._invoke)
 
     def _invoke(self) -> int:
-        return self.function(self.reference)  # type: ignore[no-any-return]
+        return int(self.function(self.reference))
 
     def _rebind(self, inputs: Mapping[str, Array]) -> None:
         sizes = bind_sizes(self.entry, inputs)
@@ -257,7 +257,7 @@ class NativeEngine:
             elif buffer.dtype in ("f32", "i32"):
                 start = evaluate(buffer.offset, bound.bound) // 4
                 strides = tuple(4 * evaluate(s, bound.bound) for s in buffer.strides)
-                base = spaces[buffer.space][start:].view(DTYPES[buffer.dtype])
+                base: Array = spaces[buffer.space][start:].view(DTYPES[buffer.dtype])
                 found.append((buffer, np.lib.stride_tricks.as_strided(base, shape, strides)))
         return found
 

@@ -42,7 +42,7 @@ def check_target(target: str) -> str:
     if target == "cuda" and not _has_gpu():
         raise DeviceError(
             "no GPU that torch can use on this machine",
-            hint="train natively with --target cpu, or cross-compile for a GPU with `weft compile --target cuda:90`",
+            hint="train natively with --target cpu, or cross-compile: `weft compile --target cuda:90`",
         )
     return target
 
@@ -58,7 +58,8 @@ def _has_gpu() -> bool:
 class CompiledProgram:
     """A spec compiled for one target: networks, training steps and their parameters.
 
-    `nets` are torch modules, made when first asked for; `engine` runs the kernels and owns the parameters.
+    `nets` are torch modules, made when first asked for; `engine` runs the kernels and owns the
+    parameters.
     """
 
     def __init__(self, spec: Spec, target: str, *, seed: int | None = None) -> None:
@@ -136,7 +137,9 @@ class CompiledProgram:
         """The only net.  Raises: UsageError when there are several."""
         names = list(self.program.nets)
         if len(names) != 1:
-            raise UsageError(f"the spec has {len(names)} nets", hint=f"choose one: program.nets[{names[0]!r}]")
+            raise UsageError(
+                f"the spec has {len(names)} nets", hint=f"choose one: program.nets[{names[0]!r}]"
+            )
         return self.nets[names[0]]
 
     # ---- training steps --------------------------------------------------------------------------
@@ -149,7 +152,10 @@ class CompiledProgram:
             return str(step)
         if not names:
             raise UsageError("the spec has no `train` block", hint="add one, or use program.nets")
-        raise UsageError(f"there is no step `{step}`" if step else "which step?", hint=f"steps: {', '.join(names)}")
+        raise UsageError(
+            f"there is no step `{step}`" if step else "which step?",
+            hint=f"steps: {', '.join(names)}",
+        )
 
     def _inputs(self, step: str, inputs: Mapping[str, Any]) -> dict[str, Array]:
         from .native_engine import DTYPES
@@ -157,21 +163,34 @@ class CompiledProgram:
         ports = self.lowered.entry("train", step).inputs
         missing = [p.name for p in ports if p.name not in inputs]
         if missing:
-            raise UsageError(f"step `{step}` needs {', '.join(missing)}", hint=f"fields: {[p.name for p in ports]}")
+            raise UsageError(
+                f"step `{step}` needs {', '.join(missing)}",
+                hint=f"fields: {[p.name for p in ports]}",
+            )
         return {p.name: np.ascontiguousarray(inputs[p.name], DTYPES[p.dtype]) for p in ports}
 
-    def value_and_grad(self, inputs: Mapping[str, Any], step: str | None = None) -> tuple[Any, dict[str, Any]]:
-        """The loss of a training step and its gradients by parameter name, as torch tensors; no update."""
+    def value_and_grad(
+        self, inputs: Mapping[str, Any], step: str | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The loss of a training step and its gradients by parameter name, as torch tensors; no
+        update.
+        """
         import torch
 
         name = self._step(step)
-        result, arena = self.engine.gradient(name, self._inputs(name, inputs), index=self._index.get(name, 0), seed=self.seed)
+        result, arena = self.engine.gradient(
+            name, self._inputs(name, inputs), index=self._index.get(name, 0), seed=self.seed
+        )
         trained = set(self.lowered.entry("gradient", name).gradients.values())
-        views = {p.name: parameter_view(arena, p) for p in self.artifact.parameters if p.name in trained}
+        views = {
+            p.name: parameter_view(arena, p) for p in self.artifact.parameters if p.name in trained
+        }
         grads = {name: torch.from_numpy(np.array(view)) for name, view in views.items()}
         return torch.tensor(result.values["loss"]), grads
 
-    def train_step(self, inputs: Mapping[str, Any], step: str | None = None, *, rate: float | None = None) -> float:
+    def train_step(
+        self, inputs: Mapping[str, Any], step: str | None = None, *, rate: float | None = None
+    ) -> float:
         """Forward, backward and update on one batch; returns the loss before the update.
 
         `rate` overrides the learning rate, else it is the schedule's first.
@@ -179,7 +198,9 @@ class CompiledProgram:
         name = self._step(step)
         index = self._index.get(name, 0)
         rate = self.program.steps[name].recipe["schedule"]["rate"] if rate is None else rate
-        result = self.engine.train(name, self._inputs(name, inputs), rate=rate, index=index, seed=self.seed)
+        result = self.engine.train(
+            name, self._inputs(name, inputs), rate=rate, index=index, seed=self.seed
+        )
         self._index[name] = index + 1
         return result.values["loss"]
 
@@ -188,7 +209,9 @@ class CompiledProgram:
         if not self.program.steps:
             raise UsageError("the spec has no `train` block", hint="add one: `train { … }`")
         root = Path(self.spec.path).resolve().parent
-        return trainer.train(self.engine, self.artifact, root=root, out=Path(out), resume=resume, **options)
+        return trainer.train(
+            self.engine, self.artifact, root=root, out=Path(out), resume=resume, **options
+        )
 
 
 def _artifact(lowered: Lowered, target: str) -> Artifact:
@@ -207,18 +230,24 @@ def open_engine(lowered: Lowered, artifact: Artifact) -> Engine:
     Raises: DeviceError when this machine cannot run it.
     """
     if artifact.target == "reference":
-        return ReferenceEngine(lowered)  # type: ignore[return-value]
+        return ReferenceEngine(lowered)
     if artifact.target == "cpu":
         return NativeEngine(artifact)
     if artifact.target in ("cuda", "interpret"):
         from .device_engine import DeviceEngine
 
         return DeviceEngine(artifact)
-    raise DeviceError(f"{artifact.target} can be compiled for, not run, here", hint="run with --target cpu")
+    raise DeviceError(
+        f"{artifact.target} can be compiled for, not run, here", hint="run with --target cpu"
+    )
 
 
-def compile(  # noqa: A001 - the field's word
-    spec: Spec | str | Path, target: str = "auto", precision: str | None = None, *, seed: int | None = None
+def compile(
+    spec: Spec | str | Path,
+    target: str = "auto",
+    precision: str | None = None,
+    *,
+    seed: int | None = None,
 ) -> CompiledProgram:
     """Compile a spec (or the file of one) for a target.
 
@@ -233,7 +262,11 @@ def compile(  # noqa: A001 - the field's word
 
 
 def train(
-    spec: Spec | str | Path, out: str | Path, target: str = "auto", resume: bool = False, **options: Any
+    spec: Spec | str | Path,
+    out: str | Path,
+    target: str = "auto",
+    resume: bool = False,
+    **options: Any,
 ) -> Record:
     """Compile and train; results go to the folder `out`.
 

@@ -54,16 +54,22 @@ class ReferenceEngine:
             (s.step, s.name): np.full(length, s.initial) for s in lowered.states
         }
 
-    def train(self, step: str, inputs: Mapping[str, Array], *, rate: float, index: int, seed: int) -> Result:
+    def train(
+        self, step: str, inputs: Mapping[str, Array], *, rate: float, index: int, seed: int
+    ) -> Result:
         """Forward, backward, clip and update on one batch."""
         entry = self.lowered.entry("train", step)
         values, gradients = self._backward(entry, inputs, index, seed)
         norm = self._update(entry, gradients, rate, index, {"loss": np.asarray(values["loss"])})
         return Result(values, math.isfinite(norm + values["loss"]))
 
-    def gradient(self, step: str, inputs: Mapping[str, Array], *, index: int, seed: int) -> tuple[Result, Array]:
+    def gradient(
+        self, step: str, inputs: Mapping[str, Array], *, index: int, seed: int
+    ) -> tuple[Result, Array]:
         """The loss, and the gradient arena."""
-        values, gradients = self._backward(self.lowered.entry("gradient", step), inputs, index, seed)
+        values, gradients = self._backward(
+            self.lowered.entry("gradient", step), inputs, index, seed
+        )
         return Result(values, math.isfinite(values["loss"])), gradients
 
     def update(self, step: str, gradient: Array, *, rate: float, index: int) -> None:
@@ -80,14 +86,21 @@ class ReferenceEngine:
         """The outputs of a net, as in use."""
         return self._run(self.lowered.entry("forward", net), inputs, 0, 0)
 
-    def probe(self, step: str, inputs: Mapping[str, Array], *, index: int, seed: int) -> list[tuple[Buffer, Array]]:
+    def probe(
+        self, step: str, inputs: Mapping[str, Array], *, index: int, seed: int
+    ) -> list[tuple[Buffer, Array]]:
         """Every value of a training step, in the order in which they are computed."""
         entry = self.lowered.entry("probe", step)
         assert entry.graph is not None
         sizes = self._sizes(entry, inputs)
         values = reference.run_all(entry.graph, self._feeds(inputs), sizes, seed=seed, step=index)
         return [
-            (Buffer(n.name, n.dtype, values[n.id].shape, "workspace", 0, 0, (), str(n.place or "")), values[n.id])
+            (
+                Buffer(
+                    n.name, n.dtype, values[n.id].shape, "workspace", 0, 0, (), str(n.place or "")
+                ),
+                values[n.id],
+            )
             for n in entry.graph
             if n.op not in ("input", "constant")
         ]
@@ -106,7 +119,9 @@ class ReferenceEngine:
                     sizes.setdefault(want, extent)
         return sizes
 
-    def _run(self, entry: EntryGraph, inputs: Mapping[str, Array], index: int, seed: int) -> dict[str, Array]:
+    def _run(
+        self, entry: EntryGraph, inputs: Mapping[str, Array], index: int, seed: int
+    ) -> dict[str, Array]:
         assert entry.graph is not None
         sizes = self._sizes(entry, inputs)
         return reference.run(entry.graph, self._feeds(inputs), sizes, seed=seed, step=index)
@@ -128,8 +143,12 @@ class ReferenceEngine:
         u = entry.update
         assert u is not None
         host: dict[str, Expression] = dict(u.scalars)
-        feeds |= {n: np.asarray(evaluate(v, {"rate": rate, "step": index + 1})) for n, v in host.items()}
-        arrays = {"parameter": self.parameters} | {n: self.states[entry.subject, n] for n in u.states}
+        feeds |= {
+            n: np.asarray(evaluate(v, {"rate": rate, "step": index + 1})) for n, v in host.items()
+        }
+        arrays = {"parameter": self.parameters} | {
+            n: self.states[entry.subject, n] for n in u.states
+        }
         for k, piece in enumerate(u.slices):
             where = slice(piece.offset, piece.offset + piece.length)
             feeds[f"gradient_{k}"] = gradients[where]

@@ -1,8 +1,9 @@
-"""Every target and every gradient against the float64 reference, and the reference against differences.
+"""Every target and every gradient against the float64 reference, and the reference against
+differences.
 
-Parameters and inputs are random.  A result passes when its error, relative to the root mean square of
-what is expected, is within the precision of the target; derivatives of the reference are compared with
-central differences along random directions.
+Parameters and inputs are random.  A result passes when its error, relative to the root mean
+square of what is expected, is within the precision of the target; derivatives of the reference
+are compared with central differences along random directions.
 """
 
 from __future__ import annotations
@@ -76,13 +77,17 @@ def _odd(size: int) -> int:
 
 
 def _calls(truth: ReferenceEngine) -> dict[tuple[str, str], tuple[Port, ...]]:
-    return {(e.kind, e.subject): e.inputs for e in truth.lowered.entries if e.kind in ("forward", "gradient")}
+    return {
+        (e.kind, e.subject): e.inputs
+        for e in truth.lowered.entries
+        if e.kind in ("forward", "gradient")
+    }
 
 
 def _unsettle(truth: ReferenceEngine, rng: np.random.Generator) -> None:
     """Parameters that start at zero or one would hide errors: move them a little."""
     for p in truth.artifact.parameters:
-        view = parameter_view(truth.parameters, p)  # type: ignore[arg-type]
+        view = parameter_view(truth.parameters, p)
         view[...] = (view + 0.05 * rng.normal(size=p.shape)).astype(np.float32)
 
 
@@ -113,12 +118,15 @@ def _copy(truth: ReferenceEngine, lowered: Lowered, engine: Engine) -> None:
     """The reference's parameters, in the layout of another target."""
     theirs = {p.name: p for p in engine.artifact.parameters}
     for p in truth.artifact.parameters:
-        value = parameter_view(truth.parameters, p)  # type: ignore[arg-type]
+        value = parameter_view(truth.parameters, p)
         parameter_view(engine.parameters, theirs[p.name])[...] = value
 
 
 def _compare(
-    truth: ReferenceEngine, engine: Engine, target: str, inputs: Mapping[tuple[str, str], dict[str, Array]]
+    truth: ReferenceEngine,
+    engine: Engine,
+    target: str,
+    inputs: Mapping[tuple[str, str], dict[str, Array]],
 ) -> Iterator[Check]:
     limit = TOLERANCE[target]
     for (kind, subject), fed in inputs.items():
@@ -130,7 +138,12 @@ def _compare(
         expected, gradients = truth.gradient(subject, fed, index=STEP, seed=SEED)
         result, arena = engine.gradient(subject, fed, index=STEP, seed=SEED)
         for name, number in expected.values.items():
-            yield Check(target, f"{subject}.{name}", _error(np.asarray(result.values[name]), np.asarray(number)), limit)
+            yield Check(
+                target,
+                f"{subject}.{name}",
+                _error(np.asarray(result.values[name]), np.asarray(number)),
+                limit,
+            )
         trained = set(truth.lowered.entry("gradient", subject).gradients.values())
         theirs = {p.name: p for p in engine.artifact.parameters}
         for p in truth.artifact.parameters:
@@ -152,12 +165,18 @@ def _error(got: Array, want: Array) -> float:
 
 
 def _slopes(
-    truth: ReferenceEngine, step: str, fed: dict[str, Array], sizes: Mapping[str, int], rng: np.random.Generator
+    truth: ReferenceEngine,
+    step: str,
+    fed: dict[str, Array],
+    sizes: Mapping[str, int],
+    rng: np.random.Generator,
 ) -> Iterator[Check]:
     """Derivatives along random directions of each trained parameter."""
     entry = truth.lowered.entry("gradient", step)
     assert entry.graph is not None
-    views = {p.name: np.array(parameter_view(truth.parameters, p)) for p in truth.artifact.parameters}  # type: ignore[arg-type]
+    views = {
+        p.name: np.array(parameter_view(truth.parameters, p)) for p in truth.artifact.parameters
+    }
 
     def run(parameters: Mapping[str, Array]) -> dict[str, Array]:
         assert entry.graph is not None
@@ -168,10 +187,16 @@ def _slopes(
         errors = []
         for _ in range(DIRECTIONS):
             direction = rng.normal(size=views[name].shape)
-            ends = [run({**views, name: views[name] + sign * EPSILON * direction})["loss"] for sign in (1, -1)]
+            ends = [
+                run({**views, name: views[name] + sign * EPSILON * direction})["loss"]
+                for sign in (1, -1)
+            ]
             slope = (float(ends[0]) - float(ends[1])) / (2 * EPSILON)
             exact = float(np.sum(found[output] * direction))
-            errors.append(abs(slope - exact) / max(abs(exact), float(np.abs(found[output]).sum()) * 0.01, 1e-3))
+            errors.append(
+                abs(slope - exact)
+                / max(abs(exact), float(np.abs(found[output]).sum()) * 0.01, 1e-3)
+            )
             if errors[-1] <= SLOPE_TOLERANCE:
                 break
         yield Check("reference", f"d_{name}", min(errors), SLOPE_TOLERANCE)

@@ -167,12 +167,19 @@ class Elaboration:
         return self.b.constant(value, whole if isinstance(value, int) else real)
 
     def rename(self, value: Value, name: str) -> Value:
-        """The value under the name that the text gives it; names from further outside win."""
+        """The value under the name that the text gives it; names from further outside win.
+
+        What is only repeated along axes is called the same as its repetition.
+        """
         if not isinstance(value, Tensor):
             return value
-        if self.called.get(value.id, DEEPEST + 1) > self.depth:
-            self.called[value.id] = self.depth
-            self.b.rename(value.id, name)
+        id = value.id
+        while self.called.get(id, DEEPEST + 1) > self.depth:
+            self.called[id] = self.depth
+            self.b.rename(id, name)
+            if self.b[id].op not in ("broadcast", "squeeze"):
+                break
+            id = self.b[id].operands[0]
         return replace(value, name=name)
 
     def stream(self) -> int:

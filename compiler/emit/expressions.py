@@ -20,7 +20,9 @@ class Nested:
     weight: int
 
 
-def fold_single_uses(body: Iterable[Statement], kept: Iterable[str] = ()) -> tuple[list[Statement], dict[str, Nested]]:
+def fold_single_uses(
+    body: Iterable[Statement], kept: Iterable[str] = ()
+) -> tuple[list[Statement], dict[str, Nested]]:
     """The statements that stay, and those that are written inside their only reader.
 
     A value without a name of its own (`mul_2`) folds into its reader; so does a load read once.
@@ -31,20 +33,33 @@ def fold_single_uses(body: Iterable[Statement], kept: Iterable[str] = ()) -> tup
     for statement in body:
         for name in operands_of(statement):
             uses[name] = uses.get(name, 0) + 1
-    indices = {name for s in body if not isinstance(s, Let) for name in operands_of(s) if name != getattr(s, "operand", None)}
+    indices = {
+        name
+        for s in body
+        if not isinstance(s, Let)
+        for name in operands_of(s)
+        if name != getattr(s, "operand", None)
+    }
     stay: list[Statement] = []
     nested: dict[str, Nested] = {}
     for statement in body:
         target = getattr(statement, "target", None)
-        single = target is not None and uses.get(target) == 1 and target not in kept and target not in indices
+        single = (
+            target is not None
+            and uses.get(target) == 1
+            and target not in kept
+            and target not in indices
+        )
         if single and isinstance(statement, Load):
-            nested[target] = Nested(statement, 0)
+            nested[statement.target] = Nested(statement, 0)
             continue
         if single and isinstance(statement, Let):
-            weight = 1 + sum(nested[o].weight for o in statement.operands if isinstance(o, str) and o in nested)
+            weight = 1 + sum(
+                nested[o].weight for o in statement.operands if isinstance(o, str) and o in nested
+            )
             unnamed = re.sub(r"_\d+$", "", statement.target.rstrip("_")) == statement.function
             if unnamed and weight <= WIDE:
-                nested[target] = Nested(statement, weight)
+                nested[statement.target] = Nested(statement, weight)
                 continue
         stay.append(statement)
     return stay, nested

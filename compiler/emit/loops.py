@@ -94,7 +94,9 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Add `operand` over the rows into `buffer`, in a fixed order: chunk partials, then one finish."""
+    """Add `operand` over the rows into `buffer`, in a fixed order: chunk partials, then one
+    finish.
+    """
 
     buffer: str
     operand: str
@@ -113,7 +115,9 @@ Statement = Load | Let | Position | Size | Draw | Fold | Gather | Store
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """`over_columns`: the body runs for every column; otherwise it is straight-line code of a row."""
+    """`over_columns`: the body runs for every column; otherwise it is straight-line code of a
+    row.
+    """
 
     over_columns: bool
     body: tuple[Statement, ...]
@@ -131,8 +135,8 @@ class Value:
 class KernelBuffer:
     """A pointer argument: the graph value it stands for, and `in`, `out` or `gather`.
 
-    `step` elements lie between what consecutive outermost rows access; `along` is the dimension that
-    the outermost row walks one by one, None where there is no such dimension.
+    `step` elements lie between what consecutive outermost rows access; `along` is the dimension
+    that the outermost row walks one by one, None where there is no such dimension.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """One group of stored values -> one loop-IR kernel.
 
-Level of a value = maximum over its operands, plus one through a fold.  Pass p holds the folds, stores
-and gathers of level p and all they need, repeated in each pass; row values stand between passes.
+Level of a value = maximum over its operands, plus one through a fold.  Pass p holds the folds,
+stores and gathers of level p and all they need, repeated in each pass; row values stand between
+passes.
 """
 
 from __future__ import annotations
@@ -40,9 +41,64 @@ from .loops import (
 Coordinate = tuple[tuple[tuple[Axis | str, Dim], ...], Dim]  # terms and offset of one dimension
 
 RESERVED = frozenset(
-    "row column rows block begin end int long float double char short if else for while do return static const "
-    "void auto break case default inline register restrict signed sizeof struct switch typedef union "
-    "unsigned volatile goto enum extern continue first size team me chunk scratch main exp log sin cos tan j0 j1 y0 y1".split()
+    [
+        "row",
+        "column",
+        "rows",
+        "block",
+        "begin",
+        "end",
+        "int",
+        "long",
+        "float",
+        "double",
+        "char",
+        "short",
+        "if",
+        "else",
+        "for",
+        "while",
+        "do",
+        "return",
+        "static",
+        "const",
+        "void",
+        "auto",
+        "break",
+        "case",
+        "default",
+        "inline",
+        "register",
+        "restrict",
+        "signed",
+        "sizeof",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "volatile",
+        "goto",
+        "enum",
+        "extern",
+        "continue",
+        "first",
+        "size",
+        "team",
+        "me",
+        "chunk",
+        "scratch",
+        "main",
+        "exp",
+        "log",
+        "sin",
+        "cos",
+        "tan",
+        "j0",
+        "j1",
+        "y0",
+        "y1",
+    ]
 ) | frozenset(keyword.kwlist)
 
 
@@ -78,8 +134,7 @@ class _Lowering:
         return self.values.graph
 
     def __post_init__(self) -> None:
-        rows = [a for a in self.space.rows]
-        columns = [a for a in self.space.columns]
+        rows, columns = self.space.rows, self.space.columns
         self.axes: dict[Key, Axis] = {}
         for prefix, keys in (("row", rows), ("column", columns)):
             for position, key in enumerate(keys):
@@ -133,7 +188,8 @@ class _Lowering:
     def buffer(self, i: int, role: str, index: Affine, at: tuple[Coordinate, ...]) -> KernelBuffer:
         """The pointer argument for a value accessed at `index`."""
         source = self.values.base(i)
-        step, along = dict(index.terms).get(self.outermost, 0), self.along(i, at)
+        step = next((s for t, s in index.terms if t == self.outermost), 0)
+        along = self.along(i, at)
         key = (source, "in" if role == "in" else "out", step, along)
         if key not in self.buffers:
             node = self.graph[source]
@@ -163,7 +219,9 @@ class _Lowering:
                 terms[term] = terms.get(term, 0) + step * stride
         return Affine(tuple((t, s) for t, s in terms.items() if s != 0), offset)
 
-    def load(self, i: int, at: tuple[Coordinate, ...], guards: tuple[Guard, ...] = (), other: float = 0.0) -> str:
+    def load(
+        self, i: int, at: tuple[Coordinate, ...], guards: tuple[Guard, ...] = (), other: float = 0.0
+    ) -> str:
         index = self.address(i, at)
         buffer = self.buffer(i, "in", index, at)
         key = (buffer.name, index, guards, other)
@@ -210,7 +268,9 @@ class _Lowering:
     def let(self, name: str, function: str, operands: tuple[Operand, ...], dtype: str) -> str:
         named = tuple(o for o in operands if isinstance(o, str))
         target = self.fresh(name)
-        return self.define(target, Let(target, function, operands), self.kind_of_names(named), dtype)
+        return self.define(
+            target, Let(target, function, operands), self.kind_of_names(named), dtype
+        )
 
     def view(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
         operand = self.graph[node.operands[0]]
@@ -220,7 +280,9 @@ class _Lowering:
             inner = tuple(at[node["order"].index(d)] for d in range(len(at)))
         else:
             kept = iter(at)
-            inner = tuple(((), 0) if d in node["axes"] else next(kept) for d in range(len(operand.shape)))
+            inner = tuple(
+                ((), 0) if d in node["axes"] else next(kept) for d in range(len(operand.shape))
+            )
         return self.read(operand.id, inner)
 
     def leaf(self, node: Node, at: tuple[Coordinate, ...]) -> str:
@@ -229,10 +291,16 @@ class _Lowering:
         if node.op == "size":
             statement, kind = Size(target, node["dim"]), "scalar"
         elif node.op == "iota":
-            statement, kind = Position(target, Affine(*at[node["axis"]])), self.kind_of_names((), (at[node["axis"]],))
+            statement, kind = (
+                Position(target, Affine(*at[node["axis"]])),
+                self.kind_of_names((), (at[node["axis"]],)),
+            )
         else:
             index = _row_major_index(node.shape, at)
-            statement, kind = Draw(target, node["kind"], node["stream"], index), self.kind_of_names((), at)
+            statement, kind = (
+                Draw(target, node["kind"], node["stream"], index),
+                self.kind_of_names((), at),
+            )
         return self.define(target, statement, kind, node.dtype)
 
     def reindex_slice(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
@@ -244,7 +312,9 @@ class _Lowering:
 
     def reindex_pad(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
         shape = self.graph[node.operands[0]].shape
-        moved = tuple((terms, offset - low) for (terms, offset), low in zip(at, node["low"], strict=True))
+        moved = tuple(
+            (terms, offset - low) for (terms, offset), low in zip(at, node["low"], strict=True)
+        )
         guards = tuple(
             Guard(Affine(*c), 0, extent)
             for c, extent, low, high in zip(moved, shape, node["low"], node["high"], strict=True)
@@ -263,7 +333,10 @@ class _Lowering:
             pieces.append((self.load(o, inner, (guard,)), start + extent))
             start = start + extent
         position = self.define(
-            where := self.fresh("position"), Position(where, Affine(*at[axis])), self.kind_of_names((), (at[axis],)), "i32"
+            where := self.fresh("position"),
+            Position(where, Affine(*at[axis])),
+            self.kind_of_names((), (at[axis],)),
+            "i32",
         )
         result = pieces[-1][0]
         for piece, end in reversed(pieces[:-1]):
@@ -289,7 +362,9 @@ class _Lowering:
         operand = node.operands[0]
         shape = self.graph[operand].shape
         own = iter(self.coordinates(node))
-        at = tuple(self._folded(node, d) if d in node["axes"] else next(own) for d in range(len(shape)))
+        at = tuple(
+            self._folded(node, d) if d in node["axes"] else next(own) for d in range(len(shape))
+        )
         source = self.read(operand, at)
         if not isinstance(source, str):
             source = self.let("filled", "cast", (source,), node.dtype)
@@ -324,15 +399,29 @@ class _Lowering:
                 self.member(i)
         for i in sorted(self.written):
             node = self.graph[i]
-            if lowering(node) == "fold" and any(a in self.space.rows for a in self.space.folded(node)):
+            if lowering(node) == "fold" and any(
+                a in self.space.rows for a in self.space.folded(node)
+            ):
                 continue
             found = self.read(i, self.coordinates(node))
             index = self.address(i, self.coordinates(node))
             buffer = self.buffer(i, "out", index, self.coordinates(node))
             level = self.level[found] if isinstance(found, str) else 0
             self.sinks.append((Store(buffer.name, found, index), level))
-        axes = tuple(self.axes[a] for a in self.space.rows), tuple(self.axes[a] for a in self.space.columns)
-        return Kernel(name, *axes, self._passes(), self.infos, tuple(self.buffers.values()), places, bytes_, flops)
+        axes = (
+            tuple(self.axes[a] for a in self.space.rows),
+            tuple(self.axes[a] for a in self.space.columns),
+        )
+        return Kernel(
+            name,
+            *axes,
+            self._passes(),
+            self.infos,
+            tuple(self.buffers.values()),
+            places,
+            bytes_,
+            flops,
+        )
 
     def _kind(self, statement: Statement) -> str:
         """Where a sink runs: on every column, or once a row."""
@@ -346,12 +435,18 @@ class _Lowering:
         return "full" if over & {"full", "column"} else "row"
 
     def _passes(self) -> tuple[Pass, ...]:
-        top = max([level for _, level in self.folds] + [level for _, level in self.sinks], default=0)
+        top = max(
+            [level for _, level in self.folds] + [level for _, level in self.sinks], default=0
+        )
         passes: list[Pass] = []
         standing: set[str] = set()
         for p in range(top + 1):
             row_sinks = [s for s, level in self.sinks if level == p and self._kind(s) == "row"]
-            targets = [t for t in self.made if self.infos[t].kind in ("row", "scalar") and self.level[t] <= p]
+            targets = [
+                t
+                for t in self.made
+                if self.infos[t].kind in ("row", "scalar") and self.level[t] <= p
+            ]
             straight = self._needed(targets, ("row", "scalar"), standing)
             if straight or row_sinks:
                 passes.append(Pass(False, (*straight, *row_sinks)))
@@ -366,7 +461,9 @@ class _Lowering:
                 passes.append(Pass(True, tuple(body)))
         return tuple(passes)
 
-    def _needed(self, targets: list[str], kinds: tuple[str, ...], done: set[str]) -> list[Statement]:
+    def _needed(
+        self, targets: list[str], kinds: tuple[str, ...], done: set[str]
+    ) -> list[Statement]:
         body: list[Statement] = []
 
         def visit(target: str) -> None:

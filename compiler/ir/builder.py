@@ -22,8 +22,8 @@ INDEXED = ("argmax", "argmin")
 class Builder:
     """Builds a graph value by value; every method returns the id of a value.
 
-    `rules` maps an op name to rewrites tried before a value is inserted; the first that returns an id
-    wins.  Equal values (same op, operands, attributes, type) are one value.
+    `rules` maps an op name to rewrites tried before a value is inserted; the first that returns
+    an id wins.  Equal values (same op, operands, attributes, type) are one value.
     """
 
     def __init__(self, ops: Mapping[str, Op], rules: Mapping[str, Sequence[Rule]]) -> None:
@@ -55,7 +55,9 @@ class Builder:
         finally:
             self.place, self.scope = before
 
-    def insert(self, op: str, operands: Sequence[int] = (), name: str = "", **attributes: Any) -> int:
+    def insert(
+        self, op: str, operands: Sequence[int] = (), name: str = "", **attributes: Any
+    ) -> int:
         """Add a value, or find it.  Raises: ShapeError when the operands do not fit."""
         operands = tuple(operands)
         for rule in self.rules.get(op, ()):
@@ -102,7 +104,9 @@ class Builder:
         return self.insert("iota", (), "position", shape=tuple(shape), axis=axis)
 
     def random(self, kind: str, shape: Shape, stream: int) -> int:
-        """`uniform` in [0, 1) or `normal` numbers; `stream` tells apart the random ops of a program."""
+        """`uniform` in [0, 1) or `normal` numbers; `stream` tells apart the random ops of a
+        program.
+        """
         return self.insert("random", (), kind, kind=kind, shape=tuple(shape), stream=stream)
 
     def value(self, i: int) -> float | None:
@@ -122,7 +126,9 @@ class Builder:
         for other in others:
             if isinstance(other, int) and self.nodes[other].op != "constant":
                 dtype = self.nodes[other].dtype
-                whole = dtype != "bool" and operand == int(operand) if math.isfinite(operand) else False
+                whole = (
+                    dtype != "bool" and operand == int(operand) if math.isfinite(operand) else False
+                )
                 return self.constant(operand, dtype if dtype in FLOATS or whole else "f32")
         return self.constant(operand)
 
@@ -182,7 +188,7 @@ class Builder:
         return self.broadcast(self.squeeze(x, ones), kept, shape)
 
     def broadcast(self, x: int, dims: Sequence[int], shape: Shape) -> int:
-        """Operand axis `i` becomes axis `dims[i]` of `shape`; the other axes repeat the values."""
+        """Operand axis `i` becomes axis `dims[i]` of `shape`; other axes repeat the values."""
         return self.insert(
             "broadcast", (x,), self.nodes[x].name, dims=tuple(dims), shape=tuple(shape)
         )
@@ -201,10 +207,17 @@ class Builder:
         """The same elements in row-major order under another shape."""
         return self.insert("reshape", (x,), self.nodes[x].name, shape=tuple(shape))
 
-    def slice(self, x: int, starts: Sequence[Dim], sizes: Sequence[Dim], steps: Sequence[int]) -> int:
+    def slice(
+        self, x: int, starts: Sequence[Dim], sizes: Sequence[Dim], steps: Sequence[int]
+    ) -> int:
         """Elements `start + step * i` of every axis, `size` of them."""
         return self.insert(
-            "slice", (x,), self.nodes[x].name, starts=tuple(starts), sizes=tuple(sizes), steps=tuple(steps)
+            "slice",
+            (x,),
+            self.nodes[x].name,
+            starts=tuple(starts),
+            sizes=tuple(sizes),
+            steps=tuple(steps),
         )
 
     def pad(self, x: int, low: Sequence[Dim], high: Sequence[Dim], value: float = 0.0) -> int:
@@ -219,7 +232,7 @@ class Builder:
             return xs[0]
         return self.insert("concat", tuple(xs), "concat", axis=axis)
 
-    # ---- reductions and contractions ---------------------------------------------------------------
+    # ---- reductions and contractions ------------------------------------------------------------
 
     def reduce(self, function: str, x: int, axes: Sequence[int], name: str = "") -> int:
         """`sum`, `max`, `min`, `logsumexp`, `argmax` or `argmin` over `axes`, which disappear."""
@@ -248,7 +261,9 @@ class Builder:
         return self.insert("contract", (a, b), name, spec=spec)
 
     def take(self, table: int, indices: int) -> int:
-        """Rows of `table` (its first axis) at integer `indices`: shape indices.shape + table.shape[1:]."""
+        """Rows of `table` (its first axis) at integer `indices`: shape indices.shape +
+        table.shape[1:].
+        """
         return self.insert("take", (table, indices), self.nodes[table].name)
 
     def scatter_add(self, indices: int, updates: int, entries: Dim) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from ...spec.place import Place
 from .types import TensorType
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,19 @@ class Node:
 class Graph:
     """Values in topological order, with named outputs.
 
-    `network` is the live part as a `networkx.MultiDiGraph`: an edge from operand to user, keyed by the
-    operand's index, so that `x * x` has two.  Read-only: a `Builder` makes graphs.
+    Read-only: a `Builder` makes graphs.  Iteration gives the live nodes, operands before users.
     """
 
-    __slots__ = ("network", "nodes", "outputs")
+    __slots__ = ("_network", "_users", "nodes", "outputs")
 
     def __init__(self, nodes: Iterable[Node], outputs: Mapping[str, int]) -> None:
         self.nodes: tuple[Node, ...] = tuple(nodes)
         self.outputs: dict[str, int] = dict(outputs)
-        self.network = nx.freeze(self._live())
+        self._users = self._live()
+        self._network: nx.MultiDiGraph | None = None
 
-    def _live(self) -> nx.MultiDiGraph:
+    def _live(self) -> dict[int, list[int]]:
+        """The users of every live node, both ascending."""
         live: set[int] = set()
         stack = list(self.outputs.values())
         while stack:
@@ -66,26 +68,41 @@ class Graph:
             if i not in live:
                 live.add(i)
                 stack.extend(self.nodes[i].operands)
-        network = nx.MultiDiGraph()
-        network.add_nodes_from(sorted(live))
-        for i in sorted(live):
-            for index, operand in enumerate(self.nodes[i].operands):
-                network.add_edge(operand, i, key=index)
-        return network
+        users: dict[int, list[int]] = {i: [] for i in sorted(live)}
+        for i in users:
+            for operand in dict.fromkeys(self.nodes[i].operands):
+                users[operand].append(i)
+        return users
+
+    @property
+    def network(self) -> nx.MultiDiGraph:
+        """The live part as a frozen NetworkX multigraph.
+
+        An edge leads from operand to user, keyed by the operand's index, so that `x * x` has two.
+        """
+        if self._network is None:
+            import networkx  # a tenth of a second, which `weft check` does not need
+
+            network = networkx.MultiDiGraph()
+            network.add_nodes_from(self._users)
+            for node in self:
+                for index, operand in enumerate(node.operands):
+                    network.add_edge(operand, node.id, key=index)
+            self._network = networkx.freeze(network)
+        return self._network
 
     def __getitem__(self, i: int) -> Node:
         return self.nodes[i]
 
     def __iter__(self) -> Iterator[Node]:
-        """Live nodes, operands before users."""
-        return (self.nodes[i] for i in sorted(self.network))
+        return (self.nodes[i] for i in self._users)
 
     def __len__(self) -> int:
-        return len(self.network)
+        return len(self._users)
 
     def users(self, i: int) -> list[int]:
         """Ids of the live nodes that read node `i`, ascending, without repetition."""
-        return sorted(set(self.network.successors(i)))
+        return self._users[i]
 
     def inputs(self) -> list[Node]:
         """Live nodes without operands that the caller feeds."""

@@ -24,11 +24,11 @@ Gradient = Callable[["Builder", Node, int], tuple[int | None, ...]]
 class Op:
     """One primitive operation.
 
-    `lowering` is its class: `map`, `view`, `reindex`, `fold`, `heavy`, `leaf`.  `infer` is the shape
-    rule, `reference` the NumPy meaning (operand arrays, then attributes by name), `gradient` gives the
-    cotangent of each operand from the node and its cotangent (None: not differentiable).  `flops`
-    counts floating-point operations per element of the result (`fold`: per element folded);
-    `real`: defined for floating-point numbers only, integers are promoted.
+    `lowering` is its class: `map`, `view`, `reindex`, `fold`, `heavy`, `leaf`.  `infer` is the
+    shape rule, `reference` the NumPy meaning (operand arrays, then attributes by name),
+    `gradient` gives the cotangent of each operand from the node and its cotangent (None: not
+    differentiable).  `flops` counts floating-point operations per element of the result (`fold`:
+    per element folded); `real`: defined for floating-point numbers only, integers are promoted.
     """
 
     name: str

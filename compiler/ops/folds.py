@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ir.graph import Node
 from ..ir.op import Attributes, Op, ShapeError
-from ..ir.types import FLOATS, TensorType
+from ..ir.types import FLOATS, Shape, TensorType
 
 if TYPE_CHECKING:
     from ..ir.builder import Builder
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Types = tuple[TensorType, ...]
 
 
-def _kept(types: Types, a: Attributes) -> tuple[object, ...]:
+def _kept(types: Types, a: Attributes) -> Shape:
     return tuple(e for axis, e in enumerate(types[0].shape) if axis not in a["axes"])
 
 
@@ -57,7 +57,9 @@ def _d_sum(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 
 def _d_extremum(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     """Elements that attain the extremum share the gradient equally, as in PyTorch's amax."""
-    hit = b.map("where", b.map("eq", n.operands[0], spread(b, n, n.id)), 1.0, 0.0, name="is_extremum")
+    hit = b.map(
+        "where", b.map("eq", n.operands[0], spread(b, n, n.id)), 1.0, 0.0, name="is_extremum"
+    )
     share = b.map("div", d, b.sum(hit, n["axes"]))
     return (b.map("mul", hit, spread(b, n, share)),)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir.op import Attributes, Op
+from ..ir.op import Op
 from ..ir.types import TensorType
 
 
@@ -32,7 +32,13 @@ LEAVES: dict[str, Op] = {
             lambda *, value, dtype: np.asarray(value),
             None,
         ),
-        Op("size", "leaf", lambda _, a: TensorType("f32", ()), lambda *, dim: np.asarray(float(dim)), None),
+        Op(
+            "size",
+            "leaf",
+            lambda _, a: TensorType("f32", ()),
+            lambda *, dim: np.asarray(float(dim)),
+            None,
+        ),
         Op("iota", "leaf", _infer_shaped("i32"), _iota, None),
         Op("random", "leaf", _infer_shaped("f32"), _no_reference, None, flops=60),
     )

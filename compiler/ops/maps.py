@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir.graph import Node
 from ..ir.op import Attributes, Gradient, Op, Reference, ShapeError
-from ..ir.types import FLOATS, TensorType
+from ..ir.types import FLOATS, Shape, TensorType
 
 if TYPE_CHECKING:
     from ..ir.builder import Builder
@@ -29,7 +29,7 @@ class Spelling:
     triton: str
 
 
-def _same_shape(types: tuple[TensorType, ...]) -> tuple[object, ...]:
+def _same_shape(types: tuple[TensorType, ...]) -> Shape:
     shapes = [t.shape for t in types if t.shape]
     for index, shape in enumerate(shapes):
         if shape != shapes[0]:
@@ -76,7 +76,9 @@ def _d_pow(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 
 
 def _d_extremum(compare: str) -> Gradient:
-    """relu differentiates from its result; between tensors a tie shares the gradient, as in PyTorch."""
+    """relu differentiates from its result; between tensors a tie shares the gradient, as in
+    PyTorch.
+    """
 
     def rule(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
         x, y = n.operands
@@ -146,7 +148,15 @@ def _rounded(x: np.ndarray) -> np.ndarray:
 # name, shape rule, NumPy, derivative, FLOPs, C, Triton
 _TABLE: tuple[tuple[str, object, Reference, Gradient | None, int, str, str], ...] = (
     ("add", _arithmetic, np.add, lambda b, n, d: (d, d), 1, "{0} + {1}", "{0} + {1}"),
-    ("sub", _arithmetic, np.subtract, lambda b, n, d: (d, b.map("neg", d)), 1, "{0} - {1}", "{0} - {1}"),
+    (
+        "sub",
+        _arithmetic,
+        np.subtract,
+        lambda b, n, d: (d, b.map("neg", d)),
+        1,
+        "{0} - {1}",
+        "{0} - {1}",
+    ),
     (
         "mul",
         _arithmetic,
@@ -159,10 +169,34 @@ _TABLE: tuple[tuple[str, object, Reference, Gradient | None, int, str, str], ...
     ("div", _real, np.divide, _d_div, 4, "{0} / {1}", "{0} / {1}"),
     ("neg", _arithmetic, np.negative, lambda b, n, d: (b.map("neg", d),), 1, "-{0}", "-{0}"),
     ("pow", _real, np.power, _d_pow, 20, "weft_pow({0}, {1})", "power({0}, {1})"),
-    ("floordiv", _arithmetic, np.floor_divide, None, 4, "weft_floordiv({0}, {1})", "floordiv({0}, {1})"),
+    (
+        "floordiv",
+        _arithmetic,
+        np.floor_divide,
+        None,
+        4,
+        "weft_floordiv({0}, {1})",
+        "floordiv({0}, {1})",
+    ),
     ("mod", _arithmetic, np.mod, _d_mod, 4, "weft_mod({0}, {1})", "mod({0}, {1})"),
-    ("exp", _real, np.exp, _unary(lambda b, x, y, d: b.map("mul", d, y)), 10, "weft_exp({0})", "tl.exp({0})"),
-    ("log", _real, np.log, _unary(lambda b, x, y, d: b.map("div", d, x)), 10, "weft_log({0})", "tl.log({0})"),
+    (
+        "exp",
+        _real,
+        np.exp,
+        _unary(lambda b, x, y, d: b.map("mul", d, y)),
+        10,
+        "weft_exp({0})",
+        "tl.exp({0})",
+    ),
+    (
+        "log",
+        _real,
+        np.log,
+        _unary(lambda b, x, y, d: b.map("div", d, x)),
+        10,
+        "weft_log({0})",
+        "tl.log({0})",
+    ),
     (
         "sqrt",
         _real,
@@ -201,7 +235,15 @@ _TABLE: tuple[tuple[str, object, Reference, Gradient | None, int, str, str], ...
         "softplus({0})",
     ),
     ("erf", _real, erf, _d_erf, 15, "weft_erf({0})", "tl.erf({0})"),
-    ("sin", _real, np.sin, _unary(lambda b, x, y, d: b.map("mul", d, b.map("cos", x))), 12, "weft_sin({0})", "tl.sin({0})"),
+    (
+        "sin",
+        _real,
+        np.sin,
+        _unary(lambda b, x, y, d: b.map("mul", d, b.map("cos", x))),
+        12,
+        "weft_sin({0})",
+        "tl.sin({0})",
+    ),
     (
         "cos",
         _real,
@@ -211,12 +253,36 @@ _TABLE: tuple[tuple[str, object, Reference, Gradient | None, int, str, str], ...
         "weft_cos({0})",
         "tl.cos({0})",
     ),
-    ("abs", _arithmetic, np.abs, _unary(lambda b, x, y, d: b.map("mul", d, b.map("sign", x))), 1, "weft_abs({0})", "tl.abs({0})"),
+    (
+        "abs",
+        _arithmetic,
+        np.abs,
+        _unary(lambda b, x, y, d: b.map("mul", d, b.map("sign", x))),
+        1,
+        "weft_abs({0})",
+        "tl.abs({0})",
+    ),
     ("sign", _arithmetic, np.sign, _flat, 2, "weft_sign({0})", "sign({0})"),
     ("floor", _real, np.floor, _flat, 1, "weft_floor({0})", "tl.floor({0})"),
     ("round", _real, _rounded, _flat, 1, "weft_round({0})", "round_even({0})"),
-    ("maximum", _arithmetic, np.maximum, _d_extremum("gt"), 1, "weft_max({0}, {1})", "maximum({0}, {1})"),
-    ("minimum", _arithmetic, np.minimum, _d_extremum("lt"), 1, "weft_min({0}, {1})", "minimum({0}, {1})"),
+    (
+        "maximum",
+        _arithmetic,
+        np.maximum,
+        _d_extremum("gt"),
+        1,
+        "weft_max({0}, {1})",
+        "maximum({0}, {1})",
+    ),
+    (
+        "minimum",
+        _arithmetic,
+        np.minimum,
+        _d_extremum("lt"),
+        1,
+        "weft_min({0}, {1})",
+        "minimum({0}, {1})",
+    ),
     ("gt", _truth, np.greater, _flat, 1, "{0} > {1}", "{0} > {1}"),
     ("ge", _truth, np.greater_equal, _flat, 1, "{0} >= {1}", "{0} >= {1}"),
     ("lt", _truth, np.less, _flat, 1, "{0} < {1}", "{0} < {1}"),
@@ -226,7 +292,15 @@ _TABLE: tuple[tuple[str, object, Reference, Gradient | None, int, str, str], ...
     ("and", _truth, np.logical_and, _flat, 1, "{0} && {1}", "{0} & {1}"),
     ("or", _truth, np.logical_or, _flat, 1, "{0} || {1}", "{0} | {1}"),
     ("not", _truth, np.logical_not, _flat, 1, "!{0}", "{0} == 0"),
-    ("where", _select, np.where, _d_where, 1, "weft_where({0}, {1}, {2})", "tl.where({0}, {1}, {2})"),
+    (
+        "where",
+        _select,
+        np.where,
+        _d_where,
+        1,
+        "weft_where({0}, {1}, {2})",
+        "tl.where({0}, {1}, {2})",
+    ),
 )
 
 INFIX = frozenset(

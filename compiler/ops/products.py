@@ -31,18 +31,24 @@ def _infer_contract(types: Types, a: Attributes) -> TensorType:
     for letter, extent in zip(second, types[1].shape, strict=True):
         if extents.setdefault(letter, extent) != extent:
             raise ShapeError(
-                "E403", f"{types[0]} and {types[1]} do not fit: {extents[letter]} is not {extent}", (0, 1)
+                "E403",
+                f"{types[0]} and {types[1]} do not fit: {extents[letter]} is not {extent}",
+                (0, 1),
             )
     for index, type in enumerate(types):
         if type.dtype not in FLOATS:
-            raise ShapeError("E414", f"a product needs floating-point numbers, got {type}", (index,))
+            raise ShapeError(
+                "E414", f"a product needs floating-point numbers, got {type}", (index,)
+            )
     return TensorType(types[0].dtype, tuple(extents[letter] for letter in result))
 
 
 def _d_contract(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     first, second, result = letters(n["spec"])
     x, y = n.operands
-    return b.contract(f"{result},{second}->{first}", d, y), b.contract(f"{result},{first}->{second}", d, x)
+    return b.contract(f"{result},{second}->{first}", d, y), b.contract(
+        f"{result},{first}->{second}", d, x
+    )
 
 
 def _infer_scatter(types: Types, a: Attributes) -> TensorType:
@@ -77,7 +83,13 @@ def _d_cast(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 PRODUCTS: dict[str, Op] = {
     op.name: op
     for op in (
-        Op("contract", "heavy", _infer_contract, lambda x, y, *, spec: np.einsum(spec, x, y), _d_contract),
+        Op(
+            "contract",
+            "heavy",
+            _infer_contract,
+            lambda x, y, *, spec: np.einsum(spec, x, y),
+            _d_contract,
+        ),
         Op("scatter_add", "heavy", _infer_scatter, _scatter, _d_scatter, 1),
         Op("cast", "map", lambda t, a: TensorType(a["dtype"], t[0].shape), _cast, _d_cast),
         Op("copy", "map", lambda t, a: t[0], lambda x, *, to: x, lambda b, n, d: (d,)),

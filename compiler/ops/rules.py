@@ -6,7 +6,7 @@ Products inside sums are never expanded, so a centred sum of squares stays centr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def _constant_along(b: Builder, i: int, axes: Sequence[int]) -> bool:
     return node.op == "constant" or (node.op == "broadcast" and not set(axes) & set(node["dims"]))
 
 
-# ---- scalar functions ------------------------------------------------------------------------------
+# ---- scalar functions ----------------------------------------------------------------------
 
 
 def fold_constants(b: Builder, op: str, x: Ids, _: Attributes) -> int | None:
@@ -39,7 +39,9 @@ def fold_constants(b: Builder, op: str, x: Ids, _: Attributes) -> int | None:
     if any(v is None for v in values):
         return None
     with np.errstate(all="ignore"):
-        result = MAPS[op].reference(*(np.float64(v) if not isinstance(v, bool) else v for v in values))
+        result = MAPS[op].reference(
+            *(np.float64(v) if not isinstance(v, bool) else v for v in values)
+        )
     dtype = MAPS[op].infer(tuple(b[i].type for i in x), {}).dtype
     if dtype in ("i32", "i64") and not np.isfinite(result):
         return None
@@ -174,13 +176,12 @@ def where(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
 def power(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
     """x ** 2 -> x * x and the other exponents that cost less written out"""
     base, exponent = x[0], b.value(x[1])
-    square = lambda: b.map("mul", base, base)  # noqa: E731
-    forms = {
+    forms: dict[float, Callable[[], int | None]] = {
         0.0: lambda: None,
         1.0: lambda: base,
-        2.0: square,
-        3.0: lambda: b.map("mul", square(), base),
-        4.0: lambda: b.map("mul", square(), square()),
+        2.0: lambda: b.map("mul", base, base),
+        3.0: lambda: b.map("mul", b.map("mul", base, base), base),
+        4.0: lambda: b.map("mul", b.map("mul", base, base), b.map("mul", base, base)),
         0.5: lambda: b.map("sqrt", base),
         -0.5: lambda: b.map("rsqrt", base),
         -1.0: lambda: b.map("div", b.constant(1.0, b[base].dtype), base),
@@ -188,7 +189,7 @@ def power(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
     return forms[exponent]() if exponent in forms else None
 
 
-# ---- views -----------------------------------------------------------------------------------------
+# ---- views ---------------------------------------------------------------------------------
 
 
 def broadcast(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
@@ -214,7 +215,8 @@ def transpose(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
     if node.op == "contract":
         first, second, result = letters(node["spec"])
         turned = "".join(result[i] for i in order)
-        return b.contract(f"{first},{second}->{turned}", *node.operands, name=node.name)
+        left, right = node.operands
+        return b.contract(f"{first},{second}->{turned}", left, right, name=node.name)
     return None
 
 
@@ -230,7 +232,7 @@ def contract(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
             operands[slot] = node.operands[0]
     if tuple(operands) == x:
         return None
-    return b.contract(f"{indices[0]},{indices[1]}->{indices[2]}", *operands)
+    return b.contract(f"{indices[0]},{indices[1]}->{indices[2]}", operands[0], operands[1])
 
 
 def reshape(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
@@ -255,7 +257,9 @@ def squeeze(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
     if node.op != "broadcast" or set(a["axes"]) & set(node["dims"]):
         return None
     kept = [i for i in range(len(node.shape)) if i not in a["axes"]]
-    return b.broadcast(node.operands[0], [kept.index(d) for d in node["dims"]], tuple(node.shape[i] for i in kept))
+    return b.broadcast(
+        node.operands[0], [kept.index(d) for d in node["dims"]], tuple(node.shape[i] for i in kept)
+    )
 
 
 def whole_slice(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
@@ -271,7 +275,7 @@ def no_pad(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
     return x[0] if all(p == 0 for p in (*a["low"], *a["high"])) else None
 
 
-# ---- sums ------------------------------------------------------------------------------------------
+# ---- sums ----------------------------------------------------------------------------------
 
 
 def _without(b: Builder, i: int, axes: Sequence[int]) -> int:
@@ -323,9 +327,10 @@ def _sum_known(b: Builder, i: int, axes: Sequence[int]) -> bool:
 
 def sum_(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
     """sum(broadcast s) -> n s; sum(-x) -> -sum x; sum(x broadcast s) -> s sum x;
-    sum(x - mean x) -> 0; sum(a + b) -> sum a + sum b where one of them is known; sum(sum x) -> sum x
+    sum(x - mean x) -> 0; sum(a + b) -> sum a + sum b where one of them is known; sum(sum x) ->
+    sum x
     """
-    (i,), axes, node = x, a["axes"], b[x[0]]
+    axes, node = a["axes"], b[x[0]]
     if node.op == "broadcast" and set(axes) - set(node["dims"]):
         return _sum_of_broadcast(b, node, axes)
     if node.op == "sum":
@@ -376,7 +381,8 @@ _MAP_RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    name: (fold_constants, bare_constants, *_MAP_RULES.get(name, ()), broadcast_outwards) for name in MAPS
+    name: (fold_constants, bare_constants, *_MAP_RULES.get(name, ()), broadcast_outwards)
+    for name in MAPS
 } | {
     "broadcast": (broadcast,),
     "transpose": (transpose,),

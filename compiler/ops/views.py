@@ -37,13 +37,17 @@ def _infer_squeeze(types: Types, a: Attributes) -> TensorType:
     for axis in a["axes"]:
         if types[0].shape[axis] != 1:
             raise ShapeError("E415", f"axis {axis} of {types[0]} is not 1", (0,))
-    return TensorType(types[0].dtype, tuple(e for i, e in enumerate(types[0].shape) if i not in a["axes"]))
+    return TensorType(
+        types[0].dtype, tuple(e for i, e in enumerate(types[0].shape) if i not in a["axes"])
+    )
 
 
 def _infer_reshape(types: Types, a: Attributes) -> TensorType:
     have, want = numel(types[0].shape), numel(a["shape"])
     if have != want:
-        raise ShapeError("E411", f"{types[0]} has {have} elements, {list(map(str, a['shape']))} has {want}", (0,))
+        raise ShapeError(
+            "E411", f"{types[0]} has {have} elements, {list(map(str, a['shape']))} has {want}", (0,)
+        )
     return TensorType(types[0].dtype, a["shape"])
 
 
@@ -52,7 +56,9 @@ def _infer_slice(types: Types, a: Attributes) -> TensorType:
 
 
 def _infer_pad(types: Types, a: Attributes) -> TensorType:
-    extents = tuple(low + e + high for low, e, high in zip(a["low"], types[0].shape, a["high"], strict=True))
+    extents = tuple(
+        low + e + high for low, e, high in zip(a["low"], types[0].shape, a["high"], strict=True)
+    )
     return TensorType(types[0].dtype, extents)
 
 
@@ -60,7 +66,9 @@ def _infer_concat(types: Types, a: Attributes) -> TensorType:
     axis, first = a["axis"], types[0]
     for index, other in enumerate(types):
         same = other.rank == first.rank and all(
-            e == f for i, (e, f) in enumerate(zip(other.shape, first.shape, strict=True)) if i != axis
+            e == f
+            for i, (e, f) in enumerate(zip(other.shape, first.shape, strict=True))
+            if i != axis
         )
         if not same or other.dtype != first.dtype:
             raise ShapeError("E401", f"{first} and {other} differ outside axis {axis}", (0, index))
@@ -84,8 +92,12 @@ def _broadcast(x: np.ndarray, *, dims: tuple[int, ...], shape: tuple[int, ...]) 
     return np.broadcast_to(x.reshape(ones), shape)
 
 
-def _slice(x: np.ndarray, *, starts: tuple[int, ...], sizes: tuple[int, ...], steps: tuple[int, ...]) -> np.ndarray:
-    index = tuple(np.arange(n) * step + start for start, n, step in zip(starts, sizes, steps, strict=True))
+def _slice(
+    x: np.ndarray, *, starts: tuple[int, ...], sizes: tuple[int, ...], steps: tuple[int, ...]
+) -> np.ndarray:
+    index = tuple(
+        np.arange(n) * step + start for start, n, step in zip(starts, sizes, steps, strict=True)
+    )
     return x[np.ix_(*index)] if index else x
 
 
@@ -151,12 +163,24 @@ VIEWS: dict[str, Op] = {
     op.name: op
     for op in (
         Op("broadcast", "view", _infer_broadcast, _broadcast, _d_broadcast),
-        Op("transpose", "view", _infer_transpose, lambda x, *, order: x.transpose(order), _d_transpose),
+        Op(
+            "transpose",
+            "view",
+            _infer_transpose,
+            lambda x, *, order: x.transpose(order),
+            _d_transpose,
+        ),
         Op("squeeze", "view", _infer_squeeze, lambda x, *, axes: x.squeeze(axes), _d_squeeze),
         Op("reshape", "alias", _infer_reshape, lambda x, *, shape: x.reshape(shape), _d_reshape),
         Op("slice", "reindex", _infer_slice, _slice, _d_slice),
         Op("pad", "reindex", _infer_pad, _pad, _d_pad),
-        Op("concat", "reindex", _infer_concat, lambda *xs, axis: np.concatenate(xs, axis), _d_concat),
+        Op(
+            "concat",
+            "reindex",
+            _infer_concat,
+            lambda *xs, axis: np.concatenate(xs, axis),
+            _d_concat,
+        ),
         Op("take", "reindex", _infer_take, _take, _d_take),
     )
 }

@@ -8,7 +8,9 @@ from ..ir.builder import Builder
 from ..ir.op import ShapeError
 
 
-def differentiate(b: Builder, loss: int, wrt: Sequence[int], seed: int | None = None) -> dict[int, int]:
+def differentiate(
+    b: Builder, loss: int, wrt: Sequence[int], seed: int | None = None
+) -> dict[int, int]:
     """Insert the gradient of the scalar `loss` with respect to every value of `wrt`.
 
     `x -> y -> loss` gains `d_y = d loss / dy`, named after the value and placed where it was made.

@@ -65,7 +65,7 @@ def _with_innermost(shape: tuple[Dim, ...], inner: int) -> Layout:
     width = shape[inner]
     lead = padded(width) if isinstance(width, int) and width >= LANES else width
     outer = 1 - inner
-    strides = [0, 0]
+    strides: list[Dim] = [0, 0]
     strides[inner], strides[outer] = 1, lead
     return Layout(tuple(strides), shape[outer] * lead)
 

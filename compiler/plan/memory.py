@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...spec.dims import Dim, Polynomial, evaluate, exact_quotient
+from ...spec.polynomial import Atom, Quotient
 from ..artifact import Expression
 from .layout import LANES, Layout
 
@@ -106,10 +107,10 @@ def expression(dim: Dim) -> Expression:
     return terms[0] if len(terms) == 1 else ("+", *terms)
 
 
-def _atom(atom: object) -> Expression:
-    if hasattr(atom, "numerator"):
+def _atom(atom: Atom) -> Expression:
+    if isinstance(atom, Quotient):
         return ("//", expression(atom.numerator), expression(atom.divisor))
-    return atom.name if atom.multiple == 1 else ("//", atom.name, atom.multiple)  # type: ignore[attr-defined]
+    return atom.name if atom.multiple == 1 else ("//", atom.name, atom.multiple)
 
 
 def nominal(dim: Dim, sizes: Mapping[str, int]) -> int:

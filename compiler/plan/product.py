@@ -26,8 +26,8 @@ class Index:
 class Product:
     """c[m, n] = sum over k of a[m, k] * b[k, n], once for every combination of `outer` indices.
 
-    `a`, `b`, `c` are node ids; `swapped` tells that the operands were exchanged so that the result is
-    contiguous along n.  A missing m, n or k has extent 1.
+    `a`, `b`, `c` are node ids; `swapped` tells that the operands were exchanged so that the
+    result is contiguous along n.  A missing m, n or k has extent 1.
     """
 
     a: int
@@ -44,7 +44,9 @@ class Product:
         return (self.m, self.n, self.k, *self.outer)
 
 
-def product_of(graph: Graph, node: Node, layout: Callable[[int], Layout], walked: str = "") -> Product:
+def product_of(
+    graph: Graph, node: Node, layout: Callable[[int], Layout], walked: str = ""
+) -> Product:
     """Read a `contract` node as matrix products under the given layouts.
 
     The letter `walked` is never merged into an outer one, so that it can be walked in panels.
@@ -63,7 +65,11 @@ def product_of(graph: Graph, node: Node, layout: Callable[[int], Layout], walked
     m = [i for letter, i in indices.items() if letter in first and letter not in second]
     n = [i for letter, i in indices.items() if letter in second and letter not in first]
     k = [i for letter, i in indices.items() if letter not in result]
-    batch = [i for letter, i in indices.items() if letter in first and letter in second and letter in result]
+    batch = [
+        i
+        for letter, i in indices.items()
+        if letter in first and letter in second and letter in result
+    ]
     swapped = not _unit(n) and (_unit(m) or _whole(n) == 1)
     if swapped:
         m, n = ([_exchanged(i) for i in group] for group in (n, m))
@@ -72,14 +78,18 @@ def product_of(graph: Graph, node: Node, layout: Callable[[int], Layout], walked
     outer = list(batch)
     chosen = []
     for group, key in ((m, "c"), (n, "c"), (k, "a")):
-        merged = _merge(sorted(group, key=lambda i: (_order(getattr(i, key)), i.letter), reverse=True), walked)
+        merged = _merge(
+            sorted(group, key=lambda i: (_order(getattr(i, key)), i.letter), reverse=True), walked
+        )
         chosen.append(merged[-1] if merged else Index("", 1, 0, 0, 0))
         outer += merged[:-1]
     return Product(x, y, node.id, chosen[0], chosen[1], chosen[2], tuple(outer), swapped)
 
 
 def _extent(graph: Graph, node: Node, letter: str) -> Dim:
-    for text, shape in zip(letters(node["spec"])[:2], (graph[o].shape for o in node.operands), strict=True):
+    for text, shape in zip(
+        letters(node["spec"])[:2], (graph[o].shape for o in node.operands), strict=True
+    ):
         if letter in text:
             return shape[text.index(letter)]
     raise KeyError(letter)

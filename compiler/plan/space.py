@@ -1,7 +1,7 @@
 """The iteration space of a kernel: axes found by unifying the dimensions of all its values.
 
-Dimensions are joined along maps, broadcasts, transpositions and reductions inside the kernel.  Axes that
-are folded inside it are the *columns*; the others are the *rows*, walked in parallel.
+Dimensions are joined along maps, broadcasts, transpositions and reductions inside the kernel.
+Axes that are folded inside it are the *columns*; the others are the *rows*, walked in parallel.
 """
 
 from __future__ import annotations
@@ -114,14 +114,20 @@ def space(values: Values, roots: Iterable[int]) -> Space:
 
 
 def _join_siblings(
-    values: Values, members: list[int], roots: frozenset[int], classes: _Classes, extents: dict[Key, Dim]
+    values: Values,
+    members: list[int],
+    roots: frozenset[int],
+    classes: _Classes,
+    extents: dict[Key, Dim],
 ) -> None:
     """Values that no dataflow links walk the same axes where their extents agree, from the left."""
     components: list[list[Key]] = []
     for root in sorted(roots, key=lambda r: (-_full_rank(values, r), r)):
         keys = _full_keys(values, root)
         mine = [k for k in keys if extents[k] != 1]
-        linked = [c for c in components if {classes.find(k) for k in c} & {classes.find(k) for k in mine}]
+        linked = [
+            c for c in components if {classes.find(k) for k in c} & {classes.find(k) for k in mine}
+        ]
         if not components or linked:
             components.append(mine)
             continue
@@ -142,7 +148,9 @@ def _full_keys(values: Values, root: int) -> list[Key]:
     if lowering(node) != "fold":
         return [(root, d) for d in range(len(node.shape))]
     operand = values.graph[node.operands[0]]
-    return [k for d in range(len(operand.shape)) if (k := _operand_key(node, 0, d, operand)) is not None]
+    return [
+        k for d in range(len(operand.shape)) if (k := _operand_key(node, 0, d, operand)) is not None
+    ]
 
 
 def _full_rank(values: Values, root: int) -> int:
@@ -197,12 +205,16 @@ def _split(
     return Space(rows, tuple(a for a in order if a in columns), size, axis)
 
 
-def _spreads(values: Values, members: list[int], axis: dict[Key, Key | None], whole: frozenset[Key]) -> bool:
+def _spreads(
+    values: Values, members: list[int], axis: dict[Key, Key | None], whole: frozenset[Key]
+) -> bool:
     """Does a member that walks every axis depend on a fold over all of them?"""
     tainted: set[int] = set()
     for i in members:
         node = values.graph[i]
-        if lowering(node) == "fold" and all(d in node["axes"] for d in range(len(values.graph[node.operands[0]].shape))):
+        if lowering(node) == "fold" and all(
+            d in node["axes"] for d in range(len(values.graph[node.operands[0]].shape))
+        ):
             tainted.add(i)
         elif any(o in tainted for o in node.operands):
             tainted.add(i)
@@ -211,7 +223,9 @@ def _spreads(values: Values, members: list[int], axis: dict[Key, Key | None], wh
     return False
 
 
-def _columns_of_sums(sums: list[tuple[Node, frozenset[Key]]], order: list[Key], whole: frozenset[Key]) -> frozenset[Key]:
+def _columns_of_sums(
+    sums: list[tuple[Node, frozenset[Key]]], order: list[Key], whole: frozenset[Key]
+) -> frozenset[Key]:
     """Fold along columns when the innermost axis is summed, else gather over rows."""
     partial = [folded for _, folded in sums if folded and folded != whole]
     if not partial:

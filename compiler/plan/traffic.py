@@ -1,4 +1,6 @@
-"""Modelled bytes against the bound in which contractions touch their operands once and all else is free."""
+"""Modelled bytes against the bound in which contractions touch their operands once and all else
+is free.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from .values import Values
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes of one graph at the nominal sizes: what products touch, and what the other kernels move.
+    """Bytes of one graph at the nominal sizes: what products touch, and what the other kernels
+    move.
 
     A value that never leaves its panel of rows is in cache when a loop kernel reads it.
     """
@@ -33,14 +36,19 @@ class Traffic:
         }
 
 
-def traffic(values: Values, fusion: Fusion, levels: Sequence[Level], homes: Mapping[int, Home]) -> Traffic:
+def traffic(
+    values: Values, fusion: Fusion, levels: Sequence[Level], homes: Mapping[int, Home]
+) -> Traffic:
     """Count the bytes of every launch."""
     products = kernels = 0
     for level in levels:
         for stage in level:
             for launch in stage.launches:
                 if launch.heavy is not None:
-                    touched = {launch.heavy, *(values.base(o) for o in values.graph[launch.heavy].operands)}
+                    touched = {
+                        launch.heavy,
+                        *(values.base(o) for o in values.graph[launch.heavy].operands),
+                    }
                     products += sum(map(values.bytes_of, touched))
                 else:
                     moved = {values.base(i) for i in fusion.reads(launch.roots)} | launch.writes

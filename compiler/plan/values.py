@@ -1,7 +1,7 @@
 """Which values of a graph are stored; everything else is recomputed where it is needed.
 
-Maps, broadcasts, positions and random numbers are never kernels of their own: they are recomputed in
-the *cone* of whoever needs them, back to the nearest stored value.
+Maps, broadcasts, positions and random numbers are never kernels of their own: they are recomputed
+in the *cone* of whoever needs them, back to the nearest stored value.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def lowering(node: Node) -> str:
 class Values:
     """The stored values of a graph and the cones between them.
 
-    `stored` is fixed once: `required` values (folds, outputs, operands of heavy and reindexing ops) and
-    those that the sweep adds.  Units: `bytes_of` in bytes, at the nominal `sizes`.
+    `stored` is fixed once: `required` values (folds, outputs, operands of heavy and reindexing
+    ops) and those that the sweep adds.  Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
@@ -53,7 +53,9 @@ class Values:
     # ---- which values exist --------------------------------------------------------------------
 
     def is_leaf(self, i: int) -> bool:
-        """Does the value exist without a loop kernel: fed, made by a template, or another's alias?"""
+        """Does the value exist without a loop kernel: fed, made by a template, or another's
+        alias?
+        """
         node = self.graph[i]
         return node.op == "input" or lowering(node) in ("heavy", "alias")
 
@@ -87,8 +89,8 @@ class Values:
     def _sweep(self) -> frozenset[int]:
         """Store a map with two readers whose recomputation reads two tensors as large as itself.
 
-        Otherwise recomputation chains from layer to layer.  It costs nothing where it is not needed: a
-        stored value read only inside its own kernel is never written.
+        Otherwise recomputation chains from layer to layer.  It costs nothing where it is not
+        needed: a stored value read only inside its own kernel is never written.
         """
         found: set[int] = set()
         for node in self.graph:

@@ -1,4 +1,4 @@
-"""Runs a text in the weft language through the elaborator and the float64 reference, for the tests."""
+"""Runs weft texts through the elaborator and the float64 reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from weft.compiler import reference
 from weft.compiler.build import Program, elaborate
 from weft.compiler.passes.differentiate import differentiate
-from weft.spec.dims import symbols
+from weft.spec.dims import evaluate, symbols
 from weft.spec.load import load_text
 
 Arrays = Mapping[str, np.ndarray]
@@ -46,7 +46,7 @@ def gradients(
     b.outputs = {"": out} | {name: found[i] for name, i in wrt.items()}
     fed = _named(built.name, feeds)
     sizes = _sizes(built.inputs, feeds)
-    shape = tuple(e if isinstance(e, int) else sizes[str(e)] for e in b[out].shape)
+    shape = tuple(evaluate(e, sizes) for e in b[out].shape)
     fed["cotangent"] = np.ones(shape) if cotangent is None else cotangent
     result = reference.run(b.graph(), fed, sizes)
     value = result.pop("")
@@ -54,7 +54,10 @@ def gradients(
 
 
 def _named(name: str, feeds: Arrays) -> dict[str, np.ndarray]:
-    return {(f"{name}.{key}" if "." in key else key): value for key, value in feeds.items()}
+    def full(key: str) -> str:
+        return f"{name}.{key}" if "." in key and not key.startswith(f"{name}.") else key
+
+    return {full(key): value for key, value in feeds.items()}
 
 
 def _sizes(inputs: Mapping[str, object], feeds: Arrays) -> dict[str, int]:

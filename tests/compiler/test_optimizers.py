@@ -23,7 +23,9 @@ LENGTH, STEPS, RATE = 48, 5, 0.01
 class Lion(torch.optim.Optimizer):
     """Chen et al. 2023, algorithm 2, written independently of ours."""
 
-    def __init__(self, params: Any, lr: float, betas: tuple[float, float], weight_decay: float) -> None:
+    def __init__(
+        self, params: Any, lr: float, betas: tuple[float, float], weight_decay: float
+    ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -55,7 +57,13 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
 ]  # fmt: skip
 
 
-def _torch_steps(make: Any, settings: dict[str, Any], start: np.ndarray, gradients: np.ndarray, clip: float | None) -> np.ndarray:
+def _torch_steps(
+    make: Any,
+    settings: dict[str, Any],
+    start: np.ndarray,
+    gradients: np.ndarray,
+    clip: float | None,
+) -> np.ndarray:
     p = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
     kwargs = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     optimizer = make([p], lr=RATE, **kwargs)
@@ -68,16 +76,36 @@ def _torch_steps(make: Any, settings: dict[str, Any], start: np.ndarray, gradien
 
 
 def _engine(u: UpdateGraph, states: tuple[State, ...]) -> NativeEngine:
-    entry = EntryGraph("update", "main", None, (), (Port("gradient_norm_squared", "f32", ()),), {}, u)
+    entry = EntryGraph(
+        "update", "main", None, (), (Port("gradient_norm_squared", "f32", ()),), {}, u
+    )
     slots = {(s.step, s.name): k for k, s in enumerate(states)}
     source, entries, kernels, _ = emit_native([entry], Arena({}, {}, LENGTH), slots, {}, "update")
     files = {"kernels.c": source}
-    return NativeEngine(Artifact("u", "cpu", "f32", files, {}, (), LENGTH, states, tuple(entries), tuple(kernels), {}, None, {}))
+    return NativeEngine(
+        Artifact(
+            "u",
+            "cpu",
+            "f32",
+            files,
+            {},
+            (),
+            LENGTH,
+            states,
+            tuple(entries),
+            tuple(kernels),
+            {},
+            None,
+            {},
+        )
+    )
 
 
 @pytest.mark.parametrize("clip", [None, 0.5])
 @pytest.mark.parametrize(("name", "settings", "make"), CASES, ids=lambda c: str(c)[:40])
-def test_steps_are_pytorchs(name: str, settings: dict[str, Any], make: Any, clip: float | None) -> None:
+def test_steps_are_pytorchs(
+    name: str, settings: dict[str, Any], make: Any, clip: float | None
+) -> None:
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=LENGTH), rng.normal(size=(STEPS, LENGTH))
     want = _torch_steps(make, settings, start, gradients, clip)
@@ -88,8 +116,16 @@ def test_steps_are_pytorchs(name: str, settings: dict[str, Any], make: Any, clip
     p, held = start.copy(), {s.name: np.full(LENGTH, s.initial) for s in states}
     for index, gradient in enumerate(gradients):
         engine.update("main", gradient.astype(np.float32), rate=RATE, index=index)
-        scalars = {n: np.asarray(evaluate(v, {"rate": RATE, "step": index + 1})) for n, v in u.scalars.items()}
-        fed = {"gradient_0": gradient, "parameter_0": p, **{f"{n}_0": v for n, v in held.items()}, **scalars}
+        scalars = {
+            n: np.asarray(evaluate(v, {"rate": RATE, "step": index + 1}))
+            for n, v in u.scalars.items()
+        }
+        fed = {
+            "gradient_0": gradient,
+            "parameter_0": p,
+            **{f"{n}_0": v for n, v in held.items()},
+            **scalars,
+        }
         found = reference.run(u.graph, fed, {})
         p, held = found["new_parameter_0"], {n: found[f"new_{n}_0"] for n in held}
     assert p == pytest.approx(want, rel=1e-9, abs=1e-12)

@@ -1,4 +1,5 @@
-"""Small graphs that together use every primitive op, in every shape that has caused trouble elsewhere.
+"""Small graphs that together use every primitive op, in every shape that has caused trouble
+elsewhere.
 
 A case builds values in a `Builder` and names its outputs; `sizes` gives the symbolic dimensions.
 """
@@ -94,7 +95,11 @@ def _integers(b: Builder) -> dict[str, int]:
 
 def _casts(b: Builder) -> dict[str, int]:
     x = f32(b, "x", B, 7)
-    return {"i32": b.cast(b.map("mul", x, 3.0), "i32"), "back": b.cast(b.cast(x, "i32"), "f32"), "bool": b.cast(b.cast(x, "bool"), "f32")}
+    return {
+        "i32": b.cast(b.map("mul", x, 3.0), "i32"),
+        "back": b.cast(b.cast(x, "i32"), "f32"),
+        "bool": b.cast(b.cast(x, "bool"), "f32"),
+    }
 
 
 def _fold(op: str, axes: tuple[int, ...], shape: tuple[object, ...]) -> Build:
@@ -103,7 +108,10 @@ def _fold(op: str, axes: tuple[int, ...], shape: tuple[object, ...]) -> Build:
 
 def _means(b: Builder) -> dict[str, int]:
     x = f32(b, "x", B, T, 4)
-    return {f"over_{''.join(map(str, axes))}": b.mean(x, axes) for axes in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))}
+    return {
+        f"over_{''.join(map(str, axes))}": b.mean(x, axes)
+        for axes in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))
+    }
 
 
 def _softmax(b: Builder) -> dict[str, int]:
@@ -170,13 +178,21 @@ def _one_hot(b: Builder) -> dict[str, int]:
 def _random(b: Builder) -> dict[str, int]:
     x = f32(b, "x", B, 13)
     u, n = b.random("uniform", (B, 13), 3), b.random("normal", (B, 13), 4)
-    return {"masked": b.map("where", b.map("lt", u, 0.5), x, 0.0), "noisy": b.map("add", x, n), "flat": b.random("uniform", (B, 2), 5)}
+    return {
+        "masked": b.map("where", b.map("lt", u, 0.5), x, 0.0),
+        "noisy": b.map("add", x, n),
+        "flat": b.random("uniform", (B, 2), 5),
+    }
 
 
 def _constants(b: Builder) -> dict[str, int]:
     x = f32(b, "x", B, 3)
     ones = b.broadcast(b.constant(1.0), (), (B, 4))
-    return {"ones": b.copy(ones, "ones"), "same": b.copy(x, "same"), "size": b.copy(b.size(B * B), "size")}
+    return {
+        "ones": b.copy(ones, "ones"),
+        "same": b.copy(x, "same"),
+        "size": b.copy(b.size(B * B), "size"),
+    }
 
 
 def _mixed(b: Builder) -> dict[str, int]:

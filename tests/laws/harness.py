@@ -28,7 +28,9 @@ def graph_of(b: Builder, outputs: Mapping[str, int]) -> Graph:
     return b.graph()
 
 
-def feeds(graph: Graph, sizes: Mapping[str, int], *, positive: bool, seed: int = 0) -> dict[str, np.ndarray]:
+def feeds(
+    graph: Graph, sizes: Mapping[str, int], *, positive: bool, seed: int = 0
+) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     found: dict[str, np.ndarray] = {}
     for node in graph.inputs():
@@ -62,5 +64,7 @@ def entry_of(graph: Graph, kind: str, subject: str) -> EntryGraph:
     return EntryGraph(kind, subject, graph, inputs, outputs, {})
 
 
-def expected(graph: Graph, fed: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+def expected(
+    graph: Graph, fed: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+) -> dict[str, np.ndarray]:
     return reference.run(graph, fed, sizes, seed=SEED, step=STEP)

@@ -43,7 +43,11 @@ def test_gradient_is_the_finite_difference(case: Case) -> None:
         weights[f"weight_{name}"] = rng.normal(size=tuple(evaluate(d, sizes) for d in b[i].shape))
         part = b.sum(b.map("mul", i, weight), range(len(b[i].shape)))
         total = part if total is None else b.map("add", total, part)
-    wrt = {n["feed"]: n.id for n in b.nodes if n.op == "input" and n.dtype == "f32" and not n["feed"].startswith("weight_")}
+    wrt = {
+        n["feed"]: n.id
+        for n in b.nodes
+        if n.op == "input" and n.dtype == "f32" and not n["feed"].startswith("weight_")
+    }
     assert total is not None
     found = differentiate(b, total, list(wrt.values()))
     graph = graph_of(b, {"loss": total, **{f"d_{name}": found[i] for name, i in wrt.items()}})

@@ -579,9 +579,7 @@ def _read_across(passes: list[Pass]) -> frozenset[str]:
             for name in operands_of(s):
                 if name not in mine and name in makers:
                     found.add(name)
-        for name in mine:
-            if name is not None:
-                makers[name] = position
+        makers.update({name: position for name in mine if name is not None})
     return frozenset(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from ....spec.dims import Dim
 from ...ops.maps import SPELLINGS
 from ..expressions import Writer, fold_single_uses
 from ..loops import Affine, Axis, Draw, Fold, Gather, Guard, Kernel, Let, Load, Position, Size, Statement, Store
@@ -61,8 +62,8 @@ class Body:
         s = self.setting
         return both(s.in_row if kind in ("full", "row") else None, s.in_column if kind in ("full", "column") else None)
 
-    def dim(self, dim: object) -> str:
-        return dim_text(dim, self.setting.symbols)  # type: ignore[arg-type]
+    def dim(self, dim: Dim) -> str:
+        return dim_text(dim, self.setting.symbols)
 
     def address(self, index: Affine) -> str:
         """An index as text; "0" for the first element."""
@@ -276,9 +277,9 @@ class Body:
         return f"tl.sum({text})" if scalar else text
 
 
-def dims_of(kernel: Kernel) -> list[object]:
+def dims_of(kernel: Kernel) -> list[Dim]:
     """Every size that the statements of a kernel mention."""
-    found: list[object] = [a.extent for a in (*kernel.rows, *kernel.columns)]
+    found: list[Dim] = [a.extent for a in (*kernel.rows, *kernel.columns)]
 
     def see(index: Affine) -> None:
         found.extend(stride for _, stride in index.terms)
@@ -299,7 +300,7 @@ def dims_of(kernel: Kernel) -> list[object]:
 def symbol_arguments(kernel: Kernel, taken: Iterable[str]) -> dict[str, str]:
     """The integer argument for each symbolic size, none of them called like a value."""
     used = set(taken)
-    return {s: s if s not in used else f"size_{s}" for s in all_symbols(dims_of(kernel))}  # type: ignore[arg-type]
+    return {s: s if s not in used else f"size_{s}" for s in all_symbols(dims_of(kernel))}
 
 
 __all__ = ["Body", "Setting", "dims_of", "symbol_arguments"]

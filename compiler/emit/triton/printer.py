@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from ....spec.dims import Dim, evaluate
+from ....spec.dims import Dim, evaluate, symbol
 from ...artifact import Expression
 from ...plan.memory import expression
-from ..loops import Axis, Fold, Gather, Kernel, Load, Pass, Position, Size, Statement, operands_of
+from ..loops import Axis, Fold, Gather, Kernel, Load, Pass, Statement, operands_of
 from .axes import collapse, rename, statements
 from .blocks import Block, block_of, extent
-from .body import HIGHEST, INTEGERS, LOWEST, Body, Setting, symbol_arguments
+from .body import HIGHEST, INTEGERS, LOWEST, Body, Setting, dims_of, symbol_arguments
 from .device import functions
 from .gemm import needed
 from .kernel import ELEMENT_TYPES, KernelText, Parameter
@@ -35,22 +34,22 @@ RESERVED = frozenset(
 class Partial:
     """Partial sums [count, columns] behind the parameter `pointer`, to be added into `buffer`.
 
-    `count` is a number, or an `Expression` where the blocks of rows are counted at run time.
+    `count` is symbolic where the blocks of rows are counted at run time.
     """
 
     pointer: str
     buffer: str
     columns: int
-    count: Dim | Expression
+    count: Dim
 
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A loop kernel's text, its grid, the value of every integer argument, and its partial sums."""
+    """A loop kernel's text, its grid, the size behind every integer argument, and its partial sums."""
 
     text: KernelText
     grid: tuple[Expression, ...]
-    numbers: Mapping[str, Expression]
+    numbers: Mapping[str, Dim]
     partials: tuple[Partial, ...]
 
 
@@ -69,19 +68,15 @@ def prepared(kernel: Kernel, feeds: Mapping[int, str], *, flat: bool = True, tak
         buffers[b.name] = by_value[b.value]
     loads = {s.target: s.buffer for s in statements(kernel) if isinstance(s, Load)}
     values: dict[str, str] = {}
-    used = RESERVED | functions().keys() | set(buffers.values()) & set() | taken
-    used |= {f"{b}_ptr" for b in by_value.values()} | set(all_symbols(_sizes(kernel)))
+    used = RESERVED | functions().keys() | taken | set(all_symbols(dims_of(kernel)))
+    used |= {f"{b}_{word}" for b in by_value.values() for word in ("ptr", "partial_ptr")}
+    folded = [s.target for s in statements(kernel) if isinstance(s, Fold)]
+    used |= {f"{name}_{word}" for name in folded for word in ("part", "top", "at", "new", "wins")}
     for name in kernel.values:
         wanted = buffers[loads[name]] if name in loads else name
         values[name] = _fresh(wanted, used)
         used |= {values[name]}
     return rename(kernel, values, buffers)
-
-
-def _sizes(kernel: Kernel) -> list[Dim]:
-    from .body import dims_of
-
-    return dims_of(kernel)  # type: ignore[return-value]
 
 
 def _fresh(name: str, used: set[str] | frozenset[str]) -> str:
@@ -198,7 +193,7 @@ class Printer:
             before = [*self.row_lines(), *before]
         if self.body.draws:
             before = ["seed = tl.load(seed_ptr)", "step = tl.load(step_ptr)", *before]
-        return _drop_unused([*before, *main, *after])
+        return drop_unused([*before, *main, *after])
 
     def indent(self, indent: int) -> None:
         self.body.setting = replace(self.body.setting, indent=indent)
@@ -308,7 +303,6 @@ class Printer:
         if f.function == "logsumexp":
             text = f"absorbed({t}_top, {t}_part)"
         elif f.function in ("argmax", "argmin"):
-            text = f"row_{f.function}_at({t}_part, {t}_at)"
             best = f"row_{f.function[3:]}({t}_part)"
             text = f"row_first(({t}_part == {best}) | ({t}_part != {t}_part), {t}_at)"
         else:
@@ -337,11 +331,8 @@ class Printer:
 
     def gather(self, s: Gather, x: str) -> list[str]:
         if self.walks:
-            return self.added(f"{self.accumulator(s)} += ", x)
+            return [f"{self.accumulator(s)} += {x}"]
         return self.leave(s, x)
-
-    def added(self, head: str, x: str) -> list[str]:
-        return [f"{head}{x}"]
 
     def finished(self) -> list[str]:
         return [line for s in self.gathers() for line in self.leave(s, self.accumulator(s))] if self.walks else []
@@ -374,7 +365,7 @@ class Printer:
         head = call(f"def {self.name}", [p.name for p in parameters], 0, "):")
         text = ["@triton.jit", *head, f'    """{self.title}', "", "    @places@", '    """']
         text += [f"    {line}" for line in [*about, *lines]]
-        numbers = {a: expression_of(s) for s, a in self.symbols.items() if a in words}
+        numbers = {a: symbol(s) for s, a in self.symbols.items() if a in words}
         kernel = KernelText(self.name, tidy(text), tuple(parameters), (), self.block.warps, 2)
         return Printed(kernel, self.grid(), numbers, tuple(self.partials))
 
@@ -395,11 +386,6 @@ class Printer:
         return (down, blocks(self.columns, self.block.columns)) if self.gridded else (down,)
 
 
-def expression_of(symbol: str) -> Expression:
-    """The value of a symbolic size."""
-    return symbol
-
-
 def blocks(dim: Dim, block: int) -> Expression:
     """ceil(dim / block)."""
     if isinstance(dim, int):
@@ -412,8 +398,8 @@ def passes_with(hoisted: list[Statement], passes: list[Pass]) -> list[Pass]:
     return [Pass(False, tuple(hoisted)), *passes] if hoisted else passes
 
 
-def _drop_unused(lines: list[str]) -> list[str]:
-    """Without index and mask definitions that nobody reads."""
+def drop_unused(lines: list[str]) -> list[str]:
+    """The lines without index and mask definitions that nobody reads."""
     kept: list[str] = []
     words: set[str] = set()
     for line in reversed(lines):
@@ -433,5 +419,4 @@ def print_kernel(
     return Printer(kernel, name, block, title, wide=is_wide(kernel, sizes, elements)).printed()
 
 
-Any_ = Any
-__all__ = ["Partial", "Position", "Printed", "Size", "blocks", "decomposed", "is_wide", "prepared", "print_kernel"]
+__all__ = ["Partial", "Printed", "blocks", "decomposed", "is_wide", "prepared", "print_kernel"]

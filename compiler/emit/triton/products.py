@@ -1,0 +1,85 @@
+"""A planned product as a contraction for the GEMM text: extents and strides become names or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ....spec.dims import Dim, evaluate
+from ...plan.product import Index, Product
+from .contraction import Contraction, Operand, Stride
+from .kernel import Extent, Parameter
+from .spelling import all_symbols, dim_text, product
+
+ROLES = ("rows", "columns", "depth")
+
+
+@dataclass
+class Names:
+    """The integer arguments of one kernel and the sizes they stand for."""
+
+    dims: dict[str, Dim] = field(default_factory=dict)
+
+    def extent(self, dim: Dim, role: str) -> Extent:
+        """A number, the name of a symbol, or `role` for an expression of symbols."""
+        if isinstance(dim, int):
+            return dim
+        known = next((name for name, d in self.dims.items() if d == dim), None)
+        if known:
+            return known
+        found = all_symbols([dim])
+        name = found[0] if dim_text(dim, {}) == found[0] else role
+        while name in self.dims:
+            name += "_"
+        self.dims[name] = dim
+        return name
+
+    def stride(self, dim: Dim) -> Stride:
+        """A number, or an expression whose symbols are arguments."""
+        if isinstance(dim, int):
+            return dim
+        from ....spec.dims import symbol
+
+        for name in all_symbols([dim]):
+            self.dims.setdefault(name, symbol(name))
+        return dim_text(dim, {})
+
+    def sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Nominal values of the arguments."""
+        return {name: evaluate(dim, sizes) for name, dim in self.dims.items()}
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The arguments as kernel parameters."""
+        return tuple(Parameter(name, "i32") for name in self.dims)
+
+
+def contraction_of(p: Product, left: tuple[str, str], right: tuple[str, str], names: Names) -> Contraction:
+    """The contraction of a product; `left` and `right` are buffer and dtype of the operands."""
+    m, n, k = (names.extent(i.extent, role) for i, role in zip((p.m, p.n, p.k), ROLES, strict=True))
+    batch = tuple(names.extent(i.extent, f"batch_extent_{x}") for x, i in enumerate(p.outer))
+
+    def operand(buffer: tuple[str, str], row: Index, column: Index, key: str) -> Operand:
+        strides = tuple(names.stride(getattr(i, key)) for i in p.outer)
+        return Operand(*buffer, names.stride(getattr(row, key)), names.stride(getattr(column, key)), strides)
+
+    return Contraction(m, n, k, operand(left, p.m, p.k, "a"), operand(right, p.k, p.n, "b"), batch)
+
+
+def row_wise(p: Product) -> bool:
+    """Is the result [batch and rows, columns], contiguous?"""
+    step: Dim = 1
+    for i in (p.n, p.m, *reversed(p.outer)):
+        if i.extent != 1 and i.c != step:
+            return False
+        step = step * i.extent
+    return True
+
+
+def result_index(p: Product, names: Names) -> str:
+    """Where the kernel's element of the result lies, as text."""
+    if row_wise(p):
+        columns = p.n.extent
+        return " + ".join(filter(None, (product("row", str(names.stride(columns))), "" if columns == 1 else "column")))
+    parts = [(f"batch_{x}", i.c) for x, i in enumerate(p.outer)]
+    parts += [("m" if p.outer else "row", p.m.c), ("column", p.n.c)]
+    return " + ".join(product(word, str(names.stride(stride))) for word, stride in parts if stride != 0) or "row"

@@ -1,0 +1,49 @@
+"""Fusion for a GPU, where a kernel's rows run at the same time and a row must fit a tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .fuse import Fusion, Roots
+from .space import space
+from .values import Values, lowering
+
+LONGEST = 4_096
+"""Columns of the longest row that may be folded beside a sum over the rows."""
+
+
+class DeviceFusion(Fusion):
+    """Groups that a grid of independent programs can carry out."""
+
+    def legal(self, roots: Roots) -> bool:
+        """Also: nothing is read back from memory, and sums over rows beside folds have short rows."""
+        return super().legal(roots) and not self._reads_back(roots) and self._row_fits(roots)
+
+    def _reads_back(self, roots: Roots) -> bool:
+        """Would the kernel read memory that other programs of it write?"""
+        members, leaves = self.values.cone(roots)
+        if any(self.values.base(i) in roots for i in leaves):
+            return True
+        graph = self.values.graph
+        moved = (graph[i] for i in members if lowering(graph[i]) == "reindex")
+        sources = {o for n in moved for o in (n.operands[:1] if n.op == "take" else n.operands)}
+        return any(self.values.base(o) in roots for o in sources)
+
+    def _row_fits(self, roots: Roots) -> bool:
+        found = space(self.values, roots)
+        folds = [self.values.graph[r] for r in roots if lowering(self.values.graph[r]) == "fold"]
+        over_columns = any(set(found.folded(f)) & set(found.columns) for f in folds)
+        over_rows = [f for f in folds if set(found.folded(f)) & set(found.rows) and f.shape]
+        return not (over_columns and over_rows) or _number([found.extents[c] for c in found.columns]) <= LONGEST
+
+
+def _number(extents: Iterable[object]) -> float:
+    total = 1.0
+    for extent in extents:
+        total *= extent if isinstance(extent, int) else float("inf")
+    return total
+
+
+def device_fusion(values: Values) -> DeviceFusion:
+    """The groups of a graph for a GPU."""
+    return DeviceFusion(values)

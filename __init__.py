@@ -16,7 +16,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load": "spec.load",
+    "load_text": "spec.load",
     "Spec": "spec.load",
+    "check": "compiler.report",
+    "compile": "runtime.program",
+    "train": "runtime.program",
+    "CompiledProgram": "runtime.program",
+    "Record": "runtime.record",
     "compile": "runtime.program",
     "train": "runtime.program",
     "CompiledProgram": "runtime.program",

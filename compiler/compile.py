@@ -9,7 +9,9 @@ from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, State
 from .build import training_net
 from .entries import EntryGraph, forward_entry, module_entries, step_entries
+from .ir.verify import verify
 from .native import emit_native
+from .ops import OPS
 from .optimizers import OPTIMIZERS
 from .update import update_graph
 
@@ -53,6 +55,9 @@ def lower(program: Program, *, native: bool) -> Lowered:
         fused = update_graph(optimizer, settings, pieces, clip=clip, with_loss=True)
         alone = update_graph(optimizer, settings, pieces, clip=clip, with_loss=False)
         entries += step_entries(program, step, fused, alone)
+    for entry in entries:
+        if entry.graph is not None:
+            verify(entry.graph, OPS)
     return Lowered(program, tuple(entries), arena, _states(program))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ....spec.dims import Dim
+from ....spec.dims import Dim, symbol
 from ...plan.product import Product
 from ..loops import Draw, Fold, Gather, Kernel, Let, Load, Statement, Store
 from .axes import statements
@@ -90,7 +90,7 @@ class Writer:
         self.buffer = next(b.name for b in kernel.buffers if b.value == z)
         symbols = symbol_arguments(kernel, kernel.values)
         for name, argument in symbols.items():
-            if argument in names.dims and argument != name:
+            if names.dims.setdefault(argument, symbol(name)) != symbol(name):
                 raise LookupError(f"no name for the size {name}")
         self.symbols: Mapping[str, str] = symbols
         quad = "" if frame.whole_rows else "tile_n * (BN // 4)"

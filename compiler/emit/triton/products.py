@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ....spec.dims import Dim, evaluate
+from ....spec.dims import Dim, evaluate, symbol
 from ...plan.product import Index, Product
 from .contraction import Contraction, Operand, Stride
 from .kernel import Extent, Parameter
@@ -38,8 +38,6 @@ class Names:
         """A number, or an expression whose symbols are arguments."""
         if isinstance(dim, int):
             return dim
-        from ....spec.dims import symbol
-
         for name in all_symbols([dim]):
             self.dims.setdefault(name, symbol(name))
         return dim_text(dim, {})

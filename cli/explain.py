@@ -1,0 +1,78 @@
+"""What became of the spec: fused groups, kernels, bytes, FLOPs; or the graph after one stage."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from ..compiler.explain import STAGES, after, report
+from .options import add_json, add_spec, add_target, load, print_json
+from .table import bytes_text, count_text, table
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `weft explain`."""
+    add_spec(parser)
+    add_target(parser, default="cpu")
+    parser.add_argument("--after", choices=STAGES, metavar="STAGE", help=" | ".join(STAGES))
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the kernels of every training step (of every net, where there is none)."""
+    from ..runtime.program import compile
+
+    program = compile(load(arguments), arguments.target)
+    if arguments.after:
+        texts = after(program.lowered, arguments.after)
+        if arguments.json:
+            print_json({"after": arguments.after, "steps": texts})
+        else:
+            print("\n\n".join(f"{name}:\n{text}" for name, text in texts.items()))
+        return 0
+    found = report(program.lowered, program.artifact)
+    if arguments.json:
+        print_json(found)
+    else:
+        print(_as_text(found))
+    return 0
+
+
+def _as_text(found: Mapping[str, Any]) -> str:
+    sizes = ", ".join(f"{name}={size}" for name, size in found["sizes"].items())
+    parts = [f"{found['name']} for {found['target']}{f', at {sizes}' if sizes else ''}"]
+    parts += [_step(name, step) for name, step in found["steps"].items()]
+    memory = ", ".join(f"{name} {bytes_text(size)}" for name, size in found["memory"].items())
+    return "\n\n".join([*parts, f"memory   {memory}"])
+
+
+def _step(name: str, step: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            kernel["name"],
+            ", ".join(kernel["writes"]),
+            bytes_text(kernel["bytes"]),
+            count_text(kernel["flops"]),
+            f"{kernel['intensity']:.1f}" if kernel["intensity"] is not None else "",
+            _places(kernel["places"]),
+        )
+        for kernel in step["kernels"]
+    ]
+    total = ("total", "", bytes_text(step["bytes"]), count_text(step["flops"]), "", "")
+    head = ("kernel", "writes", "bytes", "FLOPs", "FLOPs/byte", "from")
+    text = f"{name}: {len(rows)} kernels\n{table(head, rows, total, '<<>>><')}"
+    ratio = step["traffic"].get("traffic_ratio")
+    if ratio is None:
+        return text
+    update = bytes_text(step["traffic"]["update_bytes"])
+    return f"{text}\n\ntraffic  {ratio:.2f} times the least; the update moves {update} more"
+
+
+def _places(places: list[str]) -> str:
+    """`mlp.weft:7:12  mlp.linear` as `7 linear`: the line and the layer."""
+    short = []
+    for place in places:
+        where, _, layer = place.partition("  ")
+        short.append(f"{where.split(':')[-2]} {layer.rpartition('.')[2]}".strip())
+    return ", ".join(dict.fromkeys(short))

@@ -1,0 +1,108 @@
+"""Train a spec; metrics and checkpoints go to a folder, Ctrl-C saves and `--resume` goes on."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..compiler.report import report
+from ..spec.errors import UsageError
+from . import check
+from .main import INTERRUPTED
+from .options import add_json, add_spec, add_target, load, print_json
+from .runs import folder
+from .table import seconds_text, table
+
+if TYPE_CHECKING:
+    from ..runtime.record import Record
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `weft train`."""
+    add_spec(parser)
+    add_target(parser)
+    parser.add_argument("--out", metavar="DIR", help="where results go (default: runs/NAME)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint there"
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=float, metavar="N", help="so many, whatever the spec says")
+    length.add_argument("--steps", type=int, metavar="N", help="so many, whatever the spec says")
+    parser.add_argument("--seed", type=int, metavar="N", help="this seed, whatever the spec says")
+    parser.add_argument("--quiet", action="store_true", help="no table, no progress")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and say what came out and where it lies."""
+    from ..runtime.program import compile
+
+    _plausible(arguments)
+    program = compile(load(arguments), arguments.target, seed=arguments.seed)
+    out = folder(program.spec, arguments.out)
+    silent = arguments.quiet or arguments.json
+    if not silent:
+        print(check.text(report(program.program)))
+        print(f"target      {program.target}\n", flush=True)
+    record = program.train(
+        out,
+        resume=arguments.resume,
+        epochs=arguments.epochs,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        progress="quiet" if silent else "auto",
+    )
+    if arguments.json:
+        print_json(_as_json(record, out))
+    else:
+        print(_as_text(record, out, arguments.file))
+    return INTERRUPTED if record.interrupted else 0
+
+
+def _plausible(arguments: argparse.Namespace) -> None:
+    """Raises: UsageError for counts that are none."""
+    for name in ("epochs", "steps"):
+        count = getattr(arguments, name)
+        if count is not None and not (math.isfinite(count) and count > 0):
+            raise UsageError(f"--{name} {count:g}: more than 0 are needed")
+    if arguments.seed is not None and not 0 <= arguments.seed < 2**32:
+        raise UsageError(f"--seed {arguments.seed}: from 0 to 4294967295")
+
+
+def _as_json(record: Record, out: Path) -> dict[str, Any]:
+    return {
+        "out": str(out),
+        "metrics": {part: dict(values) for part, values in record.metrics.items()},
+        "best": dict(record.best) if record.best else None,
+        "steps": record.step,
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+        "interrupted": record.interrupted,
+        "stopped_early": record.stopped_early,
+        "paths": {name: str(path) for name, path in record.paths.items()},
+        "notes": list(record.notes),
+    }
+
+
+def _as_text(record: Record, out: Path, file: str) -> str:
+    how = "interrupted after" if record.interrupted else "trained"
+    why = ", stopped early" if record.stopped_early else ""
+    took = seconds_text(record.seconds)
+    lines = [f"{how} {record.step:,} steps ({record.epochs:g} epochs) in {took}{why}"]
+    names = list(dict.fromkeys(name for values in record.metrics.values() for name in values))
+    if names:
+        rows = [
+            (part, *(f"{values[n]:.4g}" if n in values else "" for n in names))
+            for part, values in record.metrics.items()
+        ]
+        lines += ["", table(("", *names), rows, align="<" + ">" * len(names)), ""]
+    if record.best:
+        best = record.best
+        lines.append(f"best        {best['monitor']} {best['value']:.4g} at step {best['step']:,}")
+    lines.append(f"results     {out}")
+    lines += [f"  {name:<10}{path}" for name, path in record.paths.items()]
+    if record.interrupted:
+        lines.append(f"go on with  weft train {file} --out {out} --resume")
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""What the compiler made of a spec, stage by stage, as text and as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .artifact import Artifact
+from .compile import Lowered
+from .entries import EntryGraph
+from .ir.graph import Graph
+from .ir.printer import show
+from .native import plan_entry
+from .plan.fuse import Fusion, Roots
+from .plan.schedule import Launch
+from .plan.values import Values
+
+Show = Callable[[Lowered, EntryGraph], str]
+
+
+def _build(lowered: Lowered, entry: EntryGraph) -> str:
+    """The graph as the spec says it: values, loss and metrics, or a net's outputs."""
+    if entry.kind != "train":
+        return show(_graph(entry))
+    graph = _graph(entry)
+    outputs = {p.name: graph.outputs[p.name] for p in entry.outputs if p.name in graph.outputs}
+    return show(Graph(graph.nodes, outputs))
+
+
+def _differentiate(lowered: Lowered, entry: EntryGraph) -> str:
+    """The graph with the gradient of every trained parameter."""
+    return show(_graph(entry))
+
+
+def _fuse(lowered: Lowered, entry: EntryGraph) -> str:
+    """The groups: what each kernel makes, what it reads, and the bytes it moves."""
+    graph = _graph(entry)
+    fusion = Fusion(Values(graph, lowered.program.sizes))
+    return "\n".join(_group(graph, fusion, roots) for roots in fusion.groups)
+
+
+def _group(graph: Graph, fusion: Fusion, roots: Roots) -> str:
+    name = lambda i: f"%{i} {graph[i].name}"  # noqa: E731
+    made = ", ".join(map(name, sorted(roots)))
+    read = ", ".join(map(name, sorted(fusion.reads(roots))))
+    return f"{{{made}}} <- {{{read}}}  {fusion.cost(roots):,} bytes"
+
+
+def _schedule(lowered: Lowered, entry: EntryGraph) -> str:
+    """Levels between barriers, stages of panels, and the launches of each panel."""
+    writer = plan_entry(entry, lowered.arena, lowered.slots, lowered.program.sizes)
+    lines: list[str] = []
+    for part in writer.parts:
+        for number, level in enumerate(part.levels):
+            lines.append(f"level {number}")
+            for stage in level:
+                lines.append(f"  stage over {stage.domain}, panels of {part.panels[stage]}")
+                lines += [f"    {_launch(part.graph, launch)}" for launch in stage.launches]
+    return "\n".join(lines)
+
+
+def _launch(graph: Graph, launch: Launch) -> str:
+    made = ", ".join(graph[i].name for i in sorted(launch.writes))
+    what = graph[launch.heavy].op if launch.heavy is not None else "loops"
+    partial = ", ".join(graph[i].name for i in sorted(launch.summed))
+    return f"{what}: {made}" + (f"  (partial sums: {partial})" if partial else "")
+
+
+STAGES: Mapping[str, Show] = {
+    "build": _build,
+    "differentiate": _differentiate,
+    "fuse": _fuse,
+    "schedule": _schedule,
+}
+"""What `weft explain --after` can show, in order."""
+
+
+def _graph(entry: EntryGraph) -> Graph:
+    assert entry.graph is not None
+    return entry.graph
+
+
+def explained_entries(lowered: Lowered) -> list[EntryGraph]:
+    """Training steps; the nets themselves where there is no training."""
+    steps = [e for e in lowered.entries if e.kind == "train"]
+    return steps or [e for e in lowered.entries if e.kind == "forward"]
+
+
+def after(lowered: Lowered, stage: str) -> dict[str, str]:
+    """The text of every training step (or net) after a stage.  Raises: KeyError."""
+    return {entry.subject: STAGES[stage](lowered, entry) for entry in explained_entries(lowered)}
+
+
+def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
+    """Kernels with bytes, FLOPs and intensity, totals, memory and `traffic_ratio`, as plain data.
+
+    Units: bytes, floating-point operations; intensity in FLOPs a byte.
+    """
+    steps: dict[str, Any] = {}
+    for entry in explained_entries(lowered):
+        name = f"{entry.kind}_{entry.subject}"
+        kernels = [k for k in artifact.kernels if k.entry == name]
+        steps[entry.subject] = {
+            "kernels": [
+                {
+                    "name": k.name,
+                    "kind": k.kind,
+                    "bytes": k.bytes,
+                    "flops": k.flops,
+                    "intensity": k.flops / k.bytes if k.bytes else None,
+                    "reads": list(k.reads),
+                    "writes": list(k.writes),
+                    "places": list(k.places),
+                }
+                for k in kernels
+            ],
+            "bytes": sum(k.bytes for k in kernels),
+            "flops": sum(k.flops for k in kernels),
+            "traffic": artifact.traffic.get(entry.subject, {}),
+        }
+    arena = 4 * artifact.length
+    memory = {"parameters": arena, "gradients": arena, "states": arena * len(artifact.states)}
+    return {
+        "name": artifact.name,
+        "target": artifact.target,
+        "sizes": dict(artifact.sizes),
+        "steps": steps,
+        "memory": memory,
+    }
+
+
+__all__ = ["STAGES", "after", "explained_entries", "report"]

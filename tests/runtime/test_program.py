@@ -1,0 +1,121 @@
+"""The public face: compiled programs, nets as torch modules, value_and_grad."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import weft
+
+SPEC = """
+net mlp {
+  in x: f32[B, 6]
+  x -> linear(33) -> relu -> dropout(0.5) -> linear(4) as y
+}
+
+net pair {
+  in a: f32[B, 3], b: f32[B, 3]
+  both = a*b
+  out both, sum(both, axis=1)
+}
+
+train {
+  steps = 10
+  data x: f32[B, 6], label: i32[B] = npz("unused.npz", batch=8)
+  step main updates mlp {
+    optimizer = sgd(lr=0.1)
+    loss = x -> mlp -> cross_entropy(label)
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def program() -> weft.CompiledProgram:
+    return weft.compile(weft.load_text(SPEC, "program.weft"), target="cpu")
+
+
+def test_names_and_layouts_are_pytorchs(program: weft.CompiledProgram) -> None:
+    names = {name: tuple(p.shape) for name, p in program.nets["mlp"].named_parameters()}
+    assert names == {"linear.weight": (33, 6), "linear.bias": (33,), "y.weight": (4, 33), "y.bias": (4,)}
+    assert list(program.state_dict()) == [f"mlp.{name}" for name in names]
+
+
+def test_a_net_is_a_torch_module(program: weft.CompiledProgram) -> None:
+    net = program.nets["mlp"].eval()
+    twin = nn.Sequential(nn.Linear(6, 33), nn.ReLU(), nn.Linear(33, 4))
+    for mine, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        theirs.data.copy_(mine)
+    x = torch.randn(5, 6)
+    with torch.no_grad():
+        assert torch.allclose(net(x), twin(x), atol=1e-6)
+        assert torch.allclose(net(x=x.double()), twin(x), atol=1e-6)
+
+
+def test_gradients_flow_to_parameters_and_inputs(program: weft.CompiledProgram) -> None:
+    pair = program.nets["pair"].train()
+    a, b = (torch.randn(7, 3, requires_grad=True) for _ in range(2))
+    both, total = pair(a, b)
+    (both.sum() + (total**2).sum()).backward()
+    want = torch.autograd.grad((a * b).sum() + ((a * b).sum(1) ** 2).sum(), (a, b))
+    assert torch.allclose(a.grad, want[0], atol=1e-5)
+    assert torch.allclose(b.grad, want[1], atol=1e-5)
+
+
+def test_dropout_acts_in_training_mode_and_its_mask_is_the_backwards(program: weft.CompiledProgram) -> None:
+    net = program.nets["mlp"].train()
+    x = torch.randn(64, 6, requires_grad=True)
+    first, second = net(x), net(x)
+    assert not torch.allclose(first, second)
+    direction = torch.randn_like(first)
+    net.calls = 100
+    y = net(x)
+    (gradient,) = torch.autograd.grad((y * direction).sum(), x)
+    step = 1e-3 * torch.randn_like(x)
+    net.calls = 100
+    moved = net((x + step).detach())
+    slope = float(((moved - y) * direction).sum().detach())
+    assert slope == pytest.approx(float((gradient * step).sum()), rel=0.05, abs=1e-3)
+
+
+def test_torch_optimizers_change_what_the_kernels_read(program: weft.CompiledProgram) -> None:
+    x, label = np.random.default_rng(0).normal(size=(8, 6)), np.arange(8) % 4
+    before = program.value_and_grad({"x": x, "label": label})[0]
+    with torch.no_grad():
+        for p in program.nets["mlp"].parameters():
+            p.zero_()
+    after = program.value_and_grad({"x": x, "label": label})[0]
+    assert float(after) == pytest.approx(np.log(4), rel=1e-6)
+    assert float(before) != float(after)
+
+
+def test_a_state_dict_that_does_not_fit_says_where(program: weft.CompiledProgram) -> None:
+    state = program.state_dict()
+    state["mlp.extra"] = torch.zeros(1)
+    state["mlp.y.bias"] = torch.zeros(5)
+    del state["mlp.linear.bias"]
+    with pytest.raises(weft.UsageError) as wrong:
+        program.load_state_dict(state)
+    text = str(wrong.value)
+    assert "missing: mlp.linear.bias" in text
+    assert "unknown: mlp.extra" in text
+    assert "mlp.y.bias is [5], must be [4]" in text
+
+
+def test_wrong_inputs_are_named(program: weft.CompiledProgram) -> None:
+    with pytest.raises(weft.UsageError, match="label"):
+        program.train_step({"x": np.zeros((8, 6))})
+    with pytest.raises(weft.DataError, match=r"f32\[B, 6\]"):
+        program.train_step({"x": np.zeros((8, 5)), "label": np.zeros(8)})
+    with pytest.raises(weft.UsageError, match="several|2 nets"):
+        _ = program.net
+
+
+def test_unknown_targets_and_missing_gpus(program: weft.CompiledProgram) -> None:
+    with pytest.raises(weft.UsageError, match="tpu"):
+        weft.compile(program.spec, target="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(weft.DeviceError, match="no GPU"):
+            weft.compile(program.spec, target="cuda")

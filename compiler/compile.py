@@ -9,6 +9,7 @@ from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, State
 from .build import training_net
 from .entries import EntryGraph, forward_entry, module_entries, step_entries
+from .gpu import emit_gpu
 from .ir.verify import verify
 from .native import emit_native
 from .ops import OPS
@@ -79,6 +80,29 @@ def compile_native(lowered: Lowered) -> Artifact:
         target="cpu",
         precision="f32",
         files={"kernels.c": source},
+        spec=dict(program.spec.texts),
+        parameters=parameter_records(program.parameters, lowered.arena),
+        length=lowered.arena.length,
+        states=lowered.states,
+        entries=tuple(records),
+        kernels=tuple(kernels),
+        sizes=dict(program.sizes),
+        train=program.train,
+        traffic=traffic,
+    )
+
+
+def compile_gpu(lowered: Lowered, target: str) -> Artifact:
+    """The program as Triton: `cuda`, `interpret`, or an architecture such as cuda:90 or hip:gfx942."""
+    program = lowered.program
+    source, records, kernels, traffic = emit_gpu(
+        list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name, target
+    )
+    return Artifact(
+        name=program.name,
+        target=target,
+        precision="f32",
+        files={"kernels.py": source},
         spec=dict(program.spec.texts),
         parameters=parameter_records(program.parameters, lowered.arena),
         length=lowered.arena.length,

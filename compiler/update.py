@@ -65,7 +65,7 @@ def update_graph(
     b.rename(total, "gradient_norm_squared")
     healthy = _healthy(b, total, b.input("loss", TensorType("f32", ())) if with_loss else None)
     scale = _clip_scale(b, total, clip) if clip else None
-    b.outputs["gradient_norm_squared"] = b.copy(total, "norm_squared")
+    b.outputs["gradient_norm_squared"] = total
     for k, (piece, gradient) in enumerate(zip(slices, gradients, strict=True)):
         shape = (piece.length,)
         g = (

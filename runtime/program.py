@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.build import Program, elaborate
-from ..compiler.compile import Lowered, compile_native, lower
+from ..compiler.compile import Lowered, compile_gpu, compile_native, lower
 from ..spec.errors import DeviceError, UsageError
 from ..spec.load import Spec, load
 from . import trainer
@@ -219,8 +219,6 @@ def _artifact(lowered: Lowered, target: str) -> Artifact:
         return reference_artifact(lowered)
     if target == "cpu":
         return compile_native(lowered)
-    from ..compiler.compile import compile_gpu
-
     return compile_gpu(lowered, target)
 
 
@@ -234,9 +232,9 @@ def open_engine(lowered: Lowered, artifact: Artifact) -> Engine:
     if artifact.target == "cpu":
         return NativeEngine(artifact)
     if artifact.target in ("cuda", "interpret"):
-        from .device_engine import DeviceEngine
+        from .triton_engine import TritonEngine
 
-        return DeviceEngine(artifact)
+        return TritonEngine(artifact, artifact.target)
     raise DeviceError(
         f"{artifact.target} can be compiled for, not run, here", hint="run with --target cpu"
     )

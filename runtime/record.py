@@ -54,8 +54,17 @@ class Position:
 
 
 def spec_hash(artifact: Artifact) -> str:
-    """What identifies the spec that an artifact was made from: its texts and its recipe."""
-    text = json.dumps([sorted(artifact.spec.items()), artifact.train], sort_keys=True)
+    """What identifies the spec that an artifact was made from: its texts and its recipe.
+
+    Neither the folder that the spec lies in counts, nor where its data is kept.
+    """
+    train = dict(artifact.train or {})
+    for part in ("data", "step"):
+        train[part] = [
+            {key: value for key, value in line.items() if key not in ("place", "bundle")}
+            for line in train.get(part) or ()
+        ]
+    text = json.dumps([sorted(artifact.spec.values()), train], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""From the tree of a spec to graphs: blocks expanded, shapes inferred, every value with its place."""
+"""From the tree of a spec to graphs: blocks expanded, shapes inferred, values with places."""
 
 from __future__ import annotations
 

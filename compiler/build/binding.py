@@ -16,7 +16,6 @@ from .scope import Scope
 from .signature import REQUIRED, Setting, Signature, accepts, wanted
 from .values import BROKEN, Layer, Operation, Tensor, Value, Values, is_number, show
 
-
 PYTORCH_SETTINGS = {
     "dim": "axis",
     "keepdim": "keep",
@@ -54,7 +53,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a call stands: what is piped into it, or that it opens a flow and may take its input."""
+    """Where a call stands: what is piped into it, or that it opens a flow."""
 
     name: str
     place: Place
@@ -86,7 +85,7 @@ def bind(
         if need is None and not _is_input(e, queue[0], free, site):
             break
         taken += _input(e, queue.pop(0), site)
-    if need is not None and len(taken) != need or need is None and len(taken) < signature.least:
+    if (need is not None and len(taken) != need) or (need is None and len(taken) < signature.least):
         by_name = 0 if signature.variadic else len(signature.inputs) - len(open_inputs)
         raise _wrong_count(signature, len(taken) + by_name, site)
     for found, name in zip(taken, open_inputs or [""] * len(taken), strict=True):
@@ -138,7 +137,7 @@ def _add_defaults(e: Elaboration, signature: Signature, bound: Bound, site: Site
             raise fault("E307", f"`{site.name}` needs `{setting.name}`", site.place, hint)
 
 
-# ---- named arguments -------------------------------------------------------------------------------
+# ---- named arguments -------------------------------------------------------------------------
 
 
 def _bind_named(
@@ -150,8 +149,7 @@ def _bind_named(
         _bind_setting(e, setting, argument.value, place, bound, site)
     elif name in signature.by_name or (name in signature.inputs and not signature.variadic):
         found = expressions.needs_value(expressions.value(e, argument.value, site.scope), place)
-        if name in signature.inputs:
-            _check_input(found, name, site)
+        _check_input(found, name, site)
         bound.named[name] = Given(found, place)
     elif signature.extra:
         found = expressions.known(e, argument.value, site.scope, f"`{name}`")
@@ -184,7 +182,7 @@ def _bind_setting(
     bound.settings[setting.name] = Given(found, place)
 
 
-# ---- inputs ----------------------------------------------------------------------------------------
+# ---- inputs ----------------------------------------------------------------------------------
 
 
 def _first_inputs(
@@ -233,7 +231,7 @@ def _is_tensor(e: Elaboration, expr: Expr, free: Sequence[Setting], site: Site) 
 
 
 def _is_input(e: Elaboration, expr: Expr, free: Sequence[Setting], site: Site) -> bool:
-    """One more input of a call that takes any number: a tensor, or anything where nothing else fits."""
+    """One more input of many: a tensor, or anything where there are no settings."""
     return not free or _is_tensor(e, expr, free, site)
 
 

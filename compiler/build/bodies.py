@@ -9,6 +9,7 @@ from ...spec.dims import Dim, Polynomial
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.tree import Assign, Block, Body, Default, Expr, Input, Name, Net, Weight
+from ..ir.types import TensorType
 from . import calls, expressions, flows
 from .binding import Bound, Given
 from .elaboration import Elaboration, ParameterDeclaration
@@ -20,7 +21,6 @@ from .signature import of_block
 from .starts import fans, initialiser, start
 from .types import bind_input
 from .values import BROKEN, Layer, Origin, Tensor, Value, Values, show
-from ..ir.types import TensorType
 
 NO_WEIGHTS: Mapping[str, Given] = {}
 
@@ -148,7 +148,7 @@ def check_default(e: Elaboration, default: Default, scope: Scope) -> None:
             raise fault("E304", message, setting.place, hint)
 
 
-# ---- weights ---------------------------------------------------------------------------------------
+# ---- weights ---------------------------------------------------------------------------------
 
 
 def _weights(
@@ -206,15 +206,13 @@ def _shape(e: Elaboration, weight: Weight, body: Scope) -> tuple[int, ...]:
     dims: list[int] = []
     for dim in weight.type.dims:
         found = expressions.known(e, dim, body, "a size of a weight")
-        for each in found if isinstance(found, tuple) else (found,):
-            if isinstance(each, Polynomial):
-                hint = "give the axis a number in the type of the net's input"
-                raise fault(
-                    "E501", f"`{weight.name}` needs a known size, not {each}", dim.place, hint
-                )
-            if isinstance(each, bool) or not isinstance(each, int) or each < 1:
-                raise _no_size(weight, dim, each, body)
-            dims.append(each)
+        if isinstance(found, Polynomial):
+            hint = "give the axis a number in the type of the net's input"
+            text = f"`{weight.name}` needs a known size, not {found}"
+            raise fault("E501", text, dim.place, hint)
+        if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+            raise _no_size(weight, dim, found, body)
+        dims.append(found)
     if weight.type.dtype != "f32":
         hint = "`precision` in `train` says in which type they are computed with"
         raise fault("E504", f"a parameter is f32, not {weight.type.dtype}", weight.type.place, hint)

@@ -70,8 +70,8 @@ def call(
 ) -> Values:
     """The results of a call.
 
-    `piped`: what the arrow brings; `head`: the call opens a flow; `label`: the name given by `as` or
-    `=`; `path`: the whole path, where a loop decides it.
+    `piped`: what the arrow brings; `head`: the call opens a flow; `label`: the name given by `as`
+    or `=`; `path`: the whole path, where a loop decides it.
     """
     if piped is None:
         known = _static(e, name, positional, named, place, scope)
@@ -155,7 +155,7 @@ def invoke(
 def setting_values(
     e: Elaboration, signature: Signature, bound: Bound, place: Place, inner: Scope
 ) -> dict[str, Given]:
-    """Every setting of a block: given, or by its signature, whose defaults may use settings before."""
+    """Every setting of a block: given, or a default, which may use the settings before it."""
     result: dict[str, Given] = {}
     for setting in signature.settings:
         given = bound.settings.get(setting.name)
@@ -166,7 +166,7 @@ def setting_values(
     return result
 
 
-# ---- what is called --------------------------------------------------------------------------------
+# ---- what is called --------------------------------------------------------------------------
 
 
 def _static(
@@ -296,7 +296,7 @@ def _apply_layer(
     )
 
 
-# ---- running it ------------------------------------------------------------------------------------
+# ---- running it ------------------------------------------------------------------------------
 
 
 def _intrinsic(

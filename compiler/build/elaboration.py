@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from ...spec.dims import Dim, Polynomial
 from ...spec.load import Spec
@@ -20,7 +20,7 @@ from .intrinsics import INTRINSICS, Intrinsic
 from .scope import Scope
 from .values import Origin, Tensor, Value, is_number
 
-Callee: TypeAlias = Union[Intrinsic, Block, Net]
+Callee: TypeAlias = Intrinsic | Block | Net
 
 DEEPEST = 64  # blocks inside blocks
 MOST_CALLS = 100_000  # operations of one graph
@@ -67,7 +67,7 @@ class Catalogue:
         self._roots: dict[str, Scope] = {}
 
     def find(self, name: str, library: bool) -> tuple[Callee, bool] | None:
-        """The operation, block or net of a name as seen from a text, and whether it is the library's."""
+        """What a name calls, as seen from a text, and whether that is the library's."""
         own, prelude = self.spec.blocks.own, self.spec.blocks.behind
         if not library:
             found = own.get(name) or self.nets.get(name)

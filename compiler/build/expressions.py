@@ -66,7 +66,7 @@ def value(e: Elaboration, expr: Expr, scope: Scope, words: Sequence[str] = ()) -
 
 
 def values(e: Elaboration, expr: Expr, scope: Scope) -> Values:
-    """The values of an expression: a tuple, or a call of something with several results, has more."""
+    """The values of an expression; a tuple, or a call with several results, has more."""
     try:
         return _values(e, expr, scope)
     except SpecError as error:
@@ -162,7 +162,7 @@ def _pipe(e: Elaboration, stages: Sequence[Expr], scope: Scope) -> Values:
     return current
 
 
-# ---- operators -------------------------------------------------------------------------------------
+# ---- operators -------------------------------------------------------------------------------
 
 
 def _unary(e: Elaboration, operator: str, operand: Value, place: Place, scope: Scope) -> Value:
@@ -230,7 +230,7 @@ def _apply(
     return e.tensor(id, Origin(f"`{operator}`", place, "expression"), operands)
 
 
-# ---- postfix ---------------------------------------------------------------------------------------
+# ---- postfix ---------------------------------------------------------------------------------
 
 
 def _index(

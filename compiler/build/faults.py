@@ -11,7 +11,7 @@ from ...spec.place import Place
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One finding.  `subject` is the operation it is about; `settled`: the place is the user's own."""
+    """One finding.  `subject`: the operation it is about; `settled`: the place is the user's."""
 
     code: str
     text: str

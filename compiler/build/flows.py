@@ -40,7 +40,7 @@ def flow(
 ) -> Values:
     """The values at the end of a flow.
 
-    `label` names its last stage; `path`, from a loop round a single call, is the whole path of that.
+    `label` names its last stage; `path`, from a loop round a single call, is that call's path.
     """
     current: Values | None = None
     for index, piece in enumerate(text.pieces):
@@ -107,7 +107,7 @@ def _head(e: Elaboration, stage: Expr, scope: Scope, label: str | None, path: st
     return tuple(expressions.needs_value(v, stage.place) for v in found)
 
 
-# ---- structures --------------------------------------------------------------------------------------
+# ---- structures ------------------------------------------------------------------------------
 
 
 def structure(

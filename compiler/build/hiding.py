@@ -1,4 +1,4 @@
-"""One namespace: a name in a body, a step or a data line hides no param, block, net or operation."""
+"""One namespace: no name in a body, step or data line hides a param, block, net or operation."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from ...spec import schedules
 from ...spec.errors import suggest
 from ...spec.optimizers import OPTIMIZERS, problems
 from ...spec.schedules import SCHEDULES
-from ...spec.signature import Option, Signature, fault as wrong_value
+from ...spec.signature import Option, Signature
+from ...spec.signature import fault as wrong_value
 from ...spec.stopping import STOPPING
 from ...spec.tree import Call, Expr, Name, Setting, Step, Train
-from . import expressions
 from .elaboration import Elaboration
 from .faults import Fault, Faults, fault
 from .scope import Scope

@@ -61,17 +61,20 @@ def _matmul(r: Request) -> Result:
 
 
 def _lettered(r: Request) -> tuple[tuple[int, str], tuple[int, str]]:
-    """Both operands without batch axes that only repeat, transposes read off, one letter an axis."""
+    """Both operands, one letter an axis; transposes are read off, repeating batch axes dropped."""
     shapes = [r.shape(0), r.shape(1)]
     tails = ["mk" if len(shapes[0]) > 1 else "k", "kn" if len(shapes[1]) > 1 else "k"]
     depth = shapes[0][-1], shapes[1][-2 if len(shapes[1]) > 1 else -1]
     code = agree(*depth)
     if code:
         message = f"the last axis of {shown(shapes[0])} is {depth[0]}, "
-        message += f"the {'second to last' if len(shapes[1]) > 1 else 'only'} of {shown(shapes[1])} is {depth[1]}"
+        which = "second to last" if len(shapes[1]) > 1 else "only"
+        message += f"the {which} of {shown(shapes[1])} is {depth[1]}"
         raise Refusal(code, message, (0, 1), axis=-1)
     leads = [shape[: -len(tail)] for shape, tail in zip(shapes, tails, strict=True)]
     whole = r.b.broadcast_shape(leads)
+    if len(whole) > len(BATCH):
+        raise Refusal("E402", f"a product has at most {len(BATCH)} batch axes", (0, 1))
     result = []
     for i in (0, 1):
         offset = len(whole) - len(leads[i])

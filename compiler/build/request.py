@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 from ...spec.dims import Dim, equal
 from ..ir.builder import Builder
@@ -35,15 +35,15 @@ class Known:
     value: Any
 
 
-Result: TypeAlias = Union[int, tuple[int, ...], Known]
+Result: TypeAlias = int | tuple[int, ...] | Known
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call of an intrinsic: the builder, the operands' ids, the settings.
 
-    `named` holds the optional inputs; `stream` numbers random values; `bounds` notes that an integer
-    tensor is to lie in `[0, below)`, or to be `ignore`.
+    `named` holds the optional inputs; `stream` numbers random values; `bounds` notes that a tensor
+    of whole numbers is to lie in `[0, below)`, or to be `ignore`.
     """
 
     b: Builder

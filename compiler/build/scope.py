@@ -28,8 +28,8 @@ class Entry:
 class Scope:
     """Names, settings and the input of a body, or of an arm inside braces.
 
-    A scope sees its `parent`: inside braces that is the body, round a body the file with its params and
-    defaults.  `library`: the text belongs to the prelude, where only the prelude is visible.
+    A scope sees its `parent`: inside braces that is the body, round a body the file with its params
+    and defaults.  `library`: the text belongs to the prelude, where only the prelude is visible.
     `shared`: the body runs again for a layer whose weights exist already.
     """
 

@@ -1,7 +1,8 @@
 """What a call may hold: inputs, settings with their kinds and defaults; one form for all callables.
 
 An intrinsic writes it as text: `sum(x; axis:axes=all, keep:flag=false)`.  Before `;` stand the
-required inputs (`*xs`: any number, `2*xs`: at least two), after it the settings, in brackets inputs that go by name only.
+required inputs (`*xs`: any number, `2*xs`: at least two), after it the settings, in brackets
+inputs that go by name only.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...spec.dims import Polynomial
-from ...spec.tree import Block, Expr, Name
-from .values import is_number
+from ...spec.tree import Block, Name
 
 
 class _Required:
@@ -47,7 +47,8 @@ class Setting:
 class Signature:
     """Inputs and settings of a callable, in positional order.
 
-    `variadic`: any number of inputs, at least `least`.  `by_name`: optional tensors.  `extra`: settings of other names.
+    `variadic`: any number of inputs, at least `least`.  `by_name`: optional tensors.  `extra`:
+    settings of other names.
     """
 
     name: str
@@ -149,7 +150,7 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "a number, or for each axis a number or [before, after]",
     ),
     "flag": (lambda v: isinstance(v, bool), "true or false"),
-    "number": (is_number, "a number"),
+    "number": (lambda v: _is_int(v) or isinstance(v, float), "a number"),
     "integer": (_is_int, "an integer"),
     "text": (lambda v: isinstance(v, str), "a text in quotes"),
     "word": (lambda v: False, ""),
@@ -177,8 +178,3 @@ def wanted(setting: Setting) -> str:
     words = [f"`{w}`" for w in setting.words if f"`{w}`" not in what]
     parts = ([what] if what else []) + words
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
-
-
-def of_expression(default: object) -> Expr | None:
-    """The expression of a default that a block's signature gives, else None."""
-    return default if hasattr(default, "place") else None  # type: ignore[return-value]

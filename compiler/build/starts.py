@@ -20,7 +20,7 @@ from .values import Start, show
 
 def start(e: Elaboration, expr: Expr, scope: Scope) -> Start:
     """The initialiser that an expression names; a number means that number everywhere."""
-    if isinstance(expr, Name) and not scope.has(expr.id) or isinstance(expr, Call):
+    if (isinstance(expr, Name) and not scope.has(expr.id)) or isinstance(expr, Call):
         name = expr.id if isinstance(expr, Name) else expr.name
         if name not in INITIALISERS:
             hint = suggest(name, INITIALISERS) or f"there are {', '.join(INITIALISERS)}"
@@ -38,7 +38,7 @@ def start(e: Elaboration, expr: Expr, scope: Scope) -> Start:
 
 
 def fans(shape: Sequence[int], before: tuple[int, int] | None) -> tuple[int, int]:
-    """Fan in and out of a weight in PyTorch's layout; one axis takes those of the weight before it."""
+    """Fan in and out of a weight in PyTorch's layout; a vector takes those of the one before."""
     if len(shape) < 2:
         return before or (max(1, *shape, 1), max(1, *shape, 1))
     field = numel(shape[2:])
@@ -51,7 +51,7 @@ def initialiser(found: Start, fan: tuple[int, int]) -> Initialiser:
     return Initialiser(found.kind, found.settings, *fan)
 
 
-# ---- calls of things that are described by a table -------------------------------------------------
+# ---- calls of what a table describes ---------------------------------------------------------
 
 
 def bind_table(

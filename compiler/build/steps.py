@@ -16,7 +16,7 @@ from . import bodies, expressions, flows, recipe
 from .cost import live
 from .data import DataLine, data_lines, nominal_sizes
 from .elaboration import Catalogue, Elaboration
-from .faults import Fault, Faults, Silent, fault
+from .faults import Fault, Faults, fault
 from .names import names_in
 from .scope import Scope
 from .values import BROKEN, Origin, Tensor, Value, show
@@ -26,8 +26,8 @@ from .values import BROKEN, Origin, Tensor, Value, show
 class StepProgram:
     """A training step: the loss in training mode, not differentiated yet, and its evaluation.
 
-    `loss` and `metrics` are nodes of `builder`; `parameters` those of all nets in use, by full name;
-    `inputs` the fields of the data that the step reads.
+    `loss` and `metrics` are nodes of `builder`; `parameters` those of all nets in use, by full
+    name; `inputs` the fields of the data that the step reads.
     """
 
     name: str

@@ -55,7 +55,7 @@ def bind_input(
 
 
 def declared_type(e: Elaboration, type: Type, body: Scope, place: Place) -> TensorType:
-    """The type of an input that nothing arrives for yet: sizes that are not known become symbols."""
+    """The type of an input that nothing arrives for yet: unknown sizes become symbols."""
     check_dtype(type, DTYPES)
     dims: list[Dim] = []
     for dim in type.dims:
@@ -86,7 +86,7 @@ def check_dtype(type: Type, known: Sequence[str]) -> None:
 
 def _takes(wanted: str, got: str) -> bool:
     """Floating-point types stand for each other here, and so do whole numbers."""
-    same = wanted in FLOATS and got in FLOATS or wanted in INTEGERS and got in INTEGERS
+    same = (wanted in FLOATS and got in FLOATS) or (wanted in INTEGERS and got in INTEGERS)
     return wanted in (ANY, got) or same
 
 
@@ -111,7 +111,7 @@ def _number(
     return e.tensor(id, Origin(show(value), place, "expression"))
 
 
-# ---- sizes -----------------------------------------------------------------------------------------
+# ---- sizes -----------------------------------------------------------------------------------
 
 
 def _bind_dims(
@@ -227,7 +227,8 @@ def _mismatch(
 ) -> Faults:
     got = value.type.shape[axis]
     relation = "is not" if code == "E403" else "is not known to be"
-    message = f"`{declared.name}` must be {_spelt(e, declared.type, body)}, got {value}: {got} {relation} {want}"
+    wanted = _spelt(e, declared.type, body)
+    message = f"`{declared.name}` must be {wanted}, got {value}: {got} {relation} {want}"
     said = origins(e, [value], place, axis)
     hint = f"axis {axis}: {said}" if said else None
     return fault(code, message, place, hint, subject)

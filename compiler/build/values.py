@@ -37,7 +37,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A value of the graph.  `name` is what the spec calls it; `since` says who made each axis so long."""
+    """A value of the graph.
+
+    `name` is what the spec calls it; `since` says who made each axis so long; `weight` is the full
+    name of a parameter.
+    """
 
     id: int
     type: TensorType
@@ -96,7 +100,7 @@ class Broken:
 BROKEN = Broken()
 
 Static: TypeAlias = Union[bool, int, float, str, Polynomial, "tuple[Static, ...]"]
-Value: TypeAlias = Union[Tensor, Start, Operation, Layer, Inner, Broken, Static]
+Value: TypeAlias = Tensor | Start | Operation | Layer | Inner | Broken | Static
 Values: TypeAlias = tuple[Value, ...]
 
 Settings: TypeAlias = Mapping[str, Any]

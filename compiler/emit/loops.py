@@ -136,7 +136,8 @@ class KernelBuffer:
     """A pointer argument: the graph value it stands for, and `in`, `out` or `gather`.
 
     `step` elements lie between what consecutive outermost rows access; `along` is the dimension
-    that the outermost row walks one by one, None where there is no such dimension.
+    that the outermost row walks one by one, None where there is no such dimension; `shape` is for
+    the reader.
     """
 
     name: str
@@ -145,6 +146,7 @@ class KernelBuffer:
     dtype: str
     step: Dim
     along: int | None
+    shape: str
 
 
 @dataclass(frozen=True, slots=True)

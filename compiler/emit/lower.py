@@ -199,7 +199,8 @@ class _Lowering:
             found, count = base, 2
             while found in used:
                 found, count = f"{base}_{count}", count + 1
-            self.buffers[key] = KernelBuffer(found, source, role, node.dtype, step, along)
+            shape = f"[{', '.join(map(str, node.shape))}]"
+            self.buffers[key] = KernelBuffer(found, source, role, node.dtype, step, along, shape)
         return self.buffers[key]
 
     def along(self, i: int, at: tuple[Coordinate, ...]) -> int | None:

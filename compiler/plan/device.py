@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .fuse import Fusion, Roots
 from .space import space
-from .values import Values, lowering
+from .values import lowering
 
 LONGEST = 4_096
 """Columns of the longest row that may be folded beside a sum over the rows."""
@@ -16,7 +16,7 @@ class DeviceFusion(Fusion):
     """Groups that a grid of independent programs can carry out."""
 
     def legal(self, roots: Roots) -> bool:
-        """Also: nothing is read back from memory, and sums over rows beside folds have short rows."""
+        """Also: nothing is read back from memory, rows that are folded beside other sums are short."""
         return super().legal(roots) and not self._reads_back(roots) and self._row_fits(roots)
 
     def _reads_back(self, roots: Roots) -> bool:
@@ -31,10 +31,13 @@ class DeviceFusion(Fusion):
 
     def _row_fits(self, roots: Roots) -> bool:
         found = space(self.values, roots)
+        width = _number([found.extents[c] for c in found.columns])
+        if not found.rows and width > LONGEST and len(roots) > 1:
+            return False  # one program would have to do it all
         folds = [self.values.graph[r] for r in roots if lowering(self.values.graph[r]) == "fold"]
         over_columns = any(set(found.folded(f)) & set(found.columns) for f in folds)
         over_rows = [f for f in folds if set(found.folded(f)) & set(found.rows) and f.shape]
-        return not (over_columns and over_rows) or _number([found.extents[c] for c in found.columns]) <= LONGEST
+        return not (over_columns and over_rows) or width <= LONGEST
 
 
 def _number(extents: Iterable[object]) -> float:
@@ -42,8 +45,3 @@ def _number(extents: Iterable[object]) -> float:
     for extent in extents:
         total *= extent if isinstance(extent, int) else float("inf")
     return total
-
-
-def device_fusion(values: Values) -> DeviceFusion:
-    """The groups of a graph for a GPU."""
-    return DeviceFusion(values)

@@ -13,6 +13,8 @@ from ...spec.dims import Dim, evaluate
 from ..ir.graph import Node
 from .values import Values, lowering
 
+ALONE = 4096  # points that one thread folds faster than several agree on
+
 Key = tuple[int, int]  # (value, dimension); a folded dimension is (-1 - reduction, dimension)
 
 
@@ -192,8 +194,9 @@ def _split(
         raise Refused("reductions along different axes feed the kernel")
     if inner:
         columns = next(iter(inner))
-        if columns == whole and len(roots) > 1 and _spreads(values, members, axis, whole):
-            raise Refused("no parallel axis left")
+        if columns == whole and len(roots) > 1:
+            if _spreads(values, members, axis, whole) or _extent(values, size) > ALONE:
+                raise Refused("no parallel axis left")
     elif sums and len(whole) > 1:
         columns = _columns_of_sums(sums, order, whole)
     else:
@@ -203,6 +206,14 @@ def _split(
             raise Refused("a sum over part of the rows")
     rows = tuple(a for a in order if a not in columns)
     return Space(rows, tuple(a for a in order if a in columns), size, axis)
+
+
+def _extent(values: Values, size: dict[Key, Dim]) -> int:
+    """Points of an iteration space, at the nominal sizes."""
+    total = 1
+    for extent in size.values():
+        total *= evaluate(extent, values.sizes)
+    return total
 
 
 def _spreads(
@@ -254,8 +265,3 @@ def _memory_order(values: Values, members: list[int], axis: dict[Key, Key | None
                 before = [order.index(x) for x in axes[position + 1 :] if x in order]
                 order.insert(min(before), a) if before else order.append(a)
     return order
-
-
-def extent_of(dim: Dim, sizes: dict[str, int]) -> int:
-    """A dimension at the nominal sizes."""
-    return evaluate(dim, sizes)

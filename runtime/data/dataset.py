@@ -14,6 +14,7 @@ from ...spec.errors import DataError, InternalError
 from . import normalise
 from .arrays import read_npy, read_npz
 from .batches import Batches
+from .bundle import unpack
 from .conform import check_finite, check_range, check_symbols, fit
 from .digits import read_digits
 from .function import read_function
@@ -102,7 +103,7 @@ def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] |
         raise InternalError(f"unknown source `{recipe['source']}`")
     dtypes = tuple(dtype for dtype, _ in types)
     request = Request(settings, names, dtypes, Path(root), (statistics or {}).get("facts", {}))
-    raw = READERS[recipe["source"]](request)
+    raw = unpack(recipe["bundle"]) if "bundle" in recipe else READERS[recipe["source"]](request)
     fields = _conform(raw.fields, raw.where, raw.gaps, recipe)
     if raw.test is not None:
         test = _conform(raw.test, raw.where_test, raw.gaps, recipe)

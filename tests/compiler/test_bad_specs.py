@@ -1,4 +1,4 @@
-"""Every mistake in `tests/bad_specs/build` is told at its place, with its code, cause and way out."""
+"""Every mistake in `tests/bad_specs/build` is told at its place, with cause and way out."""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ PATHS = {
     "h = x -> residual { linear(8) }\n  out h": linears("linear"),
     "h = x -> if true { linear(8) }\n  out h": linears("h"),
     "x -> residual { linear(8) | linear(8) as short }": linears("linear", "short"),
-    "x -> branch { linear(2) | linear(3) -> relu } -> concat(axis=1)": linears("linear", "linear_2"),
+    "x -> branch { linear(2) | linear(3) -> relu } -> concat(axis=1)": linears(
+        "linear", "linear_2"
+    ),
     "x -> repeat 2 { linear(8) }": linears("repeat.0", "repeat.1"),
     "x -> repeat 2 { linear(8) } as body": linears("body.0", "body.1"),
     "x -> repeat 2 { linear(8) -> relu } as body": linears("body.0.linear", "body.1.linear"),
@@ -64,7 +66,9 @@ PATHS = {
         "o.0.repeat.0", "o.0.repeat.1", "o.1.repeat.0", "o.1.repeat.1"
     ),
     "x -> repeat 2 { repeat 1 { linear(8) } } as o": linears("o.0.repeat.0", "o.1.repeat.0"),
-    "x -> Two(4) -> Two(8)": linears("Two.linear", "Two.linear_2", "Two_2.linear", "Two_2.linear_2"),
+    "x -> Two(4) -> Two(8)": linears(
+        "Two.linear", "Two.linear_2", "Two_2.linear", "Two_2.linear_2"
+    ),
     "x -> Two(4) as first -> Two(8) as second": linears(
         "first.linear", "first.linear_2", "second.linear", "second.linear_2"
     ),
@@ -110,7 +114,7 @@ FLOWS = {
     "x -> residual { mul(3) | mul(2) }": 5 * X,
     "x -> branch { mul(2) | add(1) | identity } -> add": 4 * X + 1,
     "a, b = x -> branch { mul(2) | add(1) }\n  out a - b": X - 1,
-    "x -> branch { mul(2) | add(1) } as a, b -> add(a)": 5*X + 1,
+    "x -> branch { mul(2) | add(1) } as a, b -> add(a)": 5 * X + 1,
     "x -> mul(2) as h -> add(h)": 4 * X,
     "x -> repeat 3 as i { mul(2) -> add(i) }": ((2 * X) * 2 + 1) * 2 + 2,
     "x -> for k in [1, 2] + [3]*2 { add(k) }": X + 9,
@@ -324,7 +328,6 @@ def test_sixty_four_blocks_inside_each_other_are_enough() -> None:
 
 def test_the_number_of_operations_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "block D(k) { in x: f32[...]\n  x -> if k > 0 { D(k - 1) -> D(k - 1) } }\n"
-
 
     monkeypatch.setattr(elaboration, "MOST_CALLS", 500)
     with pytest.raises(SpecError, match="E319"):

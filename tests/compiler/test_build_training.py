@@ -196,7 +196,10 @@ def test_two_nets_and_two_steps() -> None:
 
 
 def test_random_values_have_streams_of_their_own() -> None:
-    text = GAN.replace("normal([B, 3]) -> generator -> stop", "(normal([B, 3]) + normal([B, 3])) -> generator -> stop")
+    text = GAN.replace(
+        "normal([B, 3]) -> generator -> stop",
+        "(normal([B, 3]) + normal([B, 3])) -> generator -> stop",
+    )
     built = program(text)
     streams = [
         node["stream"]
@@ -228,9 +231,9 @@ def test_random_numbers_follow_their_distributions() -> None:
 
 
 SIZES = {
-    'data x: f32[B, 64] = digits(batch=32)': {"B": 32},
-    'data x = digits(batch=full)': {"B": 1438},
-    'data x = digits()': {"B": 64},
+    "data x: f32[B, 64] = digits(batch=32)": {"B": 32},
+    "data x = digits(batch=full)": {"B": 1438},
+    "data x = digits()": {"B": 64},
     'data x: f32[K, 64] = npz("a.npz", batch=5)': {"K": 5},
     'data x: f32[B, 64], y: f32[B, 1] = csv("a.csv", target="t", batch=full)': {"B": 1024},
     'data x: f32[16, 64] = npz("a.npz", batch=16)': {},

@@ -1,4 +1,4 @@
-"""Expressions and intrinsics of the language against NumPy, forward; gradients by finite differences."""
+"""Expressions and intrinsics against NumPy; their gradients against finite differences."""
 
 from __future__ import annotations
 
@@ -59,8 +59,18 @@ CASES = [
     Case("out x**y", lambda x, y: x**y, XY, positive=True),
     Case("out x//0.4", lambda x: x // 0.4, smooth=False),
     Case("out x % 0.7", lambda x: x % 0.7, smooth=False),
-    Case("out where(x > y and not (x < 0.5), x, y)", lambda x, y: np.where((x > y) & ~(x < 0.5), x, y), XY, False),
-    Case("out where(x >= 0 or y <= 0, 1, 0)*x", lambda x, y: np.where((x >= 0) | (y <= 0), 1, 0) * x, XY, False),
+    Case(
+        "out where(x > y and not (x < 0.5), x, y)",
+        lambda x, y: np.where((x > y) & ~(x < 0.5), x, y),
+        XY,
+        False,
+    ),
+    Case(
+        "out where(x >= 0 or y <= 0, 1, 0)*x",
+        lambda x, y: np.where((x >= 0) | (y <= 0), 1, 0) * x,
+        XY,
+        False,
+    ),
     Case("out mean(x != y)", lambda x, y: (x != y).mean(), XY, False),
     Case("out sum((x > 0) == (y > 0))", lambda x, y: ((x > 0) == (y > 0)).sum(), XY, False),
     # sizes are values
@@ -111,7 +121,7 @@ CASES = [
     Case("out x*stop_gradient(3)", lambda x: x * 3),
     Case("out cast(x*3, i32)", lambda x: np.trunc(x * 3), smooth=False),
     Case("out cast(x > 0, f32)*x", lambda x: (x > 0) * x, smooth=False),
-    Case("x -> require(6 > 3, \"?\")", lambda x: x),
+    Case('x -> require(6 > 3, "?")', lambda x: x),
     Case("out x*unsqueeze(bounded(k, below=6), 1)", lambda x, k: x * k[:, None], INDEX),
     # reductions and products
     Case("x -> sum", np.sum),
@@ -143,10 +153,21 @@ CASES = [
     Case("out flatten(x, start=2)", lambda x: x.reshape(5, 6, -1), IMAGE),
     Case("x -> transpose", lambda x: x.swapaxes(2, 3), IMAGE),
     Case("x -> transpose(axes=[2, 0, -1, 1])", lambda x: x.transpose(2, 0, 3, 1), IMAGE),
-    Case('x -> rearrange("b c h w -> b (h w) c")', lambda x: x.transpose(0, 2, 3, 1).reshape(5, 8, 6), IMAGE),
-    Case('x -> rearrange("b (g c) ... -> g b ... c", g=2)', lambda x: x.reshape(5, 2, 3, 2, 4).transpose(1, 0, 3, 4, 2), IMAGE),
+    Case(
+        'x -> rearrange("b c h w -> b (h w) c")',
+        lambda x: x.transpose(0, 2, 3, 1).reshape(5, 8, 6),
+        IMAGE,
+    ),
+    Case(
+        'x -> rearrange("b (g c) ... -> g b ... c", g=2)',
+        lambda x: x.reshape(5, 2, 3, 2, 4).transpose(1, 0, 3, 4, 2),
+        IMAGE,
+    ),
     Case('x -> rearrange("b c -> b 1 c 1")', lambda x: x[:, None, :, None]),
-    Case('rearrange(x, "b (p q r) -> (b r) (q p)", p=2, q=3)', lambda x: x.reshape(5, 2, 3, 1).transpose(0, 3, 2, 1).reshape(5, 6)),
+    Case(
+        'rearrange(x, "b (p q r) -> (b r) (q p)", p=2, q=3)',
+        lambda x: x.reshape(5, 2, 3, 1).transpose(0, 3, 2, 1).reshape(5, 6),
+    ),
     Case("out expand(x, [3, B, 6])", lambda x: np.broadcast_to(x, (3, 5, 6))),
     Case("out expand(x[:, :1], [B, 4])", lambda x: np.broadcast_to(x[:, :1], (5, 4))),
     Case("out squeeze(x[:1], 0)", lambda x: x[0]),
@@ -156,7 +177,10 @@ CASES = [
     Case("stack(x, y, x, axis=-1)", lambda x, y: np.stack([x, y, x], -1), XY),
     Case("a, b = split(x, 2)\n  out b - a", lambda x: x[:, 3:] - x[:, :3]),
     Case("a, b, _ = split(x, [1, 3, 2], axis=1)\n  out a*b", lambda x: x[:, :1] * x[:, 1:4]),
-    Case("out pad(x, [0, [1, 2]], value=3)", lambda x: np.pad(x, ((0, 0), (1, 2)), constant_values=3)),
+    Case(
+        "out pad(x, [0, [1, 2]], value=3)",
+        lambda x: np.pad(x, ((0, 0), (1, 2)), constant_values=3),
+    ),
     Case("out pad(x, 1)", lambda x: np.pad(x, 1)),
     Case("out x + position(x)", lambda x: x + np.arange(6)),
     Case("out x*position(x, axis=0)", lambda x: x * np.arange(5)[:, None]),
@@ -168,7 +192,7 @@ CASES = [
     Case("out x*linspace(-1, 2, 6)", lambda x: x * np.linspace(-1, 2, 6)),
     Case("out x + zeros([6]) + ones(like=x)", lambda x: x + 1),
     Case("out x*full([6], 2.5)", lambda x: x * 2.5),
-]  # fmt: skip
+]
 
 ELSEWHERE = {"normal", "uniform", "randint", "size"}  # random: test_build; size: above as a setting
 

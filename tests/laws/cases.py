@@ -88,6 +88,8 @@ def _integers(b: Builder) -> dict[str, int]:
         "sign": b.map("sign", x),
         "neg": b.map("neg", x),
         "total": b.sum(x, (1,)),
+        "columns": b.sum(x, (0,)),
+        "count": b.sum(b.cast(b.map("gt", x, y), "i32"), (0, 1)),
         "max": b.reduce("max", x, (0,)),
         "real": b.cast(x, "f32"),
     }

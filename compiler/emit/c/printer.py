@@ -20,6 +20,7 @@ from ..loops import (
     Gather,
     Guard,
     Kernel,
+    KernelBuffer,
     Let,
     Load,
     Pass,
@@ -176,17 +177,30 @@ class _Printer:
         arguments += [f"const long {s}" for s in sizes]
         arguments += ["const uint32_t seed", "const uint32_t step"] if drawn else []
         arguments += [self.argument(b) for b in kernel.buffers]
-        head = [f"/* {line} */" for line in kernel.places]
+        head = self.heading()
         head += [f"static void {kernel.name}({', '.join(arguments)})", "{"]
         names = tuple(sizes) + (("seed", "step") if drawn else ())
         signature = Signature(kernel.name, names, first, tuple(b.name for b in kernel.buffers))
         return "\n".join([*head, text, "}"]), signature
 
-    def argument(self, buffer: object) -> str:
-        const = "const " if buffer.role == "in" else ""  # type: ignore[attr-defined]
-        name = buffer.name  # type: ignore[attr-defined]
-        restrict = "" if name in self.aliased else "restrict "
-        return f"{const}{STORED[buffer.dtype]} *{restrict}{name}_ptr"  # type: ignore[attr-defined]
+    def argument(self, buffer: KernelBuffer) -> str:
+        const = "const " if buffer.role == "in" else ""
+        restrict = "" if buffer.name in self.aliased else "restrict "
+        return f"{const}{STORED[buffer.dtype]} *{restrict}{buffer.name}_ptr"
+
+    def start_sum(self, s: Gather) -> str:
+        kind = TYPE[next(b.dtype for b in self.kernel.buffers if b.name == s.buffer)]
+        return f"{kind} {s.buffer}_sum = 0;"
+
+    def heading(self) -> list[str]:
+        """The spec lines the kernel comes from, and the shapes of what it reads and writes."""
+        kernel = self.kernel
+        lines = [f"/* {place} */" for place in kernel.places]
+        for verb, roles in (("reads ", ("in",)), ("writes", ("out", "gather"))):
+            shown = [f"{b.name}{b.shape}" for b in kernel.buffers if b.role in roles]
+            if shown:
+                lines.append(f"/* {verb} {', '.join(shown)} */")
+        return lines
 
     # ---- loops: a row at a time ------------------------------------------------------------------
 
@@ -198,7 +212,7 @@ class _Printer:
         held = flat and len(kernel.rows) == 1 and all(not s.index.terms for s in sums)
         if held:
             for s in sums:
-                self.emit(f"float {s.buffer}_sum = 0.0f;", depth)
+                self.emit(self.start_sum(s), depth)
             reduced = f" reduction(+ : {', '.join(s.buffer + '_sum' for s in sums)})" if sums else ""
             if self.over_rows and not any(_indirect(s) for p in passes for s in p.body):
                 self.emit(f"#pragma omp simd{reduced}", depth)
@@ -349,7 +363,7 @@ class _Printer:
         body = self.with_loads(p.body)
         sums = [s for s in body if isinstance(s, Gather)]
         for s in sums:
-            self.emit(f"float {s.buffer}_sum = 0.0f;", depth)
+            self.emit(self.start_sum(s), depth)
         inner = self.open_rows(depth, _plus(sums))
         self.rows_body(body, inner)
         self.emit("}", depth)
@@ -411,7 +425,7 @@ class _Printer:
         inner = self.open_columns(depth, "", simd=False)
         sums = [s for s in rest if isinstance(s, Gather)]
         for s in sums:
-            self.emit(f"float {s.buffer}_sum = 0.0f;", inner)
+            self.emit(self.start_sum(s), inner)
         body = self.open_rows(inner, _plus(sums))
         self.rows_body(rest, body)
         self.emit("}", inner)

@@ -143,8 +143,9 @@ class StageWriter:
         for value in summed:
             span = c_expression(self.homes[value].layout.span)
             place = f"{self.names[value]}_parts + part * {_tight(span)}" if not self.single else self.names[value]
-            self.emit(f"float *const {self.names[value]}_partial = {place};", depth)
-            self.emit(f"memset({self.names[value]}_partial, 0, {_tight(span)} * sizeof(float));", depth)
+            kind = STORED[self.values.graph[value].dtype]
+            self.emit(f"{kind} *const {self.names[value]}_partial = {place};", depth)
+            self.emit(f"memset({self.names[value]}_partial, 0, {_tight(span)} * sizeof({kind}));", depth)
 
     def _locals(self, depth: int) -> None:
         for value in sorted(self.stage.writes):

@@ -50,3 +50,9 @@ WEFT_INLINE float weft_floordiv(float a, float b) { return weft_floor(a / b); }
 WEFT_INLINE float weft_mod(float a, float b) { return a - weft_floor(a / b) * b; }
 WEFT_INLINE int weft_mod_int(int a, int b) { const int r = a % b; return ((r != 0) & ((r < 0) != (b < 0))) ? r + b : r; }
 WEFT_INLINE int weft_floordiv_int(int a, int b) { return (a - weft_mod_int(a, b)) / b; }
+static inline __attribute__((unused)) void weft_finish_int(long parts, long span, const int *partial, int *out)
+{
+    memset(out, 0, span * sizeof(int));
+    for (long part = 0; part < parts; ++part)
+        for (long i = 0; i < span; ++i) out[i] += partial[part * span + i];
+}

@@ -301,7 +301,10 @@ class StepWriter:
                     lines.append(f"    {self._pointer(part.graph[value], home, name)}")
                 if (id(part), value) in self.partials and f"{name}_parts" in words:
                     offset = c_expression(self.partials[id(part), value])
-                    lines.append(f"    float *const {name}_parts = workspace + {offset};")
+                    kind = STORED[part.graph[value].dtype]
+                    place = f"workspace + {offset}"
+                    place = place if kind == "float" else f"({kind} *)({place})"
+                    lines.append(f"    {kind} *const {name}_parts = {place};")
         return lines
 
     def _pointer(self, node: Node, home: Home, name: str) -> str:
@@ -352,7 +355,8 @@ class StepWriter:
                 name = part.names[value]
                 domain = c_expression(stage.domain)
                 parts = f"weft_parts({domain}, {panel}, {PARTS})"
-                lines.append(f"        if (me == {number} % size) weft_finish({parts}, {span}, {name}_parts, {name});")
+                finish = "weft_finish" if part.graph[value].dtype == "f32" else "weft_finish_int"
+                lines.append(f"        if (me == {number} % size) {finish}({parts}, {span}, {name}_parts, {name});")
                 number += 1
         return ["        weft_barrier(&team, size);", *lines] if lines else []
 

@@ -11,7 +11,7 @@ from .contraction import Contraction, Operand, Stride
 from .kernel import Extent, Parameter
 from .spelling import all_symbols, dim_text, product
 
-ROLES = ("rows", "columns", "depth")
+ROLES = ("rows", "columns", "length")
 
 
 @dataclass

@@ -260,7 +260,7 @@ class StepWriter:
         found: dict[int, str] = {}
         for i in values:
             node = part.graph[i]
-            base = identifier((node["feed"] if node.op == "input" else node.name).rsplit(".", 1)[-1])
+            base = _last(node["feed"] if node.op == "input" else node.name)
             name, count = base, 2
             while name in found.values():
                 name, count = f"{base}_{count}", count + 1
@@ -272,7 +272,7 @@ class StepWriter:
         return max(work.writes or work.roots, key=lambda i: (part.values.count(i), -i))
 
     def _kernel_name(self, part: Part, work: Work) -> str:
-        return identifier(part.graph[self._main(part, work)].name.rsplit(".", 1)[-1])
+        return _last(part.graph[self._main(part, work)].name)
 
     def _elements(self, part: Part, names: Mapping[int, str]) -> dict[str, int]:
         return {name: part.values.count(i) for i, name in names.items()}
@@ -363,6 +363,8 @@ class StepWriter:
         tile = choose(
             self.machine.arch, c, dims.sizes(self.sizes), pressure=pressure(kernel) if kernel else 0, whole_rows=whole
         )
+        if tile.form == "vector" and p.m.extent == 1:
+            tile = replace(tile, rows=1)
         shape = frame(c, tile)
         if whole and not shape.whole_rows:
             return None
@@ -562,6 +564,12 @@ def product_flops(p: Product, sizes: Mapping[str, int]) -> int:
 
 def _shape(node: Node) -> str:
     return f"[{', '.join(map(str, node.shape))}]" if node.shape else ""
+
+
+def _last(name: str) -> str:
+    """The last part of a path: d_mlp.linear_0.weight -> d_weight."""
+    head, _, tail = name.rpartition(".")
+    return identifier(f"d_{tail}" if head.startswith("d_") else tail)
 
 
 def _line(node: Node) -> str:

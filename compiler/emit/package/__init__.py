@@ -1,0 +1,37 @@
+"""The generated package as text: kernels, step, model, commands, README.
+
+Nothing here touches the disk: `runtime/package.py` gathers the carried modules, adds the manifest
+(`runtime/manifest.py`) and writes the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...artifact import Artifact
+from .layout import Origin, relocate
+from .model import model_text
+from .readme import readme_text
+from .step import engine_module, step_text
+from .text import header, plain, template
+
+__all__ = ["Origin", "engine_module", "package_files", "relocate"]
+
+
+def package_files(
+    artifact: Artifact, support: Mapping[str, str], origin: Origin | None = None
+) -> dict[str, str]:
+    """Every text of a package but its manifest, by its path in the package.
+
+    `support` are the carried modules by their path in weft; `origin` says how it was compiled.
+    """
+    moved = relocate(artifact)
+    known = origin or Origin()
+    files = {**moved.files, **moved.spec}
+    files["step.py"] = step_text(moved)
+    files["model.py"] = model_text(moved)
+    for name in ("train.py", "predict.py"):
+        files[name] = template(name, name=plain(moved.name), about=header(moved))
+    files["README.md"] = readme_text(moved, known)
+    files |= {f"support/{path}": text for path, text in support.items()}
+    return dict(sorted(files.items()))

@@ -1,0 +1,105 @@
+"""step.py: the compiled functions of every training step, with the kernels that each one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...artifact import Artifact, Entry
+from . import text
+
+NATIVE = ("native_engine", "NativeEngine")
+DEVICE = ("device_engine", "DeviceEngine")
+
+TAKEN = ("engine", "rate", "index", "seed", "gradient")
+
+
+def engine_module(target: str) -> str:
+    """The module in `runtime/` that runs the kernels of a target."""
+    return _engine(target)[0]
+
+
+def step_text(artifact: Artifact) -> str:
+    """The text of step.py."""
+    module, engine = _engine(artifact.target)
+    functions = [_training(artifact, recipe) for recipe in _recipes(artifact)]
+    native = artifact.target == "cpu"
+    return text.template(
+        "step.py",
+        name=text.plain(artifact.name),
+        about=text.header(artifact),
+        module=module,
+        engine=engine,
+        arguments="artifact, progress=progress" if native else "artifact",
+        loading=_LOADING["cpu" if native else "gpu"],
+        functions="".join(functions),
+    )
+
+
+_LOADING = {
+    "cpu": "kernels.c is compiled by the C compiler of this machine when it is first needed and kept\n"
+    "    in the user's cache; `progress` is told of it.",
+    "gpu": "Triton compiles kernels.py for the GPU of this machine at the first step and keeps the\n"
+    "    result in its cache.",
+}
+
+
+def _engine(target: str) -> tuple[str, str]:
+    return NATIVE if target == "cpu" else DEVICE
+
+
+def _recipes(artifact: Artifact) -> list[Mapping[str, Any]]:
+    return list((artifact.train or {}).get("step") or ())
+
+
+def _training(artifact: Artifact, recipe: Mapping[str, Any]) -> str:
+    """The functions of one step of the spec."""
+    name = recipe["name"]
+    entry = artifact.entry("train", name)
+    ports = {port.name: text.argument(port.name, TAKEN) for port in entry.inputs}
+    names = ", ".join(ports.values())
+    batch = ", ".join(f'"{field}": {own}' for field, own in ports.items())
+    return text.template(
+        "step_functions.py",
+        step=name,
+        parameters=f"engine, {names}" if names else "engine",
+        batch=f"{{{batch}}}",
+        purpose=text.wrapped(_purpose(recipe)).replace("\n", "\n    "),
+        inputs="\n    ".join(f"{ports[p.name]}: {text.port_type(p)}" for p in entry.inputs),
+        values=", ".join(("loss", *recipe.get("metrics", ()))),
+        seed=int((artifact.train or {}).get("seed") or 0),
+        cost=_cost(artifact, entry),
+        gradient_cost=_total(artifact, artifact.entry("gradient", name)),
+        evaluate_cost=_total(artifact, artifact.entry("evaluate", name)),
+    )
+
+
+def _purpose(recipe: Mapping[str, Any]) -> str:
+    nets = ", ".join(recipe["updates"])
+    optimizer = text.call(recipe["optimizer"], recipe["settings"].items())
+    schedule = dict(recipe["schedule"])
+    rate = text.call(schedule.pop("name"), schedule.items())
+    clip = f", gradients clipped to norm {recipe['clip']:g}" if recipe.get("clip") else ""
+    return f"One update of {nets}: {optimizer}, rate {rate}{clip} ({recipe['place']})."
+
+
+def _cost(artifact: Artifact, entry: Entry) -> str:
+    """The table of an entry's kernels, as lines of a docstring."""
+    records = text.kernels(artifact, entry.name)
+    rows = [("kernel", "bytes", "FLOPs")]
+    rows += [(r.name, f"{r.bytes:,}", f"{r.flops:,}") for r in records]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    origins = [["from"], *(text.origin(record) for record in records)]
+    lines = []
+    for row, places in zip(rows, origins, strict=True):
+        lead = f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  "
+        lines += [lead + places[0], *(" " * len(lead) + place for place in places[1:])]
+    at = f" at {text.sizes(artifact.sizes)}" if artifact.sizes else ""
+    title = f"{_total(artifact, entry)}{at}, in this order:"
+    return "\n        ".join((title + "\n", *(line.rstrip() for line in lines)))
+
+
+def _total(artifact: Artifact, entry: Entry) -> str:
+    records = text.kernels(artifact, entry.name)
+    moved, flops = sum(r.bytes for r in records), sum(r.flops for r in records)
+    return f"{len(records)} kernels, {moved:,} bytes, {flops:,} FLOPs"

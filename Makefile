@@ -17,6 +17,8 @@ TYPED  := -m weft $(foreach room,spec compiler runtime cli,-p weft.$(room))
 
 demo: setup
 	@$(BIN)/weft train examples/digits/digits.weft
+	@echo
+	@$(BIN)/weft compile examples/digits/digits.weft
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 -q $(TESTS)

@@ -650,6 +650,9 @@ static inline __attribute__((unused)) void weft_share(long total, long grain, lo
 #include <stdint.h>
 #include <string.h>
 
+/* Kernels stay functions of their own: gcc does not vectorise a reduction that it has inlined. */
+#define WEFT_KERNEL static __attribute__((noinline, unused))
+
 typedef struct {
     void *const *inputs;
     void *const *outputs;
@@ -707,7 +710,7 @@ static inline __attribute__((unused)) void weft_finish_int(long parts, long span
 
 /* reads  y[B] */
 /* writes count[] */
-static void compute_count(const long rows, const int *restrict y_ptr, float *restrict count_ptr)
+WEFT_KERNEL void compute_count(const long rows, const int *restrict y_ptr, float *restrict count_ptr)
 {
     float count_sum = 0;
     #pragma omp simd reduction(+ : count_sum)
@@ -720,7 +723,7 @@ static void compute_count(const long rows, const int *restrict y_ptr, float *res
 
 /* reads  z0[B, 20], mlp_linear_0_bias[20] */
 /* writes hidden0[B, 20] */
-static void compute_hidden0(const long rows, const float *restrict z0_ptr, const float *restrict mlp_linear_0_bias_ptr, float *restrict hidden0_ptr)
+WEFT_KERNEL void compute_hidden0(const long rows, const float *restrict z0_ptr, const float *restrict mlp_linear_0_bias_ptr, float *restrict hidden0_ptr)
 {
     for (long column = 0; column < 20; ++column) {
         #pragma omp simd
@@ -734,7 +737,7 @@ static void compute_hidden0(const long rows, const float *restrict z0_ptr, const
 
 /* reads  z1[B, 20], mlp_linear_1_bias[20] */
 /* writes hidden1[B, 20] */
-static void compute_hidden1(const long rows, const float *restrict z1_ptr, const float *restrict mlp_linear_1_bias_ptr, float *restrict hidden1_ptr)
+WEFT_KERNEL void compute_hidden1(const long rows, const float *restrict z1_ptr, const float *restrict mlp_linear_1_bias_ptr, float *restrict hidden1_ptr)
 {
     for (long column = 0; column < 20; ++column) {
         #pragma omp simd
@@ -748,7 +751,7 @@ static void compute_hidden1(const long rows, const float *restrict z1_ptr, const
 
 /* reads  z2[B, 3], mlp_linear_2_bias[3], y[B], count[] */
 /* writes sum_row_loss[], d_mlp_linear_2_bias[3], d_biased2[B, 3] */
-static void compute_d_biased2(const long rows, const float *restrict z2_ptr, const float *restrict mlp_linear_2_bias_ptr, const int *restrict y_ptr, float *restrict sum_row_loss_ptr, const float *restrict count_ptr, float *restrict d_mlp_linear_2_bias_ptr, float *restrict d_biased2_ptr)
+WEFT_KERNEL void compute_d_biased2(const long rows, const float *restrict z2_ptr, const float *restrict mlp_linear_2_bias_ptr, const int *restrict y_ptr, float *restrict sum_row_loss_ptr, const float *restrict count_ptr, float *restrict d_mlp_linear_2_bias_ptr, float *restrict d_biased2_ptr)
 {
     const float count = count_ptr[0];
     const float d_sum_row_loss = 1.0f / count;
@@ -840,7 +843,7 @@ static void compute_d_biased2(const long rows, const float *restrict z2_ptr, con
 
 /* reads  d_hidden1[B, 20], hidden1[B, 20] */
 /* writes d_mlp_linear_1_bias[20], d_biased1[B, 20] */
-static void compute_d_biased1(const long rows, const float *restrict d_hidden1_ptr, const float *restrict hidden1_ptr, float *restrict d_mlp_linear_1_bias_ptr, float *restrict d_biased1_ptr)
+WEFT_KERNEL void compute_d_biased1(const long rows, const float *restrict d_hidden1_ptr, const float *restrict hidden1_ptr, float *restrict d_mlp_linear_1_bias_ptr, float *restrict d_biased1_ptr)
 {
     for (long column = 0; column < 20; ++column) {
         float d_mlp_linear_1_bias_sum = 0;
@@ -857,7 +860,7 @@ static void compute_d_biased1(const long rows, const float *restrict d_hidden1_p
 
 /* reads  d_hidden0[B, 20], hidden0[B, 20] */
 /* writes d_mlp_linear_0_bias[20], d_biased0[B, 20] */
-static void compute_d_biased0(const long rows, const float *restrict d_hidden0_ptr, const float *restrict hidden0_ptr, float *restrict d_mlp_linear_0_bias_ptr, float *restrict d_biased0_ptr)
+WEFT_KERNEL void compute_d_biased0(const long rows, const float *restrict d_hidden0_ptr, const float *restrict hidden0_ptr, float *restrict d_mlp_linear_0_bias_ptr, float *restrict d_biased0_ptr)
 {
     for (long column = 0; column < 20; ++column) {
         float d_mlp_linear_0_bias_sum = 0;
@@ -874,7 +877,7 @@ static void compute_d_biased0(const long rows, const float *restrict d_hidden0_p
 
 /* reads  sum_row_loss[], count[] */
 /* writes loss[] */
-static void compute_loss(const long rows, const float *restrict sum_row_loss_ptr, const float *restrict count_ptr, float *restrict loss_ptr)
+WEFT_KERNEL void compute_loss(const long rows, const float *restrict sum_row_loss_ptr, const float *restrict count_ptr, float *restrict loss_ptr)
 {
     const float sum_row_loss = sum_row_loss_ptr[0];
     const float count = count_ptr[0];
@@ -884,7 +887,7 @@ static void compute_loss(const long rows, const float *restrict sum_row_loss_ptr
 
 /* reads  gradient_0[864] */
 /* writes gradient_norm_squared[] */
-static void compute_gradient_norm_squared(const long rows, const float *restrict gradient_0_ptr, float *restrict gradient_norm_squared_ptr)
+WEFT_KERNEL void compute_gradient_norm_squared(const long rows, const float *restrict gradient_0_ptr, float *restrict gradient_norm_squared_ptr)
 {
     float gradient_norm_squared_sum = 0;
     #pragma omp simd reduction(+ : gradient_norm_squared_sum)
@@ -898,7 +901,7 @@ static void compute_gradient_norm_squared(const long rows, const float *restrict
 
 /* reads  gradient_norm_squared[], loss[], parameter_0[864], kept[], mean_0[864], gradient_0[864], corrected_rate[], square_0[864], root_correction[] */
 /* writes new_parameter[864], new_mean[864], new_square[864] */
-static void compute_new_parameter(const long rows, const float *restrict gradient_norm_squared_ptr, const float *restrict loss_ptr, const float *parameter_0_ptr, const float *restrict kept_ptr, const float *mean_0_ptr, const float *restrict gradient_0_ptr, const float *restrict corrected_rate_ptr, const float *square_0_ptr, const float *restrict root_correction_ptr, float *new_parameter_ptr, float *new_mean_ptr, float *new_square_ptr)
+WEFT_KERNEL void compute_new_parameter(const long rows, const float *restrict gradient_norm_squared_ptr, const float *restrict loss_ptr, const float *parameter_0_ptr, const float *restrict kept_ptr, const float *mean_0_ptr, const float *restrict gradient_0_ptr, const float *restrict corrected_rate_ptr, const float *square_0_ptr, const float *restrict root_correction_ptr, float *new_parameter_ptr, float *new_mean_ptr, float *new_square_ptr)
 {
     const float gradient_norm_squared = gradient_norm_squared_ptr[0];
     const float loss = loss_ptr[0];
@@ -929,7 +932,7 @@ static void compute_new_parameter(const long rows, const float *restrict gradien
 
 /* reads  gradient_norm_squared[], parameter_0[864], kept[], mean_0[864], gradient_0[864], corrected_rate[], square_0[864], root_correction[] */
 /* writes new_parameter[864], new_mean[864], new_square[864] */
-static void compute_new_parameter_2(const long rows, const float *restrict gradient_norm_squared_ptr, const float *parameter_0_ptr, const float *restrict kept_ptr, const float *mean_0_ptr, const float *restrict gradient_0_ptr, const float *restrict corrected_rate_ptr, const float *square_0_ptr, const float *restrict root_correction_ptr, float *new_parameter_ptr, float *new_mean_ptr, float *new_square_ptr)
+WEFT_KERNEL void compute_new_parameter_2(const long rows, const float *restrict gradient_norm_squared_ptr, const float *parameter_0_ptr, const float *restrict kept_ptr, const float *mean_0_ptr, const float *restrict gradient_0_ptr, const float *restrict corrected_rate_ptr, const float *square_0_ptr, const float *restrict root_correction_ptr, float *new_parameter_ptr, float *new_mean_ptr, float *new_square_ptr)
 {
     const float gradient_norm_squared = gradient_norm_squared_ptr[0];
     const float abs = weft_abs(gradient_norm_squared);

@@ -16,10 +16,13 @@ CHECKPOINTS = ("best.safetensors", "last.safetensors")
 
 def folder(spec: Spec, out: str | None = None) -> Path:
     """The folder of a run: `--out`, else `runs/<spec>` or `runs/<spec>-<variant>`."""
-    if out:
-        return Path(out)
+    return Path(out) if out else Path("runs") / named(spec)
+
+
+def named(spec: Spec) -> str:
+    """What the results of a spec are called: `mlp`, or `mlp-wide` for its variant."""
     name = Path(spec.path).stem
-    return Path("runs") / (f"{name}-{spec.variant}" if spec.variant else name)
+    return f"{name}-{spec.variant}" if spec.variant else name
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -69,7 +69,7 @@ def read(folder: Path, *, allow_edited: bool = False) -> Package:
     Raises: UsageError when there is none, or when files were changed and that is not allowed.
     """
     content = _content(folder)
-    edited = tuple(changed(folder, content))
+    edited = tuple(name for name in changed(folder, content) if name not in UNCHECKED)
     kept = [name for name in edited if not (folder / name).is_file()]
     if kept or (edited and not allow_edited):
         missing = f"`{kept[0]}` is missing" if kept else f"{_listed(edited)} changed since `weft compile`"
@@ -107,8 +107,6 @@ def changed(folder: Path, content: Mapping[str, Any] | None = None) -> list[str]
     content = _content(folder) if content is None else content
     found = []
     for name, expected in content["files"].items():
-        if name in UNCHECKED:
-            continue
         try:
             if _hash((folder / name).read_bytes()) != expected:
                 found.append(name)

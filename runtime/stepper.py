@@ -27,7 +27,10 @@ class Stepper(Protocol):
         """Update number `index` (from 0) on the batches `first`, …, `first + count - 1`."""
 
     def failed(self, first: int, index: int) -> tuple[int, int]:
-        """The batch, and the index of its random numbers, of the call that was not finite."""
+        """The batch, and the index of its random numbers, of the call that was not finite.
+
+        The engine's parameters are then those it failed at.
+        """
 
     def state(self) -> Mapping[str, Array]:
         """What must be kept in a checkpoint beside the engine's arenas."""

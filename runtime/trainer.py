@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..spec.errors import DataError, UsageError
 from . import checkpoint as files
 from .checkpoint import Checkpoint
@@ -21,6 +23,7 @@ from .divergence import divergence
 from .evaluation import Averages, Interrupted, evaluate
 from .initialise import initialise
 from .interrupt import Interrupt
+from .lbfgs import Lbfgs
 from .metrics import MetricsFiles
 from .progress import Progress, choose
 from .recipe import Recipe, recipe_of
@@ -45,6 +48,9 @@ EXTRA = "stepper/"
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
+STEPPERS: Mapping[str, Maker] = {"lbfgs": Lbfgs}
+"""The optimizers that are not generated kernels."""
+
 
 def train(
     engine: Engine,
@@ -62,7 +68,7 @@ def train(
     """Train as the recipe of the artifact says; data lies below `root`, results go to `out`.
 
     `epochs`, `steps` and `seed` override the recipe.  `progress` is auto, plain, quiet or a display
-    of one's own.  `steppers` gives the optimizers that are not generated kernels, by name.
+    of one's own.  `steppers` gives optimizers beside those of `STEPPERS`, or in their place.
 
     Raises: DataError, CheckpointError, DivergenceError, UsageError.
     """
@@ -74,7 +80,7 @@ def train(
         seed = earlier.state["seed"]
     stream = Stream(datasets, _seed(artifact, seed))
     recipe = recipe_of(artifact, stream.count, epochs=epochs, steps=steps, seed=seed)
-    training = _Training(engine, recipe, datasets, stream, out, display, steppers or {})
+    training = _Training(engine, recipe, datasets, stream, out, display, {**STEPPERS, **(steppers or {})})
     if earlier is not None:
         training.resume(earlier, path)
     else:
@@ -210,7 +216,7 @@ class _Training:
             rate = step.schedule.rate(own, step.total)
             result = stepper(first, count, rate, own)
             if not result.finite:
-                self._diverged(step.name, *stepper.failed(first, own), number, rate)
+                self._diverged(step.name, stepper, first, own, number, rate)
             used = min(count, step.accumulate)
             weight = size(first) if used == 1 else sum(map(size, range(first, first + used)))
             self.averages.add(result.values, weight, lead)
@@ -322,20 +328,27 @@ class _Training:
             "data": [dict(dataset.statistics) for dataset in self.datasets],
         }
 
-    def _diverged(self, name: str, batch: int, index: int, number: int, rate: float) -> None:
+    def _diverged(
+        self, name: str, stepper: Stepper, first: int, own: int, number: int, rate: float
+    ) -> None:
         """Keep the state before the step that failed, then say where it failed."""
         self._save()
         epoch = number / self.recipe.per_epoch
-        raise divergence(
-            self.engine,
-            name,
-            self.stream.batch(batch),
-            index=index,
-            seed=self.recipe.seed,
-            rate=rate,
-            when=f"at step {number + 1:,} (epoch {epoch:.2f}); nothing was updated, "
-            f"the state before it is in `{self._path(LAST)}`",
-        )
+        before = np.array(self.engine.parameters)
+        batch, index = stepper.failed(first, own)
+        try:
+            raise divergence(
+                self.engine,
+                name,
+                self.stream.batch(batch),
+                index=index,
+                seed=self.recipe.seed,
+                rate=rate,
+                when=f"at step {number + 1:,} (epoch {epoch:.2f}); nothing was updated, "
+                f"the state before it is in `{self._path(LAST)}`",
+            )
+        finally:
+            self.engine.parameters[:] = before
 
     def _record(self) -> Record:
         position, recipe = self.position, self.recipe

@@ -1,7 +1,8 @@
 """The optimizers a spec may name, with PyTorch's settings and defaults.
 
 The compiler writes their updates as kernels; `lbfgs` needs several evaluations a step and runs
-through torch.optim.  The rate `lr` may be a schedule (`spec.schedules`) in place of a number.
+through torch.optim, with its line search unless the spec says `none` (PyTorch's default).  The rate
+`lr` may be a schedule (`spec.schedules`) in place of a number.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ _TABLE = (
             Option("tolerance_grad", "number", 1e-7, "stop at this gradient", low=0),
             Option("tolerance_change", "number", 1e-9, "stop at this change", low=0),
             Option("history_size", "integer", 100, "updates that are remembered", low=1),
-            Option("line_search_fn", "word", None, "how far to go", ("strong_wolfe",)),
+            Option(
+                "line_search_fn", "word", "strong_wolfe", "how far to go", ("strong_wolfe", "none")
+            ),
         ),
         "a quasi-Newton method for small problems in full batches (Liu & Nocedal 1989)",
     ),

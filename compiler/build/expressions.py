@@ -30,6 +30,7 @@ from . import calls
 from .elaboration import TRAINING, Elaboration, is_operand
 from .faults import Silent, fault, found_in
 from .messages import shape_fault
+from .request import elementwise
 from .scope import Scope
 from .subscripts import index_tensor
 from .values import BROKEN, Inner, Layer, Operation, Origin, Tensor, Value, Values, is_number, show
@@ -110,7 +111,7 @@ def known(e: Elaboration, expr: Expr, scope: Scope, what: str) -> static.Value:
         raise fault(
             "E310", f"{what} must be known at compile time; this is {show(found)}", expr.place, hint
         )
-    return found  # type: ignore[return-value]
+    return found
 
 
 def named(e: Elaboration, name: str, scope: Scope, place: Place) -> Value:
@@ -224,7 +225,7 @@ def _apply(
                         raise ShapeError(
                             "E414", f"`{operator}` needs booleans, got {e.b[i].type}", ()
                         )
-            id = e.b.elementwise(function, *ids)
+            id = elementwise(e.b, function, ids)
         except ShapeError as error:
             raise shape_fault(e, error, operands, place, f"`{operator}`") from None
     return e.tensor(id, Origin(f"`{operator}`", place, "expression"), operands)

@@ -46,7 +46,9 @@ def _taken(
 
 
 def _of_body(body: Body) -> Named:
-    yield from ((each.name, each.place) for each in (*body.inputs, *body.lets, *body.weights))
+    yield from ((each.name, each.place) for each in body.inputs)
+    yield from ((each.name, each.place) for each in body.lets)
+    yield from ((each.name, each.place) for each in body.weights)
     for assign in body.values:
         yield from zip(assign.names, assign.places or (assign.place,), strict=False)
         yield from _of_flow(assign.flow)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .reductions import FOLDS
-from .request import Request, Result
+from .request import Request, Result, elementwise
 from .sampling import LEAVES
 from .shaping import SHAPING
 from .signature import Signature, parse
@@ -30,14 +30,14 @@ class Intrinsic:
 
 
 def _map(function: str) -> Callable[[Request], Result]:
-    return lambda r: r.b.elementwise(function, *r.x)
+    return lambda r: elementwise(r.b, function, r.x)
 
 
 def _chain(function: str) -> Callable[[Request], Result]:
     def build(r: Request) -> Result:
         total = r.x[0]
         for x in r.x[1:]:
-            total = r.b.elementwise(function, total, x)
+            total = elementwise(r.b, function, (total, x))
         return total
 
     return build

@@ -13,7 +13,7 @@ from ...spec.schedules import SCHEDULES
 from ...spec.signature import Option, Signature
 from ...spec.signature import fault as wrong_value
 from ...spec.stopping import STOPPING
-from ...spec.tree import Call, Expr, Name, Setting, Step, Train
+from ...spec.tree import Call, Expr, Name, Number, Setting, Step, Train
 from .elaboration import Elaboration
 from .faults import Fault, Faults, fault
 from .scope import Scope
@@ -81,6 +81,10 @@ def step_settings(e: Elaboration, step: Step, scope: Scope, faults: list[Fault])
                 result[name] = _value(e, STEP[name], setting, scope)
         except Faults as wrong:
             faults += wrong.faults
+    if result["optimizer"] == "lbfgs" and result["clip"] is not None:
+        place = next(setting.place for setting in step.settings if setting.name == "clip")
+        hint = "leave it out: the line search finds the length of the step"
+        faults.append(Fault("E304", "`lbfgs` takes no `clip`", place, hint))
     return result
 
 
@@ -164,8 +168,6 @@ def _rate_of(expr: Expr) -> Call | None:
 def _without(expr: Expr, rate: Call) -> Expr:
     """The call with the schedule's place taken by any number."""
     assert isinstance(expr, Call)
-    from ...spec.tree import Number
-
     number = Number("1", rate.place)
     named = tuple(replace(s, value=number) if s.value is rate else s for s in expr.named)
     return replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -90,6 +90,16 @@ class Request:
         """The operand as floating-point numbers."""
         x = self.x[operand]
         return x if self.b[x].dtype in FLOATS else self.b.cast(x, "f32")
+
+
+COUNTING = ("add", "sub", "mul", "floordiv", "mod", "neg", "abs", "sign", "maximum", "minimum")
+
+
+def elementwise(b: Builder, function: str, operands: Sequence[int]) -> int:
+    """A scalar function of operands that broadcast; where it counts, truths are 0 and 1."""
+    if function in COUNTING and all(b[x].dtype == "bool" for x in operands):
+        operands = [b.cast(x, "i32") for x in operands]
+    return b.elementwise(function, *operands)
 
 
 def shown(shape: Shape) -> str:

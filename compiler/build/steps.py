@@ -19,7 +19,7 @@ from .elaboration import Catalogue, Elaboration
 from .faults import Fault, Faults, fault
 from .names import names_in
 from .scope import Scope
-from .values import BROKEN, Origin, Tensor, Value, show
+from .values import BROKEN, Origin, Tensor, Value, Values, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +186,16 @@ class _Run:
             self.scope.mark(names_in(text))
             return None
         try:
-            return self._scalar(found[0] if len(found) == 1 else None, len(found), text, name, what)
+            return self._scalar(found, text, name, what)
         except Faults as wrong:
             faults += wrong.faults
         return None
 
-    def _scalar(self, value: Value, count: int, text: Flow, name: str, what: str) -> int:
+    def _scalar(self, found: Values, text: Flow, name: str, what: str) -> int:
         place = text.pieces[-1].stage.place
-        if count != 1:
-            raise fault("E405", f"{what} is {count} values", place, "give one number")
-        value = expressions.needs_value(value, place)
+        if len(found) != 1:
+            raise fault("E405", f"{what} is {len(found)} values", place, "give one number")
+        value = expressions.needs_value(found[0], place)
         if not isinstance(value, Tensor):
             raise fault("E405", f"{what} is {show(value)}: it does not depend on anything", place)
         if value.type.shape:

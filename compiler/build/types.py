@@ -132,20 +132,17 @@ def _bind_dims(
         if isinstance(pattern, Binder):
             _bind(e, declared, pattern, got, value, body, place, subject)
         else:
-            wants = (
-                _fixed(e, pattern, body)[0]
-                if not isinstance(pattern, (int, Polynomial))
-                else pattern
-            )
-            code = agree(wants, got)
+            if not isinstance(pattern, (int, Polynomial)):
+                pattern = _fixed(e, pattern, body)[0]
+            code = agree(pattern, got)
             if code:
-                raise _mismatch(e, declared, value, axis, wants, code, body, place, subject)
+                raise _mismatch(e, declared, value, axis, pattern, code, body, place, subject)
         axis += 1
 
 
-def _patterns(e: Elaboration, dims: Sequence[Expr], body: Scope) -> list[object]:
+def _patterns(e: Elaboration, dims: Sequence[Expr], body: Scope) -> list[Dim | Binder | Expr]:
     """Sizes, binders and dots, one an axis; an expression that waits for a binder stays one."""
-    patterns: list[object] = []
+    patterns: list[Dim | Binder | Expr] = []
     waiting: set[str] = set()
     for dim in dims:
         binder = None if isinstance(dim, Dots) else _binder(e, dim, body)

@@ -97,13 +97,25 @@ def load(
         ) from None
 
 
-def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] | None) -> Dataset:
-    names, types, settings = tuple(recipe["names"]), recipe["types"], recipe["settings"]
+def read(recipe: Mapping[str, Any], root: Path, facts: Mapping[str, Any] | None = None) -> Raw:
+    """What the source of a data line gives, or what a package carries of it.
+
+    `facts` are those of an earlier load.
+
+    Raises: DataError.
+    """
+    if "bundle" in recipe:
+        return unpack(recipe["bundle"])
     if recipe["source"] not in READERS:
         raise InternalError(f"unknown source `{recipe['source']}`")
-    dtypes = tuple(dtype for dtype, _ in types)
-    request = Request(settings, names, dtypes, Path(root), (statistics or {}).get("facts", {}))
-    raw = unpack(recipe["bundle"]) if "bundle" in recipe else READERS[recipe["source"]](request)
+    dtypes = tuple(dtype for dtype, _ in recipe["types"])
+    names, settings = tuple(recipe["names"]), recipe["settings"]
+    return READERS[recipe["source"]](Request(settings, names, dtypes, Path(root), facts or {}))
+
+
+def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] | None) -> Dataset:
+    names, types, settings = tuple(recipe["names"]), recipe["types"], recipe["settings"]
+    raw = read(recipe, root, (statistics or {}).get("facts"))
     fields = _conform(raw.fields, raw.where, raw.gaps, recipe)
     if raw.test is not None:
         test = _conform(raw.test, raw.where_test, raw.gaps, recipe)

@@ -178,7 +178,7 @@ class _Printer:
         arguments += ["const uint32_t seed", "const uint32_t step"] if drawn else []
         arguments += [self.argument(b) for b in kernel.buffers]
         head = self.heading()
-        head += [f"static void {kernel.name}({', '.join(arguments)})", "{"]
+        head += [f"WEFT_KERNEL void {kernel.name}({', '.join(arguments)})", "{"]
         names = tuple(sizes) + (("seed", "step") if drawn else ())
         signature = Signature(kernel.name, names, first, tuple(b.name for b in kernel.buffers))
         return "\n".join([*head, text, "}"]), signature

@@ -36,10 +36,10 @@ class Kernels:
     def add(self, kernel: Kernel, aliased: frozenset[str]) -> Signature:
         """The signature under which a kernel's text is called."""
         text, signature = print_kernel(kernel, aliased)
-        body = text[text.index(f"static void {kernel.name}(") :].replace(kernel.name, "", 1)
+        body = text[text.index(f"WEFT_KERNEL void {kernel.name}(") :].replace(kernel.name, "", 1)
         if body not in self._known:
             name = self._fresh(kernel.name)
-            self.texts.append(text.replace(f"static void {kernel.name}(", f"static void {name}(", 1))
+            self.texts.append(text.replace(f"WEFT_KERNEL void {kernel.name}(", f"WEFT_KERNEL void {name}(", 1))
             self._known[body] = Signature(name, signature.sizes, signature.first, signature.buffers)
         return self._known[body]
 

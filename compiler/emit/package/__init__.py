@@ -19,11 +19,15 @@ __all__ = ["Origin", "engine_module", "package_files", "relocate"]
 
 
 def package_files(
-    artifact: Artifact, support: Mapping[str, str], origin: Origin | None = None
+    artifact: Artifact,
+    support: Mapping[str, str],
+    origin: Origin | None = None,
+    bundled: Mapping[int, str] | None = None,
 ) -> dict[str, str]:
     """Every text of a package but its manifest, by its path in the package.
 
-    `support` are the carried modules by their path in weft; `origin` says how it was compiled.
+    `support` are the carried modules by their path in weft; `origin` says how it was compiled,
+    `bundled` which file of the package holds the data of a data line.
     """
     moved = relocate(artifact)
     known = origin or Origin()
@@ -32,6 +36,6 @@ def package_files(
     files["model.py"] = model_text(moved)
     for name in ("train.py", "predict.py"):
         files[name] = template(name, name=plain(moved.name), about=header(moved))
-    files["README.md"] = readme_text(moved, known)
+    files["README.md"] = readme_text(moved, known, bundled or {})
     files |= {f"support/{path}": text for path, text in support.items()}
     return dict(sorted(files.items()))

@@ -33,9 +33,11 @@ class Origin:
 
 
 def relocate(artifact: Artifact) -> Artifact:
-    """The artifact with its sources named as in the package: `a/b/net.weft:7:12` -> `spec/net.weft:7:12`.
+    """The artifact with its sources named as in the package.
 
-    A package does not depend on the folder it was compiled from, nor does it tell it.
+    `a/b/net.weft:7:12` -> `spec/net.weft:7:12`.
+
+    So a package has the same texts wherever its spec was compiled from.
     """
     names = _names(artifact)
     moved = {old: new for old, new in names.items() if old != new}

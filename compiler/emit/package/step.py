@@ -57,12 +57,11 @@ def _training(artifact: Artifact, recipe: Mapping[str, Any]) -> str:
     name = recipe["name"]
     entry = artifact.entry("train", name)
     ports = {port.name: text.argument(port.name, TAKEN) for port in entry.inputs}
-    names = ", ".join(ports.values())
     batch = ", ".join(f'"{field}": {own}' for field, own in ports.items())
     return text.template(
         "step_functions.py",
         step=name,
-        parameters=f"engine, {names}" if names else "engine",
+        parameters=", ".join(["engine: Engine", *(f"{own}: Array" for own in ports.values())]),
         batch=f"{{{batch}}}",
         purpose=text.wrapped(_purpose(recipe)).replace("\n", "\n    "),
         inputs="\n    ".join(f"{ports[p.name]}: {text.port_type(p)}" for p in entry.inputs),

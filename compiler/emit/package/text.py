@@ -17,7 +17,7 @@ from ...artifact import Artifact, Initialiser, KernelRecord, Port
 WIDTH = 100
 
 
-def template(name: str, **values: object) -> str:
+def template(name: str, /, **values: object) -> str:
     """The text of `NAME.txt` beside this file with its `$names` filled in."""
     return _read(name).substitute(values)
 

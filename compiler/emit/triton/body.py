@@ -12,7 +12,7 @@ from ..loops import Affine, Axis, Draw, Fold, Gather, Guard, Kernel, Let, Load, 
 from .axes import quad_stride
 from .kernel import ELEMENT_TYPES
 from .spelling import all_symbols, both, dim_text, literal, product
-from .template import call
+from .template import WIDTH, call
 
 INTEGERS = ("i32", "i64")
 LOWEST = {"f32": float("-inf"), "i32": -2147483648, "i64": -9223372036854775808}
@@ -144,7 +144,8 @@ class Body:
         for position, operand in enumerate(let.operands):
             if not isinstance(operand, str):
                 text = literal(operand, meet if meet in INTEGERS else "f32")
-                texts[position] = f"({text})" if text.startswith("-") and self.infix(function) else text
+                signed = text.startswith("-") and function in ("add", "sub")
+                texts[position] = f"({text})" if signed else text
             elif known[position] == "bool" and arithmetic:
                 inner = texts[position] if texts[position].isidentifier() or texts[position].startswith("(") else f"({texts[position]})"
                 texts[position] = f"{inner}.to(tl.int32)"
@@ -152,10 +153,6 @@ class Body:
             text = texts[0] if isinstance(let.operands[0], str) else f"tl.cast({texts[0]}, tl.float32)"
             return f"{text} != 0" if target == "bool" else f"{text}.to({ELEMENT_TYPES[target]})"
         return SPELLED.get(function, SPELLINGS[function].triton).format(*texts)
-
-    @staticmethod
-    def infix(function: str) -> bool:
-        return "(" not in SPELLINGS[function].triton if function in SPELLINGS else True
 
     def load(self, load: Load) -> str:
         return " ".join(self.load_lines(load, ""))
@@ -207,11 +204,14 @@ class Body:
         return self.store(s)
 
     def assigned(self, target: str, text: str) -> list[str]:
-        """A definition; a call that is too long for a line is broken inside its parentheses."""
+        """A definition, broken where it is too long for a line."""
         line = f"{target} = {text}"
-        if len(line) + self.setting.indent <= 100:
+        if len(line) + self.setting.indent <= WIDTH:
             return [line]
-        return [f"{target} = (", f"    {text}", ")"]
+        outer = _outer_call(text)
+        if outer is None:
+            return [f"{target} = (", f"    {text}", ")"]
+        return call(f"{target} = {outer[0]}", outer[1], self.setting.indent)
 
     def size(self, s: Size) -> str:
         if isinstance(s.dim, int):
@@ -252,7 +252,7 @@ class Body:
         if not spread and (mask is None or (name in self.clean and fill == 0)):
             return text
         mask = mask or f"{self.any_axis(over)} >= 0"
-        return f"tl.where({mask}, {text}, {literal(fill, dtype)})"
+        return f"tl.where({mask}, {text}, {literal(fill if dtype in INTEGERS else float(fill), dtype)})"
 
     def fill_of(self, fold: Fold) -> float | int:
         dtype = self.kernel.values[fold.operand].dtype
@@ -275,6 +275,23 @@ class Body:
         else:
             text = f"row_{s.function}({x})"
         return f"tl.sum({text})" if scalar else text
+
+
+def _outer_call(text: str) -> tuple[str, list[str]] | None:
+    """`f(a, g(b, c))` -> f and its arguments; None where the text is more than one call."""
+    head, bracket, rest = text.partition("(")
+    if not bracket or not head.replace(".", "").replace("_", "").isalnum() or not rest.endswith(")"):
+        return None
+    arguments, depth = [""], 0
+    for position, letter in enumerate(rest):
+        depth += (letter in "([") - (letter in ")]")
+        if depth < 0:
+            return (head, [a.strip() for a in arguments]) if position == len(rest) - 1 else None
+        if letter == "," and depth == 0:
+            arguments.append("")
+        else:
+            arguments[-1] += letter
+    return None
 
 
 def dims_of(kernel: Kernel) -> list[Dim]:

@@ -13,7 +13,7 @@ STAMP  := $(ENV)/.weft-$(shell cat pyproject.toml constraints.txt | cksum | cut 
 PIP    := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),-q)
 TYPED  := -m weft $(foreach room,spec compiler runtime cli,-p weft.$(room))
 
-.PHONY: demo test quick check fix bench snapshots setup clean
+.PHONY: demo test quick check fix bench docs snapshots setup clean
 
 demo: setup
 	@$(BIN)/weft train examples/digits/digits.weft
@@ -38,6 +38,9 @@ fix: setup
 
 bench: setup
 	@$(BIN)/python benchmarks
+
+docs: setup
+	@$(BIN)/python docs/errors_page.py
 
 snapshots: setup
 	@WEFT_SNAPSHOTS=write $(BIN)/python -m pytest -q -m snapshot

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
     from ..runtime.crosscompile import Report
 
+HERE = ("cpu", "cuda", "hip", "interpret")
+"""Targets whose package runs on this machine."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft compile`."""
@@ -88,7 +91,8 @@ def _as_text(artifact: Artifact, out: Path, reports: Sequence[Report]) -> str:
         lines.append(f"  {path.name + ('' if path.is_file() else '/'):<16}{size:>10}")
     if reports:
         lines += ["", _kernels(reports)]
-    lines += ["", f"train it with  python {out / 'train.py'}"]
+    where = "" if artifact.target in HERE else f"  (where there is {artifact.target})"
+    lines += ["", f"train it with  python {out / 'train.py'}{where}"]
     return "\n".join(lines)
 
 

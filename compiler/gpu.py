@@ -9,7 +9,7 @@ from .arena import Arena
 from .artifact import Entry, KernelRecord
 from .emit.triton.step import Kernels, Machine, Part, Ports, StepWriter, Work
 from .entries import EntryGraph
-from .native import _graph_homes, _update_homes
+from .homes import graph_homes, update_homes
 
 INTERPRET = Machine("interpret", "ieee")
 
@@ -38,9 +38,9 @@ def emit_gpu(
         ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
         writer = StepWriter(ports, kernels, sizes, machine_of(target), keep=e.kind == "probe")
         if e.graph is not None:
-            writer.add(e.graph, _graph_homes(e, arena))
+            writer.add(e.graph, graph_homes(e, arena))
         if e.update is not None:
-            writer.add(e.update.graph, _update_homes(e, e.update, arena, states))
+            writer.add(e.update.graph, update_homes(e, e.update, arena, states))
         records.append(writer.write())
         costs += writer.records
         if e.kind == "train":

@@ -8,13 +8,11 @@ from typing import Any
 from .arena import Arena
 from .artifact import Entry, KernelRecord
 from .emit.c import text
-from .emit.c.step import Kernels, Ports, StepWriter
+from .emit.c.kernels import Kernels
+from .emit.c.step import Ports, StepWriter
 from .entries import EntryGraph
-from .ir.graph import Graph, Node
-from .plan.layout import Layout, row_major
-from .plan.memory import Home
+from .homes import graph_homes, update_homes
 from .plan.traffic import Traffic, traffic
-from .update import UpdateGraph
 
 
 def emit_native(
@@ -57,60 +55,7 @@ def plan_entry(
     ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
     writer = StepWriter(ports, kernels or Kernels(), sizes, keep=e.kind == "probe")
     if e.graph is not None:
-        writer.add(e.graph, _graph_homes(e, arena))
+        writer.add(e.graph, graph_homes(e, arena))
     if e.update is not None:
-        writer.add(e.update.graph, _update_homes(e, e.update, arena, states))
+        writer.add(e.update.graph, update_homes(e, e.update, arena, states))
     return writer
-
-
-def _graph_homes(e: EntryGraph, arena: Arena) -> dict[int, Home]:
-    assert e.graph is not None
-    homes: dict[int, Home] = {}
-    slots = {port.name: slot for slot, port in enumerate(e.inputs)}
-    for node in e.graph.inputs():
-        homes[node.id] = _input_home(node, slots, arena)
-    for slot, port in enumerate(e.outputs):
-        if port.name in e.graph.outputs:
-            i = e.graph.outputs[port.name]
-            homes[i] = Home("output", slot, 0, row_major(e.graph[i].shape))
-    for output, parameter in e.gradients.items():
-        i = e.graph.outputs[output]
-        homes[i] = Home("gradient", 0, arena.offsets[parameter], arena.layouts[parameter])
-    return homes
-
-
-def _input_home(node: Node, slots: Mapping[str, int], arena: Arena) -> Home:
-    feed = node["feed"]
-    if feed in slots:
-        return Home("input", slots[feed], 0, row_major(node.shape))
-    return Home("parameter", 0, arena.offsets[feed], arena.layouts[feed])
-
-
-def _update_homes(
-    e: EntryGraph, u: UpdateGraph, arena: Arena, states: Mapping[tuple[str, str], int]
-) -> dict[int, Home]:
-    graph: Graph = u.graph
-    one = Layout((), 1)
-    homes: dict[int, Home] = {}
-    scalars = list(u.scalars)
-    outputs = {port.name: slot for slot, port in enumerate(e.outputs)}
-    inputs = {node["feed"]: node.id for node in graph.inputs()}
-    for feed, i in inputs.items():
-        if feed in scalars:
-            homes[i] = Home("scalar", 0, scalars.index(feed), one)
-        elif feed == "loss":
-            homes[i] = Home("output", outputs["loss"], 0, one)
-    for k, piece in enumerate(u.slices):
-        flat = Layout((1,), piece.length)
-        homes[inputs[f"gradient_{k}"]] = Home("gradient", 0, piece.offset, flat)
-        places = {"parameter": ("parameter", 0)} | {
-            name: ("state", states[e.subject, name]) for name in u.states
-        }
-        for name, (space, slot) in places.items():
-            home = Home(space, slot, piece.offset, flat)
-            if f"{name}_{k}" in inputs:
-                homes[inputs[f"{name}_{k}"]] = home
-            homes[graph.outputs[f"new_{name}_{k}"]] = home
-    norm = graph.outputs["gradient_norm_squared"]
-    homes[norm] = Home("output", outputs["gradient_norm_squared"], 0, one)
-    return homes

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 START = '''"""Unchanged copies of the modules of weft {version} that load, train, save and predict.
 
-They import the standard library, NumPy and each other.  Licence: Apache-2.0, see LICENSE beside this
-file.
+They import the standard library, NumPy and each other.  Licence: Apache-2.0, see LICENSE beside
+this file.
 """
 '''
 

@@ -1,4 +1,4 @@
-"""manifest.json of a generated package: the artifact, where its data lies, the hash of every file."""
+"""manifest.json of a generated package: the artifact, where its data lies, every file's hash."""
 
 from __future__ import annotations
 
@@ -72,8 +72,14 @@ def read(folder: Path, *, allow_edited: bool = False) -> Package:
     edited = tuple(name for name in changed(folder, content) if name not in UNCHECKED)
     kept = [name for name in edited if not (folder / name).is_file()]
     if kept or (edited and not allow_edited):
-        missing = f"`{kept[0]}` is missing" if kept else f"{_listed(edited)} changed since `weft compile`"
-        hint = "compile it again" if kept else "on purpose? then add --allow-edited; if not, compile again"
+        missing = (
+            f"`{kept[0]}` is missing" if kept else f"{_listed(edited)} changed since `weft compile`"
+        )
+        hint = (
+            "compile it again"
+            if kept
+            else "on purpose? then add --allow-edited; if not, compile again"
+        )
         raise UsageError(f"the package `{folder}` is not as it was written: {missing}", hint=hint)
     described = dict(content["artifact"])
     try:
@@ -82,7 +88,9 @@ def read(folder: Path, *, allow_edited: bool = False) -> Package:
         described["spec"] = {name: texts[name] for name in described["spec"]}
         artifact = from_json(json.dumps(described), kernels)
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"the package `{folder}` cannot be read: {error}", hint="compile it again") from None
+        raise DataError(
+            f"the package `{folder}` cannot be read: {error}", hint="compile it again"
+        ) from None
     data = content["data"]
     return Package(
         folder,
@@ -95,7 +103,7 @@ def read(folder: Path, *, allow_edited: bool = False) -> Package:
 
 
 def hashes(folder: Path) -> dict[str, str] | None:
-    """The hash of every file of the package in a folder as it was written, None if there is none."""
+    """Every file's hash as the package in a folder was written, None if there is none."""
     try:
         return dict(_content(folder)["files"])
     except UsageError:
@@ -103,7 +111,7 @@ def hashes(folder: Path) -> dict[str, str] | None:
 
 
 def changed(folder: Path, content: Mapping[str, Any] | None = None) -> list[str]:
-    """The files of a package that are missing or not as they were written, the manifest included."""
+    """Files of a package that are missing or not as they were written, the manifest included."""
     content = _content(folder) if content is None else content
     found = []
     for name, expected in content["files"].items():
@@ -120,7 +128,9 @@ def _content(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_bytes())
-        sound = isinstance(content, dict) and {"package", "data", "files", "artifact"} <= set(content)
+        sound = isinstance(content, dict) and {"package", "data", "files", "artifact"} <= set(
+            content
+        )
     except OSError as error:
         raise UsageError(f"`{path}` cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):

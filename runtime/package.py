@@ -17,13 +17,9 @@ from .carried import carried
 from .data.bundle import pack
 from .data.dataset import read
 from .manifest import MANIFEST, changed, hashes, manifest
-from .standalone import WITHOUT_FILES
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
-
-ELSEWHERE = ("lbfgs",)
-"""Optimizers that are no kernels."""
 
 
 def write_package(
@@ -92,12 +88,6 @@ def _check(artifact: Artifact) -> None:
         raise UsageError(
             f"the target `{artifact.target}` has no kernels to write", hint="try --target cpu"
         )
-    for step in (artifact.train or {}).get("step") or ():
-        if step["optimizer"] in ELSEWHERE:
-            raise UsageError(
-                f"{step['place']}: `{step['optimizer']}` is no kernel and cannot be part of a package",
-                hint="train it with `weft train`, or choose adamw or sgd",
-            )
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -47,7 +47,14 @@ def check_target(target: str) -> str:
     return target
 
 
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""What a driver shows: NVIDIA's, AMD's, and that of Windows' subsystem for Linux."""
+
+
 def _has_gpu() -> bool:
+    """Can torch use a GPU?  Without a driver torch, which takes a second to import, is not asked."""
+    if not any(Path(device).exists() for device in GPU_DEVICES):
+        return False
     try:
         import torch
     except ImportError:

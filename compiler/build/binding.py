@@ -193,13 +193,18 @@ def _first_inputs(
     free: Sequence[Setting],
     site: Site,
 ) -> list[Value]:
-    """What is piped in; else the arguments, if they are tensors; else the input of the body."""
+    """What is piped in; else the input of the body, where the arguments alone are too few.
+
+    `f(a)` with a tensor `a` is complete; `mul(3)` is not, nor is `add(a)`, which needs two.
+    """
     if site.piped is not None:
         return list(site.piped)
     if need == 0:
         return []
     if queue and _is_tensor(e, queue[0], free, site):
-        return []
+        enough = len(queue) >= need if need is not None else _many(e, signature, queue, free, site)
+        inputs = site.scope.take_inputs() if site.head and not enough else None
+        return list(inputs or ())
     if queue and need is not None and need > 1 and len(queue) >= need:
         first = queue[:need]
         if any(_is_tensor(e, expr, free, site) for expr in first[1:]):
@@ -211,6 +216,13 @@ def _first_inputs(
         return []
     hint = f"write `{site.name}(x, …)` or `x -> {site.name}`"
     raise fault("E306", f"`{site.name}` has no input here", site.place, hint)
+
+
+def _many(
+    e: Elaboration, signature: Signature, queue: list[Expr], free: Sequence[Setting], site: Site
+) -> bool:
+    """Are there arguments enough for an operation that takes any number?"""
+    return sum(_is_input(e, expr, free, site) for expr in queue) >= signature.least
 
 
 def _peek(e: Elaboration, expr: Expr, free: Sequence[Setting], site: Site) -> Values | None:
@@ -276,8 +288,7 @@ def _in_order(
 def _wrong_count(signature: Signature, got: int, site: Site) -> Exception:
     if signature.variadic:
         least = "two inputs" if signature.least == 2 else "one input"
-        hint = f"in braces the input goes by name: `x -> {site.name}(y)`" if got else None
-        return fault("E305", f"`{site.name}` takes at least {least}, got {got}", site.place, hint)
+        return fault("E305", f"`{site.name}` takes at least {least}, got {got}", site.place)
     if not signature.inputs:
         return fault("E305", f"`{site.name}` takes no input, got {got}", site.place)
     count = f"{len(signature.inputs)} input{'s' if len(signature.inputs) > 1 else ''}"

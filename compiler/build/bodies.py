@@ -50,14 +50,19 @@ def run_net(e: Elaboration, net: Net, bound: Bound, place: Place, scope: Scope) 
     """One use of a net: its weights are the same ones everywhere."""
     if net.name in e.catalogue.broken:
         raise Silent
-    e.nets.add(net.name)
+    if net.name in e.running:
+        raise fault(
+            "E308", f"the net `{net.name}` uses itself", place, "make it a block with an `if`"
+        )
     body = Scope(net.name, e.catalogue.root(net.place, False))
     take_inputs(e, net.body.inputs, bound.inputs, body, place, net.name)
     made, e.made = e.made, set()
+    e.running.append(net.name)
     try:
         return run_body(e, net.body, body, NO_WEIGHTS)
     finally:
         e.made = made
+        e.running.pop()
 
 
 def take_inputs(
@@ -127,6 +132,8 @@ def attempt(run: Callable[[], Values | None], faults: list[Fault]) -> Values | N
     try:
         return run() or ()
     except Faults as found:
+        if found.fatal:
+            raise
         faults += found.faults
     except Silent:
         pass

@@ -114,7 +114,8 @@ class Elaboration:
     """One graph being built.
 
     `streams` numbers its random values from there on; `maker` is the user's call of a library block
-    that is running, `home` where the layer stands whose weights are being made.
+    that is running, `home` where the layer stands whose weights are being made,
+    `running` the nets that are open.
     """
 
     catalogue: Catalogue
@@ -128,7 +129,7 @@ class Elaboration:
     home: Place | None = None
     parameters: dict[str, Tensor] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
-    nets: set[str] = field(default_factory=set)
+    running: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     bounds: dict[str, tuple[int, int, int | None]] = field(default_factory=dict)
     called: dict[int, int] = field(default_factory=dict)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from ...spec.errors import Diagnostic, SpecError
 from ...spec.place import Place
 
+ENDLESS = ("E308", "E319")
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -40,10 +42,14 @@ class Fault:
 
 
 class Faults(Exception):
-    """One or more findings, going up."""
+    """One or more findings, going up.
+
+    After a `fatal` one nothing else is tried: a text without end would be tried without end.
+    """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
+        self.fatal = any(f.code in ENDLESS for f in self.faults)
         super().__init__("; ".join(f.text for f in self.faults))
 
 

@@ -149,6 +149,8 @@ def together(runs: Sequence[Callable[[], T]]) -> list[T]:
         try:
             results.append(run())
         except Faults as found:
+            if found.fatal:
+                raise
             faults += found.faults
         except Silent:
             silent = True

@@ -70,7 +70,7 @@ def build_net(
 def _build(e: Elaboration, net: Net) -> NetProgram:
     body = Scope(net.name, e.catalogue.root(net.place, False))
     inputs = _inputs(e, net, body)
-    e.nets.add(net.name)
+    e.running.append(net.name)
     results = bodies.run_body(e, net.body, body, bodies.NO_WEIGHTS)
     tensors = _tensors(results, net)
     for name, tensor in zip(_output_names(net, tensors), tensors, strict=True):

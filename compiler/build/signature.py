@@ -29,18 +29,20 @@ class Setting:
     """One setting of a callable.
 
     `kind` names an entry of `KINDS`, or is empty for the settings of blocks, which take anything;
-    `words` are the bare words it reads; `default` is a value, an expression or `REQUIRED`.
+    `words` are the bare words it reads; `default` is a value, an expression or `REQUIRED`;
+    `begins`: a weight of the block begins with it.
     """
 
     name: str
     kind: str
     words: tuple[str, ...]
     default: Any
+    begins: bool = False
 
     @property
     def starts(self) -> bool:
-        """Does the setting take an initialiser?"""
-        return self.name == "init" or self.name.endswith("_init")
+        """Does the setting take an initialiser, by its name or by its use?"""
+        return self.begins or self.name == "init" or self.name.endswith("_init")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,14 @@ class Signature:
 def of_block(block: Block) -> Signature:
     """The signature of a block; a block without `in` takes whatever arrives."""
     inputs = tuple(i.name for i in block.body.inputs)
+    begin = {w.init.id for w in block.body.weights if isinstance(w.init, Name)}
     settings = []
     for p in block.parameters:
         words = p.choices
         if words and isinstance(p.default, Name) and p.default.id not in words:
             words = (p.default.id, *words)
-        settings.append(Setting(p.name, "", words, REQUIRED if p.default is None else p.default))
+        default = REQUIRED if p.default is None else p.default
+        settings.append(Setting(p.name, "", words, default, p.name in begin))
     named = {s.name for s in settings}
     weights = tuple(w.name for w in block.body.weights if w.name not in named)
     return Signature(block.name, inputs or ("x",), tuple(settings), not inputs, by_name=weights)

@@ -91,7 +91,10 @@ def _build_step(
         runs.append(run)
         if training:
             settings = recipe.step_settings(e, step, sizes, faults)
-        run.execute(faults)
+        try:
+            run.execute(faults)
+        except Faults as found:  # a fatal one
+            faults += found.faults
     first, second = runs
     _check_updates(first, faults)
     if faults:

@@ -1,33 +1,43 @@
 """Launches, the stages they share, and the levels between which everybody waits.
 
-A launch walks a *domain* (the extent of its outermost parallel axis).  Launches over one domain that
-hand rows to each other one for one share a stage: a single loop over panels of rows, in which a
-panel stays in cache from the first kernel to the last.  Sums over the domain are partial until the
-level ends.
+A launch walks a *domain* (the extent of its outermost parallel axis).  Launches over one domain
+that hand rows to each other one for one share a stage: a single loop over panels of rows, in which
+a panel stays in cache from the first kernel to the last.  Sums over the domain are partial until a
+finish of their own adds them up.  What takes less time than waiting for somebody else to do it is
+done by every thread for itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from ...spec.dims import Dim
+from ...spec.dims import Dim, evaluate, numel
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
-from .fuse import Fusion, Roots
+from .fuse import Roots
+from .layout import LANES
 from .values import Values, lowering
 
 SMALL_SUM = 4096  # elements of a product summed over the domain that a stage may hold partially
+LIGHT = 1024  # elements that every thread may just as well work through for itself
+WIDE = 4096  # elements that are worth sharing between threads
+PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
+
+PANELS, ONCE, EVERY, SHARED = "panels", "once", "every", "shared"
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel: the group of `roots`, or the heavy node `heavy`.
+    """One kernel: the group of `roots`, the heavy node `heavy`, or the finish of a partial sum.
 
-    `along` says for every value it touches which dimension lies along the domain, or None: all of the
-    value is needed (read) or summed up (written).  `letter` is the index of a contraction that runs
-    along the domain.
+    `along` says for every value it touches which dimension lies along the domain, or None: all of
+    the value is needed (read) or summed up (written).  `letter` is the index of a contraction that
+    runs along the domain.  `mode`: panels dealt out to the threads; once, by one thread; every
+    thread for itself; shared, each thread some elements.
     """
 
     heavy: int | None
@@ -38,10 +48,15 @@ class Launch:
     along: tuple[tuple[int, int | None], ...]
     summed: frozenset[int]
     letter: str = ""
+    finishes: int | None = None
+    mode: str = PANELS
 
     @property
-    def key(self) -> int:
-        return self.heavy if self.heavy is not None else min(self.roots)
+    def key(self) -> tuple[int, bool]:
+        """Launches are ordered by what they make."""
+        if self.finishes is not None:
+            return self.finishes, True
+        return (self.heavy if self.heavy is not None else min(self.roots)), False
 
     def dimension(self, value: int) -> int | None:
         return dict(self.along).get(value)
@@ -49,8 +64,9 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Launches over one domain, in order."""
+    """Launches of one mode, in order; those in panels walk one domain together."""
 
+    mode: str
     domain: Dim
     launches: tuple[Launch, ...]
 
@@ -66,16 +82,25 @@ class Stage:
 Level = tuple[Stage, ...]
 
 
+# ---- launches ------------------------------------------------------------------------------------
+
+
 def product_launch(values: Values, node: Node) -> Launch:
     """A contraction walks the symbolic dimension of its result; a sum over it stays partial."""
     graph = values.graph
     texts = dict(zip(("a", "b", "c"), letters(node["spec"]), strict=True))
     ids = dict(zip(("a", "b", "c"), (*node.operands, node.id), strict=True))
     extents = {
-        letter: graph[ids[side]].shape[place] for side in ids for place, letter in enumerate(texts[side])
+        letter: graph[ids[side]].shape[place]
+        for side in ids
+        for place, letter in enumerate(texts[side])
     }
     symbolic = [letter for letter in texts["c"] if not isinstance(extents[letter], int)]
-    summed = [letter for letter in extents if letter not in texts["c"] and not isinstance(extents[letter], int)]
+    summed = [
+        letter
+        for letter in extents
+        if letter not in texts["c"] and not isinstance(extents[letter], int)
+    ]
     small = values.count(node.id) <= SMALL_SUM
     partial: frozenset[int] = frozenset()
     if symbolic:
@@ -91,7 +116,11 @@ def product_launch(values: Values, node: Node) -> Launch:
         known = values.base(i) in along and along[values.base(i)] != place
         along[values.base(i)] = None if known else place
     reads = frozenset(values.base(o) for o in node.operands)
-    return Launch(node.id, frozenset(), reads, frozenset({node.id}), extents.get(letter, 1), tuple(along.items()), partial, letter)
+    writes = frozenset({node.id})
+    domain = extents.get(letter, 1)
+    return Launch(
+        node.id, frozenset(), reads, writes, domain, tuple(along.items()), partial, letter
+    )
 
 
 def _number(extent: Dim) -> int:
@@ -105,19 +134,95 @@ def scatter_launch(values: Values, node: Node) -> Launch:
     return Launch(node.id, frozenset(), reads, frozenset({node.id}), 1, along, frozenset())
 
 
-def order(graph: Graph, launches: list[Launch]) -> list[Launch]:
+def heavy_launch(values: Values, node: Node) -> Launch:
+    """The launch of a heavy node."""
+    return product_launch(values, node) if node.op == "contract" else scatter_launch(values, node)
+
+
+def heavy_nodes(graph: Graph) -> list[Node]:
+    """The live nodes with templates of their own."""
+    return [node for node in graph if lowering(node) == "heavy"]
+
+
+# ---- modes ---------------------------------------------------------------------------------------
+
+
+def arrange(values: Values, launches: Iterable[Launch], fixed: frozenset[int]) -> list[Launch]:
+    """The launches with their modes, and the finish of every partial sum.
+
+    `fixed` values are updated in place, so that they must be written exactly once.
+    """
+    found: list[Launch] = []
+    known = {node.id for node in values.graph.inputs()}
+    read = frozenset().union(*(launch.reads for launch in launches))
+    for launch in order(launches):
+        mode = _mode(values, launch, known, fixed)
+        if mode == EVERY:
+            known |= launch.writes
+        found.append(replace(launch, mode=mode))
+        if mode == PANELS:
+            found += [_finish(values, launch, i, i in read) for i in sorted(launch.summed)]
+    return found
+
+
+def work(values: Values, launch: Launch) -> int:
+    """About how many elements a launch works through, at the nominal sizes."""
+    if launch.heavy is not None and values.graph[launch.heavy].op == "contract":
+        return -(-multiplications(values, launch.heavy) // LANES)
+    return sum(map(values.count, launch.reads | launch.writes))
+
+
+def multiplications(values: Values, i: int) -> int:
+    """The scalar products in a contraction, at the nominal sizes."""
+    node = values.graph[i]
+    extents: dict[str, Dim] = {}
+    for text, operand in zip(letters(node["spec"])[:2], node.operands, strict=True):
+        extents |= zip(text, values.graph[operand].shape, strict=True)
+    return math.prod(evaluate(extent, values.sizes) for extent in extents.values())
+
+
+def _mode(values: Values, launch: Launch, known: set[int], fixed: frozenset[int]) -> str:
+    size = work(values, launch)
+    literal = all(isinstance(numel(values.graph[i].shape), int) for i in launch.writes)
+    light = size <= LIGHT and literal and not launch.writes & fixed
+    if not isinstance(launch.domain, int):
+        ready = launch.reads <= known and launch.writes == launch.summed
+        return EVERY if light and ready else PANELS
+    if light:
+        return EVERY
+    alone = launch.heavy is not None and values.graph[launch.heavy].op != "contract"
+    return PANELS if size >= WIDE and launch.domain > 1 and not alone else ONCE
+
+
+def _finish(values: Values, launch: Launch, value: int, read: bool) -> Launch:
+    """The launch that adds up the parts of a sum: at once where others wait for it."""
+    few = PARTS * values.count(value) <= LIGHT and isinstance(numel(values.graph[value].shape), int)
+    made = frozenset({value})
+    mode = EVERY if few and read else SHARED
+    return Launch(None, frozenset(), frozenset(), made, 1, (), frozenset(), "", value, mode)
+
+
+# ---- order ---------------------------------------------------------------------------------------
+
+
+def order(launches: Iterable[Launch]) -> list[Launch]:
     """Launches such that each comes after those it reads; ties by node id."""
-    return list(nx.lexicographical_topological_sort(_dependencies(launches), key=lambda x: x.key))
+    network = _dependencies(list(launches))
+    return list(nx.lexicographical_topological_sort(network, key=lambda x: x.key))
 
 
-def _dependencies(launches: list[Launch]) -> nx.DiGraph:
-    maker = {value: launch for launch in launches for value in launch.writes}
+def _dependencies(launches: Sequence[Launch]) -> nx.DiGraph:
+    makers = [launch for launch in launches if launch.finishes is None]
+    maker = {value: launch for launch in makers for value in launch.writes}
+    adder = {launch.finishes: launch for launch in launches if launch.finishes is not None}
     network = nx.DiGraph()
     network.add_nodes_from(launches)
     for launch in launches:
         for value in launch.reads:
             if value in maker and maker[value] is not launch:
-                network.add_edge(maker[value], launch)
+                network.add_edge(adder.get(value, maker[value]), launch)
+        for value in launch.summed & adder.keys():
+            network.add_edge(launch, adder[value])
     return network
 
 
@@ -132,43 +237,44 @@ def together(maker: Launch, reader: Launch) -> bool:
     return True
 
 
-def levels(graph: Graph, launches: list[Launch]) -> list[Level]:
+def joined(maker: Launch, reader: Launch) -> bool:
+    """Does the reader find what it needs without waiting for other threads?"""
+    if maker.mode == EVERY or maker.mode == reader.mode == ONCE:
+        return True
+    both = maker.mode == reader.mode == PANELS
+    return both and reader.finishes is None and together(maker, reader)
+
+
+def levels(launches: Sequence[Launch]) -> list[Level]:
     """Stages between barriers: as late as possible, but sums right after what they add up."""
     network = _dependencies(launches)
     sequence = list(nx.lexicographical_topological_sort(network, key=lambda x: x.key))
     level: dict[Launch, int] = {}
     for launch in sequence:
-        level[launch] = max(
-            (level[m] + (not together(m, launch)) for m in network.predecessors(launch)), default=0
-        )
+        makers = network.predecessors(launch)
+        level[launch] = max((level[m] + (not joined(m, launch)) for m in makers), default=0)
     for launch in reversed(sequence):
         readers = list(network.successors(launch))
-        if readers:
-            level[launch] = min(level[r] - (not together(launch, r)) for r in readers)
-    found: list[Level] = []
+        if readers and not launch.summed and launch.finishes is None:
+            level[launch] = min(level[r] - (not joined(launch, r)) for r in readers)
+    found = []
     for number in range(max(level.values(), default=-1) + 1):
-        mine = [launch for launch in sequence if level[launch] == number]
-        found.append(tuple(_stages(mine)))
+        found.append(tuple(_stages([launch for launch in sequence if level[launch] == number])))
     return [stages for stages in found if stages]
 
 
-def _stages(launches: list[Launch]) -> list[Stage]:
-    """Launches over one symbolic domain share a stage; others stand alone."""
-    shared: dict[Dim, list[Launch]] = {}
+def _stages(launches: Sequence[Launch]) -> list[Stage]:
+    """What every thread does comes first; launches over one symbolic domain share a stage."""
     stages: list[Stage] = []
-    for launch in launches:
-        if isinstance(launch.domain, int):
-            stages.append(Stage(launch.domain, (launch,)))
-        else:
+    for mode in (EVERY, SHARED, ONCE):
+        members = tuple(launch for launch in launches if launch.mode == mode)
+        if members:
+            stages.append(Stage(mode, 1, members))
+    shared: dict[Dim, list[Launch]] = {}
+    walked = [launch for launch in launches if launch.mode == PANELS]
+    for launch in walked:
+        if not isinstance(launch.domain, int):
             shared.setdefault(launch.domain, []).append(launch)
-    return [*(Stage(domain, tuple(members)) for domain, members in shared.items()), *stages]
-
-
-def heavy_launch(values: Values, node: Node) -> Launch:
-    """The launch of a heavy node."""
-    return product_launch(values, node) if node.op == "contract" else scatter_launch(values, node)
-
-
-def heavy_nodes(graph: Graph) -> list[Node]:
-    """The live nodes with templates of their own."""
-    return [node for node in graph if lowering(node) == "heavy"]
+    stages += [Stage(PANELS, domain, tuple(members)) for domain, members in shared.items()]
+    stages += [Stage(PANELS, x.domain, (x,)) for x in walked if isinstance(x.domain, int)]
+    return stages

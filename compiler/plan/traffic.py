@@ -14,6 +14,10 @@ from .schedule import Level
 from .values import Values
 
 
+CACHED = ("local", "own")
+"""Spaces whose values never leave the cache of the thread that makes them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """Bytes of one graph at the nominal sizes: what products touch, and what the other kernels
@@ -44,6 +48,8 @@ def traffic(
     for level in levels:
         for stage in level:
             for launch in stage.launches:
+                if launch.finishes is not None:
+                    continue
                 if launch.heavy is not None:
                     touched = {
                         launch.heavy,
@@ -52,5 +58,5 @@ def traffic(
                     products += sum(map(values.bytes_of, touched))
                 else:
                     moved = {values.base(i) for i in fusion.reads(launch.roots)} | launch.writes
-                    kernels += sum(values.bytes_of(i) for i in moved if homes[i].space != "local")
+                    kernels += sum(values.bytes_of(i) for i in moved if homes[i].space not in CACHED)
     return Traffic(products, kernels)

@@ -60,3 +60,16 @@ def test_reference_has_no_package(weft, starter: Path) -> None:
     answer = weft("compile", starter, "--target", "reference")
     assert answer.code == 2
     assert "no kernels" in answer.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["cuda:80", "cuda:90", "cuda:100", "hip:gfx942"])
+def test_cross_compiled_without_a_gpu(weft, examples: Path, tmp_path: Path, target: str) -> None:
+    spec = examples / "digits" / "digits.weft"
+    flags = ("--target", target, "-o", tmp_path / "package", "--json")
+    answer = weft("compile", spec, *flags)
+    assert answer.code == 0, answer.out + answer.err
+    found = json.loads(answer.out)
+    assert found["kernels"]
+    assert all(k["spills"] == 0 and not k["failures"] for k in found["kernels"])
+    assert any(k["instructions"] for k in found["kernels"])

@@ -123,6 +123,11 @@ FLOWS = {
     "x -> if false { add(1) } else if true { add(2) } else { add(3) }": X + 2,
     "x -> if false { add(1) }": X,
     "x -> repeat 0 { add(1) }": X,
+    "h = x*2\n  x -> mul(3) -> if true { add(h) }": 5 * X,
+    "h = x*2\n  x -> mul(3) -> if true { add(h, h) }": 4 * X,
+    "h = x*2\n  add(h)": 3 * X,
+    "h = x*2\n  x -> residual { concat(h, axis=0) -> max(axis=0) | max(axis=0) }": 3 * X[1],
+    "h = x*2\n  x -> branch { mse(h) | mse(h, 0) } -> add": np.mean(X**2) + np.mean(4 * X**2),
     "x -> if not (B == B + 1) and true { add(1) }": X + 1,
     "n = 3\n  out x*n": 3 * X,
     "a, b = (x, 2)\n  out a*b": 2 * X,
@@ -263,6 +268,18 @@ def test_initialisers_and_fans() -> None:
     assert (found["c"].kind, dict(found["c"].settings)) == ("constant", {"value": 2})
     assert dict(found["linear_2.weight"].settings) == {"mean": 0, "std": 0.02}
     assert (found["linear_2.bias"].kind, found["linear_2.bias"].fan_in) == ("pytorch_linear", 3)
+
+
+def test_a_setting_that_a_weight_begins_with_is_an_initialiser() -> None:
+    text = """block dense(features, begin=normal(std=0.5)) {
+  in x: f32[..., C]
+  weight weight: f32[features, C] = begin
+  matmul(x, transpose(weight))
+}
+"""
+    body = "x -> dense(4) -> dense(4, begin=zeros()) -> dense(4, 2.5)"
+    kinds = [p.initialiser.kind for p in program(text + HEAD + body + TAIL).parameters]
+    assert kinds == ["normal", "zeros", "constant"]
 
 
 def test_outputs_are_named_by_the_text() -> None:

@@ -292,8 +292,10 @@ def test_the_prelude_keeps_the_rules_of_users_texts() -> None:
     names = sorted(prelude(), key=len, reverse=True)
     word = re.compile(rf"\b({'|'.join(names)})\b(?!=[^=])")
     copy = word.sub(r"own_\1", "\n".join(prelude().texts.values()))
-    for case in (*CASES, *MEASURES):
-        own = word.sub(r"own_\1", spec_of(case))
-        built = next(iter(program(copy + own).nets.values()))
-        theirs = next(iter(program(spec_of(case)).nets.values()))
-        assert [n.op for n in built.graph] == [n.op for n in theirs.graph], case.id
+    nets = "".join(
+        spec_of(case).replace("net n ", f"net case_{i} ")
+        for i, case in enumerate((*CASES, *MEASURES))
+    )
+    own, theirs = program(copy + word.sub(r"own_\1", nets)).nets, program(nets).nets
+    for name, built in own.items():
+        assert [n.op for n in built.graph] == [n.op for n in theirs[name].graph], name

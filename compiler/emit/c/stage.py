@@ -1,4 +1,4 @@
-"""One stage of the step function: panels of rows, and in each panel the kernels one after the other."""
+"""One stage of the step function: panels of rows, and in each panel the kernels in their order."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from dataclasses import dataclass
 
 from ....spec.dims import Dim, c_expression, exact_quotient, numel
 from ....spec.errors import InternalError
-from ...plan.layout import LANES
+from ...plan.layout import padded_symbol
 from ...plan.memory import Home
 from ...plan.product import Index, Product
-from ...plan.schedule import Launch, Stage
+from ...plan.schedule import EVERY, ONCE, PARTS, SHARED, Launch, Stage
 from ...plan.values import Values
 from ..loops import Kernel
 from .printer import STORED, Signature
-
-PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
-SMALL_PANEL, LARGE_PANEL = 64, 256  # rows of a panel
-PANEL_FLOATS = 1 << 16  # what a panel may hold: a quarter of a typical second-level cache
-UPDATE = 8192  # elements of a chunk of a flat arena
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +26,40 @@ class Call:
     places: tuple[str, ...]
 
 
-def panel_of(domain: Dim, nominal: int, row: int, summed: bool) -> int:
-    """Rows of a chunk of a domain of `nominal` rows; `row` floats of each live in the panel.
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How many parts a sum over a domain has, and how far apart they lie (in elements)."""
 
-    A panel fits the second-level cache, fills the register tiles of the products, and leaves a chunk for
-    every part of a sum.
-    """
-    if isinstance(domain, int):
-        if domain >= 4 * UPDATE or summed:
-            return UPDATE
-        return max(LANES, _lanes(-(-domain // PARTS))) if domain > LANES else max(domain, 1)
-    if nominal < 4 * SMALL_PANEL:
-        return max(LANES, _lanes(-(-nominal // 2)))
-    fits = PANEL_FLOATS // max(row, 1) // LANES * LANES
-    return max(SMALL_PANEL, min(LARGE_PANEL, fits, _lanes(-(-nominal // PARTS))))
+    domain: Dim
+    panel: int
+
+    @property
+    def chunks(self) -> str:
+        """The number of chunks, in C."""
+        if isinstance(self.domain, int):
+            return str(-(-self.domain // self.panel))
+        return f"({c_expression(self.domain)} + {self.panel - 1}) / {self.panel}"
+
+    @property
+    def most(self) -> int:
+        """Parts at most."""
+        return -(-self.domain // self.panel) if isinstance(self.domain, int) else PARTS
+
+    @property
+    def parts(self) -> str:
+        """The number of parts, in C."""
+        if isinstance(self.domain, int):
+            return self.chunks
+        return f"weft_parts({c_expression(self.domain)}, {self.panel}, {PARTS})"
 
 
-def _lanes(rows: int) -> int:
-    return -(-rows // LANES) * LANES
+def part_stride(span: Dim) -> Dim:
+    """Elements from one part of a sum to the next: whole cache lines."""
+    return padded_symbol(span)
 
 
 class StageWriter:
-    """Writes the loop of a stage.  `pointer` gives the text of a value's address."""
+    """Writes one stage.  `pointer` gives the text of a value's address."""
 
     def __init__(
         self,
@@ -62,115 +69,155 @@ class StageWriter:
         homes: Mapping[int, Home],
         names: Mapping[int, str],
         values: Values,
+        walks: Mapping[int, Walk],
     ) -> None:
         self.stage = stage
         self.calls = calls
-        self.panel = panel
+        self.walk = Walk(stage.domain, panel)
         self.homes = homes
         self.names = names
         self.values = values
-        self.partials = stage.summed
+        self.walks = walks
         self.lines: list[str] = []
 
     def emit(self, text: str, depth: int) -> None:
         self.lines.append("    " * depth + text)
 
-    # ---- addresses ---------------------------------------------------------------------------
-
-    def pointer(self, value: int, step: Dim) -> str:
-        """A value's first element for the panel at hand; rows lie `step` elements apart."""
-        name = self.names[value]
-        if value in self.partials:
-            return f"{name}_partial" + self._shift(step)
-        if self.homes[value].space == "local" or step == 0 or self.single:
-            return name
-        return name + self._shift(step)
-
-    def _shift(self, step: Dim) -> str:
-        if step == 0 or self.single:
-            return ""
-        text = c_expression(step)
-        return " + first" if text == "1" else f" + first * {text if text.isalnum() else f'({text})'}"
-
-    @property
-    def single(self) -> bool:
-        """The whole domain is one chunk."""
-        return isinstance(self.stage.domain, int) and self.stage.domain <= self.panel
-
-    # ---- the loop ------------------------------------------------------------------------------
-
-    def text(self, depth: int, number: int) -> list[str]:
-        domain = c_expression(self.stage.domain)
-        summed = sorted(self.partials)
-        if self.single:
-            owner = f"if (me == {number} % size) {{" if number else "if (me == 0) {"
-            self.emit(owner, depth)
-            self._sums(summed, depth + 1)
-            self._locals(depth + 1)
-            self.emit(f"const long rows = {domain};", depth + 1)
-            if any(c.kernel and c.kernel[1].first for c in self.calls):
-                self.emit("const long first = 0;", depth + 1)
-            self._calls(depth + 1)
+    def text(self, depth: int) -> list[str]:
+        """The lines of the stage."""
+        if self.stage.mode == EVERY:
+            self.emit("/* every thread for itself */", depth)
+            self._whole(depth)
+        elif self.stage.mode == SHARED:
+            for launch in self.stage.launches:
+                self.emit(self._finish(launch, "me, size"), depth)
+        elif self.stage.mode == ONCE:
+            self.emit("if (me == 0) {", depth)
+            self._whole(depth + 1)
             self.emit("}", depth)
-            return self.lines
-        self.emit(f"{{   /* panels of {self.panel} rows of {domain} */", depth)
-        self.emit(f"const long chunks = ({domain} + {self.panel - 1}) / {self.panel};", depth + 1)
-        inner = depth + 1
-        if summed:
-            self.emit(f"const long parts = weft_parts({domain}, {self.panel}, {PARTS});", inner)
-            self.emit("for (long part = me * parts / size; part < (me + 1) * parts / size; ++part) {", inner)
-            inner += 1
-            self._sums(summed, inner)
-            begin, end = "part * chunks / parts", "(part + 1) * chunks / parts"
         else:
-            begin, end = "me * chunks / size", "(me + 1) * chunks / size"
-        self._locals(inner)
-        self.emit(f"for (long chunk = {begin}; chunk < {end}; ++chunk) {{", inner)
-        self.emit(
-            f"const long first = chunk * {self.panel}, rows = {domain} - first < {self.panel} "
-            f"? {domain} - first : {self.panel};",
-            inner + 1,
-        )
-        self._calls(inner + 1)
-        self.emit("}", inner)
-        if summed:
-            self.emit("}", inner - 1)
-        self.emit("}", depth)
+            self._panels(depth)
         return self.lines
 
-    def _sums(self, summed: Sequence[int], depth: int) -> None:
+    # ---- whole values --------------------------------------------------------------------------
+
+    @property
+    def whole(self) -> bool:
+        """Does every launch see its whole domain?"""
+        return self.stage.mode in (EVERY, ONCE)
+
+    def _whole(self, depth: int) -> None:
+        for call in self.calls:
+            for value in sorted(call.launch.summed):
+                self._clear(value, self.names[value], depth)
+            if call.launch.finishes is not None:
+                self.emit(self._finish(call.launch, "0, 1"), depth)
+            else:
+                self._call(call, c_expression(call.launch.domain), depth)
+
+    def _finish(self, launch: Launch, who: str) -> str:
+        """Add the partial sums of a value in order."""
+        value = launch.finishes
+        assert value is not None
+        name, span = self.names[value], self.homes[value].layout.span
+        finish = "weft_finish" if self.values.graph[value].dtype == "f32" else "weft_finish_int"
+        stride = c_expression(part_stride(span))
+        parts = self.walks[value].parts
+        arguments = f"{parts}, {stride}, {c_expression(span)}, {name}_parts, {name}, {who}"
+        return f"{finish}({arguments});"
+
+    def _clear(self, value: int, pointer: str, depth: int) -> None:
+        """A sum starts at zero."""
+        kind = STORED[self.values.graph[value].dtype]
+        span = _tight(c_expression(self.homes[value].layout.span))
+        size = f"sizeof({kind})" if span == "1" else f"{span} * sizeof({kind})"
+        self.emit(f"memset({pointer}, 0, {size});", depth)
+
+    # ---- panels --------------------------------------------------------------------------------
+
+    def _panels(self, depth: int) -> None:
+        domain, panel = c_expression(self.stage.domain), self.walk.panel
+        summed = sorted(self.stage.summed)
+        literal = isinstance(self.stage.domain, int)
+        chunks = self.walk.chunks if literal else "chunks"
+        self.emit(f"{{   /* panels of {panel} of {domain} */", depth)
+        inner = depth + 1
+        if not literal:
+            self.emit(f"const long chunks = {self.walk.chunks};", inner)
+        share, begin, end = "chunk", f"me * {chunks} / size", f"(me + 1) * {chunks} / size"
+        if summed and not literal:
+            self.emit(f"const long parts = {self.walk.parts};", inner)
+            self.emit(
+                "for (long part = me * parts / size; part < (me + 1) * parts / size; ++part) {",
+                inner,
+            )
+            inner += 1
+            share, begin, end = "part", "part * chunks / parts", "(part + 1) * chunks / parts"
+            self._sums(summed, share, inner)
+        self._locals(inner)
+        self.emit(f"for (long chunk = {begin}; chunk < {end}; ++chunk) {{", inner)
+        self.emit(f"const long first = chunk * {panel}, rows = {self._rows()};", inner + 1)
+        if summed and literal:
+            self._sums(summed, share, inner + 1)
+        for call in self.calls:
+            self._call(call, "rows", inner + 1)
+        while inner >= depth:
+            self.emit("}", inner)
+            inner -= 1
+
+    def _rows(self) -> str:
+        """The rows of the chunk at hand: fewer in the last one."""
+        domain, panel = self.stage.domain, self.walk.panel
+        if isinstance(domain, int) and domain % panel == 0:
+            return str(panel)
+        text = c_expression(domain)
+        return f"{text} - first < {panel} ? {text} - first : {panel}"
+
+    def _sums(self, summed: Sequence[int], share: str, depth: int) -> None:
         """The partial sums of this share start at zero."""
         for value in summed:
-            span = c_expression(self.homes[value].layout.span)
-            place = f"{self.names[value]}_parts + part * {_tight(span)}" if not self.single else self.names[value]
-            kind = STORED[self.values.graph[value].dtype]
-            self.emit(f"{kind} *const {self.names[value]}_partial = {place};", depth)
-            self.emit(f"memset({self.names[value]}_partial, 0, {_tight(span)} * sizeof({kind}));", depth)
+            name, kind = self.names[value], STORED[self.values.graph[value].dtype]
+            stride = c_expression(part_stride(self.homes[value].layout.span))
+            self.emit(f"{kind} *const {name}_partial = {name}_parts + {share} * {_tight(stride)};", depth)
+            self._clear(value, f"{name}_partial", depth)
 
     def _locals(self, depth: int) -> None:
         for value in sorted(self.stage.writes):
             home = self.homes[value]
             if home.space == "local":
                 kind = STORED[self.values.graph[value].dtype]
-                cast = "" if kind == "float" else f"({kind} *)"
-                place = f"(local + {c_expression(home.offset)})" if cast else f"local + {c_expression(home.offset)}"
-                self.emit(f"{kind} *const {self.names[value]} = {cast}{place};", depth)
+                self.emit(f"{kind} *const {self.names[value]} = {place_in('local', home, kind)};", depth)
 
-    def _calls(self, depth: int) -> None:
-        for call in self.calls:
-            if call.kernel is not None:
-                self.emit(self._kernel(*call.kernel), depth)
-            elif call.product is not None:
-                self._product(call, call.product, depth)
-            else:
-                self._scatter(call, depth)
+    # ---- addresses -----------------------------------------------------------------------------
 
-    def _kernel(self, kernel: Kernel, signature: Signature) -> str:
-        arguments = ["rows"] + (["first"] if signature.first else []) + list(signature.sizes)
+    def pointer(self, value: int, step: Dim) -> str:
+        """A value's first element for the panel at hand; rows lie `step` elements apart."""
+        name = self.names[value]
+        if not self.whole and value in self.stage.summed:
+            return f"{name}_partial" + self._shift(step)
+        return name if self.homes[value].space == "local" else name + self._shift(step)
+
+    def _shift(self, step: Dim) -> str:
+        if step == 0 or self.whole:
+            return ""
+        text = c_expression(step)
+        return " + first" if text == "1" else f" + first * {_tight(text)}"
+
+    # ---- calls ---------------------------------------------------------------------------------
+
+    def _call(self, call: Call, rows: str, depth: int) -> None:
+        if call.kernel is not None:
+            self.emit(self._kernel(*call.kernel, rows), depth)
+        elif call.product is not None:
+            self._product(call, call.product, depth)
+        else:
+            self._scatter(call, depth)
+
+    def _kernel(self, kernel: Kernel, signature: Signature, rows: str) -> str:
+        first = ["0" if self.whole else "first"] if signature.first else []
+        arguments = [rows, *first, *signature.sizes]
         arguments += [self.pointer(b.value, b.step) for b in kernel.buffers]
         return f"{signature.name}({', '.join(arguments)});"
-
-    # ---- products ------------------------------------------------------------------------------
 
     def _product(self, call: Call, p: Product, depth: int) -> None:
         walked = self._walked(p, call.launch.letter)
@@ -189,17 +236,18 @@ class StageWriter:
             sides.append(place)
         m, n, k = (self._extent(i, walked) for i in (p.m, p.n, p.k))
         a, b, c = sides
-        accumulate = 1 if p.c in self.partials else 0
+        accumulate = 1 if p.c in self.stage.summed else 0
         where = f"  /* {call.places[-1]} */" if call.places else ""
         self.emit(
-            f"weft_gemm({m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, {b}, {c_expression(p.k.b)}, "
-            f"{c_expression(p.n.b)}, {c}, {c_expression(p.m.c)}, {accumulate}, scratch);{where}",
+            f"weft_gemm({m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, "
+            f"{b}, {c_expression(p.k.b)}, {c_expression(p.n.b)}, {c}, {c_expression(p.m.c)}, "
+            f"{accumulate}, scratch);{where}",
             depth,
         )
 
     def _walked(self, p: Product, letter: str) -> Index | None:
         """The loop of the product that runs along the stage's domain."""
-        if self.single or not letter:
+        if self.whole or not letter:
             return None
         return next((i for i in p.loops if i.letter.startswith(letter)), None)
 
@@ -218,15 +266,20 @@ class StageWriter:
 
     def _scatter(self, call: Call, depth: int) -> None:
         """table[indices[i]] += updates[i], in order; the rows of both are contiguous."""
-        node = self.values.graph[call.launch.key]
-        indices, updates = (self.values.base(o) for o in node.operands)
+        node = self.values.graph[call.launch.heavy or 0]
+        indices, updates = (self.names[self.values.base(o)] for o in node.operands)
         count = c_expression(numel(self.values.graph[node.operands[0]].shape))
         width = c_expression(numel(node.shape[1:]))
         table, entries = self.names[node.id], c_expression(node.shape[0])
         self.emit(
-            f"weft_scatter_add({entries}, {width}, {count}, {self.names[indices]}, {self.names[updates]}, {table});",
-            depth,
+            f"weft_scatter_add({entries}, {width}, {count}, {indices}, {updates}, {table});", depth
         )
+
+
+def place_in(area: str, home: Home, kind: str) -> str:
+    """The address of a value in an area of floats."""
+    text = area if home.offset == 0 else f"{area} + {c_expression(home.offset)}"
+    return text if kind == "float" else f"({kind} *)({text})"
 
 
 def _tight(text: str) -> str:

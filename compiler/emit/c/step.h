@@ -37,25 +37,24 @@ static inline __attribute__((unused)) long weft_parts(long total, long panel, lo
     return chunks < most ? chunks : most;
 }
 
-/* out = the sum of `parts` partial results of `span` numbers, always in the same order. */
-static inline __attribute__((unused)) void weft_finish(long parts, long span, const float *partial, float *out)
-{
-    memset(out, 0, span * sizeof(float));
-    for (long part = 0; part < parts; ++part) {
-        const float *const share = partial + part * span;
-        #pragma omp simd
-        for (long i = 0; i < span; ++i) out[i] += share[i];
-    }
+/* out = the sum of `parts` partial results of `span` numbers, always in the same order: share `me` of `size` of them. */
+#define WEFT_FINISH(name, type) \
+static __attribute__((noinline, unused)) void name(long parts, long stride, long span, const type *partial, type *out, long me, long size) \
+{ \
+    const long lines = (span + 15) / 16, first = me * lines / size * 16, last = (me + 1) * lines / size * 16; \
+    const long count = (last < span ? last : span) - first; \
+    memset(out + first, 0, count * sizeof(type)); \
+    for (long part = 0; part < parts; ++part) { \
+        const type *const share = partial + part * stride + first; \
+        _Pragma("omp simd") \
+        for (long i = 0; i < count; ++i) out[first + i] += share[i]; \
+    } \
 }
+WEFT_FINISH(weft_finish, float)
+WEFT_FINISH(weft_finish_int, int)
 
 /* Division and remainder that round towards minus infinity, as in Python. */
 WEFT_INLINE float weft_floordiv(float a, float b) { return weft_floor(a / b); }
 WEFT_INLINE float weft_mod(float a, float b) { return a - weft_floor(a / b) * b; }
 WEFT_INLINE int weft_mod_int(int a, int b) { const int r = a % b; return ((r != 0) & ((r < 0) != (b < 0))) ? r + b : r; }
 WEFT_INLINE int weft_floordiv_int(int a, int b) { return (a - weft_mod_int(a, b)) / b; }
-static inline __attribute__((unused)) void weft_finish_int(long parts, long span, const int *partial, int *out)
-{
-    memset(out, 0, span * sizeof(int));
-    for (long part = 0; part < parts; ++part)
-        for (long i = 0; i < span; ++i) out[i] += partial[part * span + i];
-}

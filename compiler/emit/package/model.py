@@ -24,16 +24,17 @@ def model_text(artifact: Artifact) -> str:
         example=_example(nets[0]) if nets else "",
         count=f"{count:,}",
         seed=int((artifact.train or {}).get("seed") or 0),
-        parameters="".join(_parameter_line(artifact)),
+        parameters="".join(_parameter_lines(artifact)),
         methods="".join(_method(net) for net in nets),
     )
 
 
-def _parameter_line(artifact: Artifact) -> list[str]:
-    return [
-        f'    Parameter("{p.name}", {p.shape!r}, "{text.initialiser(p.initialiser)}", "{p.place}"),\n'
-        for p in artifact.parameters
-    ]
+def _parameter_lines(artifact: Artifact) -> list[str]:
+    lines = []
+    for p in artifact.parameters:
+        start = text.initialiser(p.initialiser)
+        lines.append(f'    Parameter("{p.name}", {p.shape!r}, "{start}", "{p.place}"),\n')
+    return lines
 
 
 def _example(net: Entry) -> str:

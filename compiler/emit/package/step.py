@@ -9,7 +9,7 @@ from ...artifact import Artifact, Entry
 from . import text
 
 NATIVE = ("native_engine", "NativeEngine")
-DEVICE = ("device_engine", "DeviceEngine")
+TRITON = ("triton_engine", "TritonEngine")
 
 TAKEN = ("engine", "rate", "index", "seed", "gradient")
 
@@ -23,29 +23,34 @@ def step_text(artifact: Artifact) -> str:
     """The text of step.py."""
     module, engine = _engine(artifact.target)
     functions = [_training(artifact, recipe) for recipe in _recipes(artifact)]
-    native = artifact.target == "cpu"
     return text.template(
         "step.py",
         name=text.plain(artifact.name),
         about=text.header(artifact),
         module=module,
         engine=engine,
-        arguments="artifact, progress=progress" if native else "artifact",
-        loading=_LOADING["cpu" if native else "gpu"],
-        functions="".join(functions),
+        arguments=_ARGUMENTS.get(artifact.target, _ARGUMENTS["cuda"]),
+        loading=_LOADING.get(artifact.target, _LOADING["cuda"]),
+        functions="".join(functions).rstrip("\n"),
     )
 
 
 _LOADING = {
-    "cpu": "kernels.c is compiled by the C compiler of this machine when it is first needed and kept\n"
-    "    in the user's cache; `progress` is told of it.",
-    "gpu": "Triton compiles kernels.py for the GPU of this machine at the first step and keeps the\n"
-    "    result in its cache.",
+    "cpu": "kernels.c is compiled by the C compiler of this machine when it is first needed, and\n"
+    "    kept in the user's cache; `progress` is told of it.",
+    "interpret": "Triton's interpreter runs kernels.py on the CPU, in a process of its own.",
+    "cuda": "Triton compiles kernels.py for the GPU of this machine at the first call and keeps\n"
+    "    the result in its cache; later calls of a function replay one CUDA graph.",
+}
+_ARGUMENTS = {
+    "cpu": "artifact, progress=progress",
+    "interpret": 'artifact, "interpret"',
+    "cuda": 'artifact, "cuda"',
 }
 
 
 def _engine(target: str) -> tuple[str, str]:
-    return NATIVE if target == "cpu" else DEVICE
+    return NATIVE if target == "cpu" else TRITON
 
 
 def _recipes(artifact: Artifact) -> list[Mapping[str, Any]]:
@@ -63,7 +68,7 @@ def _training(artifact: Artifact, recipe: Mapping[str, Any]) -> str:
         step=name,
         parameters=", ".join(["engine: Engine", *(f"{own}: Array" for own in ports.values())]),
         batch=f"{{{batch}}}",
-        purpose=text.wrapped(_purpose(recipe)).replace("\n", "\n    "),
+        purpose=text.wrapped(_purpose(recipe), 92).replace("\n", "\n    "),
         inputs="\n    ".join(f"{ports[p.name]}: {text.port_type(p)}" for p in entry.inputs),
         values=", ".join(("loss", *recipe.get("metrics", ()))),
         seed=int((artifact.train or {}).get("seed") or 0),

@@ -100,13 +100,6 @@ def sizes(values: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {size}" for name, size in values.items())
 
 
-def wrapped(text: str, indent: str = "") -> str:
+def wrapped(text: str, width: int = WIDTH) -> str:
     """The text in lines that are not too long."""
-    return textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)

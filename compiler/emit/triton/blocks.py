@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 from ....spec.dims import Dim, evaluate
-from ..loops import Axis, Fold, Gather, Kernel, Load
+from ..loops import Axis, Fold, Gather, Kernel, Let, Load
 from .axes import statements
 from .tiles import power_of_two
 
@@ -22,6 +21,9 @@ ELEMENTS = 2_048
 
 INTERPRETED = 256
 """The same in the interpreter, so that small tests have several tiles."""
+
+COSTLY = ("pow", "sin", "cos")
+"""Functions that go through float64 and want many registers: a quarter of the elements."""
 
 PROGRAMS = 256
 """Programs of a kernel that sums over its rows: enough for a GPU, few enough to finish at once."""
@@ -58,6 +60,8 @@ def block_of(kernel: Kernel, sizes: Mapping[str, int], *, interpret: bool = Fals
     """The tile for a kernel with collapsed axes, at nominal sizes."""
     body = statements(kernel)
     budget = INTERPRETED if interpret else ELEMENTS
+    if any(isinstance(s, Let) and s.function in COSTLY for s in body):
+        budget //= 4
     rows, columns = extent(kernel.rows), extent(kernel.columns)
     many, n = evaluate(rows, sizes), evaluate(columns, sizes)
     folds = any(isinstance(s, Fold) for s in body)
@@ -94,7 +98,3 @@ def _width(n: int, most: int) -> int:
     found = [w for w in (256, 128) if w < most] + [min(power_of_two(n), most)]
     return min(found, key=lambda w: (-(-n // w) * w, -w))
 
-
-def count(extents: tuple[int, ...]) -> int:
-    """The product of numbers."""
-    return prod(extents)

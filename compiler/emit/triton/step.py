@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import networkx as nx
@@ -25,8 +25,9 @@ from ...plan.schedule import heavy_nodes
 from ...plan.values import Values, lowering
 from ..loops import Kernel
 from ..lower import identifier, lower
+from .body import dims_of
 from .choice import choose
-from .contraction import frame
+from .contraction import Sums, frame
 from .device import functions, module
 from .epilogue import Epilogue, Writer, attachable, panels, pressure, whole_rows
 from .finish import Gathered, finish_kernel
@@ -35,8 +36,9 @@ from .kernel import KernelText, Parameter
 from .printer import RESERVED, Partial, prepared, print_kernel
 from .products import Names, contraction_of, result_index
 from .request import Gemm
+from .riding import TOTAL, rideable, riding_lines
 from .scatter import scatter_kernel
-from .spelling import GROWTH, WIDE
+from .spelling import GROWTH, WIDE, all_symbols
 from .template import call
 
 Roots = frozenset[int]
@@ -111,12 +113,16 @@ class Kernels:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One kernel to write: a contraction or scatter, a group of roots, or a contraction with its group."""
+    """One kernel to write: a contraction or scatter, a group of roots, or a contraction with its group.
+
+    `summed`: a sum of one operand over the depth, which rides in the contraction.
+    """
 
     heavy: int | None
     roots: Roots
     reads: frozenset[int]
     writes: frozenset[int]
+    summed: int | None = None
 
     @property
     def key(self) -> int:
@@ -133,6 +139,7 @@ class Part:
     fusion: DeviceFusion
     works: list[Work] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    done: set[Work] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +189,7 @@ class StepWriter:
         part = Part(graph, dict(homes), values, DeviceFusion(values))
         works = [self._heavy(part, node) for node in heavy_nodes(graph)]
         works += [self._group(part, roots) for roots in part.fusion.groups]
-        part.works = self._sorted(self._attached(part, works))
+        part.works = self._sorted(self._with_sums(part, self._attached(part, works)))
         self.parts.append(part)
         return part
 
@@ -230,6 +237,38 @@ class StepWriter:
         writes = group.writes | ({z} if kept else frozenset())
         return Work(z, group.roots, product.reads | (group.reads - {z}), writes)
 
+    def _with_sums(self, part: Part, works: list[Work]) -> list[Work]:
+        """A group that only sums an operand of a product over its depth joins the product."""
+        for group in [w for w in works if w.heavy is None and len(w.roots) == 1]:
+            root = min(group.roots)
+            if part.graph[root].op != "sum" or part.values.cone(group.roots)[0] != [root]:
+                continue
+            network = self._network(works)
+            for product in [w for w in works if w.heavy is not None and not w.roots and w.summed is None]:
+                if part.graph[product.key].op != "contract" or not group.reads <= product.reads:
+                    continue
+                if self._sums_of(part, product.key, root) is None or nx.has_path(network, group, product):
+                    continue
+                joined = replace(product, writes=product.writes | group.writes, summed=root)
+                works = [w for w in works if w not in (product, group)] + [joined]
+                break
+        return works
+
+    def _sums_of(self, part: Part, z: int, root: int) -> str | None:
+        """Is `root` the row sums of the left operand ("a") or the column sums of the right one ("b")?"""
+        node = part.graph[root]
+        p = product_of(part.graph, part.graph[z], lambda i: self._layout(part, i))
+        operand = part.graph[node.operands[0]]
+        if p.outer or node.dtype != "f32" or self._layout(part, root) != row_major(node.shape):
+            return None
+        folded = numel(operand.shape[d] for d in node["axes"])
+        for side, i, rest, kept in (("a", p.a, p.m, p.m.a), ("b", p.b, p.n, p.n.b)):
+            leading = node["axes"] == tuple(range(len(node["axes"])))
+            if part.values.base(i) == part.values.base(operand.id) and leading and kept == 1:
+                if (p.k.extent, rest.extent) == (folded, numel(node.shape)) and folded != 1:
+                    return side
+        return None
+
     def _fits(self, part: Part, work: Work) -> bool:
         try:
             return self._gemm(part, work, "draft") is not None
@@ -261,10 +300,7 @@ class StepWriter:
         for i in values:
             node = part.graph[i]
             base = _last(node["feed"] if node.op == "input" else node.name)
-            name, count = base, 2
-            while name in found.values():
-                name, count = f"{base}_{count}", count + 1
-            found[i] = name
+            found[i] = _free(base, found.values())
         return found
 
     def _main(self, part: Part, work: Work) -> int:
@@ -346,6 +382,7 @@ class StepWriter:
         a, b = part.values.base(p.a), part.values.base(p.b)
         lowered = self._lowered(part, work.roots) if work.roots else None
         read = [x.value for x in lowered.buffers] if lowered else []
+        read += [work.summed] if work.summed is not None else []
         names = self._short(part, dict.fromkeys((a, b, *read, z)))
         dims = Names()
         c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), dims)
@@ -377,11 +414,15 @@ class StepWriter:
             mask = [f"mask={shape.inside}"] if shape.inside else []
             lines = tuple(call("tl.store", [f"{names[z]}_ptr + {result_index(p, dims)}", product, *mask], 4))
         parameters = self._pointers(part, names, epilogue)
+        sums = None
+        if work.summed is not None:
+            sums = Sums(self._sums_of(part, z, work.summed) or "", names[work.summed])
+            places = tuple(dict.fromkeys((*places, *self._places(part, [work.summed]))))
         gemm = Gemm(
             name=name, contraction=c, tile=tile, product=product, epilogue=lines,
             parameters=(*parameters, *dims.parameters()),
             title=_wrapped(self._title(part, names, work.reads, work.writes)), places=("@places@",),
-            precision=self.machine.precision, wide=wide,
+            precision=self.machine.precision, wide=wide, sums=sums,
         )  # fmt: skip
         return gemm_kernel(gemm), names, dims, epilogue, flops, places
 
@@ -440,21 +481,58 @@ class StepWriter:
         if not partials:
             return
         dims = Names()
-        count = dims.extent(partials[0].count, "count")
+        count = dims.extent(partials[0].count, "panels")
         gathers = [Gathered(f"{p.buffer}_partial", p.buffer, p.columns) for p in partials]
         title = f"The last sums of {name}."
-        text = finish_kernel(f"finish_{name}", gathers, count=count, title=title, places=("@places@",))
-        text = replace(text, parameters=tuple(replace(p, divisible=p.divisible) for p in text.parameters))
         mine = {i: n for i, n in names.items() if n in {p.buffer for p in partials}}
+        epilogues, extra = self._riders(part, mine, partials, dims)
+        pointers = [Parameter.pointer(n, part.graph[i].dtype) for i, n in extra.items()]
+        text = finish_kernel(
+            f"finish_{name}", gathers, count=count, title=title, places=("@places@",), epilogues=epilogues,
+            parameters=(*pointers, *dims.parameters()),
+        )
         moved = sum(4 * nominal(p.count, self.sizes) * p.columns for p in partials)
         moved += sum(4 * p.columns for p in partials)
         numbers = {n: expression(d) for n, d in dims.dims.items()}
+        mine |= extra
         self._launch(
             part, text, text.launch_grid(numbers), mine, dims.dims, places, (), "finish", moved, moved // 4,
             dict(self._partials),
         )  # fmt: skip
 
     _partials: dict[str, str]
+
+    def _riders(
+        self, part: Part, sums: Mapping[int, str], partials: Sequence[Partial], dims: Names
+    ) -> tuple[dict[str, list[str]], dict[int, str]]:
+        """Groups of numbers that need one of these sums and nothing later: lines by sum, more buffers."""
+        lines: dict[str, list[str]] = {}
+        names = dict(sums)
+        in_column = "in_column" if max(p.columns for p in partials) > 1 else None
+        single = {p.buffer for p in partials if p.columns == 1}
+        for group in [w for w in part.works if w.heavy is None and w not in part.done]:
+            needs = group.reads & sums.keys()
+            if len(needs) != 1 or not all(self._ready(part, i) for i in group.reads - needs):
+                continue
+            buffer = sums[min(needs)]
+            lowered = self._lowered(part, group.roots)
+            sizes = all_symbols(dims_of(lowered))
+            if buffer not in single or not rideable(lowered) or "panels" in sizes:
+                continue
+            dims.dims |= {name: symbol(name) for name in sizes}
+            taken = {*names.values(), TOTAL}
+            for i in dict.fromkeys(b.value for b in lowered.buffers):
+                if i not in names:
+                    names[i] = _free(_last(part.graph[i]["feed"] if part.graph[i].op == "input" else part.graph[i].name), taken)
+                    taken.add(names[i])
+            kernel = prepared(lowered, names, taken=frozenset({TOTAL, "panels"}))
+            lines.setdefault(buffer, []).extend(riding_lines(kernel, buffer, in_column))
+            part.done.add(group)
+        return lines, {i: n for i, n in names.items() if i not in sums}
+
+    def _ready(self, part: Part, i: int) -> bool:
+        """Is the value fed, or made by a launch that is written already?"""
+        return part.graph[i].op == "input" or any(i in w.writes for w in part.done)
 
     def _bytes(self, part: Part, work: Work) -> int:
         """Bytes that the launch moves between memory and the chip."""
@@ -483,15 +561,15 @@ class StepWriter:
         return name
 
     def _fresh(self, base: str) -> str:
-        name, count = base, 2
-        while name in self.memory:
-            name, count = f"{base}_{count}", count + 1
-        return name
+        return _free(base, self.memory)
 
     def write(self) -> Entry:
         """Write every kernel; the entry with its launches and buffers."""
         for part in self.parts:
             for work in part.works:
+                if work in part.done:
+                    continue
+                part.done.add(work)
                 if work.heavy is None:
                     self._loops(part, work)
                 elif part.graph[work.heavy].op == "contract":
@@ -564,6 +642,14 @@ def product_flops(p: Product, sizes: Mapping[str, int]) -> int:
 
 def _shape(node: Node) -> str:
     return f"[{', '.join(map(str, node.shape))}]" if node.shape else ""
+
+
+def _free(base: str, taken: Collection[str]) -> str:
+    """`base`, or with a number after it where that is taken."""
+    name, count = base, 2
+    while name in taken:
+        name, count = f"{base}_{count}", count + 1
+    return name
 
 
 def _last(name: str) -> str:

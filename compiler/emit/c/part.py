@@ -1,0 +1,215 @@
+"""One graph of an entry, planned: its launches, levels, panels, and the homes of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ....spec.dims import Dim, numel
+from ....spec.errors import InternalError
+from ...ir.graph import Graph, Node
+from ...ops import OPS
+from ...plan.layout import LANES, Layout, row_major, value_layout
+from ...plan.memory import Home, Request, nominal
+from ...plan.panels import PanelFusion, batch_panel, literal_panel
+from ...plan.schedule import (
+    EVERY,
+    PANELS,
+    PARTS,
+    Launch,
+    Level,
+    Stage,
+    arrange,
+    heavy_launch,
+    heavy_nodes,
+    levels,
+    work,
+)
+from ...plan.values import Values, lowering
+from ..loops import Kernel
+from ..lower import lower
+from .stage import Walk, part_stride
+
+FOREVER = 1 << 30  # a moment after the last
+
+
+class Part:
+    """Plans one graph.
+
+    `homes` places its inputs and outputs at first, all its values in the end; `spare` are the
+    offsets of values that every thread makes, in the thread's own memory.  `keep`: every value stays
+    readable afterwards (probes).  Units: `local` and `own` in elements.
+    """
+
+    def __init__(
+        self, graph: Graph, homes: Mapping[int, Home], sizes: Mapping[str, int], *, keep: bool
+    ) -> None:
+        self.graph = graph
+        self.homes = dict(homes)
+        self.keep = keep
+        self.values = Values(graph, sizes)
+        self.fusion = PanelFusion(self.values)
+        launches = [heavy_launch(self.values, node) for node in heavy_nodes(graph)]
+        launches += [self._group(roots) for roots in self.fusion.groups]
+        fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
+        self.levels: list[Level] = levels(arrange(self.values, launches, fixed))
+        self.names: dict[int, str] = {}
+        self.spare: dict[int, int] = {}
+        self.panels: dict[Stage, int] = {}
+        self.walks: dict[int, Walk] = {}
+        self.parts: dict[int, Dim] = {}
+        self.own = self._place_own()
+        self.local = max((self._place_local(stage) for stage in self._stages()), default=0)
+
+    def _stages(self) -> Iterable[Stage]:
+        return (stage for level in self.levels for stage in level)
+
+    # ---- layouts -------------------------------------------------------------------------------
+
+    def layout(self, i: int) -> Layout:
+        """How a value lies in memory."""
+        if lowering(self.graph[i]) == "alias":
+            return row_major(self.graph[i].shape)
+        return self.homes[i].layout if i in self.homes else self._default(self.graph[i])
+
+    def _default(self, node: Node) -> Layout:
+        plain = any(lowering(self.graph[u]) == "alias" for u in self.graph.users(node.id))
+        return value_layout(node, native=True, plain=plain)
+
+    # ---- groups --------------------------------------------------------------------------------
+
+    def _group(self, roots: frozenset[int]) -> Launch:
+        kernel = self.lowered(roots, "draft")
+        along = {b.value: b.along for b in kernel.buffers}
+        for b in kernel.buffers:
+            if along[b.value] != b.along:
+                along[b.value] = None
+        summed = frozenset(b.value for b in kernel.buffers if b.role == "gather")
+        domain = kernel.rows[0].extent if kernel.rows else 1
+        reads = frozenset(self.values.base(i) for i in self.fusion.reads(roots))
+        writes = frozenset(self.fusion.written(roots))
+        return Launch(None, roots, reads, writes, domain, tuple(sorted(along.items())), summed)
+
+    def lowered(self, roots: frozenset[int], name: str) -> Kernel:
+        """The kernel of a group."""
+        members, _ = self.values.cone(roots)
+        places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
+        reads, written = self.fusion.reads(roots), self.fusion.written(roots)
+        flops = sum(map(self._flops, members))
+        moved = self._moved(reads, written)
+        return lower(self.values, roots, written, self.layout, name, places, moved, flops)
+
+    def _flops(self, i: int) -> int:
+        node = self.graph[i]
+        each = OPS[node.op].flops
+        return each * self.values.count(node.operands[0] if lowering(node) == "fold" else i)
+
+    def _moved(self, reads: Iterable[int], writes: Iterable[int]) -> int:
+        """Bytes between memory and a kernel: what stays in cache is free."""
+        touched = {self.values.base(i) for i in reads} | set(writes)
+        return sum(map(self.values.bytes_of, (i for i in touched if not self.cached(i))))
+
+    def cached(self, i: int) -> bool:
+        """Does a value never leave the cache of the thread that makes it?"""
+        return i in self.homes and self.homes[i].space in ("local", "own")
+
+    # ---- homes ---------------------------------------------------------------------------------
+
+    def _place_own(self) -> int:
+        """What every thread computes for itself lies in memory of its own."""
+        at = 0
+        for stage in self._stages():
+            if stage.mode != EVERY:
+                continue
+            for value in sorted(stage.writes):
+                layout = self.layout(value)
+                if value not in self.homes and not self.keep:
+                    self.homes[value] = Home("own", 0, at, layout)
+                else:
+                    self.spare[value] = at
+                at += whole_lines(layout.span)
+        return at
+
+    def _place_local(self, stage: Stage) -> int:
+        """Values made and used up within one stage live in a panel; returns its floats."""
+        local = [v for v in sorted(stage.writes) if self._is_local(v, stage)]
+        row = sum(nominal(numel(self.graph[v].shape[1:]), self.values.sizes) for v in local)
+        if stage.mode != PANELS:
+            panel = 1
+        elif isinstance(stage.domain, int):
+            panel = literal_panel(stage.domain, sum(work(self.values, x) for x in stage.launches))
+        else:
+            panel = batch_panel(nominal(stage.domain, self.values.sizes), row, PARTS)
+        self.panels[stage] = panel
+        self.walks |= {value: Walk(stage.domain, panel) for value in stage.summed}
+        at = 0
+        for value in local:
+            node = self.graph[value]
+            layout = _panel_layout(self._default(node), node, panel)
+            self.homes[value] = Home("local", 0, at, layout)
+            at += whole_lines(layout.span)
+        return at
+
+    def _is_local(self, value: int, stage: Stage) -> bool:
+        if stage.mode != PANELS or isinstance(stage.domain, int):
+            return False
+        if value in self.homes or self.keep or value in stage.summed:
+            return False
+        if any(lowering(self.graph[user]) == "alias" for user in self.graph.users(value)):
+            return False
+        readers = {s for s in self._stages() for x in s.launches if value in x.reads}
+        if readers - {stage}:
+            return False
+        if any(dict(launch.along).get(value, 0) != 0 for launch in stage.launches):
+            return False
+        return isinstance(numel(self.graph[value].shape[1:]), int)
+
+    # ---- memory --------------------------------------------------------------------------------
+
+    def requests(self, number: int, moment: int) -> list[Request]:
+        """Blocks of the workspace that this part needs, its levels counted from `moment`."""
+        found: list[Request] = []
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        summed: dict[int, int] = {}
+        for now, level in enumerate(self.levels, moment):
+            for launch in (x for stage in level for x in stage.launches):
+                for value in launch.reads | launch.writes:
+                    first.setdefault(value, now)
+                    last[value] = now
+                if launch.mode == PANELS:
+                    summed |= {value: now for value in launch.summed}
+                if launch.finishes is not None:
+                    value = launch.finishes
+                    span = part_stride(self.layout(value).span) * self.walks[value].most
+                    found.append(Request((f"{number}:parts", value), span, summed[value], now))
+        for value in (v for v in first if v not in self.homes):
+            begin, end = (0, FOREVER) if self.keep else (first[value], last[value])
+            key = (f"{number}:value", value)
+            found.append(Request(key, self.layout(value).span, begin, end))
+        return found
+
+    def place(self, number: int, offsets: Mapping[tuple[str, int], Dim]) -> None:
+        """Take the blocks that were found for the requests."""
+        self.parts = {v: offset for (kind, v), offset in offsets.items() if kind == f"{number}:parts"}
+        for (kind, value), offset in offsets.items():
+            if kind == f"{number}:value":
+                self.homes[value] = Home("workspace", 0, offset, self.layout(value))
+
+
+def whole_lines(span: Dim) -> int:
+    """Floats in whole cache lines."""
+    if not isinstance(span, int):
+        raise InternalError(f"a block of {span} floats in a thread's own memory")
+    return -(-span // LANES) * LANES
+
+
+def _panel_layout(layout: Layout, node: Node, panel: int) -> Layout:
+    """The layout of a panel: `panel` rows instead of all."""
+    if layout.strides[0] == 1 and len(node.shape) == 2 and node.shape[1] != 1:
+        return Layout((1, panel), panel * node.shape[1])
+    return Layout(layout.strides, layout.strides[0] * panel)
+
+
+def line(node: Node) -> str:
+    """Where a value comes from, for a comment."""
+    return f"{node.place}  {node.scope}" if node.scope else str(node.place)

@@ -1,0 +1,57 @@
+"""How the threads of a CPU walk a domain: panels of rows, and the groups that may be walked so."""
+
+from __future__ import annotations
+
+from ...spec.dims import Dim
+from .fuse import Fusion, Roots
+from .layout import LANES
+from .space import space
+
+SMALL_PANEL, LARGE_PANEL = 64, 256  # rows of a panel of the batch
+PANEL_FLOATS = 1 << 16  # what a panel may hold: a quarter of a typical second-level cache
+CHUNKS = 16  # of a literal domain, at most
+GRAIN = 2048  # elements that are worth a chunk of their own
+
+
+class PanelFusion(Fusion):
+    """Groups that many threads can carry out in panels."""
+
+    def legal(self, roots: Roots) -> bool:
+        """Also: the batch is walked, never folded in one go."""
+        return super().legal(roots) and not self._serial(roots)
+
+    def _serial(self, roots: Roots) -> bool:
+        found = space(self.values, roots)
+        folded = any(not isinstance(found.extents[column], int) for column in found.columns)
+        return len(roots) > 1 and not found.rows and folded
+
+
+def batch_panel(nominal: int, row: int, parts: int) -> int:
+    """Rows of a panel of a batch of `nominal` rows; `row` floats of each live in the panel.
+
+    A panel fits the second-level cache, fills the register tiles of the products, and leaves
+    work for every part of a sum.
+    """
+    if nominal < 4 * SMALL_PANEL:
+        return max(LANES, _lanes(-(-nominal // 2)))
+    fits = PANEL_FLOATS // max(row, 1) // LANES * LANES
+    return max(SMALL_PANEL, min(LARGE_PANEL, fits, _lanes(-(-nominal // parts))))
+
+
+def literal_panel(domain: int, work: int) -> int:
+    """Rows of a chunk of a literal domain: few chunks, shared evenly by two, four and eight."""
+    most = max(1, min(CHUNKS, work // GRAIN, -(-domain // LANES)))
+    sizes = {_lanes(-(-domain // count)) for count in range(1, most + 1)}
+    return min(sizes, key=lambda size: (sum(_longest(domain, size, t) for t in (2, 4, 8)), -size))
+
+
+def _longest(domain: int, chunk: int, threads: int) -> int:
+    """The rows that the busiest of the threads gets."""
+    chunks = -(-domain // chunk)
+    borders = [min(domain, me * chunks // threads * chunk) for me in range(threads + 1)]
+    return max(end - begin for begin, end in zip(borders, borders[1:], strict=False))
+
+
+def _lanes(rows: int) -> int:
+    return -(-rows // LANES) * LANES
+

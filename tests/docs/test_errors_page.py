@@ -1,0 +1,32 @@
+"""docs/errors.md lists every code, with the message it really gets."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _generator() -> ModuleType:
+    path = ROOT / "docs" / "errors_page.py"
+    spec = importlib.util.spec_from_file_location("errors_page", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_up_to_date() -> None:
+    generator = _generator()
+    assert generator.PAGE.read_text(encoding="utf-8") == generator.page(), "run `make docs`"
+
+
+def test_every_code_is_explained() -> None:
+    raised: set[str] = set()
+    for room in ("spec", "compiler", "runtime", "cli"):
+        for path in (ROOT / room).rglob("*.py"):
+            raised |= set(re.findall(r'"(E[1-5]\d\d)"', path.read_text(encoding="utf-8")))
+    assert raised == set(_generator().MEANINGS)

@@ -1,0 +1,66 @@
+"""Every kernel of every case compiles for every architecture: no spills, shared memory, tensor cores."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.laws.test_interpreted import SIZES, emitted, law_graphs
+
+from weft.compiler.artifact import Artifact
+from weft.runtime.crosscompile import SHARED, compile_module
+
+
+
+LARGE = {"B": 8192, "T": 64}
+SAMPLE = ("layer_norm", "softmax", "mixed_sums", "chain", "embedding", "random", "contract_ki,kj->ij", "contract_bhik,bhjk->bhij")
+
+
+def _check(artifact: Artifact, target: str, names: list[str]) -> None:
+    records = {k.name: k.compile for k in artifact.kernels if k.name in names}
+    reports = compile_module(artifact.files["kernels.py"], [dict(r) for r in records.values() if r], target)
+    assert [r.kernel for r in reports] == list(records)
+    failures = [f"{r.kernel}: {', '.join(r.failures)}" for r in reports if not r.ok]
+    assert not failures
+
+
+def _operations(text: str, name: str) -> frozenset[str]:
+    """What a kernel calls: kernels that call the same functions compile alike."""
+    body = re.split(r"@triton\.jit\n", text[text.index(f"def {name}(") :])[0]
+    return frozenset(re.findall(r"([\w.]+)\(", re.sub(r'""".*?"""', "", body, flags=re.DOTALL)))
+
+
+def _distinct(artifact: Artifact) -> list[str]:
+    """One kernel for each set of operations."""
+    text = artifact.files["kernels.py"]
+    found: dict[frozenset[str], str] = {}
+    for k in artifact.kernels:
+        found.setdefault(_operations(text, k.name) - {k.name}, k.name)
+    return list(found.values())
+
+
+def _sampled(target: str, sizes: dict[str, int]) -> Artifact:
+    graphs = {key: graph for key, graph in law_graphs().items() if key[1] in SAMPLE}
+    return emitted(graphs, sizes, target)
+
+
+@pytest.mark.parametrize("target", ["cuda:90", "hip:gfx942"])
+def test_a_sample_compiles(target: str) -> None:
+    artifact = _sampled(target, SIZES)
+    names = _distinct(artifact)
+    assert len(names) > 15
+    _check(artifact, target, names)
+
+
+def test_no_kernel_uses_atomics() -> None:
+    artifact = emitted(law_graphs(), SIZES, "cuda:90")
+    assert "atomic" not in artifact.files["kernels.py"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [SIZES, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("target", list(SHARED))
+def test_every_kernel_compiles(target: str, sizes: dict[str, int]) -> None:
+    artifact = emitted(law_graphs(), sizes, target)
+    _check(artifact, target, [k.name for k in artifact.kernels])

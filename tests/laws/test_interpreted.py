@@ -1,0 +1,138 @@
+"""Triton kernel in the interpreter = reference, forward and backward, for every case.
+
+Memory behind every buffer holds NaN, so that a load past the end shows; what lies there must not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pytest
+
+from tests.laws.cases import CASES, Case
+from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
+from weft.compiler.arena import Arena
+from weft.compiler.artifact import Artifact
+from weft.compiler.gpu import emit_gpu
+from weft.compiler.ir.graph import Graph
+from weft.runtime.triton_engine import TritonEngine
+from weft.runtime.triton_loader import Pointer
+
+TOLERANCE = 2e-6
+GUARD = 256
+SIZES = {"B": 67, "T": 3}
+SMOOTH = [c for c in CASES if c.smooth]
+SAMPLE = [c for c in CASES if c.name in ("layer_norm", "mixed_sums", "chain", "embedding", "random", "softmax")]
+
+Key = tuple[str, str]
+
+
+def emitted(graphs: Mapping[Key, Graph], sizes: Mapping[str, int], target: str) -> Artifact:
+    """All graphs as the entries of one module."""
+    entries = [entry_of(graph, *key) for key, graph in graphs.items()]
+    text, records, kernels, _ = emit_gpu(entries, Arena({}, {}, 0), {}, sizes, "laws", target)
+    return Artifact("laws", target, "f32", {"kernels.py": text}, {}, (), 0, (), tuple(records), tuple(kernels), dict(sizes), None, {})  # fmt: skip
+
+
+def law_graphs() -> dict[Key, Graph]:
+    """Every case forward, every smooth one backward."""
+    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in CASES}
+    return found | {("backward", c.name): backward(c) for c in SMOOTH}
+
+
+class Guarded:
+    """An engine whose arenas end in NaN; nothing may read or write there."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.engine = TritonEngine(artifact, "interpret")
+        self.device = self.engine.device
+        self.lengths: dict[str, int] = {}
+        self.make = self.device.arena
+        self.device.arena = self.arena  # type: ignore[method-assign]
+
+    def arena(self, name: str, size: int) -> bool:
+        moved = self.make(name, size + GUARD)
+        self.lengths[name] = size
+        self.memory(name, 0, size + GUARD)[:] = 0xFF
+        return moved
+
+    def memory(self, name: str, start: int, end: int) -> np.ndarray:
+        view = self.device.view(Pointer(name, start, "bool"), (end - start,))
+        assert view is not None
+        return view.view(np.uint8)
+
+    def run(self, key: Key, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        call = self.engine._run(*key, inputs, index=STEP, seed=SEED)
+        for name, size in self.lengths.items():
+            assert (self.memory(name, size, size + GUARD) == 0xFF).all(), f"{key} wrote past `{name}`"
+        return {p.name: self.engine._output(call, i).copy() for i, p in enumerate(call.entry.outputs)}
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[Key, Graph]:
+    return law_graphs()
+
+
+@pytest.fixture(scope="module")
+def guarded(graphs: dict[Key, Graph]) -> Iterator[Guarded]:
+    """One worker process for all cases."""
+    found = Guarded(emitted(graphs, SIZES, "interpret"))
+    yield found
+    found.engine.close()
+
+
+def _agree(name: str, got: np.ndarray, want: np.ndarray) -> None:
+    if want.dtype.kind in "ib":
+        assert np.array_equal(got, want), name
+        return
+    assert np.array_equal(np.isnan(got), np.isnan(want)), name
+    scale = max(1.0, float(np.abs(np.nan_to_num(want)).max(initial=0.0)))
+    assert np.abs(np.nan_to_num(got - want)).max(initial=0.0) <= TOLERANCE * scale, name
+
+
+def _check(guarded: Guarded, kind: str, case: Case, graph: Graph, sizes: Mapping[str, int]) -> None:
+    fed = feeds(graph, sizes, positive=case.positive)
+    got = guarded.run((kind, case.name), fed)
+    for name, value in expected(graph, fed, sizes).items():
+        _agree(f"{case.name}.{name} at {sizes}", got[name], value)
+
+
+def _small(case: Case) -> Mapping[str, int]:
+    """The second smallest size: several rows, an odd number of columns."""
+    return case.sizes[min(1, len(case.sizes) - 1)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_forward(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    _check(guarded, "forward", case, graphs["forward", case.name], _small(case))
+
+
+@pytest.mark.parametrize("case", SMOOTH, ids=lambda c: c.name)
+def test_backward(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    _check(guarded, "backward", case, graphs["backward", case.name], _small(case))
+
+
+@pytest.mark.parametrize("case", SAMPLE, ids=lambda c: c.name)
+def test_several_blocks_of_rows(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    _check(guarded, "forward", case, graphs["forward", case.name], SIZES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_every_size(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    for sizes in case.sizes:
+        for kind in ("forward", "backward"):
+            if (kind, case.name) in graphs:
+                _check(guarded, kind, case, graphs[kind, case.name], sizes)
+
+
+@pytest.mark.parametrize("case", [c for c in SAMPLE if c.smooth], ids=lambda c: c.name)
+def test_the_order_of_programs_does_not_show(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    key = "backward", case.name
+    fed = feeds(graphs[key], SIZES, positive=case.positive)
+    natural = guarded.run(key, fed)
+    guarded.device.shuffle = 5  # type: ignore[attr-defined]
+    permuted = guarded.run(key, fed)
+    guarded.device.shuffle = None  # type: ignore[attr-defined]
+    assert all(np.array_equal(natural[name], permuted[name]) for name in natural)

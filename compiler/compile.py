@@ -93,7 +93,9 @@ def compile_native(lowered: Lowered) -> Artifact:
 
 
 def compile_gpu(lowered: Lowered, target: str) -> Artifact:
-    """The program as Triton: `cuda`, `interpret`, or an architecture such as cuda:90 or hip:gfx942."""
+    """The program as Triton: `cuda`, `interpret`, or an architecture such as cuda:90 or
+    hip:gfx942.
+    """
     program = lowered.program
     source, records, kernels, traffic = emit_gpu(
         list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name, target

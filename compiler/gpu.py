@@ -63,7 +63,9 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
 
 
 def _contraction(part: Part, work: Work) -> list[int]:
-    return [work.heavy] if work.heavy is not None and part.graph[work.heavy].op == "contract" else []
+    return (
+        [work.heavy] if work.heavy is not None and part.graph[work.heavy].op == "contract" else []
+    )
 
 
 def _bytes(part: Part, work: Work) -> int:

@@ -42,7 +42,7 @@ def check_target(target: str) -> str:
     if target == "cuda" and not _has_gpu():
         raise DeviceError(
             "no GPU that torch can use on this machine",
-            hint="train natively with --target cpu, or cross-compile: `weft compile --target cuda:90`",
+            hint="train with --target cpu, or cross-compile: `weft compile --target cuda:90`",
         )
     return target
 
@@ -52,7 +52,7 @@ GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def _has_gpu() -> bool:
-    """Can torch use a GPU?  Without a driver torch, which takes a second to import, is not asked."""
+    """Can torch use a GPU?  Without a driver torch, slow to import, is not asked."""
     if not any(Path(device).exists() for device in GPU_DEVICES):
         return False
     try:

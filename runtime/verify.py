@@ -43,7 +43,7 @@ Open = Callable[[str], tuple[Lowered, Engine]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison.  `subject` is what was compared, `error` relative, `limit` what is allowed."""
+    """One comparison of `subject`: its relative `error`, and the `limit` that is allowed."""
 
     target: str
     subject: str

@@ -38,8 +38,7 @@ test_reference.test_gradient_is_the_finite_difference(case)
 OPTIMIZER = """
 from tests.compiler.test_optimizers import CASES, test_steps_are_pytorchs
 ((name, settings, make),) = [case for case in CASES if case[0] == "adamax"]
-for clip in (None, 0.5):
-    test_steps_are_pytorchs(name, settings, make, clip)
+test_steps_are_pytorchs(name, settings, make, 0.5)
 """
 
 
@@ -60,7 +59,7 @@ def read(page: str) -> str:
 def blocks(text: str, kind: str = "python") -> list[Block]:
     fences = list(FENCE.finditer(text))
     found = []
-    for fence, after in zip(fences, [*fences[1:], None], strict=True):
+    for fence, after in zip(fences, [*fences, None][1:], strict=True):
         if fence[1] != kind:
             continue
         output, span = None, (0, 0)

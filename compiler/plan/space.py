@@ -194,9 +194,9 @@ def _split(
         raise Refused("reductions along different axes feed the kernel")
     if inner:
         columns = next(iter(inner))
-        if columns == whole and len(roots) > 1:
-            if _spreads(values, members, axis, whole) or _extent(values, size) > ALONE:
-                raise Refused("no parallel axis left")
+        crowded = columns == whole and len(roots) > 1
+        if crowded and (_spreads(values, members, axis, whole) or _extent(values, size) > ALONE):
+            raise Refused("no parallel axis left")
     elif sums and len(whole) > 1:
         columns = _columns_of_sums(sums, order, whole)
     else:

@@ -51,10 +51,18 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("adamw", ADAM | {"weight_decay": 0.01}, torch.optim.AdamW),
     ("adamw", ADAM | {"weight_decay": 0.0, "betas": [0.8, 0.95]}, torch.optim.AdamW),
     ("rmsprop", RMS, torch.optim.RMSprop),
-    ("rmsprop", RMS | {"momentum": 0.9, "centered": True, "weight_decay": 0.1}, torch.optim.RMSprop),
-    ("adagrad", {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-10}, torch.optim.Adagrad),
+    (
+        "rmsprop",
+        RMS | {"momentum": 0.9, "centered": True, "weight_decay": 0.1},
+        torch.optim.RMSprop,
+    ),
+    (
+        "adagrad",
+        {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-10},
+        torch.optim.Adagrad,
+    ),
     ("lion", {"betas": [0.9, 0.99], "weight_decay": 0.1}, Lion),
-]  # fmt: skip
+]
 
 
 def _torch_steps(

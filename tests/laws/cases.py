@@ -223,8 +223,16 @@ EMPTY = ({"B": 0, "T": 2},)
 
 CASES: tuple[Case, ...] = (
     *(
-        Case(f"map_{name}", _unary(name) if name not in ("add", "sub", "mul", "div", "pow", "floordiv", "mod", "maximum", "minimum") else _binary(name),
-             MANY if name in ("tanh", "add", "maximum") else MANY[1:2], name in POSITIVE or name in ("div", "floordiv", "mod"), name not in STEPS)
+        Case(
+            f"map_{name}",
+            _unary(name)
+            if name
+            not in ("add", "sub", "mul", "div", "pow", "floordiv", "mod", "maximum", "minimum")
+            else _binary(name),
+            MANY if name in ("tanh", "add", "maximum") else MANY[1:2],
+            name in POSITIVE or name in ("div", "floordiv", "mod"),
+            name not in STEPS,
+        )
         for name in MAPS
         if name not in (*TRUTH, "where")
     ),
@@ -234,11 +242,26 @@ CASES: tuple[Case, ...] = (
     Case("integers", _integers, smooth=False),
     Case("casts", _casts, smooth=False),
     *(
-        Case(f"{op}_{'x'.join(map(str, shape))}_{''.join(map(str, axes))}", _fold(op, axes, shape), MANY)
+        Case(
+            f"{op}_{'x'.join(map(str, shape))}_{''.join(map(str, axes))}",
+            _fold(op, axes, shape),
+            MANY,
+        )
         for op in ("sum", "max", "min", "logsumexp")
-        for shape, axes in (((B, 10), (1,)), ((B, 10), (0,)), ((B, 40), (1,)), ((B,), (0,)), ((B, T, 4), (1,)), ((B, T, 4), (0, 2)))
+        for shape, axes in (
+            ((B, 10), (1,)),
+            ((B, 10), (0,)),
+            ((B, 40), (1,)),
+            ((B,), (0,)),
+            ((B, T, 4), (1,)),
+            ((B, T, 4), (0, 2)),
+        )
     ),
-    *(Case(f"{op}_{axis}", _fold(op, (axis,), (B, 10)), MANY, smooth=False) for op in ("argmax", "argmin") for axis in (0, 1)),
+    *(
+        Case(f"{op}_{axis}", _fold(op, (axis,), (B, 10)), MANY, smooth=False)
+        for op in ("argmax", "argmin")
+        for axis in (0, 1)
+    ),
     Case("means", _means, MANY),
     Case("softmax", _softmax, MANY),
     Case("layer_norm", _layer_norm, MANY),
@@ -271,4 +294,4 @@ CASES: tuple[Case, ...] = (
     Case("chain", _chain, (*MANY, {"B": 601, "T": 1})),
     Case("empty_sums", _mixed, EMPTY, smooth=False),
     Case("empty_chain", _chain, EMPTY, smooth=False),
-)  # fmt: skip
+)

@@ -12,14 +12,24 @@ from weft.compiler.artifact import Artifact
 from weft.runtime.crosscompile import SHARED, compile_module
 
 
-
 LARGE = {"B": 8192, "T": 64}
-SAMPLE = ("layer_norm", "softmax", "mixed_sums", "chain", "embedding", "random", "contract_ki,kj->ij", "contract_bhik,bhjk->bhij")
+SAMPLE = (
+    "layer_norm",
+    "softmax",
+    "mixed_sums",
+    "chain",
+    "embedding",
+    "random",
+    "contract_ki,kj->ij",
+    "contract_bhik,bhjk->bhij",
+)
 
 
 def _check(artifact: Artifact, target: str, names: list[str]) -> None:
     records = {k.name: k.compile for k in artifact.kernels if k.name in names}
-    reports = compile_module(artifact.files["kernels.py"], [dict(r) for r in records.values() if r], target)
+    reports = compile_module(
+        artifact.files["kernels.py"], [dict(r) for r in records.values() if r], target
+    )
     assert [r.kernel for r in reports] == list(records)
     failures = [f"{r.kernel}: {', '.join(r.failures)}" for r in reports if not r.ok]
     assert not failures

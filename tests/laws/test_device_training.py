@@ -82,20 +82,36 @@ def spec(text: str) -> Spec:
 def matched(program: CompiledProgram, truth: CompiledProgram) -> tuple[Engine, Engine]:
     """Both engines with the same parameters, optimizer states at their start."""
     for p, q in zip(program.artifact.parameters, truth.artifact.parameters, strict=True):
-        parameter_view(truth.engine.parameters, q)[...] = parameter_view(program.engine.parameters, p)
+        parameter_view(truth.engine.parameters, q)[...] = parameter_view(
+            program.engine.parameters, p
+        )
     return program.engine, truth.engine
 
 
 def compare(program: CompiledProgram, truth: CompiledProgram, tolerance: float) -> None:
     for p, q in zip(program.artifact.parameters, truth.artifact.parameters, strict=True):
-        got, want = parameter_view(program.engine.parameters, p), parameter_view(truth.engine.parameters, q)
+        got, want = (
+            parameter_view(program.engine.parameters, p),
+            parameter_view(truth.engine.parameters, q),
+        )
         np.testing.assert_allclose(got, want, rtol=0, atol=tolerance, err_msg=p.name)
         for state in program.engine.states:
-            got, want = (parameter_view(e.states[state], x) for e, x in ((program.engine, p), (truth.engine, q)))
-            np.testing.assert_allclose(got, want, rtol=0, atol=tolerance, err_msg=f"{p.name} {state}")
+            got, want = (
+                parameter_view(e.states[state], x)
+                for e, x in ((program.engine, p), (truth.engine, q))
+            )
+            np.testing.assert_allclose(
+                got, want, rtol=0, atol=tolerance, err_msg=f"{p.name} {state}"
+            )
 
 
-def check_training(program: CompiledProgram, truth: CompiledProgram, batch: Any, rows: tuple[int, ...], tolerance: float) -> None:
+def check_training(
+    program: CompiledProgram,
+    truth: CompiledProgram,
+    batch: Any,
+    rows: tuple[int, ...],
+    tolerance: float,
+) -> None:
     engine, reference = matched(program, truth)
     for index, count in enumerate(rows):
         inputs = batch(count, index)
@@ -137,7 +153,11 @@ def test_a_probe_finds_the_first_value_that_is_not_finite(mlp: CompiledProgram) 
     inputs = images(29, 1)
     inputs["image"][3, 4] = np.inf
     found = mlp.engine.probe("main", inputs, index=0, seed=SEED)
-    bad = [b.name for b, values in found if values.dtype == np.float32 and not np.isfinite(values).all()]
+    bad = [
+        b.name
+        for b, values in found
+        if values.dtype == np.float32 and not np.isfinite(values).all()
+    ]
     assert bad[0] == "image"
     assert len(bad) > 2
 
@@ -158,14 +178,18 @@ def test_products_carry_the_values_that_follow(mlp: CompiledProgram) -> None:
     train = mlp.artifact.entry("train", "main")
     assert text.count("tl.dot(") >= 5
     launched = [launch.kernel for launch in train.launches]
-    products = [k.name for k in mlp.artifact.kernels if k.kind == "product" and k.entry == "train_main"]
+    products = [
+        k.name for k in mlp.artifact.kernels if k.kind == "product" and k.entry == "train_main"
+    ]
     assert len(products) == 5
     assert len(launched) <= 14
     assert mlp.artifact.traffic["main"]["traffic_ratio"] < 1.2
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("text", "batch", "rows"), [(MLP, images, (29, 29, 29, 17)), (LANGUAGE, sentences, (3, 3, 3))])
+@pytest.mark.parametrize(
+    ("text", "batch", "rows"), [(MLP, images, (29, 29, 29, 17)), (LANGUAGE, sentences, (3, 3, 3))]
+)
 def test_training_on_a_gpu(text: str, batch: Any, rows: tuple[int, ...]) -> None:
     """Products in tf32: about three digits."""
     program = compile(spec(text), "cuda")
@@ -183,7 +207,10 @@ def test_a_replayed_graph_gives_the_bits_of_single_launches() -> None:
     for graphs in (True, False):
         program = compile(spec(MLP), "cuda")
         program.engine.device._graphs = graphs  # type: ignore[attr-defined]
-        losses = [program.engine.train("main", images(29, i), rate=RATE, index=i, seed=SEED).values for i in range(6)]
+        losses = [
+            program.engine.train("main", images(29, i), rate=RATE, index=i, seed=SEED).values
+            for i in range(6)
+        ]
         found.append((losses, program.engine.parameters.copy()))
     assert found[0][0] == found[1][0]
     assert np.array_equal(found[0][1], found[1][1])

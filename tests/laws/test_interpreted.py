@@ -23,7 +23,11 @@ TOLERANCE = 2e-6
 GUARD = 256
 SIZES = {"B": 67, "T": 3}
 SMOOTH = [c for c in CASES if c.smooth]
-SAMPLE = [c for c in CASES if c.name in ("layer_norm", "mixed_sums", "chain", "embedding", "random", "softmax")]
+SAMPLE = [
+    c
+    for c in CASES
+    if c.name in ("layer_norm", "mixed_sums", "chain", "embedding", "random", "softmax")
+]
 
 Key = tuple[str, str]
 
@@ -65,8 +69,12 @@ class Guarded:
     def run(self, key: Key, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         call = self.engine._run(*key, inputs, index=STEP, seed=SEED)
         for name, size in self.lengths.items():
-            assert (self.memory(name, size, size + GUARD) == 0xFF).all(), f"{key} wrote past `{name}`"
-        return {p.name: self.engine._output(call, i).copy() for i, p in enumerate(call.entry.outputs)}
+            assert (self.memory(name, size, size + GUARD) == 0xFF).all(), (
+                f"{key} wrote past `{name}`"
+            )
+        return {
+            p.name: self.engine._output(call, i).copy() for i, p in enumerate(call.entry.outputs)
+        }
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,9 @@ def test_every_size(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> N
 
 
 @pytest.mark.parametrize("case", [c for c in SAMPLE if c.smooth], ids=lambda c: c.name)
-def test_the_order_of_programs_does_not_show(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+def test_the_order_of_programs_does_not_show(
+    case: Case, guarded: Guarded, graphs: dict[Key, Graph]
+) -> None:
     key = "backward", case.name
     fed = feeds(graphs[key], SIZES, positive=case.positive)
     natural = guarded.run(key, fed)

@@ -36,8 +36,22 @@ def engine(graphs: dict[tuple[str, str], Graph]) -> Iterator[NativeEngine]:
     entries = [entry_of(graph, *key) for key, graph in graphs.items()]
     source, records, kernels, _ = emit_native(entries, Arena({}, {}, 0), {}, sizes, "laws")
     yield NativeEngine(
-        Artifact("laws", "cpu", "f32", {"kernels.c": source}, {}, (), 0, (), tuple(records), tuple(kernels), sizes, None, {})
-    )  # fmt: skip
+        Artifact(
+            "laws",
+            "cpu",
+            "f32",
+            {"kernels.c": source},
+            {},
+            (),
+            0,
+            (),
+            tuple(records),
+            tuple(kernels),
+            sizes,
+            None,
+            {},
+        )
+    )
 
 
 def _agree(name: str, got: np.ndarray, want: np.ndarray) -> None:

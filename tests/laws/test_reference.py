@@ -51,8 +51,10 @@ def test_gradient_is_the_finite_difference(case: Case) -> None:
     assert total is not None
     found = differentiate(b, total, list(wrt.values()))
     graph = graph_of(b, {"loss": total, **{f"d_{name}": found[i] for name, i in wrt.items()}})
-    fed = {name: x.astype(np.float64) if x.dtype == np.float32 else x
-           for name, x in feeds(graph, sizes, positive=case.positive).items()} | weights  # fmt: skip
+    fed = {
+        name: x.astype(np.float64) if x.dtype == np.float32 else x
+        for name, x in feeds(graph, sizes, positive=case.positive).items()
+    } | weights
     result = reference.run(graph, fed, sizes, seed=SEED, step=STEP)
     for name in wrt:
         flat = fed[name].reshape(-1)

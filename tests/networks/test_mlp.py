@@ -30,26 +30,55 @@ train {{
 
 RUNS: dict[str, dict[str, Any]] = {
     "classifier": {
-        "inputs": 13, "layers": "linear(37) -> relu -> linear(20) -> gelu -> linear(7)", "target": "i32[B]", "batch": 31,
-        "optimizer": "adamw(lr=0.01, weight_decay=0.1)", "clip": "clip = 0.5", "loss": "cross_entropy(target, label_smoothing=0.1)",
-        "twin": lambda: nn.Sequential(nn.Linear(13, 37), nn.ReLU(), nn.Linear(37, 20), nn.GELU(), nn.Linear(20, 7)),
+        "inputs": 13,
+        "layers": "linear(37) -> relu -> linear(20) -> gelu -> linear(7)",
+        "target": "i32[B]",
+        "batch": 31,
+        "optimizer": "adamw(lr=0.01, weight_decay=0.1)",
+        "clip": "clip = 0.5",
+        "loss": "cross_entropy(target, label_smoothing=0.1)",
+        "twin": lambda: nn.Sequential(
+            nn.Linear(13, 37), nn.ReLU(), nn.Linear(37, 20), nn.GELU(), nn.Linear(20, 7)
+        ),
         "torch_loss": lambda y, t: nn.functional.cross_entropy(y, t, label_smoothing=0.1),
-        "torch_optimizer": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1), "torch_clip": 0.5,
+        "torch_optimizer": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+        "torch_clip": 0.5,
     },
     "surface": {
-        "inputs": 2, "layers": "linear(20) -> tanh -> residual { linear(20) -> tanh } -> linear(1)", "target": "f32[B, 1]", "batch": 101,
-        "optimizer": "sgd(lr=0.05, momentum=0.9, nesterov=true)", "clip": "", "loss": "mse(target)",
-        "twin": lambda: Bypass(), "torch_loss": nn.functional.mse_loss,
-        "torch_optimizer": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True), "torch_clip": None,
+        "inputs": 2,
+        "layers": "linear(20) -> tanh -> residual { linear(20) -> tanh } -> linear(1)",
+        "target": "f32[B, 1]",
+        "batch": 101,
+        "optimizer": "sgd(lr=0.05, momentum=0.9, nesterov=true)",
+        "clip": "",
+        "loss": "mse(target)",
+        "twin": lambda: Bypass(),
+        "torch_loss": nn.functional.mse_loss,
+        "torch_optimizer": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+        "torch_clip": None,
     },
     "normalised": {
-        "inputs": 9, "layers": "linear(33, bias=false) -> layer_norm -> silu -> linear(16) -> rms_norm(eps=1e-5) -> linear(3)",
-        "target": "f32[B, 3]", "batch": 17, "optimizer": "adam(lr=0.01)", "clip": "", "loss": "bce(target)",
-        "twin": lambda: nn.Sequential(nn.Linear(9, 33, bias=False), nn.LayerNorm(33), nn.SiLU(), nn.Linear(33, 16), nn.RMSNorm(16, eps=1e-5), nn.Linear(16, 3)),
+        "inputs": 9,
+        "layers": "linear(33, bias=false) -> layer_norm -> silu"
+        " -> linear(16) -> rms_norm(eps=1e-5) -> linear(3)",
+        "target": "f32[B, 3]",
+        "batch": 17,
+        "optimizer": "adam(lr=0.01)",
+        "clip": "",
+        "loss": "bce(target)",
+        "twin": lambda: nn.Sequential(
+            nn.Linear(9, 33, bias=False),
+            nn.LayerNorm(33),
+            nn.SiLU(),
+            nn.Linear(33, 16),
+            nn.RMSNorm(16, eps=1e-5),
+            nn.Linear(16, 3),
+        ),
         "torch_loss": nn.functional.binary_cross_entropy_with_logits,
-        "torch_optimizer": lambda p: torch.optim.Adam(p, lr=0.01), "torch_clip": None,
+        "torch_optimizer": lambda p: torch.optim.Adam(p, lr=0.01),
+        "torch_clip": None,
     },
-}  # fmt: skip
+}
 
 
 class Bypass(nn.Module):
@@ -115,7 +144,9 @@ def test_training_is_the_twins(name: str, target: str, tolerance: float) -> None
         optimizer.step()
         assert loss == pytest.approx(expected.item(), rel=tolerance)
     for value, p in zip(program.state_dict().values(), twin.parameters(), strict=True):
-        assert value.double().numpy() == pytest.approx(p.detach().numpy(), rel=tolerance * 100, abs=tolerance * 10)
+        assert value.double().numpy() == pytest.approx(
+            p.detach().numpy(), rel=tolerance * 100, abs=tolerance * 10
+        )
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -39,7 +39,12 @@ def program() -> weft.CompiledProgram:
 
 def test_names_and_layouts_are_pytorchs(program: weft.CompiledProgram) -> None:
     names = {name: tuple(p.shape) for name, p in program.nets["mlp"].named_parameters()}
-    assert names == {"linear.weight": (33, 6), "linear.bias": (33,), "y.weight": (4, 33), "y.bias": (4,)}
+    assert names == {
+        "linear.weight": (33, 6),
+        "linear.bias": (33,),
+        "y.weight": (4, 33),
+        "y.bias": (4,),
+    }
     assert list(program.state_dict()) == [f"mlp.{name}" for name in names]
 
 
@@ -64,7 +69,9 @@ def test_gradients_flow_to_parameters_and_inputs(program: weft.CompiledProgram) 
     assert torch.allclose(b.grad, want[1], atol=1e-5)
 
 
-def test_dropout_acts_in_training_mode_and_its_mask_is_the_backwards(program: weft.CompiledProgram) -> None:
+def test_dropout_acts_in_training_mode_and_its_mask_is_the_backwards(
+    program: weft.CompiledProgram,
+) -> None:
     net = program.nets["mlp"].train()
     x = torch.randn(64, 6, requires_grad=True)
     first, second = net(x), net(x)
@@ -109,7 +116,7 @@ def test_wrong_inputs_are_named(program: weft.CompiledProgram) -> None:
         program.train_step({"x": np.zeros((8, 6))})
     with pytest.raises(weft.DataError, match=r"f32\[B, 6\]"):
         program.train_step({"x": np.zeros((8, 5)), "label": np.zeros(8)})
-    with pytest.raises(weft.UsageError, match="several|2 nets"):
+    with pytest.raises(weft.UsageError, match="2 nets"):
         _ = program.net
 
 

@@ -1,7 +1,7 @@
 """Loop IR -> loop IR: axes that walk memory as one become one, one pointer a value, names that fit.
 
-    rows (B, T), x[B, T, 64] and y[B, T, 64] -> rows (B*T)
-    a map of contiguous values               -> one flat axis, no columns
+rows (B, T), x[B, T, 64] and y[B, T, 64] -> rows (B*T)
+a map of contiguous values               -> one flat axis, no columns
 """
 
 from __future__ import annotations
@@ -40,9 +40,14 @@ def collapse(kernel: Kernel, *, flat: bool = True) -> Kernel:
         sinks = any(isinstance(s, (Fold, Gather)) for s in statements(kernel))
         if not sinks and not _quads(kernel) and _join_as_one(kernel, row, column):
             kernel = _merge(kernel, row, column)
-            values = {n: Value("row" if v.kind == "full" else v.kind, v.dtype) for n, v in kernel.values.items()}
+            values = {
+                n: Value("row" if v.kind == "full" else v.kind, v.dtype)
+                for n, v in kernel.values.items()
+            }
             body = _once(s for p in kernel.passes for s in p.body)
-            kernel = replace(kernel, rows=kernel.columns, columns=(), values=values, passes=(Pass(False, body),))
+            kernel = replace(
+                kernel, rows=kernel.columns, columns=(), values=values, passes=(Pass(False, body),)
+            )
     return _named(kernel)
 
 
@@ -87,7 +92,9 @@ def _join_as_one(kernel: Kernel, outer: Axis, inner: Axis) -> bool:
 
 def _quads(kernel: Kernel) -> bool:
     """Are there draws of which four neighbours can share a call?"""
-    return any(isinstance(s, Draw) and quad_stride(kernel, s) is not None for s in statements(kernel))
+    return any(
+        isinstance(s, Draw) and quad_stride(kernel, s) is not None for s in statements(kernel)
+    )
 
 
 def quad_stride(kernel: Kernel, s: Draw) -> int | None:
@@ -154,11 +161,16 @@ def _named(kernel: Kernel) -> Kernel:
             names[axis] = Axis(word if len(group) == 1 else f"{word}_{position}", axis.extent)
 
     def renamed(index: Affine) -> Affine:
-        return Affine(tuple((names.get(t, t) if isinstance(t, Axis) else t, s) for t, s in index.terms), index.offset)
+        return Affine(
+            tuple((names.get(t, t) if isinstance(t, Axis) else t, s) for t, s in index.terms),
+            index.offset,
+        )
 
     kernel = _with_indices(kernel, renamed)
     return replace(
-        kernel, rows=tuple(names[a] for a in kernel.rows), columns=tuple(names[a] for a in kernel.columns)
+        kernel,
+        rows=tuple(names[a] for a in kernel.rows),
+        columns=tuple(names[a] for a in kernel.columns),
     )
 
 

@@ -97,4 +97,3 @@ def _width(n: int, most: int) -> int:
     """The block of columns that wastes least, the wider of equals."""
     found = [w for w in (256, 128) if w < most] + [min(power_of_two(n), most)]
     return min(found, key=lambda w: (-(-n // w) * w, -w))
-

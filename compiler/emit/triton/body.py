@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from ....spec.dims import Dim
 from ...ops.maps import SPELLINGS
 from ..expressions import Writer, fold_single_uses
-from ..loops import Affine, Axis, Draw, Fold, Gather, Guard, Kernel, Let, Load, Position, Size, Statement, Store
+from ..loops import (
+    Affine,
+    Axis,
+    Draw,
+    Fold,
+    Gather,
+    Guard,
+    Kernel,
+    Let,
+    Load,
+    Position,
+    Size,
+    Statement,
+    Store,
+)
 from .axes import quad_stride
 from .kernel import ELEMENT_TYPES
 from .spelling import all_symbols, both, dim_text, literal, product
@@ -45,7 +59,11 @@ class Body:
     """Writes statements.  `product`: the buffer whose value stands in registers already."""
 
     def __init__(
-        self, kernel: Kernel, setting: Setting, gather: Callable[[Gather, str], list[str]], product: str | None = None
+        self,
+        kernel: Kernel,
+        setting: Setting,
+        gather: Callable[[Gather, str], list[str]],
+        product: str | None = None,
     ) -> None:
         self.kernel = kernel
         self.setting = setting
@@ -60,7 +78,10 @@ class Body:
     def mask(self, kind: str) -> str | None:
         """The mask of a value of this kind."""
         s = self.setting
-        return both(s.in_row if kind in ("full", "row") else None, s.in_column if kind in ("full", "column") else None)
+        return both(
+            s.in_row if kind in ("full", "row") else None,
+            s.in_column if kind in ("full", "column") else None,
+        )
 
     def dim(self, dim: Dim) -> str:
         return dim_text(dim, self.setting.symbols)
@@ -94,7 +115,9 @@ class Body:
         at = self.address(index)
         text = f"{buffer}_ptr" if at == "0" else f"{buffer}_ptr + {at}"
         own = self.kind(index)
-        missing = {"full": {"row", "column"}}.get(kind, {kind} - {"scalar"}) - {"full": {"row", "column"}}.get(own, {own})
+        missing = {"full": {"row", "column"}}.get(kind, {kind} - {"scalar"}) - {
+            "full": {"row", "column"}
+        }.get(own, {own})
         return text + "".join(f" + 0 * {self.any_axis(m)}" for m in sorted(missing))
 
     def any_axis(self, word: str) -> str:
@@ -138,7 +161,11 @@ class Body:
         values, function = self.kernel.values, let.function
         target = values[let.target].dtype
         known = [self.dtype(o) for o in let.operands]
-        meet = target if target != "bool" else next((d for d in known if d not in ("number", "bool")), "f32")
+        meet = (
+            target
+            if target != "bool"
+            else next((d for d in known if d not in ("number", "bool")), "f32")
+        )
         texts = list(operands)
         arithmetic = function not in ("where", "and", "or", "not", "cast")
         for position, operand in enumerate(let.operands):
@@ -147,10 +174,16 @@ class Body:
                 signed = text.startswith("-") and function in ("add", "sub")
                 texts[position] = f"({text})" if signed else text
             elif known[position] == "bool" and arithmetic:
-                inner = texts[position] if texts[position].isidentifier() or texts[position].startswith("(") else f"({texts[position]})"
+                inner = (
+                    texts[position]
+                    if texts[position].isidentifier() or texts[position].startswith("(")
+                    else f"({texts[position]})"
+                )
                 texts[position] = f"{inner}.to(tl.int32)"
         if function == "cast":
-            text = texts[0] if isinstance(let.operands[0], str) else f"tl.cast({texts[0]}, tl.float32)"
+            text = (
+                texts[0] if isinstance(let.operands[0], str) else f"tl.cast({texts[0]}, tl.float32)"
+            )
             return f"{text} != 0" if target == "bool" else f"{text}.to({ELEMENT_TYPES[target]})"
         return SPELLED.get(function, SPELLINGS[function].triton).format(*texts)
 
@@ -162,7 +195,10 @@ class Body:
         kind, dtype = self.kernel.values[s.target].kind, self.kernel.values[s.target].dtype
         mask = both(self.mask(kind), *map(self.guard, s.guards))
         other = literal(s.other, dtype) if dtype != "bool" else str(int(s.other))
-        arguments = [self.pointer(s.buffer, s.index, kind), *([f"mask={mask}", f"other={other}"] if mask else [])]
+        arguments = [
+            self.pointer(s.buffer, s.index, kind),
+            *([f"mask={mask}", f"other={other}"] if mask else []),
+        ]
         stored = next(b.dtype for b in self.kernel.buffers if b.name == s.buffer)
         tail = ").to(tl.float32)" if stored in ("f16", "bf16") else ")"
         return call(f"{head}tl.load", arguments, self.setting.indent, tail)
@@ -191,7 +227,11 @@ class Body:
         if isinstance(s, Position):
             at = self.address(s.index)
             text = at if s.index.terms else f"tl.full([], {at}, tl.int32)"
-            return [f"{s.target} = ({text}).to(tl.int32)" if self.setting.wide else f"{s.target} = {text}"]
+            return [
+                f"{s.target} = ({text}).to(tl.int32)"
+                if self.setting.wide
+                else f"{s.target} = {text}"
+            ]
         if isinstance(s, Size):
             return [f"{s.target} = {self.size(s)}"]
         if isinstance(s, Draw):
@@ -222,7 +262,10 @@ class Body:
         stride = quad_stride(self.kernel, s)
         if stride is None or not self.setting.columns:
             return f"philox_{s.kind}(seed, step, {s.stream}, {self.address(s.index)})"
-        row = next((product(t.name, str(stride // 4)) for t, _ in s.index.terms if t in self.kernel.rows), "")  # type: ignore[union-attr]
+        row = next(
+            (product(t.name, str(stride // 4)) for t, _ in s.index.terms if t in self.kernel.rows),
+            "",
+        )  # type: ignore[union-attr]
         quad = " + ".join(filter(None, (row, self.setting.quad))) or "tl.zeros([1, 1], tl.int32)"
         return f"philox_{s.kind}4(seed, step, {s.stream}, {quad}, {self.setting.rows}, {self.setting.columns})"
 
@@ -235,7 +278,11 @@ class Body:
         own = self.kind(s.index)
         wide = own if {kind, own} != {"row", "column"} and kind != "full" else "full"
         mask = self.mask(wide)
-        arguments = [self.pointer(s.buffer, s.index, wide), text, *([f"mask={mask}"] if mask else [])]
+        arguments = [
+            self.pointer(s.buffer, s.index, wide),
+            text,
+            *([f"mask={mask}"] if mask else []),
+        ]
         return call("tl.store", arguments, self.setting.indent)
 
     def buffer_dtype(self, buffer: str) -> str:
@@ -269,7 +316,11 @@ class Body:
         scalar = self.kernel.values[s.target].kind == "scalar"
         real = self.kernel.values[s.operand].dtype not in INTEGERS
         if s.function == "sum" or (s.function in ("max", "min") and not real):
-            return f"tl.{s.function}({x})" if scalar else f"tl.{s.function}({x}, axis=1, keep_dims=True)"
+            return (
+                f"tl.{s.function}({x})"
+                if scalar
+                else f"tl.{s.function}({x}, axis=1, keep_dims=True)"
+            )
         if s.function in ("argmax", "argmin"):
             text = f"row_{s.function}({x}, {self.any_axis('column')})"
         else:
@@ -280,7 +331,11 @@ class Body:
 def _outer_call(text: str) -> tuple[str, list[str]] | None:
     """`f(a, g(b, c))` -> f and its arguments; None where the text is more than one call."""
     head, bracket, rest = text.partition("(")
-    if not bracket or not head.replace(".", "").replace("_", "").isalnum() or not rest.endswith(")"):
+    if (
+        not bracket
+        or not head.replace(".", "").replace("_", "").isalnum()
+        or not rest.endswith(")")
+    ):
         return None
     arguments, depth = [""], 0
     for position, letter in enumerate(rest):

@@ -47,7 +47,9 @@ def attachable(kernel: Kernel, z: int, p: Product) -> bool:
     name = next((b.name for b in kernel.buffers if b.value == z), None)
     loads = [s for s in statements(kernel) if isinstance(s, Load) and s.buffer == name]
     want = _whole_index(kernel, p.n.extent)
-    if not loads or any(dict(s.index.terms) != want or s.index.offset != 0 or s.guards for s in loads):
+    if not loads or any(
+        dict(s.index.terms) != want or s.index.offset != 0 or s.guards for s in loads
+    ):
         return False
     sums = [s for s in statements(kernel) if isinstance(s, Gather)]
     real = all(b.dtype == "f32" for b in kernel.buffers if b.name in {s.buffer for s in sums})
@@ -68,7 +70,9 @@ def whole_rows(kernel: Kernel) -> bool:
     for s in statements(kernel):
         if isinstance(s, Fold):
             return True
-        if isinstance(s, (Gather, Store)) and not any(t in kernel.columns for t, _ in s.index.terms):
+        if isinstance(s, (Gather, Store)) and not any(
+            t in kernel.columns for t, _ in s.index.terms
+        ):
             return True
     return False
 
@@ -111,7 +115,9 @@ class Writer:
         z = next(s.target for s in body if isinstance(s, Load) and s.buffer == self.buffer)
         lines = self.body.lines(body)
         if keep:
-            at = " + ".join((product("row", self.body.dim(self.kernel.columns[0].extent)), "column"))
+            at = " + ".join(
+                (product("row", self.body.dim(self.kernel.columns[0].extent)), "column")
+            )
             mask = [f"mask={self.frame.inside}"] if self.frame.inside else []
             lines = [*call("tl.store", [f"{keep}_ptr + {at}", z, *mask], 4), *lines]
         if self.body.draws:

@@ -53,7 +53,13 @@ class Printed:
     partials: tuple[Partial, ...]
 
 
-def prepared(kernel: Kernel, feeds: Mapping[int, str], *, flat: bool = True, taken: frozenset[str] = frozenset()) -> Kernel:
+def prepared(
+    kernel: Kernel,
+    feeds: Mapping[int, str],
+    *,
+    flat: bool = True,
+    taken: frozenset[str] = frozenset(),
+) -> Kernel:
     """The kernel with collapsed axes, one pointer a value, and names that are free in Triton text.
 
     `feeds` gives shorter names for the buffers of some values.
@@ -101,7 +107,9 @@ def decomposed(axes: tuple[Axis, ...], word: str, symbols: Mapping[str, str]) ->
     for position in reversed(range(len(axes))):
         axis = axes[position]
         text = word if below == 1 else f"{word} // {_factor(below, symbols)}"
-        lines.append(f"{axis.name} = {text}" + (f" % {_factor(axis.extent, symbols)}" if position else ""))
+        lines.append(
+            f"{axis.name} = {text}" + (f" % {_factor(axis.extent, symbols)}" if position else "")
+        )
         below = below * axis.extent
     return lines[::-1]
 
@@ -139,12 +147,25 @@ class Printer:
 
     def setting(self, indent: int) -> Setting:
         block = self.block
-        masked_rows = self.over_rows and not (isinstance(self.rows, int) and self.rows % block.rows == 0)
-        masked = not self.flat and not (isinstance(self.columns, int) and self.columns % block.columns == 0)
+        masked_rows = self.over_rows and not (
+            isinstance(self.rows, int) and self.rows % block.rows == 0
+        )
+        masked = not self.flat and not (
+            isinstance(self.columns, int) and self.columns % block.columns == 0
+        )
         quad = "tl.program_id(1) * (COLUMNS // 4)" if self.gridded else ""
         in_row = ("inside" if self.flat else "in_row") if masked_rows else None
         columns = "COLUMNS" if not self.flat and block.columns >= 4 and not block.looped else ""
-        return Setting(in_row, "in_column" if masked else None, "ROWS", columns, quad, self.symbols, self.wide, indent)
+        return Setting(
+            in_row,
+            "in_column" if masked else None,
+            "ROWS",
+            columns,
+            quad,
+            self.symbols,
+            self.wide,
+            indent,
+        )
 
     def dim(self, dim: Dim) -> str:
         return dim_text(dim, self.symbols)
@@ -159,8 +180,16 @@ class Printer:
         number = "block" if self.walks else "tl.program_id(0)"
         text = lanes if self.one_block else f"{number} * ROWS + {lanes}"
         if self.wide:
-            text = lanes + ".to(tl.int64)" if self.one_block else f"tl.cast({number}, tl.int64) * ROWS + {lanes}"
-        return [f"{word} = {text}", f"{inside} = {word} < {self.dim(self.rows)}", *decomposed(self.kernel.rows, word, self.symbols)]
+            text = (
+                lanes + ".to(tl.int64)"
+                if self.one_block
+                else f"tl.cast({number}, tl.int64) * ROWS + {lanes}"
+            )
+        return [
+            f"{word} = {text}",
+            f"{inside} = {word} < {self.dim(self.rows)}",
+            *decomposed(self.kernel.rows, word, self.symbols),
+        ]
 
     def column_lines(self, start: str) -> list[str]:
         """Which columns this tile has; `start` says where it begins."""
@@ -221,7 +250,9 @@ class Printer:
                     hoisted.append(s)
             passes.append(Pass(p.over_columns, tuple(body)))
         if not self.walks:  # no loop to leave: keep the order in which things are read
-            return [], list(self.kernel.passes) if not self.block.looped else passes_with(hoisted, passes)
+            return [], list(self.kernel.passes) if not self.block.looped else passes_with(
+                hoisted, passes
+            )
         return hoisted, passes
 
     def reads(self, passes: list[Pass]) -> set[str]:
@@ -274,7 +305,10 @@ class Printer:
         if f.function == "sum":
             return [f"{t}_part = tl.zeros({shape}, {element})"]
         if f.function == "logsumexp":
-            return [f"{t}_top = tl.full({shape}, -3.4e38, tl.float32)", f"{t}_part = tl.zeros({shape}, tl.float32)"]
+            return [
+                f"{t}_top = tl.full({shape}, -3.4e38, tl.float32)",
+                f"{t}_part = tl.zeros({shape}, tl.float32)",
+            ]
         worst = (LOWEST if f.function in ("max", "argmax") else HIGHEST).get(dtype, float("-inf"))
         lines = [f"{t}_part = tl.full({shape}, {literal(worst, dtype)}, {element})"]
         if f.function in ("argmax", "argmin"):
@@ -335,7 +369,11 @@ class Printer:
         return self.leave(s, x)
 
     def finished(self) -> list[str]:
-        return [line for s in self.gathers() for line in self.leave(s, self.accumulator(s))] if self.walks else []
+        return (
+            [line for s in self.gathers() for line in self.leave(s, self.accumulator(s))]
+            if self.walks
+            else []
+        )
 
     def leave(self, s: Gather, x: str) -> list[str]:
         """Store the block's sum: the result itself, or this program's share of it."""
@@ -412,7 +450,13 @@ def drop_unused(lines: list[str]) -> list[str]:
 
 
 def print_kernel(
-    kernel: Kernel, name: str, title: str, sizes: Mapping[str, int], elements: Mapping[str, int], *, interpret: bool = False
+    kernel: Kernel,
+    name: str,
+    title: str,
+    sizes: Mapping[str, int],
+    elements: Mapping[str, int],
+    *,
+    interpret: bool = False,
 ) -> Printed:
     """The text of a prepared kernel; `elements` gives the nominal length of its buffers."""
     block = block_of(kernel, sizes, interpret=interpret)

@@ -51,14 +51,18 @@ class Names:
         return tuple(Parameter(name, "i32") for name in self.dims)
 
 
-def contraction_of(p: Product, left: tuple[str, str], right: tuple[str, str], names: Names) -> Contraction:
+def contraction_of(
+    p: Product, left: tuple[str, str], right: tuple[str, str], names: Names
+) -> Contraction:
     """The contraction of a product; `left` and `right` are buffer and dtype of the operands."""
     m, n, k = (names.extent(i.extent, role) for i, role in zip((p.m, p.n, p.k), ROLES, strict=True))
     batch = tuple(names.extent(i.extent, f"batch_extent_{x}") for x, i in enumerate(p.outer))
 
     def operand(buffer: tuple[str, str], row: Index, column: Index, key: str) -> Operand:
         strides = tuple(names.stride(getattr(i, key)) for i in p.outer)
-        return Operand(*buffer, names.stride(getattr(row, key)), names.stride(getattr(column, key)), strides)
+        return Operand(
+            *buffer, names.stride(getattr(row, key)), names.stride(getattr(column, key)), strides
+        )
 
     return Contraction(m, n, k, operand(left, p.m, p.k, "a"), operand(right, p.k, p.n, "b"), batch)
 
@@ -77,7 +81,16 @@ def result_index(p: Product, names: Names) -> str:
     """Where the kernel's element of the result lies, as text."""
     if row_wise(p):
         columns = p.n.extent
-        return " + ".join(filter(None, (product("row", str(names.stride(columns))), "" if columns == 1 else "column")))
+        return " + ".join(
+            filter(
+                None, (product("row", str(names.stride(columns))), "" if columns == 1 else "column")
+            )
+        )
     parts = [(f"batch_{x}", i.c) for x, i in enumerate(p.outer)]
     parts += [("m" if p.outer else "row", p.m.c), ("column", p.n.c)]
-    return " + ".join(product(word, str(names.stride(stride))) for word, stride in parts if stride != 0) or "row"
+    return (
+        " + ".join(
+            product(word, str(names.stride(stride))) for word, stride in parts if stride != 0
+        )
+        or "row"
+    )

@@ -19,18 +19,26 @@ class _Scalars(Body):
 
     def store(self, s: Store) -> list[str]:
         mask = [f"mask={self.setting.in_column}"] if self.setting.in_column else []
-        return call("tl.store", [f"{s.buffer}_ptr + column", self.writer.value_of(s), *mask], self.setting.indent)
+        return call(
+            "tl.store",
+            [f"{s.buffer}_ptr + column", self.writer.value_of(s), *mask],
+            self.setting.indent,
+        )
 
 
 def rideable(kernel: Kernel) -> bool:
     """Has the kernel neither rows nor columns, and only stores of computed numbers?"""
     stores = [s for s in statements(kernel) if isinstance(s, Store)]
-    return not kernel.rows and not kernel.columns and all(isinstance(s.operand, str) for s in stores)
+    return (
+        not kernel.rows and not kernel.columns and all(isinstance(s.operand, str) for s in stores)
+    )
 
 
 def riding_lines(kernel: Kernel, buffer: str, in_column: str | None) -> list[str]:
     """The kernel's statements over `total`, the finished sum of `buffer`."""
-    targets = {s.target: TOTAL for s in statements(kernel) if isinstance(s, Load) and s.buffer == buffer}
+    targets = {
+        s.target: TOTAL for s in statements(kernel) if isinstance(s, Load) and s.buffer == buffer
+    }
     kernel = rename(kernel, targets, {})
     kernel = replace(kernel, passes=(Pass(False, tuple(statements(kernel))),))
     symbols = {name: name for name in all_symbols(dims_of(kernel))}

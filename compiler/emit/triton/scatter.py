@@ -14,7 +14,14 @@ WIDTH = 64
 
 
 def scatter_kernel(
-    name: str, indices: str, updates: str, table: str, *, entries: Extent, width: Extent, count: Extent
+    name: str,
+    indices: str,
+    updates: str,
+    table: str,
+    *,
+    entries: Extent,
+    width: Extent,
+    count: Extent,
 ) -> KernelText:
     """table[entries, width] = sum of updates[count, width] whose indices[count] name the row.
 
@@ -24,7 +31,11 @@ def scatter_kernel(
     columns = min(WIDTH, max(16, power_of_two(width))) if isinstance(width, int) else WIDTH
     across = Factor(width, columns)
     parameters = merged(
-        [Parameter.pointer(indices, "i32"), Parameter.pointer(updates, "f32"), Parameter.pointer(table, "f32")],
+        [
+            Parameter.pointer(indices, "i32"),
+            Parameter.pointer(updates, "f32"),
+            Parameter.pointer(table, "f32"),
+        ],
         scalars([entries, width, count], {}),
     )
     body: Sequence[str] = [
@@ -46,7 +57,11 @@ def scatter_kernel(
         '        total = tl.dot(hit.to(tl.float32), update, total, input_precision="ieee")',
         *call(
             "tl.store",
-            [f"{table}_ptr + row.to(tl.int64) * {width} + column", "total", f"mask=(row < {entries}) & in_column"],
+            [
+                f"{table}_ptr + row.to(tl.int64) * {width} + column",
+                "total",
+                f"mask=(row < {entries}) & in_column",
+            ],
             4,
         ),
     ]
@@ -56,7 +71,16 @@ def scatter_kernel(
         f"A program owns {ROWS} rows: it reads every index, and the updates of {TOKENS} tokens when one of",
         "them is its own.",
     ]
-    text = ["@triton.jit", *head, f'    """{title}', "", *(f"    {line}" for line in cost), "", "    @places@", '    """']
+    text = [
+        "@triton.jit",
+        *head,
+        f'    """{title}',
+        "",
+        *(f"    {line}" for line in cost),
+        "",
+        "    @places@",
+        '    """',
+    ]
     text += [f"    {line}" for line in body]
     grid = ((Factor(entries, ROWS),), (across,))
     return KernelText(name, tidy(text), parameters, grid, 4, 2)

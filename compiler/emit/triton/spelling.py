@@ -43,7 +43,11 @@ def _text(found: Any, names: Mapping[str, str]) -> str:
     inner = [_text(o, names) for o in operands]
     if operator == "*":
         return " * ".join(inner)
-    text = f" {operator} ".join(i if i.isalnum() else f"({i})" for i in inner) if operator == "//" else ""
+    text = (
+        f" {operator} ".join(i if i.isalnum() else f"({i})" for i in inner)
+        if operator == "//"
+        else ""
+    )
     return f"({text or ' + '.join(inner)})"
 
 
@@ -51,7 +55,11 @@ def product(name: str, stride: str) -> str:
     """`name * stride`, without a factor of one."""
     if stride == "1":
         return name
-    return f"{name} * ({stride})" if " " in stride and not stride.startswith("(") else f"{name} * {stride}"
+    return (
+        f"{name} * ({stride})"
+        if " " in stride and not stride.startswith("(")
+        else f"{name} * {stride}"
+    )
 
 
 def both(*masks: str | None) -> str | None:

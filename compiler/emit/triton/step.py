@@ -1,7 +1,7 @@
 """A graph -> the launches that run all of it, each value in a buffer of the entry.
 
-    contraction, group that reads its result elementwise -> one launch (COMPILER: epilogues)
-    sums over rows                                       -> partial sums, one `finish` launch
+contraction, group that reads its result elementwise -> one launch (COMPILER: epilogues)
+sums over rows                                       -> partial sums, one `finish` launch
 """
 
 from __future__ import annotations
@@ -104,11 +104,15 @@ class Kernels:
 
     def _whole(self, name: str) -> str:
         places = list(self.places[name])
-        lines = places[:SHOWN] + ([f"and {len(places) - SHOWN} more"] if len(places) > SHOWN else [])
+        lines = places[:SHOWN] + (
+            [f"and {len(places) - SHOWN} more"] if len(places) > SHOWN else []
+        )
         text = self.texts[name].text
         if not lines:
             return re.sub(r"\n\n *@places@\n", "\n", re.sub(r"(?<!\n)\n *@places@\n", "\n", text))
-        return re.sub(r"( *)@places@", lambda m: "\n".join(m[1] + line for line in lines), text, count=1)
+        return re.sub(
+            r"( *)@places@", lambda m: "\n".join(m[1] + line for line in lines), text, count=1
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +177,21 @@ class StepWriter:
     """Plans and writes one entry.  `keep`: every value stays readable afterwards (probes)."""
 
     def __init__(
-        self, ports: Ports, kernels: Kernels, sizes: Mapping[str, int], machine: Machine, *, keep: bool = False
+        self,
+        ports: Ports,
+        kernels: Kernels,
+        sizes: Mapping[str, int],
+        machine: Machine,
+        *,
+        keep: bool = False,
     ) -> None:
-        self.ports, self.kernels, self.sizes, self.machine, self.keep = ports, kernels, dict(sizes), machine, keep
+        self.ports, self.kernels, self.sizes, self.machine, self.keep = (
+            ports,
+            kernels,
+            dict(sizes),
+            machine,
+            keep,
+        )
         self.parts: list[Part] = []
         self.calls: list[Call] = []
         self.records: list[KernelRecord] = []
@@ -216,7 +232,9 @@ class StepWriter:
 
     def _attached(self, part: Part, works: list[Work]) -> list[Work]:
         """Join each contraction with the group that saves most by reading it from registers."""
-        for product in [w for w in works if w.heavy is not None and part.graph[w.heavy].op == "contract"]:
+        for product in [
+            w for w in works if w.heavy is not None and part.graph[w.heavy].op == "contract"
+        ]:
             z = product.key
             network = self._network(works)
             readers = [w for w in network.successors(product) if w.heavy is None and z in w.reads]
@@ -244,10 +262,14 @@ class StepWriter:
             if part.graph[root].op != "sum" or part.values.cone(group.roots)[0] != [root]:
                 continue
             network = self._network(works)
-            for product in [w for w in works if w.heavy is not None and not w.roots and w.summed is None]:
+            for product in [
+                w for w in works if w.heavy is not None and not w.roots and w.summed is None
+            ]:
                 if part.graph[product.key].op != "contract" or not group.reads <= product.reads:
                     continue
-                if self._sums_of(part, product.key, root) is None or nx.has_path(network, group, product):
+                if self._sums_of(part, product.key, root) is None or nx.has_path(
+                    network, group, product
+                ):
                     continue
                 joined = replace(product, writes=product.writes | group.writes, summed=root)
                 works = [w for w in works if w not in (product, group)] + [joined]
@@ -288,11 +310,15 @@ class StepWriter:
         places = {i: _line(part.graph[i]) for i in members if part.graph[i].place is not None}
         flops = sum(self._flops(part, i) for i in members)
         written = part.fusion.written(roots)
-        return lower(part.values, roots, written, lambda i: self._layout(part, i), "draft", places, 0, flops)
+        return lower(
+            part.values, roots, written, lambda i: self._layout(part, i), "draft", places, 0, flops
+        )
 
     def _flops(self, part: Part, i: int) -> int:
         node = part.graph[i]
-        return OPS[node.op].flops * part.values.count(node.operands[0] if lowering(node) == "fold" else i)
+        return OPS[node.op].flops * part.values.count(
+            node.operands[0] if lowering(node) == "fold" else i
+        )
 
     def _short(self, part: Part, values: Iterable[int]) -> dict[int, str]:
         """A name within one kernel for each value: the last part of its path."""
@@ -317,7 +343,9 @@ class StepWriter:
         symbolic = any(not isinstance(d, int) for i in values for d in part.graph[i].shape)
         return max(map(part.values.count, values), default=0) * (GROWTH if symbolic else 1) >= WIDE
 
-    def _title(self, part: Part, names: Mapping[int, str], reads: Iterable[int], writes: Iterable[int]) -> str:
+    def _title(
+        self, part: Part, names: Mapping[int, str], reads: Iterable[int], writes: Iterable[int]
+    ) -> str:
         def shown(values: Iterable[int]) -> str:
             return ", ".join(f"{names[i]}{_shape(part.graph[i])}" for i in values)
 
@@ -330,10 +358,26 @@ class StepWriter:
         names = self._short(part, dict.fromkeys(b.value for b in lowered.buffers))
         kernel = prepared(lowered, names)
         elements = self._elements(part, names)
-        name, title = self._kernel_name(part, work), self._title(part, names, work.reads, work.writes)
-        found = print_kernel(kernel, name, _wrapped(title), self.sizes, elements, interpret=self.machine.interpreted)
+        name, title = (
+            self._kernel_name(part, work),
+            self._title(part, names, work.reads, work.writes),
+        )
+        found = print_kernel(
+            kernel, name, _wrapped(title), self.sizes, elements, interpret=self.machine.interpreted
+        )
         moved = self._bytes(part, work)
-        self._launch(part, found.text, found.grid, names, found.numbers, lowered.places, found.partials, "loops", moved, lowered.flops)
+        self._launch(
+            part,
+            found.text,
+            found.grid,
+            names,
+            found.numbers,
+            lowered.places,
+            found.partials,
+            "loops",
+            moved,
+            lowered.flops,
+        )
         self._finish(part, name, names, found.partials, lowered.places)
 
     def _scatter(self, part: Part, work: Work) -> None:
@@ -349,7 +393,18 @@ class StepWriter:
         )  # fmt: skip
         grid = text.launch_grid({n: expression(d) for n, d in dims.dims.items()})
         flops = part.values.count(updates)
-        self._launch(part, text, grid, names, dims.dims, self._places(part, [node.id]), (), "scatter", self._bytes(part, work), flops)
+        self._launch(
+            part,
+            text,
+            grid,
+            names,
+            dims.dims,
+            self._places(part, [node.id]),
+            (),
+            "scatter",
+            self._bytes(part, work),
+            flops,
+        )
 
     def _product(self, part: Part, work: Work) -> None:
         """A contraction, with the group that follows it."""
@@ -361,7 +416,11 @@ class StepWriter:
         for position, text in enumerate(texts):
             last = position == len(texts) - 1
             for w in texts[0].workspaces:
-                self._workspace(f"{work.key}:{len(self.calls) - position}", w.parameter, panels(w.factors, dims.dims))
+                self._workspace(
+                    f"{work.key}:{len(self.calls) - position}",
+                    w.parameter,
+                    panels(w.factors, dims.dims),
+                )
             shared = {w.parameter: self._last_workspace[w.parameter] for w in texts[0].workspaces}
             partials = epilogue.partials if last and epilogue else ()
             self._launch(
@@ -375,7 +434,10 @@ class StepWriter:
 
     def _gemm(
         self, part: Part, work: Work, name: str
-    ) -> tuple[tuple[KernelText, ...], dict[int, str], Names, Epilogue | None, int, tuple[str, ...]] | None:
+    ) -> (
+        tuple[tuple[KernelText, ...], dict[int, str], Names, Epilogue | None, int, tuple[str, ...]]
+        | None
+    ):
         """The kernels of a contraction with its group; None or LookupError where they cannot be one."""
         z = work.key
         p = product_of(part.graph, part.graph[z], lambda i: self._layout(part, i))
@@ -385,7 +447,9 @@ class StepWriter:
         read += [work.summed] if work.summed is not None else []
         names = self._short(part, dict.fromkeys((a, b, *read, z)))
         dims = Names()
-        c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), dims)
+        c = contraction_of(
+            p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), dims
+        )
         wide = self._wide(part, names)
         flops, places = product_flops(p, self.sizes), self._places(part, [z])
         kernel = None
@@ -398,7 +462,11 @@ class StepWriter:
             places = tuple(dict.fromkeys((*places, *lowered.places)))
         whole = kernel is not None and whole_rows(kernel)
         tile = choose(
-            self.machine.arch, c, dims.sizes(self.sizes), pressure=pressure(kernel) if kernel else 0, whole_rows=whole
+            self.machine.arch,
+            c,
+            dims.sizes(self.sizes),
+            pressure=pressure(kernel) if kernel else 0,
+            whole_rows=whole,
         )
         if tile.form == "vector" and p.m.extent == 1:
             tile = replace(tile, rows=1)
@@ -407,12 +475,18 @@ class StepWriter:
             return None
         epilogue = None
         if kernel is not None:
-            epilogue = Writer(kernel, z, shape, dims, wide=wide).write(names[z] if z in work.writes else None)
+            epilogue = Writer(kernel, z, shape, dims, wide=wide).write(
+                names[z] if z in work.writes else None
+            )
             lines, product = epilogue.lines, epilogue.product
         else:
-            product = names[z] if names[z] not in RESERVED | functions().keys() else f"{names[z]}_value"
+            product = (
+                names[z] if names[z] not in RESERVED | functions().keys() else f"{names[z]}_value"
+            )
             mask = [f"mask={shape.inside}"] if shape.inside else []
-            lines = tuple(call("tl.store", [f"{names[z]}_ptr + {result_index(p, dims)}", product, *mask], 4))
+            lines = tuple(
+                call("tl.store", [f"{names[z]}_ptr + {result_index(p, dims)}", product, *mask], 4)
+            )
         parameters = self._pointers(part, names, epilogue)
         sums = None
         if work.summed is not None:
@@ -426,9 +500,13 @@ class StepWriter:
         )  # fmt: skip
         return gemm_kernel(gemm), names, dims, epilogue, flops, places
 
-    def _pointers(self, part: Part, names: Mapping[int, str], epilogue: Epilogue | None) -> list[Parameter]:
+    def _pointers(
+        self, part: Part, names: Mapping[int, str], epilogue: Epilogue | None
+    ) -> list[Parameter]:
         partial = {p.buffer for p in epilogue.partials} if epilogue else set()
-        found = [Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items() if n not in partial]
+        found = [
+            Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items() if n not in partial
+        ]
         found += [Parameter.pointer(f"{n}_partial", "f32") for n in sorted(partial)]
         if epilogue and epilogue.draws:
             found += [Parameter("seed_ptr", "*u32"), Parameter("step_ptr", "*u32")]
@@ -475,7 +553,12 @@ class StepWriter:
         )  # fmt: skip
 
     def _finish(
-        self, part: Part, name: str, names: Mapping[int, str], partials: Sequence[Partial], places: tuple[str, ...]
+        self,
+        part: Part,
+        name: str,
+        names: Mapping[int, str],
+        partials: Sequence[Partial],
+        places: tuple[str, ...],
     ) -> None:
         """Add the partial sums of one kernel, all in one launch."""
         if not partials:
@@ -488,7 +571,12 @@ class StepWriter:
         epilogues, extra = self._riders(part, mine, partials, dims)
         pointers = [Parameter.pointer(n, part.graph[i].dtype) for i, n in extra.items()]
         text = finish_kernel(
-            f"finish_{name}", gathers, count=count, title=title, places=("@places@",), epilogues=epilogues,
+            f"finish_{name}",
+            gathers,
+            count=count,
+            title=title,
+            places=("@places@",),
+            epilogues=epilogues,
             parameters=(*pointers, *dims.parameters()),
         )
         moved = sum(4 * nominal(p.count, self.sizes) * p.columns for p in partials)
@@ -523,7 +611,14 @@ class StepWriter:
             taken = {*names.values(), TOTAL}
             for i in dict.fromkeys(b.value for b in lowered.buffers):
                 if i not in names:
-                    names[i] = _free(_last(part.graph[i]["feed"] if part.graph[i].op == "input" else part.graph[i].name), taken)
+                    names[i] = _free(
+                        _last(
+                            part.graph[i]["feed"]
+                            if part.graph[i].op == "input"
+                            else part.graph[i].name
+                        ),
+                        taken,
+                    )
                     taken.add(names[i])
             kernel = prepared(lowered, names, taken=frozenset({TOTAL, "panels"}))
             lines.setdefault(buffer, []).extend(riding_lines(kernel, buffer, in_column))
@@ -539,7 +634,9 @@ class StepWriter:
         return sum(map(part.values.bytes_of, work.reads | work.writes))
 
     def _places(self, part: Part, nodes: Iterable[int]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_line(part.graph[i]) for i in nodes if part.graph[i].place is not None))
+        return tuple(
+            dict.fromkeys(_line(part.graph[i]) for i in nodes if part.graph[i].place is not None)
+        )
 
     # ---- buffers -------------------------------------------------------------------------------
 
@@ -550,7 +647,9 @@ class StepWriter:
             name = self._fresh(identifier(node["feed"] if node.op == "input" else node.name))
             part.names[i] = name
             place = str(node.place) if node.place else ""
-            self.memory[name] = Memory(name, node.dtype, node.shape, self._layout(part, i), part.homes.get(i), place)
+            self.memory[name] = Memory(
+                name, node.dtype, node.shape, self._layout(part, i), part.homes.get(i), place
+            )
         return part.names[i]
 
     def _workspace(self, owner: str, pointer: str, count: Dim) -> str:
@@ -580,14 +679,30 @@ class StepWriter:
         used = dict.fromkeys(name for c in self.calls for name in (*c.reads, *c.writes))
         buffers = tuple(self._placed(self.memory[name], offsets) for name in used)
         launches = tuple(
-            Launch(c.text.name, c.grid, c.arguments, tuple(c.text.constants.items()), c.text.warps, c.text.stages)  # type: ignore[arg-type]
+            Launch(
+                c.text.name,
+                c.grid,
+                c.arguments,
+                tuple(c.text.constants.items()),
+                c.text.warps,
+                c.text.stages,
+            )  # type: ignore[arg-type]
             for c in self.calls
         )
         p = self.ports
         workspace: Expression = ("*", 4, expression(total))
         name = f"{p.kind}_{identifier(p.subject)}"
         return Entry(
-            p.kind, p.subject, name, p.inputs, p.outputs, self._size_names(), p.scalars, workspace, buffers, launches
+            p.kind,
+            p.subject,
+            name,
+            p.inputs,
+            p.outputs,
+            self._size_names(),
+            p.scalars,
+            workspace,
+            buffers,
+            launches,
         )
 
     def _pack(self) -> tuple[Mapping[tuple[str, int], Dim], Dim]:
@@ -599,7 +714,9 @@ class StepWriter:
                 last[name] = moment
         forever = (0, len(self.calls))
         requests = [
-            Request((name, 0), aligned(m.span), *(forever if self.keep else (first[name], last[name])))
+            Request(
+                (name, 0), aligned(m.span), *(forever if self.keep else (first[name], last[name]))
+            )
             for name, m in self.memory.items()
             if m.home is None and name in first
         ]
@@ -608,13 +725,29 @@ class StepWriter:
 
     def _placed(self, m: Memory, offsets: Mapping[tuple[str, int], Dim]) -> Buffer:
         home = m.home or Home("workspace", 0, offsets[m.name, 0], m.layout)
-        shape, strides = tuple(map(expression, m.shape)), tuple(map(expression, home.layout.strides))
-        return Buffer(m.name, m.dtype, shape, home.space, home.slot, expression(home.offset * 4), strides, m.place)
+        shape, strides = (
+            tuple(map(expression, m.shape)),
+            tuple(map(expression, home.layout.strides)),
+        )
+        return Buffer(
+            m.name,
+            m.dtype,
+            shape,
+            home.space,
+            home.slot,
+            expression(home.offset * 4),
+            strides,
+            m.place,
+        )
 
     def _size_names(self) -> tuple[str, ...]:
         """The symbolic sizes of the entry."""
         nodes = [node for part in self.parts for node in part.graph]
-        dims = [d for node in nodes for d in (*node.shape, *((node["dim"],) if node.op == "size" else ()))]
+        dims = [
+            d
+            for node in nodes
+            for d in (*node.shape, *((node["dim"],) if node.op == "size" else ()))
+        ]
         return tuple(sorted({name for d in dims for name in symbols(d)}))
 
 

@@ -126,7 +126,7 @@ class Launch:
 
     kernel: str
     grid: tuple[Expression, ...]
-    arguments: tuple[str, ...]
+    arguments: tuple[str | tuple[str, Expression], ...]
     constants: tuple[tuple[str, Any], ...]
     warps: int
     stages: int

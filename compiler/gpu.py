@@ -7,7 +7,9 @@ from typing import Any
 
 from .arena import Arena
 from .artifact import Entry, KernelRecord
-from .emit.triton.step import Kernels, Machine, Part, Ports, StepWriter, Work
+from .emit.triton.library import Kernels
+from .emit.triton.part import Machine, Part, Work
+from .emit.triton.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
 
@@ -15,7 +17,7 @@ INTERPRET = Machine("interpret", "ieee")
 
 
 def machine_of(target: str, precision: str = "tf32") -> Machine:
-    """What kernels for `target` are written for: `interpret`, `cuda`, or an architecture such as cuda:90."""
+    """What kernels for a target are written for: interpret, cuda, or a name such as cuda:90."""
     if target == "interpret":
         return INTERPRET
     return Machine("cuda:90" if target == "cuda" else target, precision)
@@ -29,7 +31,7 @@ def emit_gpu(
     title: str,
     target: str,
 ) -> tuple[str, list[Entry], list[KernelRecord], dict[str, Any]]:
-    """The module's text, the records of its entries and kernels, and the traffic of every training step."""
+    """The module's text, the records of entries and kernels, the traffic of every training step."""
     kernels = Kernels()
     records: list[Entry] = []
     costs: list[KernelRecord] = []
@@ -49,7 +51,7 @@ def emit_gpu(
 
 
 def traffic(parts: list[Part]) -> dict[str, Any]:
-    """Modelled bytes against the bound in which products touch their operands once, all else is free."""
+    """Modelled bytes against the bound: products touch their operands once, all else is free."""
     graph, updates = parts[0], parts[1:]
     bound = sum(_product_bytes(graph, i) for w in graph.works for i in _contraction(graph, w))
     products = sum(_own_bytes(graph, w) for w in graph.works if _contraction(graph, w))

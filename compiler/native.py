@@ -22,7 +22,7 @@ def emit_native(
     sizes: Mapping[str, int],
     title: str,
 ) -> tuple[str, list[Entry], list[KernelRecord], dict[str, Any]]:
-    """The C text, the records of its entries and kernels, and the traffic of every training step."""
+    """The C text, the records of entries and kernels, the traffic of every training step."""
     kernels = Kernels()
     functions: list[str] = []
     records: list[Entry] = []

@@ -109,6 +109,15 @@ def identifier(name: str) -> str:
     return f"{text}_" if text in RESERVED else text
 
 
+def local_name(name: str) -> str:
+    """What a value is called inside a kernel: the end of its path, so that equal layers print alike.
+
+    `mlp.body.3.linear.bias` is `bias` there, and its gradient `d_bias`.
+    """
+    tail = name.rsplit(".", 1)[-1]
+    return identifier(f"d_{tail}" if name.startswith("d_") and not tail.startswith("d_") else tail)
+
+
 @dataclass
 class _Lowering:
     values: Values
@@ -143,7 +152,7 @@ class _Lowering:
         self.outermost = self.axes[rows[0]] if rows else None
 
     def fresh(self, name: str) -> str:
-        base = identifier(name)
+        base = local_name(name)
         found, count = base, 2
         while found in self.used:
             found, count = f"{base}_{count}", count + 1
@@ -195,7 +204,7 @@ class _Lowering:
             node = self.graph[source]
             name = node["feed"] if node.op == "input" else node.name
             used = {b.name for b in self.buffers.values()}
-            base = identifier(name)
+            base = local_name(name)
             found, count = base, 2
             while found in used:
                 found, count = f"{base}_{count}", count + 1

@@ -16,7 +16,7 @@ class DeviceFusion(Fusion):
     """Groups that a grid of independent programs can carry out."""
 
     def legal(self, roots: Roots) -> bool:
-        """Also: nothing is read back from memory, rows that are folded beside other sums are short."""
+        """Also: nothing is read back from memory; rows folded beside other sums are short."""
         return super().legal(roots) and not self._reads_back(roots) and self._row_fits(roots)
 
     def _reads_back(self, roots: Roots) -> bool:

@@ -88,8 +88,21 @@ def space(values: Values, roots: Iterable[int]) -> Space:
 
     Raises: Refused when there is none.
     """
-    graph = values.graph
     roots = frozenset(roots)
+    if roots not in values.spaces:
+        try:
+            values.spaces[roots] = _space(values, roots)
+        except Refused as refused:
+            values.spaces[roots] = refused
+    found = values.spaces[roots]
+    if isinstance(found, Refused):
+        raise found
+    assert isinstance(found, Space)
+    return found
+
+
+def _space(values: Values, roots: frozenset[int]) -> Space:
+    graph = values.graph
     members, _ = values.cone(roots)
     inside = set(members)
     classes = _Classes()

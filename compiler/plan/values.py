@@ -32,6 +32,8 @@ class Values:
         self.graph = graph
         self.sizes = sizes
         self.outputs = frozenset(graph.outputs.values())
+        self.spaces: dict[frozenset[int], object] = {}
+        self._counts: dict[int, int] = {}
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
@@ -42,10 +44,12 @@ class Values:
 
     def count(self, i: int) -> int:
         """Elements of a value at the nominal sizes."""
-        total = 1
-        for dim in self.graph[i].shape:
-            total *= evaluate(dim, self.sizes)
-        return total
+        if i not in self._counts:
+            total = 1
+            for dim in self.graph[i].shape:
+                total *= evaluate(dim, self.sizes)
+            self._counts[i] = total
+        return self._counts[i]
 
     def bytes_of(self, i: int) -> int:
         return self.count(i) * ITEM_BYTES[self.graph[i].dtype]

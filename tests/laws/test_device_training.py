@@ -1,4 +1,4 @@
-"""Whole training steps as launch lists: interpreted, and on a GPU as a replayed graph, against the reference."""
+"""Training steps as launch lists, interpreted and on a GPU, against the reference."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_the_order_of_programs_does_not_show(mlp: CompiledProgram) -> None:
 
 
 def test_products_carry_the_values_that_follow(mlp: CompiledProgram) -> None:
-    """bias, relu and dropout ride in the product; the head computes loss and gradient in one launch."""
+    """Bias, relu and dropout ride in the product; so do the loss and its gradient in the head."""
     text = mlp.artifact.files["kernels.py"]
     train = mlp.artifact.entry("train", "main")
     assert text.count("tl.dot(") >= 5

@@ -289,6 +289,24 @@ def test_the_generated_python_is_sound(package: Path, tmp_path: Path) -> None:
         assert text.endswith("\n") and not text.endswith("\n\n"), name
 
 
+def test_a_spec_without_training_gives_a_model_alone(bare: Run, tmp_path: Path) -> None:
+    spec = tmp_path / 'od"d na\\me.weft'
+    spec.write_text("net load {\n  in class: f32[B, 2]\n  class -> linear(3) -> tanh\n}\n")
+    folder = write_package(weft.compile(spec, "cpu").artifact, tmp_path / "p", root=tmp_path)
+    assert not {"train.py", "predict.py"} & set(contents(folder))
+    assert "| spec/od_d na_me.weft:3 load.linear" in (folder / "README.md").read_text()
+    script = """if True:
+        from model import Model
+        y = Model(seed=1).load_([[1, 2], [3, 4], [5, 6]])
+        assert y.shape == (3, 3) and abs(y).max() < 1
+        try:
+            Model().load_([[1, 2, 3]])
+        except Exception as error:
+            print(error)
+    """
+    assert "must be f32[B, 2], got float32[1, 3]" in succeed(bare("-c", script, cwd=folder))
+
+
 @pytest.mark.parametrize("engine", ["native_engine", "triton_engine", "interpreter_worker"])
 def test_what_is_carried_imports_numpy_alone(engine: str) -> None:
     """At once; torch, triton and rich only inside functions that ask for them."""

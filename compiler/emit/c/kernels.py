@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from ..loops import Kernel
 from .printer import Signature, print_kernel
+
+MOST_PLACES = 6  # spec lines named above a kernel; the rest are counted
+
+
+@dataclass(slots=True)
+class _Shared:
+    """One text: its name, all spec lines it stands for, and what follows them."""
+
+    signature: Signature
+    text: str
+    places: dict[str, None] = field(default_factory=dict)
 
 
 class Kernels:
     """Texts in the order in which they were first needed."""
 
     def __init__(self) -> None:
-        self.texts: list[str] = []
-        self._known: dict[str, Signature] = {}
+        self._known: dict[str, _Shared] = {}
         self._names: set[str] = set()
+
+    @property
+    def texts(self) -> list[str]:
+        """Every kernel below the spec lines of all layers that use it."""
+        return [_with_places(shared) for shared in self._known.values()]
 
     def add(self, kernel: Kernel, aliased: frozenset[str]) -> Signature:
         """The signature under which a kernel's text is called."""
@@ -21,11 +38,12 @@ class Kernels:
         body = text[text.index(head) + len(head) :]
         if body not in self._known:
             name = self._fresh(kernel.name)
-            self.texts.append(text.replace(head, f"WEFT_KERNEL void {name}(", 1))
-            self._known[body] = Signature(
-                name, signature.sizes, signature.first, signature.buffers
-            )
-        return self._known[body]
+            own = Signature(name, signature.sizes, signature.first, signature.buffers)
+            text = text.replace(head, f"WEFT_KERNEL void {name}(", 1)
+            self._known[body] = _Shared(own, text)
+        shared = self._known[body]
+        shared.places.update(dict.fromkeys(kernel.places))
+        return shared.signature
 
     def _fresh(self, name: str) -> str:
         found, count = name, 2
@@ -33,3 +51,11 @@ class Kernels:
             found, count = f"{name}_{count}", count + 1
         self._names.add(found)
         return found
+
+
+def _with_places(shared: _Shared) -> str:
+    places = list(shared.places)
+    lines = [f"/* {place} */" for place in places[:MOST_PLACES]]
+    if len(places) > MOST_PLACES:
+        lines.append(f"/* and {len(places) - MOST_PLACES} more */")
+    return "\n".join([*lines, shared.text])

@@ -193,9 +193,9 @@ class _Printer:
         return f"{kind} {s.buffer}_sum = 0;"
 
     def heading(self) -> list[str]:
-        """The spec lines the kernel comes from, and the shapes of what it reads and writes."""
+        """The shapes of what the kernel reads and writes."""
         kernel = self.kernel
-        lines = [f"/* {place} */" for place in kernel.places]
+        lines: list[str] = []
         for verb, roles in (("reads ", ("in",)), ("writes", ("out", "gather"))):
             shown = [f"{b.name}{b.shape}" for b in kernel.buffers if b.role in roles]
             if shown:

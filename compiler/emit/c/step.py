@@ -13,7 +13,7 @@ from ...plan.memory import Home, expression, pack
 from ...plan.product import product_of
 from ...plan.schedule import Launch, multiplications
 from ..loops import Kernel
-from ..lower import identifier
+from ..lower import identifier, local_name
 from .kernels import Kernels
 from .part import Part, line
 from .printer import STORED
@@ -204,7 +204,7 @@ class StepWriter:
         if launch.heavy is not None:
             return self._heavy(part, launch, part.graph[launch.heavy])
         main = max(launch.writes or launch.roots, key=lambda i: (part.values.count(i), -i))
-        name = f"compute_{identifier(part.graph[main].name)}"
+        name = f"compute_{local_name(part.graph[main].name)}"
         kernel = part.lowered(launch.roots, name)
         signature = self.kernels.add(kernel, _aliased(part, kernel))
         self.records.append(

@@ -34,7 +34,7 @@ def package_files(
     files = {**moved.files, **moved.spec}
     files["step.py"] = step_text(moved)
     files["model.py"] = model_text(moved)
-    for name in ("train.py", "predict.py"):
+    for name in ("train.py", "predict.py") if artifact.train else ():
         files[name] = template(name, name=plain(moved.name), about=header(moved))
     files["README.md"] = readme_text(moved, known, bundled or {})
     files |= {f"support/{path}": text for path, text in support.items()}

@@ -27,14 +27,19 @@ def step_text(artifact: Artifact) -> str:
         "step.py",
         name=text.plain(artifact.name),
         about=text.header(artifact),
+        usage=_TRAINED if functions else _UNTRAINED,
         module=module,
         engine=engine,
         arguments=_ARGUMENTS.get(artifact.target, _ARGUMENTS["cuda"]),
         loading=_LOADING.get(artifact.target, _LOADING["cuda"]),
-        functions="".join(functions).rstrip("\n"),
+        functions="".join(functions),
     )
 
 
+_TRAINED = "`train.py` calls `train_…` once for every batch.  A loop of one's own can do the same:"
+_UNTRAINED = (
+    "The spec has no `train` section, so there is nothing but the nets; `model.py` runs them:"
+)
 _LOADING = {
     "cpu": "kernels.c is compiled by the C compiler of this machine when it is first needed, and\n"
     "    kept in the user's cache; `progress` is told of it.",
@@ -63,19 +68,30 @@ def _training(artifact: Artifact, recipe: Mapping[str, Any]) -> str:
     entry = artifact.entry("train", name)
     ports = {port.name: text.argument(port.name, TAKEN) for port in entry.inputs}
     batch = ", ".join(f'"{field}": {own}' for field, own in ports.items())
+    fed = ", ".join(["engine: Engine", *(f"{own}: Array" for own in ports.values())])
+    seed = f"seed: int = {int((artifact.train or {}).get('seed') or 0)}"
+    by_index = f"index: int = 0, {seed}"
     return text.template(
         "step_functions.py",
         step=name,
-        parameters=", ".join(["engine: Engine", *(f"{own}: Array" for own in ports.values())]),
+        train=_signature(f"train_{name}", fed, f"rate: float, index: int, {seed}", "Result"),
+        gradient=_signature(f"gradient_{name}", fed, by_index, "tuple[Result, Array]"),
+        evaluate=_signature(f"evaluate_{name}", fed, by_index, "Result"),
         batch=f"{{{batch}}}",
         purpose=text.wrapped(_purpose(recipe), 92).replace("\n", "\n    "),
         inputs="\n    ".join(f"{ports[p.name]}: {text.port_type(p)}" for p in entry.inputs),
         values=", ".join(("loss", *recipe.get("metrics", ()))),
-        seed=int((artifact.train or {}).get("seed") or 0),
         cost=_cost(artifact, entry),
         gradient_cost=_total(artifact, artifact.entry("gradient", name)),
         evaluate_cost=_total(artifact, artifact.entry("evaluate", name)),
     )
+
+
+def _signature(name: str, positional: str, named: str, result: str) -> str:
+    line = f"def {name}({positional}, *, {named}) -> {result}:"
+    if len(line) <= text.WIDTH:
+        return line
+    return f"def {name}(\n    {positional}, *, {named}\n) -> {result}:"
 
 
 def _purpose(recipe: Mapping[str, Any]) -> str:

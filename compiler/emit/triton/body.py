@@ -40,8 +40,8 @@ SPELLED = {"sin": "sine({0})", "cos": "cosine({0})"}
 class Setting:
     """The names around the statements.
 
-    `in_row` and `in_column` are masks, None where they could never be false; `rows` and `columns` name
-    the extents of the tile; `quad` is the number of the tile's first column, divided by 4; `symbols`
+    `in_row` and `in_column` are masks, None where they could never be false; `rows` and `columns`
+    name the extents of the tile; `quad` is the number of its first column, divided by 4; `symbols`
     maps symbolic sizes to arguments; `wide` tells that offsets take 64 bits.
     """
 
@@ -265,9 +265,10 @@ class Body:
         row = next(
             (product(t.name, str(stride // 4)) for t, _ in s.index.terms if t in self.kernel.rows),
             "",
-        )  # type: ignore[union-attr]
+        )
         quad = " + ".join(filter(None, (row, self.setting.quad))) or "tl.zeros([1, 1], tl.int32)"
-        return f"philox_{s.kind}4(seed, step, {s.stream}, {quad}, {self.setting.rows}, {self.setting.columns})"
+        tile = f"{self.setting.rows}, {self.setting.columns}"
+        return f"philox_{s.kind}4(seed, step, {s.stream}, {quad}, {tile})"
 
     def store(self, s: Store) -> list[str]:
         if isinstance(s.operand, str):
@@ -291,7 +292,7 @@ class Body:
     # ---- folds within the tile -----------------------------------------------------------------
 
     def guarded(self, name: str, *, over: str, fill: float | int = 0) -> str:
-        """A value that is `fill` outside the tile's share of what is folded, and has its full shape."""
+        """A value of full shape that is `fill` outside the tile's share of what is folded."""
         kind, dtype = self.kernel.values[name].kind, self.kernel.values[name].dtype
         mask = self.setting.in_row if over == "row" else self.setting.in_column
         text = self.writer.operand(name, tight=False)
@@ -299,7 +300,8 @@ class Body:
         if not spread and (mask is None or (name in self.clean and fill == 0)):
             return text
         mask = mask or f"{self.any_axis(over)} >= 0"
-        return f"tl.where({mask}, {text}, {literal(fill if dtype in INTEGERS else float(fill), dtype)})"
+        other = literal(fill if dtype in INTEGERS else float(fill), dtype)
+        return f"tl.where({mask}, {text}, {other})"
 
     def fill_of(self, fold: Fold) -> float | int:
         dtype = self.kernel.values[fold.operand].dtype

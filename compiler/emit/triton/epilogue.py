@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ....spec.dims import Dim, symbol
+from ....spec.dims import Dim, evaluate, symbol
 from ...plan.product import Product
 from ..loops import Draw, Fold, Gather, Kernel, Let, Load, Statement, Store
 from .axes import statements
@@ -130,7 +130,7 @@ class Writer:
         wide = bool(s.index.terms)
         value = f"tl.sum({x}, axis=0, keep_dims=True)" if wide else f"tl.sum({x})"
         at = self.body.address(s.index) if wide else ""
-        columns = int(self.kernel.columns[0].extent) if wide else 1  # type: ignore[call-overload]
+        columns = evaluate(self.kernel.columns[0].extent, {}) if wide else 1
         if self.frame.panel == "0":
             place = f"{s.buffer}_ptr" + (f" + {at}" if at else "")
         else:

@@ -1,8 +1,8 @@
 """Loop IR -> Triton: a program works on a tile of rows, persistent where the row fits.
 
-A row that fits one tile stays in registers from the first pass to the last; a longer one is read once
-for every pass.  Sums over rows: a grid of constant size, each program walks blocks of rows and leaves
-one partial sum, which a `finish` kernel adds in order.  The same bits on every run.
+A row that fits one tile stays in registers from the first pass to the last; a longer one is read
+once for every pass.  Sums over rows: a grid of constant size, each program walks blocks of rows and
+leaves one partial sum, which a `finish` kernel adds in order.  The same bits on every run.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ from .body import HIGHEST, INTEGERS, LOWEST, Body, Setting, dims_of, symbol_argu
 from .device import functions
 from .gemm import needed
 from .kernel import ELEMENT_TYPES, KernelText, Parameter
-from .spelling import GROWTH, WIDE, all_symbols, dim_text, literal
+from .spelling import all_symbols, dim_text, literal
 from .template import call, tidy
 
-RESERVED = frozenset(
-    "row column in_row in_column inside i block start rows columns seed step tl triton ROWS COLUMNS BM BN BK depth batch "
-    "m panel tile tile_m tile_n share first split in_depth ones total part band height".split()
-)
+_WORDS = """
+row column in_row in_column inside i block start rows columns seed step tl triton ROWS COLUMNS
+BM BN BK depth batch m panel tile tile_m tile_n share first split in_depth ones total part band
+height
+"""
+
+RESERVED = frozenset(_WORDS.split())
+"""Names that kernel texts give to what is not a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A loop kernel's text, its grid, the size behind every integer argument, and its partial sums."""
+    """A loop kernel's text and grid, the size behind every integer argument, its partial sums."""
 
     text: KernelText
     grid: tuple[Expression, ...]
@@ -90,12 +94,6 @@ def _fresh(name: str, used: set[str] | frozenset[str]) -> str:
     while found in used:
         found, count = f"{name}_{count}", count + 1
     return found
-
-
-def is_wide(kernel: Kernel, sizes: Mapping[str, int], elements: Mapping[str, int]) -> bool:
-    """May an offset pass 32 bits?  `elements` gives the nominal length of every buffer."""
-    symbolic = any(not isinstance(a.extent, int) for a in (*kernel.rows, *kernel.columns))
-    return max(elements.values(), default=0) * (GROWTH if symbolic else 1) >= WIDE
 
 
 def decomposed(axes: tuple[Axis, ...], word: str, symbols: Mapping[str, str]) -> list[str]:
@@ -215,7 +213,8 @@ class Printer:
         main = self.looped(rest) if self.block.looped else self.straight(rest)
         after = self.finished()
         if self.walks:
-            loop = f"for block in range(tl.program_id(0), tl.cdiv({self.dim(self.rows)}, ROWS), {self.block.programs}):"
+            last = f"tl.cdiv({self.dim(self.rows)}, ROWS)"
+            loop = f"for block in range(tl.program_id(0), {last}, {self.block.programs}):"
             main = [loop, *(f"    {line}" for line in [*self.row_lines(), *main])]
             main = [*self.accumulators(), *main]
         else:
@@ -327,7 +326,8 @@ class Printer:
         sign, column = (">" if f.function == "argmax" else "<"), self.body.any_axis("column")
         return [
             f"{t}_new = {x}",
-            f"{t}_wins = ({t}_new {sign} {t}_part) | (({t}_new != {t}_new) & ({t}_part == {t}_part))",
+            f"{t}_wins = ({t}_new {sign} {t}_part)",
+            f"{t}_wins = {t}_wins | (({t}_new != {t}_new) & ({t}_part == {t}_part))",
             f"{t}_part = tl.where({t}_wins, {t}_new, {t}_part)",
             f"{t}_at = tl.where({t}_wins, {column}, {t}_at)",
         ]
@@ -357,9 +357,12 @@ class Printer:
             return "[ROWS]"
         return "[ROWS, COLUMNS]" if s.index.terms else "[ROWS, 1]"
 
+    def element(self, s: Gather) -> str:
+        return ELEMENT_TYPES[self.body.buffer_dtype(s.buffer)]
+
     def accumulators(self) -> list[str]:
         return [
-            f"{self.accumulator(s)} = tl.zeros({self.tile_shape(s)}, {ELEMENT_TYPES[self.body.buffer_dtype(s.buffer)]})"
+            f"{self.accumulator(s)} = tl.zeros({self.tile_shape(s)}, {self.element(s)})"
             for s in self.gathers()
         ]
 
@@ -454,13 +457,10 @@ def print_kernel(
     name: str,
     title: str,
     sizes: Mapping[str, int],
-    elements: Mapping[str, int],
     *,
+    wide: bool,
     interpret: bool = False,
 ) -> Printed:
-    """The text of a prepared kernel; `elements` gives the nominal length of its buffers."""
+    """The text of a prepared kernel; `wide`: offsets take 64 bits."""
     block = block_of(kernel, sizes, interpret=interpret)
-    return Printer(kernel, name, block, title, wide=is_wide(kernel, sizes, elements)).printed()
-
-
-__all__ = ["Partial", "Printed", "blocks", "decomposed", "is_wide", "prepared", "print_kernel"]
+    return Printer(kernel, name, block, title, wide=wide).printed()

@@ -1,4 +1,4 @@
-"""A planned product as a contraction for the GEMM text: extents and strides become names or numbers."""
+"""A planned product as a contraction for the GEMM text: sizes become names or numbers."""
 
 from __future__ import annotations
 

@@ -2,46 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ....spec.dims import symbol
 from ..loops import Kernel, Load, Pass, Store
 from .axes import rename, statements
 from .body import Body, Setting, dims_of
+from .part import Part
+from .printer import Partial, prepared
+from .products import Names
 from .spelling import all_symbols
 from .template import call
 
 TOTAL = "total"
 """What the finish kernel calls the sum, a block [1, COLUMNS] of which one element counts."""
 
-
-class _Scalars(Body):
-    """Writes results beside the sum: at the first column."""
-
-    def store(self, s: Store) -> list[str]:
-        mask = [f"mask={self.setting.in_column}"] if self.setting.in_column else []
-        return call(
-            "tl.store",
-            [f"{s.buffer}_ptr + column", self.writer.value_of(s), *mask],
-            self.setting.indent,
-        )
+PANELS = "panels"
+"""What it calls the number of partial sums."""
 
 
-def rideable(kernel: Kernel) -> bool:
-    """Has the kernel neither rows nor columns, and only stores of computed numbers?"""
+def riders(
+    part: Part, sums: Mapping[int, str], partials: Sequence[Partial], sizes: Names
+) -> tuple[dict[str, list[str]], dict[int, str]]:
+    """Groups of numbers that need one of these sums and nothing later.
+
+    Returns lines by the sum they ride with, and the names of the other buffers.  Adds the sizes
+    they need to `sizes`, and marks the groups as done.
+    """
+    lines: dict[str, list[str]] = {}
+    names: dict[int, str] = {}
+    in_column = "in_column" if max(p.columns for p in partials) > 1 else None
+    single = {p.buffer for p in partials if p.columns == 1}
+    for group in [w for w in part.works if w.heavy is None and w not in part.done]:
+        needs = group.reads & sums.keys()
+        if len(needs) != 1 or sums[min(needs)] not in single:
+            continue
+        lowered, buffer = part.lowered(group.roots), sums[min(needs)]
+        symbols = all_symbols(dims_of(lowered))
+        ready = all(_ready(part, i) for i in group.reads - needs)
+        if not ready or not _rideable(lowered) or PANELS in symbols:
+            continue
+        sizes.dims |= {name: symbol(name) for name in symbols}
+        new = dict.fromkeys(b.value for b in lowered.buffers if b.value not in {**sums, **names})
+        names |= part.short(new, taken=(*sums.values(), *names.values(), TOTAL))
+        kernel = prepared(lowered, {**sums, **names}, taken=frozenset({TOTAL, PANELS}))
+        lines.setdefault(buffer, []).extend(_lines(kernel, buffer, in_column))
+        part.done.add(group)
+    return lines, names
+
+
+def _ready(part: Part, i: int) -> bool:
+    """Is the value fed, or made by a launch that is written already?"""
+    return part.graph[i].op == "input" or any(i in w.writes for w in part.done)
+
+
+def _rideable(kernel: Kernel) -> bool:
+    """Has the kernel neither rows nor columns, and stores computed numbers only?"""
     stores = [s for s in statements(kernel) if isinstance(s, Store)]
     return (
         not kernel.rows and not kernel.columns and all(isinstance(s.operand, str) for s in stores)
     )
 
 
-def riding_lines(kernel: Kernel, buffer: str, in_column: str | None) -> list[str]:
+class _Numbers(Body):
+    """Writes results beside the sum: at the first column."""
+
+    def store(self, s: Store) -> list[str]:
+        mask = [f"mask={self.setting.in_column}"] if self.setting.in_column else []
+        place = f"{s.buffer}_ptr + column"
+        return call("tl.store", [place, self.writer.value_of(s), *mask], self.setting.indent)
+
+
+def _lines(kernel: Kernel, buffer: str, in_column: str | None) -> list[str]:
     """The kernel's statements over `total`, the finished sum of `buffer`."""
-    targets = {
-        s.target: TOTAL for s in statements(kernel) if isinstance(s, Load) and s.buffer == buffer
-    }
-    kernel = rename(kernel, targets, {})
+    loads = [s for s in statements(kernel) if isinstance(s, Load) and s.buffer == buffer]
+    kernel = rename(kernel, {s.target: TOTAL for s in loads}, {})
     kernel = replace(kernel, passes=(Pass(False, tuple(statements(kernel))),))
     symbols = {name: name for name in all_symbols(dims_of(kernel))}
     setting = Setting(None, in_column, "ROWS", "", "", symbols, indent=8)
-    body = _Scalars(kernel, setting, lambda s, x: [], buffer)
-    return body.lines(statements(kernel), {TOTAL})
+    return _Numbers(kernel, setting, lambda s, x: [], buffer).lines(statements(kernel), {TOTAL})

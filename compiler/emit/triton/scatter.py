@@ -66,10 +66,11 @@ def scatter_kernel(
         ),
     ]
     head = call(f"def {name}", [p.name for p in parameters], 0, "):")
-    title = f"{table}[{entries}, {width}] += {updates}[{count}, {width}] at the rows {indices}[{count}], in order."
+    source = f"{updates}[{count}, {width}] at {indices}[{count}]"
+    title = f"{table}[{entries}, {width}] += {source}, in order."
     cost = [
-        f"A program owns {ROWS} rows: it reads every index, and the updates of {TOKENS} tokens when one of",
-        "them is its own.",
+        f"A program owns {ROWS} rows: it reads every index, and the updates of {TOKENS} tokens",
+        "when one of them is its own.",
     ]
     text = [
         "@triton.jit",

@@ -1,0 +1,221 @@
+"""The texts of one piece of work: a loop kernel, a product with what rides in it, a scatter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ....spec.dims import Dim, numel
+from ...artifact import Expression
+from ...plan.memory import expression, nominal
+from ...plan.product import Product
+from ..loops import Kernel
+from .choice import choose
+from .contraction import Contraction, Frame, Sums, frame
+from .device import functions
+from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
+from .gemm import gemm_kernel
+from .kernel import KernelText, Parameter
+from .library import PLACES
+from .part import Machine, Part, Work
+from .printer import RESERVED, Partial, prepared, print_kernel
+from .products import Names, contraction_of, result_index
+from .request import Gemm
+from .scatter import scatter_kernel
+from .template import call
+from .tiles import Tile
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """Kernels that run one after the other, and what their parameters stand for.
+
+    `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
+    `partials` are sums that a finish has to complete.
+    """
+
+    texts: tuple[KernelText, ...]
+    grids: tuple[tuple[Expression, ...], ...]
+    names: Mapping[int, str]
+    sizes: Mapping[str, Dim]
+    partials: tuple[Partial, ...]
+    places: tuple[str, ...]
+    kind: str
+    flops: int
+
+
+def compose(part: Part, work: Work, machine: Machine) -> Composed:
+    """The kernels of a piece of work."""
+    if work.heavy is None:
+        return _loops(part, work, machine)
+    if part.is_product(work):
+        found = product(part, work, machine)
+        assert found is not None
+        return found
+    return _scatter(part, work)
+
+
+def _loops(part: Part, work: Work, machine: Machine) -> Composed:
+    lowered = part.lowered(work.roots)
+    names = part.short(dict.fromkeys(b.value for b in lowered.buffers))
+    found = print_kernel(
+        prepared(lowered, names),
+        part.name(work),
+        part.title(names, work),
+        part.values.sizes,
+        wide=part.wide(names),
+        interpret=machine.interpreted,
+    )
+    return Composed(
+        (found.text,), (found.grid,), names, found.numbers, found.partials, lowered.places,
+        "loops", lowered.flops,
+    )  # fmt: skip
+
+
+def _scatter(part: Part, work: Work) -> Composed:
+    node = part.graph[work.key]
+    indices, updates = (part.values.base(o) for o in node.operands)
+    names, sizes = part.short(dict.fromkeys((indices, updates, node.id))), Names()
+    text = scatter_kernel(
+        part.name(work),
+        names[indices],
+        names[updates],
+        names[node.id],
+        entries=sizes.extent(node.shape[0], "entries"),
+        width=sizes.extent(numel(node.shape[1:]), "width"),
+        count=sizes.extent(numel(part.graph[node.operands[0]].shape), "count"),
+    )
+    flops = part.values.count(updates)
+    return _composed((text,), names, sizes, (), part.places([node.id]), "scatter", flops)
+
+
+def _composed(
+    texts: tuple[KernelText, ...],
+    names: Mapping[int, str],
+    sizes: Names,
+    partials: tuple[Partial, ...],
+    places: tuple[str, ...],
+    kind: str,
+    flops: int,
+) -> Composed:
+    numbers = {name: expression(dim) for name, dim in sizes.dims.items()}
+    grids = tuple(text.launch_grid(numbers) for text in texts)
+    return Composed(texts, grids, names, dict(sizes.dims), partials, places, kind, flops)
+
+
+# ---- products ------------------------------------------------------------------------------------
+
+
+def product(part: Part, work: Work, machine: Machine) -> Composed | None:
+    """A contraction with the group that follows it; None where they cannot be one kernel.
+
+    Raises: LookupError when no tile is left.
+    """
+    z, p = work.key, part.product(work.key)
+    a, b = part.values.base(p.a), part.values.base(p.b)
+    lowered = part.lowered(work.roots) if work.roots else None
+    read = [x.value for x in lowered.buffers] if lowered else []
+    read += [work.summed] if work.summed is not None else []
+    names, sizes = part.short(dict.fromkeys((a, b, *read, z))), Names()
+    c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes)
+    flops, places = product_flops(p, part.values.sizes), part.places([z])
+    kernel = None
+    if lowered is not None:
+        taken = frozenset({f"{names[i]}_tile" for i in (a, b)} | sizes.dims.keys())
+        kernel = prepared(lowered, names, flat=False, taken=taken)
+        if not attachable(kernel, z, p):
+            return None
+        flops += lowered.flops
+        places = tuple(dict.fromkeys((*places, *lowered.places)))
+    tile = _tile(part, machine, c, sizes, kernel)
+    shape = frame(c, tile)
+    if kernel is not None and whole_rows(kernel) and not shape.whole_rows:
+        return None
+    wide = part.wide(names)
+    if kernel is not None:
+        kept = names[z] if z in work.writes else None
+        epilogue = Writer(kernel, z, shape, sizes, wide=wide).write(kept)
+    else:
+        epilogue = _stored(p, names[z], shape, sizes)
+    sums = None
+    if work.summed is not None:
+        sums = Sums(sums_of(part, z, work.summed) or "", names[work.summed])
+        places = tuple(dict.fromkeys((*places, *part.places([work.summed]))))
+    gemm = Gemm(
+        name=part.name(work),
+        contraction=c,
+        tile=tile,
+        product=epilogue.product,
+        epilogue=epilogue.lines,
+        parameters=(*_pointers(part, names, epilogue), *sizes.parameters()),
+        title=part.title(names, work),
+        places=(PLACES,),
+        precision=machine.precision,
+        wide=wide,
+        sums=sums,
+    )
+    texts = gemm_kernel(gemm)
+    return _composed(texts, names, sizes, epilogue.partials, places, "product", flops)
+
+
+def _tile(
+    part: Part, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None
+) -> Tile:
+    asked = pressure(kernel) if kernel else 0
+    whole = kernel is not None and whole_rows(kernel)
+    nominals = sizes.sizes(part.values.sizes)
+    tile = choose(machine.arch, c, nominals, pressure=asked, whole_rows=whole)
+    return replace(tile, rows=1) if tile.form == "vector" and c.m == 1 else tile
+
+
+def _stored(p: Product, name: str, shape: Frame, sizes: Names) -> Epilogue:
+    """The epilogue of a product that nothing rides in."""
+    value = name if name not in RESERVED | functions().keys() else f"{name}_value"
+    mask = [f"mask={shape.inside}"] if shape.inside else []
+    lines = call("tl.store", [f"{name}_ptr + {result_index(p, sizes)}", value, *mask], 4)
+    return Epilogue(value, tuple(lines), (), False)
+
+
+def _pointers(part: Part, names: Mapping[int, str], epilogue: Epilogue) -> list[Parameter]:
+    partial = {p.buffer for p in epilogue.partials}
+    found = [
+        Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items() if n not in partial
+    ]
+    found += [Parameter.pointer(f"{n}_partial", "f32") for n in sorted(partial)]
+    return found + (
+        [Parameter(f"{n}_ptr", "*u32") for n in ("seed", "step")] if epilogue.draws else []
+    )
+
+
+def sums_of(part: Part, z: int, root: int) -> str | None:
+    """Is `root` the row sums of z's left operand ("a") or the column sums of the right ("b")?"""
+    node, p = part.graph[root], part.product(z)
+    operand = part.graph[node.operands[0]]
+    contiguous = part.layout(root).strides == row_strides(node.shape)
+    leading = node["axes"] == tuple(range(len(node["axes"])))
+    if p.outer or node.dtype != "f32" or not contiguous or not leading:
+        return None
+    folded = numel(operand.shape[d] for d in node["axes"])
+    for side, i, rest, stride in (("a", p.a, p.m, p.m.a), ("b", p.b, p.n, p.n.b)):
+        same = part.values.base(i) == part.values.base(operand.id) and stride == 1
+        if same and folded != 1 and (p.k.extent, rest.extent) == (folded, numel(node.shape)):
+            return side
+    return None
+
+
+def row_strides(shape: tuple[Dim, ...]) -> tuple[Dim, ...]:
+    """The strides of a contiguous value."""
+    strides: list[Dim] = []
+    step: Dim = 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step = step * extent
+    return tuple(reversed(strides))
+
+
+def product_flops(p: Product, sizes: Mapping[str, int]) -> int:
+    """Two for every multiply-add."""
+    total: Dim = 2
+    for i in p.loops:
+        total = total * i.extent
+    return nominal(total, sizes)

@@ -1,0 +1,65 @@
+"""The kernels of a module, each text once: equal layers share theirs."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from .device import functions, module
+from .kernel import KernelText
+from .printer import RESERVED
+
+SHOWN = 3
+"""Spec lines that a kernel shared by many layers lists."""
+
+PLACES = "@places@"
+"""Stands in a docstring for the spec lines until all layers that share the kernel are known."""
+
+
+class Kernels:
+    """Texts by name; two that differ in nothing but name and docstring are one."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, KernelText] = {}
+        self.places: dict[str, dict[str, None]] = {}
+        self._known: dict[tuple[object, ...], str] = {}
+
+    def add(self, text: KernelText, places: Iterable[str]) -> KernelText:
+        """The kernel under whose name this text is in the module."""
+        body = re.sub(r'""".*?"""', "", text.text, count=1, flags=re.DOTALL)
+        body = re.sub(rf"\b{text.name}\b", "@", body, count=1)
+        key = (body, text.parameters, text.warps, text.stages, text.dots)
+        if key not in self._known:
+            name = self._fresh(text.name)
+            whole = re.sub(rf"\bdef {text.name}\(", f"def {name}(", text.text, count=1)
+            self.texts[name] = replace(text, name=name, text=whole)
+            self._known[key] = name
+        found = self._known[key]
+        self.places.setdefault(found, {}).update(dict.fromkeys(places))
+        return replace(text, name=found)
+
+    def module(self, title: str) -> str:
+        """The Python module of all kernels."""
+        return module([self._whole(name) for name in self.texts], title)
+
+    def _fresh(self, name: str) -> str:
+        taken = functions().keys() | RESERVED | vars(builtins).keys()
+        base = f"compute_{name}" if name in taken else name
+        found, count = base, 2
+        while found in self.texts or found in taken:
+            found, count = f"{base}_{count}", count + 1
+        return found
+
+    def _whole(self, name: str) -> str:
+        """The text with the spec lines of all layers that share it."""
+        places, text = list(self.places[name]), self.texts[name].text
+        lines = places[:SHOWN] + (
+            [f"and {len(places) - SHOWN} more"] if len(places) > SHOWN else []
+        )
+        if lines:
+            shown = lambda found: "\n".join(found[1] + line for line in lines)  # noqa: E731
+            return re.sub(rf"( *){PLACES}", shown, text, count=1)
+        text = re.sub(rf'\n\n *{PLACES}\n *"""', '"""', text, count=1)
+        return re.sub(rf"\n *{PLACES}\n", "\n", text, count=1)

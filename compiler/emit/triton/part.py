@@ -1,0 +1,172 @@
+"""One graph of an entry: its stored values, the kernels that make them, what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ....spec.dims import Dim
+from ...ir.graph import Graph, Node
+from ...ops import OPS
+from ...plan.device import DeviceFusion
+from ...plan.layout import Layout, row_major
+from ...plan.memory import Home
+from ...plan.product import Product, product_of
+from ...plan.values import Values, lowering
+from ..loops import Kernel
+from ..lower import identifier, lower
+from .spelling import GROWTH, WIDE
+
+Roots = frozenset[int]
+TITLE = 92
+"""Columns of a docstring's first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What kernels are written for: an architecture of `choose`, and how products multiply."""
+
+    arch: str
+    precision: str
+
+    @property
+    def interpreted(self) -> bool:
+        """Is it Triton's interpreter?"""
+        return self.arch == "interpret"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One kernel: a contraction or scatter, a group of roots, or a contraction with its group.
+
+    `summed`: a sum of one operand over the depth, which rides in the contraction.
+    """
+
+    heavy: int | None
+    roots: Roots
+    reads: frozenset[int]
+    writes: frozenset[int]
+    summed: int | None = None
+
+    @property
+    def key(self) -> int:
+        """A number of its own, by which launches are ordered."""
+        return self.heavy if self.heavy is not None else min(self.roots)
+
+
+@dataclass
+class Part:
+    """A graph, where its inputs and outputs live (`homes`), and the work it takes."""
+
+    graph: Graph
+    homes: dict[int, Home]
+    values: Values
+    works: list[Work] = field(default_factory=list)
+    done: set[Work] = field(default_factory=set)
+    names: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.fusion = DeviceFusion(self.values)
+        self._lowered: dict[Roots, Kernel] = {}
+
+    # ---- memory --------------------------------------------------------------------------------
+
+    def layout(self, i: int) -> Layout:
+        """How a value lies in memory: row-major wherever it is ours to say."""
+        node = self.graph[i]
+        if i in self.homes and lowering(node) != "alias":
+            return self.homes[i].layout
+        return row_major(node.shape)
+
+    def bytes_of(self, work: Work) -> int:
+        """Bytes between memory and the chip."""
+        return sum(map(self.values.bytes_of, work.reads | work.writes))
+
+    def wide(self, values: Iterable[int]) -> bool:
+        """May an offset into one of the values pass 32 bits?"""
+        values = list(values)
+        symbolic = any(not isinstance(d, int) for i in values for d in self.graph[i].shape)
+        longest = max(map(self.values.count, values), default=0)
+        return longest * (GROWTH if symbolic else 1) >= WIDE
+
+    # ---- kernels -------------------------------------------------------------------------------
+
+    def is_product(self, work: Work) -> bool:
+        """Is there a contraction in it?"""
+        return work.heavy is not None and self.graph[work.heavy].op == "contract"
+
+    def product(self, z: int) -> Product:
+        """A contraction as matrix products."""
+        return product_of(self.graph, self.graph[z], self.layout)
+
+    def lowered(self, roots: Roots) -> Kernel:
+        """The loop kernel of a group."""
+        if roots not in self._lowered:
+            members, _ = self.values.cone(roots)
+            places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
+            written = self.fusion.written(roots)
+            flops = sum(map(self._flops, members))
+            self._lowered[roots] = lower(
+                self.values, roots, written, self.layout, "draft", places, 0, flops
+            )
+        return self._lowered[roots]
+
+    def _flops(self, i: int) -> int:
+        node = self.graph[i]
+        each = node.operands[0] if lowering(node) == "fold" else i
+        return OPS[node.op].flops * self.values.count(each)
+
+    # ---- words -----------------------------------------------------------------------------------
+
+    def name(self, work: Work) -> str:
+        """What a kernel is called: its largest result."""
+        main = max(work.writes or work.roots, key=lambda i: (self.values.count(i), -i))
+        return last(self.graph[main].name)
+
+    def short(self, values: Iterable[int], taken: Collection[str] = ()) -> dict[int, str]:
+        """A name within one kernel for each value: the last part of its path."""
+        found: dict[int, str] = {}
+        for i in values:
+            node = self.graph[i]
+            base = last(node["feed"] if node.op == "input" else node.name)
+            found[i] = free(base, {*found.values(), *taken})
+        return found
+
+    def title(self, names: Mapping[int, str], work: Work) -> str:
+        """`results from operands` with their shapes, in one line of a docstring."""
+
+        def shown(values: Iterable[int]) -> str:
+            return ", ".join(names[i] + shape(self.graph[i].shape) for i in sorted(values))
+
+        made, read = shown(work.writes), shown(work.reads)
+        text = f"{made} from {read}" if read else made
+        return text if len(text) <= TITLE else text[: TITLE - 4].rsplit(", ", 1)[0] + ", ..."
+
+    def places(self, nodes: Iterable[int]) -> tuple[str, ...]:
+        """The spec lines of values."""
+        found = (line(self.graph[i]) for i in nodes if self.graph[i].place is not None)
+        return tuple(dict.fromkeys(found))
+
+
+def shape(dims: tuple[Dim, ...]) -> str:
+    """A shape as text; nothing for a number."""
+    return f"[{', '.join(map(str, dims))}]" if dims else ""
+
+
+def line(node: Node) -> str:
+    """Where in the spec a value comes from."""
+    return f"{node.place}  {node.scope}" if node.scope else str(node.place)
+
+
+def free(base: str, taken: Collection[str]) -> str:
+    """`base`, or with a number after it where that is taken."""
+    name, count = base, 2
+    while name in taken:
+        name, count = f"{base}_{count}", count + 1
+    return name
+
+
+def last(name: str) -> str:
+    """The last part of a path: d_mlp.linear_0.weight -> d_weight."""
+    head, _, tail = name.rpartition(".")
+    return identifier(f"d_{tail}" if head.startswith("d_") else tail)

@@ -120,8 +120,8 @@ class Buffer:
 class Launch:
     """One kernel launch of a GPU entry.
 
-    `arguments` name buffers, sizes (`"size:B"`) or numbers (`"int:64"`); `grid` is up to three
-    extents.
+    `arguments` name buffers, sizes (`"size:B"`, or `("size", expression)`), numbers (`"int:64"`)
+    or what the host passes (`"call:seed"`); `grid` is up to three extents.
     """
 
     kernel: str

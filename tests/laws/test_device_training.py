@@ -15,7 +15,7 @@ from weft.spec.load import Spec, load_text
 MLP = """
 net mlp {
   in image: f32[B, 33]
-  image -> linear(21) -> relu -> dropout(0.25) -> linear(5) as logits
+  image -> linear(24) -> relu -> dropout(0.25) -> linear(5) as logits
 }
 train {
   steps = 5

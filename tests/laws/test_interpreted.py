@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pytest
 
-from tests.laws.cases import CASES, Case
+from tests.laws.cases import CASES, B, Build, Case
 from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
 from weft.compiler.gpu import emit_gpu
+from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
+from weft.compiler.ir.types import TensorType
 from weft.runtime.triton_engine import TritonEngine
 from weft.runtime.triton_loader import Pointer
 
@@ -147,3 +149,44 @@ def test_the_order_of_programs_does_not_show(
     permuted = guarded.run(key, fed)
     guarded.device.shuffle = None  # type: ignore[attr-defined]
     assert all(np.array_equal(natural[name], permuted[name]) for name in natural)
+
+
+# ---- forms that small cases do not take ----------------------------------------------------------
+
+
+def _vocabulary(b: Builder) -> dict[str, int]:
+    """A row that takes several tiles, and a table whose offsets need 64 bits at the nominal size."""
+    x = b.input("x", TensorType("f32", (B, 20_000)))
+    lse = b.reduce("logsumexp", x, (1,))
+    log = b.map("sub", x, b.broadcast(lse, (0,), (B, 20_000)))
+    best, low = b.reduce("argmax", x, (1,)), b.reduce("min", x, (1,))
+    return {
+        "lse": lse,
+        "entropy": b.sum(b.map("mul", b.map("exp", log), log), (1,)),
+        "best": best,
+        "low": low,
+    }
+
+
+def _quads(b: Builder) -> dict[str, int]:
+    """Random numbers whose rows are whole quadruples: alone, and behind a product."""
+    x, w = b.input("x", TensorType("f32", (B, 13))), b.input("w", TensorType("f32", (13, 24)))
+    y = b.contract("ik,kj->ij", x, w)
+    kept = b.map("where", b.map("lt", b.random("uniform", (B, 24), 3), 0.5), y, 0.0)
+    return {
+        "kept": kept,
+        "noise": b.copy(b.random("normal", (B, 300), 4), "noise"),
+        "rows": b.sum(kept, (1,)),
+    }
+
+
+@pytest.mark.parametrize("make", [_vocabulary, _quads], ids=["long_rows", "quads"])
+def test_forms_of_large_tensors(make: Build) -> None:
+    case = Case(make.__name__, make)
+    graph = graph_of(*build(case))
+    artifact = emitted({("forward", case.name): graph}, {"B": 50_000}, "interpret")
+    text = artifact.files["kernels.py"]
+    assert ("tl.int64" in text.split("def ")[-1] and "absorb(" in text) or "philox_normal4(" in text
+    guarded = Guarded(artifact)
+    _check(guarded, "forward", case, graph, {"B": 3})
+    guarded.engine.close()

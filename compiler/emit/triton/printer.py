@@ -17,11 +17,12 @@ from ...plan.memory import expression
 from ..loops import Axis, Fold, Gather, Kernel, Load, Pass, Statement, operands_of
 from .axes import collapse, rename, statements
 from .blocks import Block, block_of, extent
-from .body import HIGHEST, INTEGERS, LOWEST, Body, Setting, dims_of, symbol_arguments
+from .body import Body, Setting, dims_of, symbol_arguments
 from .device import functions
 from .gemm import needed
+from .folds import closed, opened, stepped
 from .kernel import ELEMENT_TYPES, KernelText, Parameter
-from .spelling import all_symbols, dim_text, literal
+from .spelling import all_symbols, dim_text
 from .template import call, tidy
 
 _WORDS = """
@@ -270,6 +271,10 @@ class Printer:
                     seen.add(target)
         return self.body.lines(body)
 
+    def shape(self) -> str:
+        """The shape of a tile."""
+        return "[ROWS, COLUMNS]" if self.over_rows else "[1, COLUMNS]"
+
     def looped(self, passes: list[Pass]) -> list[str]:
         """A loop over the columns for every pass."""
         lines: list[str] = []
@@ -280,69 +285,17 @@ class Printer:
                 continue
             folds = [s for s in p.body if isinstance(s, Fold)]
             rest = [s for s in p.body if not isinstance(s, Fold)]
-            lines += [line for f in folds for line in self.open_fold(f)]
+            lines += [line for f in folds for line in opened(self.body, f, self.shape())]
             outer = self.body.setting.indent
             self.indent(outer + 4)
             inner = [*self.column_lines("start")]
             inner += self.body.lines(rest, later | {f.operand for f in folds})
-            inner += [line for f in folds for line in self.step_fold(f)]
+            inner += [line for f in folds for line in stepped(self.body, f)]
             self.indent(outer)
             lines.append(f"for start in range(0, {self.dim(self.columns)}, COLUMNS):")
             lines += [f"    {line}" for line in inner]
-            lines += [line for f in folds for line in self.close_fold(f)]
+            lines += [line for f in folds for line in closed(self.body, f)]
         return lines
-
-    # ---- folds over several tiles --------------------------------------------------------------
-
-    def shape(self) -> str:
-        return "[ROWS, COLUMNS]" if self.over_rows else "[1, COLUMNS]"
-
-    def open_fold(self, f: Fold) -> list[str]:
-        t, shape = f.target, self.shape()
-        dtype = self.kernel.values[f.operand].dtype
-        element = ELEMENT_TYPES[dtype if dtype in INTEGERS else "f32"]
-        if f.function == "sum":
-            return [f"{t}_part = tl.zeros({shape}, {element})"]
-        if f.function == "logsumexp":
-            return [
-                f"{t}_top = tl.full({shape}, -3.4e38, tl.float32)",
-                f"{t}_part = tl.zeros({shape}, tl.float32)",
-            ]
-        worst = (LOWEST if f.function in ("max", "argmax") else HIGHEST).get(dtype, float("-inf"))
-        lines = [f"{t}_part = tl.full({shape}, {literal(worst, dtype)}, {element})"]
-        if f.function in ("argmax", "argmin"):
-            lines.append(f"{t}_at = tl.zeros({shape}, tl.int32) + tl.arange(0, COLUMNS)[None, :]")
-        return lines
-
-    def step_fold(self, f: Fold) -> list[str]:
-        t = f.target
-        x = self.body.guarded(f.operand, over="column", fill=self.body.fill_of(f))
-        if f.function == "sum":
-            return [f"{t}_part += {x}"]
-        if f.function == "logsumexp":
-            return self.body.assigned(f"{t}_top, {t}_part", f"absorb({t}_top, {t}_part, {x})")
-        if f.function in ("max", "min"):
-            return [f"{t}_part = {'maximum' if f.function == 'max' else 'minimum'}({t}_part, {x})"]
-        sign, column = (">" if f.function == "argmax" else "<"), self.body.any_axis("column")
-        return [
-            f"{t}_new = {x}",
-            f"{t}_wins = ({t}_new {sign} {t}_part)",
-            f"{t}_wins = {t}_wins | (({t}_new != {t}_new) & ({t}_part == {t}_part))",
-            f"{t}_part = tl.where({t}_wins, {t}_new, {t}_part)",
-            f"{t}_at = tl.where({t}_wins, {column}, {t}_at)",
-        ]
-
-    def close_fold(self, f: Fold) -> list[str]:
-        t = f.target
-        if f.function == "logsumexp":
-            text = f"absorbed({t}_top, {t}_part)"
-        elif f.function in ("argmax", "argmin"):
-            best = f"row_{f.function[3:]}({t}_part)"
-            text = f"row_first(({t}_part == {best}) | ({t}_part != {t}_part), {t}_at)"
-        else:
-            return [f"{t} = {self.body.folded(f, f'{t}_part')}"]
-        scalar = self.kernel.values[t].kind == "scalar"
-        return [f"{t} = {f'tl.sum({text})' if scalar else text}"]
 
     # ---- sums over rows ------------------------------------------------------------------------
 

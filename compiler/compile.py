@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,14 +73,14 @@ def lower_module(lowered: Lowered, name: str) -> Lowered:
 def compile_native(lowered: Lowered) -> Artifact:
     """The program as C for the CPU in this machine."""
     program = lowered.program
-    source, records, kernels, traffic = emit_native(
+    files, records, kernels, traffic = emit_native(
         list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name
     )
     return Artifact(
         name=program.name,
         target="cpu",
         precision="f32",
-        files={"kernels.c": source},
+        files=files,
         spec=dict(program.spec.texts),
         parameters=parameter_records(program.parameters, lowered.arena),
         length=lowered.arena.length,
@@ -92,13 +93,20 @@ def compile_native(lowered: Lowered) -> Artifact:
     )
 
 
-def compile_gpu(lowered: Lowered, target: str) -> Artifact:
-    """The program as Triton: `cuda`, `interpret`, or an architecture such as cuda:90 or
-    hip:gfx942.
+def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None = None) -> Artifact:
+    """The program as Triton: `cuda`, `interpret`, or an architecture such as cuda:90.
+
+    `levels` counts how often the compile gate refused a kernel, by its key.
     """
     program = lowered.program
     source, records, kernels, traffic = emit_gpu(
-        list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name, target
+        list(lowered.entries),
+        lowered.arena,
+        lowered.slots,
+        program.sizes,
+        program.name,
+        target,
+        levels,
     )
     return Artifact(
         name=program.name,

@@ -16,11 +16,13 @@ from .homes import graph_homes, update_homes
 INTERPRET = Machine("interpret", "ieee")
 
 
-def machine_of(target: str, precision: str = "tf32") -> Machine:
+def machine_of(
+    target: str, precision: str = "tf32", levels: Mapping[str, int] | None = None
+) -> Machine:
     """What kernels for a target are written for: interpret, cuda, or a name such as cuda:90."""
     if target == "interpret":
         return INTERPRET
-    return Machine("cuda:90" if target == "cuda" else target, precision)
+    return Machine("cuda:90" if target == "cuda" else target, precision, levels or {})
 
 
 def emit_gpu(
@@ -30,15 +32,21 @@ def emit_gpu(
     sizes: Mapping[str, int],
     title: str,
     target: str,
+    levels: Mapping[str, int] | None = None,
 ) -> tuple[str, list[Entry], list[KernelRecord], dict[str, Any]]:
-    """The module's text, the records of entries and kernels, the traffic of every training step."""
+    """The module's text, the records of entries and kernels, the traffic of every training step.
+
+    `levels` counts refusals of tiles by the key in a kernel's compile record.
+    """
     kernels = Kernels()
     records: list[Entry] = []
     costs: list[KernelRecord] = []
     report: dict[str, Any] = {}
     for e in entries:
         ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
-        writer = StepWriter(ports, kernels, sizes, machine_of(target), keep=e.kind == "probe")
+        writer = StepWriter(
+            ports, kernels, sizes, machine_of(target, levels=levels), keep=e.kind == "probe"
+        )
         if e.graph is not None:
             writer.add(e.graph, graph_homes(e, arena))
         if e.update is not None:

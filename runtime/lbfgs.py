@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
     from .engine import Engine
     from .recipe import TrainingStep
-    from .stream import Stream
+    from .stepper import Feed
 
     Array = NDArray[Any]
 
@@ -42,7 +42,7 @@ class Lbfgs:
     All evaluations of an update draw the same random numbers: the line search sees one function.
     """
 
-    def __init__(self, engine: Engine, step: TrainingStep, stream: Stream, seed: int) -> None:
+    def __init__(self, engine: Engine, step: TrainingStep, stream: Feed, seed: int) -> None:
         torch = _torch()
         self._engine, self._step, self._stream, self._seed = engine, step, stream, seed
         self._where = positions(engine.artifact, step.updates)

@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,7 +48,8 @@ _KEPT = 256  # libraries in the cache; the least recently used go first
 _ABANDONED = 86400.0  # seconds after which a build folder belongs to nobody
 _PARALLEL = "#include <omp.h>\nint probe(void) { return omp_get_max_threads(); }\n"
 _ALONE = "#include <math.h>\nfloat probe(float x) { return sqrtf(x); }\n"
-_ARGUMENTS = ("-w", "-fPIC", "-shared", "step.c", "-o", "step.so", "-lm")
+SOURCE = "step.c"  # what a source is called while it is compiled
+_ARGUMENTS = ("-w", "-fPIC", "-shared", SOURCE, "-o", "step.so", "-lm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +63,21 @@ class Compiler:
 def build(
     source: str,
     *,
+    headers: Mapping[str, str] | None = None,
     flags: Sequence[str] = FLAGS,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """The shared library compiled from `source`, from the cache if it holds it.
 
+    `headers` are the files that it includes, by name.
+
     Raises: DeviceError without a working C compiler, InternalError if it refuses the source.
     """
     chosen = compiler()
     options = _options(tuple(flags), chosen)
-    key = _key(source, options, chosen)
+    texts = {**(headers or {}), SOURCE: source}
+    key = _key(texts, options, chosen)
     folder = _writable(Path(cache_dir) if cache_dir is not None else _default_folder())
     found = _cached(folder, key)
     if found is not None:
@@ -84,11 +89,11 @@ def build(
         if progress is not None:
             progress(f"compiling with {chosen.version}")
         try:
-            return _compile(source, options, chosen, folder, key)
+            return _compile(texts, options, chosen, folder, key)
         except OSError as error:  # the disk is full, or the folder is gone
             if folder == _private_folder():
                 raise DeviceError(f"cannot write the compiled library: {error}") from error
-            return _compile(source, options, chosen, _private_folder(), key)
+            return _compile(texts, options, chosen, _private_folder(), key)
 
 
 def load(path: str | os.PathLike[str]) -> ctypes.CDLL:
@@ -148,7 +153,7 @@ def _options(flags: tuple[str, ...], chosen: Compiler) -> tuple[str, ...]:
     for wish in dict.fromkeys(wishes):
         text = _PARALLEL if "-fopenmp" in wish else _ALONE
         with tempfile.TemporaryDirectory(prefix="weft-probe-") as folder:
-            answer = _invoke(text, wish, chosen, Path(folder))
+            answer = _invoke({SOURCE: text}, wish, chosen, Path(folder))
         if answer.returncode == 0:
             return wish
         told = told or answer.stderr
@@ -159,9 +164,10 @@ def _options(flags: tuple[str, ...], chosen: Compiler) -> tuple[str, ...]:
 
 
 def _invoke(
-    source: str, options: Sequence[str], chosen: Compiler, folder: Path
+    texts: Mapping[str, str], options: Sequence[str], chosen: Compiler, folder: Path
 ) -> subprocess.CompletedProcess[str]:
-    (folder / "step.c").write_text(source, encoding="utf-8")
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
     return _run([*chosen.command, *options, *_ARGUMENTS], folder)
 
 
@@ -177,13 +183,15 @@ def _run(command: Sequence[str], folder: Path | None = None) -> subprocess.Compl
     )
 
 
-def _compile(source: str, options: Sequence[str], chosen: Compiler, folder: Path, key: str) -> Path:
+def _compile(
+    texts: Mapping[str, str], options: Sequence[str], chosen: Compiler, folder: Path, key: str
+) -> Path:
     with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as name:
         place = Path(name)
-        answer = _invoke(source, options, chosen, place)
+        answer = _invoke(texts, options, chosen, place)
         if answer.returncode != 0:
             kept = folder / f"{key}.c"
-            shutil.copy(place / "step.c", kept)
+            shutil.copy(place / SOURCE, kept)
             told = _tail(answer.stderr or answer.stdout, 30)
             raise InternalError(
                 f"{chosen.version} refused the emitted C ({kept})",
@@ -205,9 +213,9 @@ def _tail(text: str, lines: int) -> str:
 # ---- the cache -----------------------------------------------------------------------------------
 
 
-def _key(source: str, options: Sequence[str], chosen: Compiler) -> str:
+def _key(texts: Mapping[str, str], options: Sequence[str], chosen: Compiler) -> str:
     machine = cpu()
-    parts = [_LAYOUT, source, list(options), list(chosen.command), chosen.version]
+    parts = [_LAYOUT, dict(texts), list(options), list(chosen.command), chosen.version]
     parts += [machine.model, machine.architecture, sorted(machine.features)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

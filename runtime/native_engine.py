@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import math
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler.artifact import OPERATORS, Artifact, Buffer, Entry, Expression, Port, evaluate
+from ..compiler.artifact import Artifact, Buffer, Entry, Port, evaluate
 from ..spec.errors import DataError, InternalError
 from .engine import Result
+from .machine import threads as usable_threads
 from .native import arena, build, load
 from .threads import Tuner
 
@@ -21,6 +21,8 @@ Array = NDArray[Any]
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "bool": np.bool_}
 MAX_THREADS = 16
+MAX_FITS = 64  # sets of sizes that an entry remembers
+_NEVER = object()  # stands for no array: such an input is looked at in every call
 
 
 class _Call(ctypes.Structure):
@@ -34,7 +36,7 @@ class _Call(ctypes.Structure):
         ("state", ctypes.c_void_p),
         ("workspace", ctypes.c_void_p),
         ("sizes", ctypes.c_void_p),
-        ("scalars", ctypes.c_void_p),
+        ("rate", ctypes.c_double),
         ("seed", ctypes.c_uint32),
         ("step", ctypes.c_uint32),
         ("threads", ctypes.c_int32),
@@ -73,102 +75,121 @@ def _check(entry: Entry, port: Port, array: Array, sizes: dict[str, int]) -> Non
         )
 
 
-def compiled(expression: Expression) -> Callable[[float, int], float]:
-    """A scalar's expression as a function of rate and step; what depends on neither is computed now."""
-    if isinstance(expression, str):
-        return (lambda rate, step: rate) if expression == "rate" else (lambda rate, step: step)
-    if not isinstance(expression, tuple):
-        return lambda rate, step: expression
-    operation = OPERATORS[expression[0]]
-    operands = tuple(compiled(o) for o in expression[1:])
-    if len(operands) == 2:
-        left, right = operands
-        return lambda rate, step: operation(left(rate, step), right(rate, step))
-    return lambda rate, step: operation(*(o(rate, step) for o in operands))
+def address(array: Array) -> int:
+    """Where the elements of a contiguous array begin."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # four times as fast as .ctypes
+    except (TypeError, ValueError):  # not writable, or empty
+        return int(array.ctypes.data)
+
+
+class _Fit:
+    """What an entry needs for one set of sizes: outputs, their addresses, the number of threads.
+
+    Outputs that are single numbers stand side by side, so that all are read at once.
+    """
+
+    def __init__(self, entry: Entry, sizes: Mapping[str, int], threads: int) -> None:
+        shapes = [tuple(evaluate(extent, sizes) for extent in p.shape) for p in entry.outputs]
+        plain = all(p.dtype == "f32" and s == () for p, s in zip(entry.outputs, shapes, strict=True))
+        self.numbers = np.zeros(len(shapes) if plain else 0, np.float32)
+        self.outputs: dict[str, Array] = {
+            port.name: self.numbers[k : k + 1].reshape(()) if plain else np.zeros(shape, DTYPES[port.dtype])
+            for k, (port, shape) in enumerate(zip(entry.outputs, shapes, strict=True))
+        }
+        self.pointers = (ctypes.c_void_p * max(1, len(shapes)))(
+            *(array.ctypes.data for array in self.outputs.values())
+        )
+        self.sizes = (ctypes.c_int64 * max(1, len(entry.sizes)))(*(sizes[n] for n in entry.sizes))
+        self.workspace = math.ceil(evaluate(entry.workspace, {**sizes, "threads": threads}) / 4)
+        self.tuner = Tuner(threads)
+        self.bound = dict(sizes)
 
 
 class _Bound:
-    """One entry with its call record, workspace and outputs, kept from call to call."""
+    """One entry with its call record and workspace, kept from call to call."""
 
     def __init__(self, engine: NativeEngine, entry: Entry, function: Any) -> None:
         self.entry = entry
         self.function = function
         self.engine = engine
         self.call = _Call()
-        self.names = tuple(port.name for port in entry.inputs)
-        self.last: tuple[Array | None, ...] = (None,) * len(self.names)
-        self.formulas = tuple(compiled(scalar.value) for scalar in entry.scalars)
         self.pointers = (ctypes.c_void_p * max(1, len(entry.inputs)))()
-        self.out_pointers = (ctypes.c_void_p * max(1, len(entry.outputs)))()
-        self.sizes = (ctypes.c_int64 * max(1, len(entry.sizes)))()
-        self.scalars = (ctypes.c_float * max(1, len(entry.scalars)))()
-        self.bound: dict[str, int] = {}
-        self.outputs: dict[str, Array] = {}
+        self.last: list[tuple[str, object]] = [(port.name, _NEVER) for port in entry.inputs]
         self.workspace: Array = np.zeros(0, np.float32)
+        self._kept: list[Array] = []
+        self._known: dict[tuple[Any, ...], _Fit] = {}
+        self._shapes: tuple[Any, ...] | None = None
         call = self.call
         call.inputs = ctypes.addressof(self.pointers)
-        call.outputs = ctypes.addressof(self.out_pointers)
-        call.sizes = ctypes.addressof(self.sizes)
-        call.scalars = ctypes.addressof(self.scalars)
         call.parameter = engine.parameters.ctypes.data
         call.gradient = engine.gradients.ctypes.data
         call.state = ctypes.addressof(engine.state_pointers)
-        self.tuner = Tuner(engine.threads)
-        self.reference = ctypes.byref(call)
+        self.reference = ctypes.addressof(call)
         if not entry.inputs:
-            self._fit({})
+            self._rebind({})
 
-    def run(self, inputs: Mapping[str, Array], seed: int, step: int) -> int:
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """The outputs of the last call; the next one overwrites them."""
+        return self.fit.outputs
+
+    @property
+    def bound(self) -> dict[str, int]:
+        """The sizes of the last call."""
+        return self.fit.bound
+
+    def run(self, inputs: Mapping[str, Array], seed: int, step: int, rate: float = 0.0) -> int:
         """Call the entry; inputs that are the same arrays as last time are not looked at again."""
-        for name, last in zip(self.names, self.last, strict=True):
-            if last is None or inputs.get(name) is not last:
+        for name, last in self.last:
+            if inputs.get(name) is not last:
                 self._rebind(inputs)
                 break
-        call = self.call
+        call, tuner = self.call, self.fit.tuner
+        call.rate = rate
         call.seed = seed & 0xFFFFFFFF
         call.step = step & 0xFFFFFFFF
-        call.threads = self.tuner.threads
-        return self.tuner.run(self._invoke)
+        call.threads = tuner.threads
+        return tuner.run(self._invoke)
 
     def _invoke(self) -> int:
-        return int(self.function(self.reference))
+        return self.function(self.reference)  # type: ignore[no-any-return]
 
     def _rebind(self, inputs: Mapping[str, Array]) -> None:
-        sizes = bind_sizes(self.entry, inputs)
-        given = tuple(inputs[name] for name in self.names)
-        self._kept = tuple(np.ascontiguousarray(array) for array in given)
-        for k, array in enumerate(self._kept):
-            self.pointers[k] = array.ctypes.data
-        self.last = tuple(a if a is b else None for a, b in zip(given, self._kept, strict=True))
-        if sizes != self.bound:
-            self._fit(sizes)
+        """Other arrays: most often of shapes that were seen before."""
+        found = [inputs.get(port.name) for port in self.entry.inputs]
+        given = [array for array in found if array is not None]
+        shapes = tuple((array.shape, array.dtype.char) for array in given)
+        if shapes != self._shapes or len(given) < len(found):
+            self._fit(inputs, shapes)
+        self._kept = [np.ascontiguousarray(array) for array in given]
+        for k, (port, array, kept) in enumerate(
+            zip(self.entry.inputs, given, self._kept, strict=True)
+        ):
+            self.pointers[k] = address(kept)
+            self.last[k] = port.name, array if array is kept else _NEVER
 
-    def scale(self, rate: float, index: int) -> None:
-        """The host-side numbers of update `index` (from 0)."""
-        for k, formula in enumerate(self.formulas):
-            self.scalars[k] = formula(rate, index + 1)
+    def _fit(self, inputs: Mapping[str, Array], shapes: tuple[Any, ...]) -> None:
+        """Workspace and outputs for these shapes."""
+        if shapes not in self._known or len(shapes) < len(self.entry.inputs):
+            sizes = bind_sizes(self.entry, inputs)
+            for name in self.entry.sizes:
+                if name not in sizes:
+                    raise InternalError(f"no input of {self.entry.name} gives the size {name}")
+            if len(self._known) >= MAX_FITS:
+                self._known.clear()
+            self._known[shapes] = _Fit(self.entry, sizes, self.engine.threads)
+        self.fit = self._known[shapes]
+        self._shapes = shapes
+        if self.fit.workspace > self.workspace.size:
+            self.workspace = arena(self.fit.workspace)
+            self.call.workspace = self.workspace.ctypes.data
+        self.call.outputs = ctypes.addressof(self.fit.pointers)
+        self.call.sizes = ctypes.addressof(self.fit.sizes)
 
     def values(self) -> dict[str, float]:
         """All outputs, which are single numbers."""
-        return {name: array.item() for name, array in self.outputs.items()}
-
-    def _fit(self, sizes: dict[str, int]) -> None:
-        """Workspace and outputs for new sizes."""
-        entry = self.entry
-        for k, name in enumerate(entry.sizes):
-            if name not in sizes:
-                raise InternalError(f"no input of {entry.name} gives the size {name}")
-            self.sizes[k] = sizes[name]
-        needed = math.ceil(evaluate(entry.workspace, {**sizes, "threads": self.engine.threads}) / 4)
-        if needed > self.workspace.size:
-            self.workspace = arena(needed)
-            self.call.workspace = self.workspace.ctypes.data
-        for k, port in enumerate(entry.outputs):
-            shape = tuple(evaluate(extent, sizes) for extent in port.shape)
-            self.outputs[port.name] = np.zeros(shape, DTYPES[port.dtype])
-            self.out_pointers[k] = self.outputs[port.name].ctypes.data
-        self.bound = sizes
-        self.tuner.restart()
+        return dict(zip(self.fit.outputs, self.fit.numbers.tolist(), strict=True))
 
 
 class NativeEngine:
@@ -176,7 +197,7 @@ class NativeEngine:
 
     def __init__(self, artifact: Artifact, *, threads: int | None = None, progress: Any = None) -> None:
         self.artifact = artifact
-        self.threads = min(threads or len(os.sched_getaffinity(0)), MAX_THREADS)
+        self.threads = min(threads or usable_threads(), MAX_THREADS)
         self.parameters = arena(max(1, artifact.length))
         self.gradients = arena(max(1, artifact.length))
         self.states = {(s.step, s.name): arena(max(1, artifact.length)) for s in artifact.states}
@@ -186,24 +207,39 @@ class NativeEngine:
         for k, state in enumerate(artifact.states):
             self.states[state.step, state.name][:] = state.initial
             self.state_pointers[k] = self.states[state.step, state.name].ctypes.data
-        self._library = load(build(artifact.files["kernels.c"], progress=progress))
+        self._progress = progress
+        self._libraries: dict[str, ctypes.CDLL] = {}
         self._entries: dict[tuple[str, str], _Bound] = {}
+
+    def _library(self, symbol: str) -> ctypes.CDLL:
+        """The library that defines a function, built when one of its functions is first called."""
+        files = self.artifact.files
+        sources = (n for n, text in files.items() if f"\nint {symbol}(const weft_call" in text)
+        name = next(sources, None)
+        if name is None:
+            raise InternalError(f"no file of the artifact defines {symbol}")
+        if name not in self._libraries:
+            headers = {n: text for n, text in files.items() if n.endswith(".h")}
+            path = build(files[name], headers=headers, progress=self._progress)
+            self._libraries[name] = load(path)
+        return self._libraries[name]
 
     def _entry(self, kind: str, subject: str) -> _Bound:
         key = kind, subject
         if key not in self._entries:
             entry = self.artifact.entry(kind, subject)
-            function = getattr(self._library, entry.symbol)
+            function = getattr(self._library(entry.symbol), entry.symbol)
             function.restype = ctypes.c_int
             function.argtypes = (ctypes.c_void_p,)
             self._entries[key] = _Bound(self, entry, function)
         return self._entries[key]
 
-    def train(self, step: str, inputs: Mapping[str, Array], *, rate: float, index: int, seed: int) -> Result:
+    def train(
+        self, step: str, inputs: Mapping[str, Array], *, rate: float, index: int, seed: int
+    ) -> Result:
         """Forward, backward, clip and update on one batch, in one call."""
         bound = self._entry("train", step)
-        bound.scale(rate, index)
-        bound.run(inputs, seed, index)
+        bound.run(inputs, seed, index, rate)
         values = bound.values()
         norm = values.pop("gradient_norm_squared")
         return Result(values, math.isfinite(norm + values["loss"]))
@@ -221,8 +257,7 @@ class NativeEngine:
         bound = self._entry("update", step)
         if gradient is not self.gradients:
             np.copyto(self.gradients, gradient)
-        bound.scale(rate, index)
-        bound.run({}, 0, index)
+        bound.run({}, 0, index, rate)
 
     def evaluate(self, step: str, inputs: Mapping[str, Array], *, index: int, seed: int) -> Result:
         """The loss and the metrics as in use."""

@@ -17,12 +17,14 @@ from . import trainer
 from .engine import Engine, parameter_view
 from .initialise import fill_parameters
 from .native_engine import NativeEngine
+from .recipe import recipe_of
 from .record import Record
 from .reference_engine import ReferenceEngine, reference_artifact
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
     from .module import CompiledNetwork
+    from .stepper import Stepper
 
 Array = NDArray[Any]
 
@@ -62,6 +64,19 @@ def _has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
+class _Given:
+    """A feed of one batch, given by hand."""
+
+    def __init__(self, inputs: dict[str, Array]) -> None:
+        self.inputs = inputs
+
+    def batch(self, number: int) -> dict[str, Array]:
+        return self.inputs
+
+    def size(self, number: int) -> int:
+        return 1
+
+
 class CompiledProgram:
     """A spec compiled for one target: networks, training steps and their parameters.
 
@@ -79,6 +94,7 @@ class CompiledProgram:
         self._nets: dict[str, CompiledNetwork] = {}
         self._seed = seed
         self._index: dict[str, int] = {}
+        self._steppers: dict[str, tuple[_Given, Stepper]] = {}
 
     # ---- the engine --------------------------------------------------------------------------
 
@@ -204,12 +220,26 @@ class CompiledProgram:
         """
         name = self._step(step)
         index = self._index.get(name, 0)
-        rate = self.program.steps[name].recipe["schedule"]["rate"] if rate is None else rate
-        result = self.engine.train(
-            name, self._inputs(name, inputs), rate=rate, index=index, seed=self.seed
-        )
+        recipe = self.program.steps[name].recipe
+        rate = recipe["schedule"]["rate"] if rate is None else rate
+        given = self._inputs(name, inputs)
+        if recipe["optimizer"] in trainer.STEPPERS:
+            result = self._stepper(name, given)(0, 1, rate, index)
+        else:
+            result = self.engine.train(name, given, rate=rate, index=index, seed=self.seed)
         self._index[name] = index + 1
         return result.values["loss"]
+
+    def _stepper(self, step: str, inputs: dict[str, Array]) -> Stepper:
+        """What updates a step whose optimizer is no kernel; these inputs are its next batch."""
+        if step not in self._steppers:
+            feed = _Given(inputs)
+            (own,) = (s for s in recipe_of(self.artifact, 1, steps=1).steps if s.name == step)
+            maker = trainer.STEPPERS[own.optimizer]
+            self._steppers[step] = feed, maker(self.engine, own, feed, self.seed)
+        feed, stepper = self._steppers[step]
+        feed.inputs = inputs
+        return stepper
 
     def train(self, out: str | Path, *, resume: bool = False, **options: Any) -> Record:
         """Train as the spec says; see `runtime.trainer.train` for the options."""

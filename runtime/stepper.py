@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from .engine import Engine, Floats
     from .recipe import TrainingStep
-    from .stream import Stream
 
     Array = NDArray[Any]
 
@@ -39,14 +38,24 @@ class Stepper(Protocol):
         """The inverse of `state`."""
 
 
-Maker = Callable[["Engine", "TrainingStep", "Stream", int], Stepper]
+class Feed(Protocol):
+    """Numbered batches; `stream.Stream` is one."""
+
+    def batch(self, number: int) -> dict[str, Array]:
+        """The fields of a batch."""
+
+    def size(self, number: int) -> int:
+        """Its number of samples."""
+
+
+Maker = Callable[["Engine", "TrainingStep", Feed, int], Stepper]
 """Makes a stepper from the engine, its step of the recipe, the data and the seed."""
 
 
 class Direct:
     """The usual case: one batch, one call of the generated step."""
 
-    def __init__(self, engine: Engine, step: TrainingStep, stream: Stream, seed: int) -> None:
+    def __init__(self, engine: Engine, step: TrainingStep, stream: Feed, seed: int) -> None:
         self._train = engine.train
         self._name = step.name
         self._batch = stream.batch
@@ -72,7 +81,7 @@ class Accumulated:
     one update, plus its own.
     """
 
-    def __init__(self, engine: Engine, step: TrainingStep, stream: Stream, seed: int) -> None:
+    def __init__(self, engine: Engine, step: TrainingStep, stream: Feed, seed: int) -> None:
         self._engine, self._step, self._stream, self._seed = engine, step, stream, seed
         self._sum: Floats = np.zeros(engine.artifact.length, np.float32)
         self._term: Floats = np.empty_like(self._sum)
@@ -116,7 +125,7 @@ class Accumulated:
 
 
 def stepper_for(
-    engine: Engine, step: TrainingStep, stream: Stream, seed: int, makers: Mapping[str, Maker]
+    engine: Engine, step: TrainingStep, stream: Feed, seed: int, makers: Mapping[str, Maker]
 ) -> Stepper:
     """The stepper for a training step; `makers` gives those of optimizers that are not kernels."""
     if step.optimizer in makers:

@@ -1,8 +1,9 @@
 """How many threads an entry runs on: measured while it is used.
 
-The results of an entry never depend on the number of threads, so the faster number can be found by
-trying.  On an idle machine that is all of them; beside other work one thread that nobody has to wait
-for is often faster.
+The results of an entry never depend on the number of threads, so the fastest number can be found
+by trying.  On an idle machine that is all of them; beside other work one thread that nobody has to
+wait for is often faster.  What counts is the mean duration of many calls: a thread that is waited
+for now and then, for long, does not show in a median of calls.
 """
 
 from __future__ import annotations
@@ -11,59 +12,90 @@ import statistics
 import time
 from collections.abc import Callable
 
-TRIAL = 7  # calls of one trial: their median counts
-AGAIN = 1.0  # seconds after which the choice is tried again
-SLOW = 8.0  # times the usual duration: the machine has changed, try again at once
-SLOW_CALLS = 3  # slow calls in a row that count
+ROUNDS = 3  # windows of each choice; their median counts
+WINDOW, CALLS = 0.002, 3  # seconds of a window, but at least so many calls
+HOPELESS = 1.5  # times the best so far: not tried again, nor are fewer threads
+GAIN = 0.97  # a new choice must need that much less time than the present one
+AGAIN, PATIENCE = 1.0, 40.0  # seconds that a choice holds, but so many times what finding it took
+GLANCE = 16  # one call in so many is timed while a choice holds
+SLOW, SLOW_CALLS = 8.0, 3  # times the usual duration, calls in a row: the machine has changed
 
 
 class Tuner:
-    """Chooses between one thread and `most`, for one entry at its present sizes."""
+    """Chooses between `most`, half, a quarter … and one thread, for one entry at its sizes."""
 
-    __slots__ = ("_began", "_choices", "_durations", "_medians", "_position", "_slow", "_usual", "threads")
+    __slots__ = ("_began", "_calls", "_choices", "_left", "_means", "_present", "_slow", "_spent")
+    __slots__ += ("_until", "_usual", "threads")
 
     def __init__(self, most: int) -> None:
-        self._choices = (1,) if most <= 1 else (most, 1)
+        most = max(most, 1)
+        self._choices = tuple(most >> k for k in range(most.bit_length()))
+        self._present = most
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was measured: sizes have changed."""
-        self._position = 0
-        self._medians: list[float] = []
-        self._durations: list[float] = []
-        self._usual = float("inf")
-        self._slow = 0
-        self._began = 0.0
+        """Try all choices again, for example because sizes have changed."""
+        self._means: dict[int, list[float]] = {threads: [] for threads in self._choices}
         self.threads = self._choices[0]
+        self._spent, self._calls = 0.0, 0
+        self._began, self._until = 0.0, 0.0
+        self._usual, self._slow, self._left = float("inf"), 0, 1
 
     def run(self, call: Callable[[], int]) -> int:
         """Carry out one call with the present choice, and learn from its duration."""
-        if len(self._choices) == 1:
+        self._left -= 1
+        if self._left or len(self._choices) == 1:
             return call()
         start = time.perf_counter()
         result = call()
         end = time.perf_counter()
-        self._learn(end - start, end)
+        if self._until:
+            self._watch(end - start, end)
+        else:
+            self._learn(start, end)
         return result
 
-    def _learn(self, duration: float, now: float) -> None:
-        if self._position < len(self._choices):
-            self._durations.append(duration)
-            if len(self._durations) == TRIAL:
-                self._next(now)
-            return
-        self._slow = self._slow + 1 if duration > SLOW * self._usual else 0
-        if self._slow >= SLOW_CALLS or now - self._began > AGAIN:
+    def _watch(self, duration: float, now: float) -> None:
+        """A choice holds until its time is over, or until calls have become slow."""
+        slow = duration > SLOW * self._usual
+        self._left = 1 if slow else GLANCE
+        self._slow = self._slow + 1 if slow else 0
+        if self._slow >= SLOW_CALLS or now > self._until:
             self.restart()
 
-    def _next(self, now: float) -> None:
-        """One trial is over: the next choice, or the decision."""
-        self._medians.append(statistics.median(self._durations))
-        self._durations.clear()
-        self._position += 1
-        if self._position < len(self._choices):
-            self.threads = self._choices[self._position]
+    def _learn(self, start: float, now: float) -> None:
+        """Windows of calls with every choice in turn."""
+        self._left = 1
+        self._began = self._began or start
+        self._spent += now - start
+        self._calls += 1
+        if self._calls < CALLS or self._spent < WINDOW:
             return
-        best = min(range(len(self._choices)), key=self._medians.__getitem__)
-        self.threads, self._usual = self._choices[best], self._medians[best]
-        self._began, self._slow = now, 0
+        mean = self._spent / self._calls
+        self._spent, self._calls = 0.0, 0
+        self._means[self.threads].append(mean)
+        self._drop(mean)
+        self._next(now)
+
+    def _drop(self, mean: float) -> None:
+        """Forget a hopeless choice, and fewer threads if more of them were better."""
+        tried = {t: min(means) for t, means in self._means.items() if means and t != self.threads}
+        if not tried or mean <= HOPELESS * min(tried.values()):
+            return
+        best = min(tried, key=tried.__getitem__)
+        fewer = {t for t, m in self._means.items() if not m and t < self.threads < best}
+        for threads in (self.threads, *fewer):
+            del self._means[threads]
+
+    def _next(self, now: float) -> None:
+        """The choice that was tried least, or the decision."""
+        self.threads = min(self._means, key=lambda threads: (len(self._means[threads]), -threads))
+        if len(self._means[self.threads]) < ROUNDS:
+            return
+        medians = {threads: statistics.median(means) for threads, means in self._means.items()}
+        best = min(medians, key=medians.__getitem__)
+        present = medians.get(self._present, float("inf"))
+        self._present = self.threads = self._present if present * GAIN <= medians[best] else best
+        self._usual = medians[self.threads]
+        self._until = now + max(AGAIN, PATIENCE * (now - self._began))
+        self._left, self._slow = GLANCE, 0

@@ -88,8 +88,7 @@ def _engine(u: UpdateGraph, states: tuple[State, ...]) -> NativeEngine:
         "update", "main", None, (), (Port("gradient_norm_squared", "f32", ()),), {}, u
     )
     slots = {(s.step, s.name): k for k, s in enumerate(states)}
-    source, entries, kernels, _ = emit_native([entry], Arena({}, {}, LENGTH), slots, {}, "update")
-    files = {"kernels.c": source}
+    files, entries, kernels, _ = emit_native([entry], Arena({}, {}, LENGTH), slots, {}, "update")
     return NativeEngine(
         Artifact(
             "u",

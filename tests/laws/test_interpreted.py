@@ -34,10 +34,17 @@ SAMPLE = [
 Key = tuple[str, str]
 
 
-def emitted(graphs: Mapping[Key, Graph], sizes: Mapping[str, int], target: str) -> Artifact:
+def emitted(
+    graphs: Mapping[Key, Graph],
+    sizes: Mapping[str, int],
+    target: str,
+    levels: Mapping[str, int] | None = None,
+) -> Artifact:
     """All graphs as the entries of one module."""
     entries = [entry_of(graph, *key) for key, graph in graphs.items()]
-    text, records, kernels, _ = emit_gpu(entries, Arena({}, {}, 0), {}, sizes, "laws", target)
+    text, records, kernels, _ = emit_gpu(
+        entries, Arena({}, {}, 0), {}, sizes, "laws", target, levels
+    )
     files, entered = {"kernels.py": text}, (tuple(records), tuple(kernels))
     return Artifact("laws", target, "f32", files, {}, (), 0, (), *entered, dict(sizes), None, {})
 
@@ -151,11 +158,11 @@ def test_the_order_of_programs_does_not_show(
     assert all(np.array_equal(natural[name], permuted[name]) for name in natural)
 
 
-# ---- forms that small cases do not take ----------------------------------------------------------
+# ---- forms that small cases do not take --------------------------------------------------
 
 
 def _vocabulary(b: Builder) -> dict[str, int]:
-    """A row that takes several tiles, and a table whose offsets need 64 bits at the nominal size."""
+    """A row that takes several tiles, and offsets that need 64 bits at the nominal size."""
     x = b.input("x", TensorType("f32", (B, 20_000)))
     lse = b.reduce("logsumexp", x, (1,))
     log = b.map("sub", x, b.broadcast(lse, (0,), (B, 20_000)))

@@ -34,13 +34,13 @@ def engine(graphs: dict[tuple[str, str], Graph]) -> Iterator[NativeEngine]:
     """All cases as the entries of one C file."""
     sizes = {"B": 67, "T": 3}
     entries = [entry_of(graph, *key) for key, graph in graphs.items()]
-    source, records, kernels, _ = emit_native(entries, Arena({}, {}, 0), {}, sizes, "laws")
+    files, records, kernels, _ = emit_native(entries, Arena({}, {}, 0), {}, sizes, "laws")
     yield NativeEngine(
         Artifact(
             "laws",
             "cpu",
             "f32",
-            {"kernels.c": source},
+            files,
             {},
             (),
             0,

@@ -1,7 +1,7 @@
 """The C target: the loop IR and whole steps printed as C, and the hand-written text they call.
 
-The texts are plain headers beside this file; each emitted file carries the ones it needs, so that
-it compiles anywhere with nothing but a C compiler.
+The texts are plain headers beside this file; they become one header beside the emitted files, so
+that these compile anywhere with nothing but a C compiler.
 """
 
 from __future__ import annotations

@@ -193,6 +193,8 @@ class StageWriter:
     def pointer(self, value: int, step: Dim) -> str:
         """A value's first element for the panel at hand; rows lie `step` elements apart."""
         name = self.names[value]
+        if self.homes[value].space == "scalar":
+            return f"&{name}"
         if not self.whole and value in self.stage.summed:
             return f"{name}_partial" + self._shift(step)
         return name if self.homes[value].space == "local" else name + self._shift(step)

@@ -14,7 +14,7 @@ typedef struct {
     float *const *state;
     void *workspace;
     const int64_t *sizes;
-    const float *scalars;
+    double rate;
     uint32_t seed, step;
     int32_t threads;
 } weft_call;

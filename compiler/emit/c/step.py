@@ -17,10 +17,14 @@ from ..lower import identifier, local_name
 from .kernels import Kernels
 from .part import Part, line
 from .printer import STORED
+from .scalars import LEARNING_RATE, UPDATE, c_scalars
 from .stage import Call, StageWriter, place_in
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
-TAKEN = "me size rows first chunk chunks part parts scratch local own workspace team call threads seed step"
+TAKEN = (
+    "me size rows first chunk chunks part parts scratch local own workspace team call threads "
+    f"seed step {LEARNING_RATE} {UPDATE}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +157,20 @@ class StepWriter:
         """A named pointer for every value that the body mentions and that all threads share."""
         lines = ["    float *const workspace = call->workspace;"]
         words = set(re.findall(r"[A-Za-z_]\w*", text))
+        scalars: dict[str, str] = {}
         for part in self.parts:
             for value, name in part.names.items():
                 home, kind = part.homes[value], STORED[part.graph[value].dtype]
-                if name in words and not part.cached(value) and value not in part.spare:
-                    fixed = "const " if home.space in ("input", "scalar") else ""
+                if home.space == "scalar":
+                    scalars[part.graph[value]["feed"]] = name
+                elif name in words and not part.cached(value) and value not in part.spare:
+                    fixed = "const " if home.space == "input" else ""
                     place, shape = self._place(home, kind, fixed), _shape(part.graph[value])
                     lines.append(f"    {fixed}{kind} *const {name} = {place};  /* {shape} */")
                 if value in part.parts and f"{name}_parts" in words:
                     place = place_in("workspace", Home("", 0, part.parts[value], home.layout), kind)
                     lines.append(f"    {kind} *const {name}_parts = {place};")
-        return lines
+        return lines + [f"    {text}" for text in c_scalars(self.ports.scalars, scalars)]
 
     def _place(self, home: Home, kind: str, fixed: str = "") -> str:
         """The address of a value that all threads share."""
@@ -173,7 +180,6 @@ class StepWriter:
             "state": f"call->state[{home.slot}]",
             "parameter": "call->parameter",
             "gradient": "call->gradient",
-            "scalar": "call->scalars",
             "workspace": "workspace",
         }[home.space]
         if home.offset != 0:

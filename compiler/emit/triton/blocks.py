@@ -56,10 +56,12 @@ def longest_row(streams: int) -> int:
     return PERSISTENT if streams <= 2 else STREAMED
 
 
-def block_of(kernel: Kernel, sizes: Mapping[str, int], *, interpret: bool = False) -> Block:
-    """The tile for a kernel with collapsed axes, at nominal sizes."""
+def block_of(
+    kernel: Kernel, sizes: Mapping[str, int], *, interpret: bool = False, level: int = 0
+) -> Block:
+    """The tile for a kernel with collapsed axes, at nominal sizes; each `level` halves it."""
     body = statements(kernel)
-    budget = INTERPRETED if interpret else ELEMENTS
+    budget = (INTERPRETED if interpret else ELEMENTS) >> level
     if any(isinstance(s, Let) and s.function in COSTLY for s in body):
         budget //= 4
     rows, columns = extent(kernel.rows), extent(kernel.columns)

@@ -31,7 +31,8 @@ class Composed:
     """Kernels that run one after the other, and what their parameters stand for.
 
     `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
-    `partials` are sums that a finish has to complete.
+    `partials` are sums that a finish has to complete; `key` tells the kernel from others when its
+    tile is refused.
     """
 
     texts: tuple[KernelText, ...]
@@ -42,6 +43,7 @@ class Composed:
     places: tuple[str, ...]
     kind: str
     flops: int
+    key: str = ""
 
 
 def compose(part: Part, work: Work, machine: Machine) -> Composed:
@@ -58,17 +60,20 @@ def compose(part: Part, work: Work, machine: Machine) -> Composed:
 def _loops(part: Part, work: Work, machine: Machine) -> Composed:
     lowered = part.lowered(work.roots)
     names = part.short(dict.fromkeys(b.value for b in lowered.buffers))
+    name, title = part.name(work), part.title(names, work)
+    key = f"{name}: {title}"
     found = print_kernel(
         prepared(lowered, names),
-        part.name(work),
-        part.title(names, work),
+        name,
+        title,
         part.values.sizes,
         wide=part.wide(names),
         interpret=machine.interpreted,
+        level=machine.levels.get(key, 0),
     )
     return Composed(
         (found.text,), (found.grid,), names, found.numbers, found.partials, lowered.places,
-        "loops", lowered.flops,
+        "loops", lowered.flops, key,
     )  # fmt: skip
 
 
@@ -81,6 +86,7 @@ def _scatter(part: Part, work: Work) -> Composed:
         names[indices],
         names[updates],
         names[node.id],
+        index=part.graph[indices].dtype,
         entries=sizes.extent(node.shape[0], "entries"),
         width=sizes.extent(numel(node.shape[1:]), "width"),
         count=sizes.extent(numel(part.graph[node.operands[0]].shape), "count"),
@@ -127,7 +133,8 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
             return None
         flops += lowered.flops
         places = tuple(dict.fromkeys((*places, *lowered.places)))
-    tile = _tile(part, machine, c, sizes, kernel)
+    key = f"{part.name(work)}: {c}"
+    tile = _tile(part, machine, c, sizes, kernel, machine.levels.get(key, 0))
     shape = frame(c, tile)
     if kernel is not None and whole_rows(kernel) and not shape.whole_rows:
         return None
@@ -155,16 +162,17 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
         sums=sums,
     )
     texts = gemm_kernel(gemm)
-    return _composed(texts, names, sizes, epilogue.partials, places, "product", flops)
+    found = _composed(texts, names, sizes, epilogue.partials, places, "product", flops)
+    return replace(found, key=key)
 
 
 def _tile(
-    part: Part, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None
+    part: Part, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None, level: int
 ) -> Tile:
     asked = pressure(kernel) if kernel else 0
     whole = kernel is not None and whole_rows(kernel)
     nominals = sizes.sizes(part.values.sizes)
-    tile = choose(machine.arch, c, nominals, pressure=asked, whole_rows=whole)
+    tile = choose(machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level)
     return replace(tile, rows=1) if tile.form == "vector" and c.m == 1 else tile
 
 

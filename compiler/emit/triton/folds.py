@@ -1,4 +1,4 @@
-"""Folds of rows that take several tiles: running values, lane by lane, folded at the end of the row."""
+"""Folds of rows that take several tiles: running values lane by lane, folded at the row's end."""
 
 from __future__ import annotations
 

@@ -24,10 +24,14 @@ TITLE = 92
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What kernels are written for: an architecture of `choose`, and how products multiply."""
+    """What kernels are written for: an architecture of `choose`, and how products multiply.
+
+    `levels` counts, by a kernel's key, how often its tile was refused.
+    """
 
     arch: str
     precision: str
+    levels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def interpreted(self) -> bool:

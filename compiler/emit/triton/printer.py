@@ -19,8 +19,8 @@ from .axes import collapse, rename, statements
 from .blocks import Block, block_of, extent
 from .body import Body, Setting, dims_of, symbol_arguments
 from .device import functions
-from .gemm import needed
 from .folds import closed, opened, stepped
+from .gemm import needed
 from .kernel import ELEMENT_TYPES, KernelText, Parameter
 from .spelling import all_symbols, dim_text
 from .template import call, tidy
@@ -413,7 +413,8 @@ def print_kernel(
     *,
     wide: bool,
     interpret: bool = False,
+    level: int = 0,
 ) -> Printed:
-    """The text of a prepared kernel; `wide`: offsets take 64 bits."""
-    block = block_of(kernel, sizes, interpret=interpret)
+    """The text of a prepared kernel; `wide`: offsets take 64 bits; `level`: refusals so far."""
+    block = block_of(kernel, sizes, interpret=interpret, level=level)
     return Printer(kernel, name, block, title, wide=wide).printed()

@@ -19,20 +19,22 @@ def scatter_kernel(
     updates: str,
     table: str,
     *,
+    index: str,
     entries: Extent,
     width: Extent,
     count: Extent,
 ) -> KernelText:
     """table[entries, width] = sum of updates[count, width] whose indices[count] name the row.
 
-    Every program reads all indices (from L2: 4 bytes x count for each block of the table) and those
-    blocks of updates in which one of its rows occurs; the sums are in the order of the tokens.
+    `index` is the dtype of the indices.  Every program reads all of them (from L2: 4 bytes x count
+    for each block of the table), and those blocks of updates in which one of its rows occurs; the
+    sums are in the order of the tokens.
     """
     columns = min(WIDTH, max(16, power_of_two(width))) if isinstance(width, int) else WIDTH
     across = Factor(width, columns)
     parameters = merged(
         [
-            Parameter.pointer(indices, "i32"),
+            Parameter.pointer(indices, index),
             Parameter.pointer(updates, "f32"),
             Parameter.pointer(table, "f32"),
         ],

@@ -163,9 +163,10 @@ class StepWriter:
         reads = tuple(str(known[n]) for n in pointers if n not in stored and ":" not in known[n])
         self.calls.append(Call(text, grid, arguments, reads, writes))
         entry = f"{self.ports.kind}_{self.ports.subject}"
+        spec = {**text.spec(), "key": found.key}
         self.records.append(
             KernelRecord(
-                text.name, entry, found.kind, moved, flops, reads, writes, found.places, text.spec()
+                text.name, entry, found.kind, moved, flops, reads, writes, found.places, spec
             )
         )
 

@@ -14,6 +14,7 @@ from .table import bytes_text, table
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
     from ..runtime.crosscompile import Report
+    from ..runtime.program import CompiledProgram
 
 HERE = ("cpu", "cuda", "hip", "interpret")
 """Targets whose package runs on this machine."""
@@ -31,13 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the package; 1 when a cross-compiled kernel must not be used."""
-    from ..runtime.crosscompile import SHARED
     from ..runtime.package import write_package
-    from ..runtime.program import compile
+    from ..runtime.program import CROSS, compile
 
     spec = load(arguments)
-    artifact = compile(spec, arguments.target).artifact
-    reports = _cross_compile(artifact) if artifact.target in SHARED else ()
+    program = compile(spec, arguments.target)
+    artifact, reports = program.artifact, ()
+    if artifact.target in CROSS:
+        artifact, reports = _cross_compile(program)
     out = write_package(
         artifact,
         Path(arguments.out) if arguments.out else Path("build") / named(spec),
@@ -54,13 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all(report.ok for report in reports) else 1
 
 
-def _cross_compile(artifact: Artifact) -> tuple[Report, ...]:
-    """What each kernel becomes on the target, which need not be in this machine."""
-    from ..runtime.crosscompile import compile_module
+def _cross_compile(program: CompiledProgram) -> tuple[Artifact, tuple[Report, ...]]:
+    """The kernels as they pass on the target, which need not be in this machine."""
+    from ..compiler.compile import compile_gpu
+    from ..runtime.gate import gated
 
-    records = {k.name: dict(k.compile) for k in artifact.kernels if k.compile}
-    (text,) = artifact.files.values()
-    return compile_module(text, list(records.values()), artifact.target)
+    target = program.target
+    return gated(lambda levels: compile_gpu(program.lowered, target, levels), target)
 
 
 def _as_json(artifact: Artifact, out: Path, reports: Sequence[Report]) -> dict[str, Any]:

@@ -166,14 +166,14 @@ def positions(artifact: Artifact, updates: Iterable[str]) -> NDArray[np.int64]:
         for parameter in artifact.parameters
         if parameter.name.split(".")[0] in chosen
     ]
-    return np.concatenate(views) if views else arena[:0]  # type: ignore[return-value]
+    return np.concatenate(views) if views else arena[:0]
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
     """The state of LBFGS as it is now: it changes its lists and the previous gradient in place."""
-    kept = {k: list(v) if isinstance(v, list) else v for k, v in state.items() if k != "al"}
-    if kept.get("prev_flat_grad") is not None:
-        kept["prev_flat_grad"] = kept["prev_flat_grad"].clone()
+    kept = dict(state) | {name: list(state[name]) for name in LISTS if name in state}
+    if "prev_flat_grad" in state:
+        kept["prev_flat_grad"] = state["prev_flat_grad"].clone()
     return kept
 
 

@@ -80,7 +80,9 @@ def train(
         seed = earlier.state["seed"]
     stream = Stream(datasets, _seed(artifact, seed))
     recipe = recipe_of(artifact, stream.count, epochs=epochs, steps=steps, seed=seed)
-    training = _Training(engine, recipe, datasets, stream, out, display, {**STEPPERS, **(steppers or {})})
+    training = _Training(
+        engine, recipe, datasets, stream, out, display, {**STEPPERS, **(steppers or {})}
+    )
     if earlier is not None:
         training.resume(earlier, path)
     else:

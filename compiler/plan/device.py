@@ -16,18 +16,8 @@ class DeviceFusion(Fusion):
     """Groups that a grid of independent programs can carry out."""
 
     def legal(self, roots: Roots) -> bool:
-        """Also: nothing is read back from memory; rows folded beside other sums are short."""
-        return super().legal(roots) and not self._reads_back(roots) and self._row_fits(roots)
-
-    def _reads_back(self, roots: Roots) -> bool:
-        """Would the kernel read memory that other programs of it write?"""
-        members, leaves = self.values.cone(roots)
-        if any(self.values.base(i) in roots for i in leaves):
-            return True
-        graph = self.values.graph
-        moved = (graph[i] for i in members if lowering(graph[i]) == "reindex")
-        sources = {o for n in moved for o in (n.operands[:1] if n.op == "take" else n.operands)}
-        return any(self.values.base(o) in roots for o in sources)
+        """Also: rows folded beside other sums are short."""
+        return super().legal(roots) and self._row_fits(roots)
 
     def _row_fits(self, roots: Roots) -> bool:
         found = space(self.values, roots)

@@ -65,10 +65,22 @@ class Fusion:
             space(self.values, roots)
         except Refused:
             return False
+        if self._reads_back(roots):
+            return False
         members, leaves = self.values.cone(roots)
         full = max(map(self.values.count, members), default=0)
         streams = [i for i in (*leaves, *self.written(roots)) if self.values.count(i) == full]
         return len(streams) <= MAX_STREAMS and not self._cyclic(roots)
+
+    def _reads_back(self, roots: Roots) -> bool:
+        """Would the kernel read, elsewhere than at the row at hand, memory that it writes?"""
+        members, leaves = self.values.cone(roots)
+        if any(self.values.base(i) in roots for i in leaves):
+            return True
+        graph = self.values.graph
+        moved = (graph[i] for i in members if lowering(graph[i]) == "reindex")
+        sources = {o for n in moved for o in (n.operands[:1] if n.op == "take" else n.operands)}
+        return any(self.values.base(o) in roots for o in sources)
 
     def _cyclic(self, roots: Roots) -> bool:
         """Would the kernel have to run both before and after another launch?"""

@@ -51,13 +51,17 @@ def narrow(shape: tuple[Dim, ...]) -> bool:
     return 1 < shape[1] < 2 * LANES and shape[1] % LANES != 0
 
 
-def parameter_layouts(graph: Graph, parameters: Mapping[str, int], *, native: bool) -> dict[str, Layout]:
+def parameter_layouts(
+    graph: Graph, parameters: Mapping[str, int], *, native: bool
+) -> dict[str, Layout]:
     """A layout for each parameter (name -> input node), from the first product that reads it."""
     found: dict[str, Layout] = {}
     for name, i in parameters.items():
         node = graph[i]
         inner = _innermost(graph, node) if native and len(node.shape) == 2 else None
-        found[name] = _with_innermost(node.shape, inner) if inner is not None else row_major(node.shape)
+        found[name] = (
+            _with_innermost(node.shape, inner) if inner is not None else row_major(node.shape)
+        )
     return found
 
 

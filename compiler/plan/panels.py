@@ -54,4 +54,3 @@ def _longest(domain: int, chunk: int, threads: int) -> int:
 
 def _lanes(rows: int) -> int:
     return -(-rows // LANES) * LANES
-

@@ -58,5 +58,7 @@ def traffic(
                     products += sum(map(values.bytes_of, touched))
                 else:
                     moved = {values.base(i) for i in fusion.reads(launch.roots)} | launch.writes
-                    kernels += sum(values.bytes_of(i) for i in moved if homes[i].space not in CACHED)
+                    kernels += sum(
+                        values.bytes_of(i) for i in moved if homes[i].space not in CACHED
+                    )
     return Traffic(products, kernels)

@@ -157,6 +157,25 @@ def _slices(b: Builder) -> dict[str, int]:
     }
 
 
+def _read_back(b: Builder) -> dict[str, int]:
+    """Values that a kernel writes, read again at other places: sliced, taken, reshaped."""
+    x, indices = f32(b, "x", B, 6), i32(b, "indices", B)
+    y = b.map("tanh", x)
+    column = b.sum(y, (1,))
+    table = b.map("mul", b.slice(y, (0, 0), (B, 3), (1, 1)), b.slice(y, (0, 3), (B, 3), (1, 1)))
+    rows = b.take(y, b.map("mod", b.map("abs", indices), 1.0))
+    return {
+        "y": y,
+        "table": table,
+        "rows": b.map("mul", rows, y),
+        "turned": b.concat(
+            [b.slice(y, (0, 5), (B, 1), (1, 1)), b.slice(y, (0, 0), (B, 5), (1, 1))], 1
+        ),
+        "flat": b.map("add", b.reshape(y, (B * 6,)), 1.0),
+        "column": b.map("mul", b.reshape(b.reshape(column, (B, 1)), (B,)), column),
+    }
+
+
 def _strided(b: Builder) -> dict[str, int]:
     x = f32(b, "x", B, 9)
     return {"every_second": b.slice(x, (0, 1), (B, 4), (1, 2))}
@@ -169,6 +188,15 @@ def _product(spec: str, a: tuple[object, ...], c: tuple[object, ...]) -> Build:
 def _embedding(b: Builder) -> dict[str, int]:
     table, indices = f32(b, "table", 11, 5), i32(b, "indices", B, T)
     return {"rows": b.map("tanh", b.take(table, indices))}
+
+
+def _tied(b: Builder) -> dict[str, int]:
+    """One table read by rows and by a product: its gradient is scattered into a layout of the
+    product's.
+    """
+    table, indices, x = f32(b, "table", 11, 40), i32(b, "indices", B), f32(b, "x", B, 40)
+    scores = b.contract("bk,vk->bv", b.map("add", x, b.take(table, indices)), table)
+    return {"scores": b.map("tanh", b.map("mul", scores, 0.02))}
 
 
 def _one_hot(b: Builder) -> dict[str, int]:
@@ -267,6 +295,7 @@ CASES: tuple[Case, ...] = (
     Case("layer_norm", _layer_norm, MANY),
     Case("views", _views, MANY),
     Case("slices", _slices, MANY),
+    Case("read_back", _read_back, MANY),
     Case("strided_slice", _strided, MANY, smooth=False),
     *(
         Case(f"contract_{spec}", _product(spec, a, c), MANY)
@@ -286,6 +315,7 @@ CASES: tuple[Case, ...] = (
         )
     ),
     Case("embedding", _embedding, MANY),
+    Case("tied", _tied, MANY),
     Case("one_hot", _one_hot, MANY, smooth=False),
     Case("random", _random, MANY, smooth=False),
     Case("constants", _constants, MANY, smooth=False),

@@ -72,7 +72,8 @@ class Part:
         return self.homes[i].layout if i in self.homes else self._default(self.graph[i])
 
     def _default(self, node: Node) -> Layout:
-        plain = any(lowering(self.graph[u]) == "alias" for u in self.graph.users(node.id))
+        users = [self.graph[u] for u in self.graph.users(node.id)]
+        plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
         return value_layout(node, native=True, plain=plain)
 
     # ---- groups --------------------------------------------------------------------------------
@@ -190,7 +191,9 @@ class Part:
 
     def place(self, number: int, offsets: Mapping[tuple[str, int], Dim]) -> None:
         """Take the blocks that were found for the requests."""
-        self.parts = {v: offset for (kind, v), offset in offsets.items() if kind == f"{number}:parts"}
+        self.parts = {
+            v: offset for (kind, v), offset in offsets.items() if kind == f"{number}:parts"
+        }
         for (kind, value), offset in offsets.items():
             if kind == f"{number}:value":
                 self.homes[value] = Home("workspace", 0, offset, self.layout(value))

@@ -178,7 +178,9 @@ class StageWriter:
         for value in summed:
             name, kind = self.names[value], STORED[self.values.graph[value].dtype]
             stride = c_expression(part_stride(self.homes[value].layout.span))
-            self.emit(f"{kind} *const {name}_partial = {name}_parts + {share} * {_tight(stride)};", depth)
+            self.emit(
+                f"{kind} *const {name}_partial = {name}_parts + {share} * {_tight(stride)};", depth
+            )
             self._clear(value, f"{name}_partial", depth)
 
     def _locals(self, depth: int) -> None:
@@ -186,7 +188,9 @@ class StageWriter:
             home = self.homes[value]
             if home.space == "local":
                 kind = STORED[self.values.graph[value].dtype]
-                self.emit(f"{kind} *const {self.names[value]} = {place_in('local', home, kind)};", depth)
+                self.emit(
+                    f"{kind} *const {self.names[value]} = {place_in('local', home, kind)};", depth
+                )
 
     # ---- addresses -----------------------------------------------------------------------------
 
@@ -267,14 +271,18 @@ class StageWriter:
         return "rows" if rest == "1" else f"rows * {_tight(rest)}"
 
     def _scatter(self, call: Call, depth: int) -> None:
-        """table[indices[i]] += updates[i], in order; the rows of both are contiguous."""
+        """table[indices[i]] += updates[i], in order; the updates are contiguous."""
         node = self.values.graph[call.launch.heavy or 0]
         indices, updates = (self.names[self.values.base(o)] for o in node.operands)
         count = c_expression(numel(self.values.graph[node.operands[0]].shape))
         width = c_expression(numel(node.shape[1:]))
         table, entries = self.names[node.id], c_expression(node.shape[0])
+        strides = self.homes[node.id].layout.strides
+        row, column = strides if len(strides) == 2 else (strides[0], 1)
+        steps = f"{c_expression(row)}, {c_expression(column)}"
         self.emit(
-            f"weft_scatter_add({entries}, {width}, {count}, {indices}, {updates}, {table});", depth
+            f"weft_scatter_add({entries}, {width}, {count}, {indices}, {updates}, {table}, {steps});",
+            depth,
         )
 
 

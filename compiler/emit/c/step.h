@@ -20,13 +20,15 @@ typedef struct {
 } weft_call;
 
 /* table[indices[i]] += updates[i] for rows of `width` elements, one after the other. */
-static inline __attribute__((unused)) void weft_scatter_add(long entries, long width, long count, const int *indices, const float *updates, float *table)
+static inline __attribute__((unused)) void weft_scatter_add(long entries, long width, long count, const int *indices,
+                                                            const float *updates, float *table, long row, long column)
 {
-    memset(table, 0, entries * width * sizeof(float));
+    for (long i = 0; i < entries; ++i)
+        for (long j = 0; j < width; ++j) table[i * row + j * column] = 0.0f;
     for (long i = 0; i < count; ++i) {
-        float *const row = table + (long)indices[i] * width;
+        float *const place = table + (long)indices[i] * row;
         #pragma omp simd
-        for (long j = 0; j < width; ++j) row[j] += updates[i * width + j];
+        for (long j = 0; j < width; ++j) place[j * column] += updates[i * width + j];
     }
 }
 

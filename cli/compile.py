@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     spec = load(arguments)
     program = compile(spec, arguments.target)
-    artifact, reports = program.artifact, ()
+    artifact = program.artifact
+    reports: tuple[Report, ...] = ()
     if artifact.target in CROSS:
         artifact, reports = _cross_compile(program)
     out = write_package(

@@ -110,7 +110,8 @@ def identifier(name: str) -> str:
 
 
 def local_name(name: str) -> str:
-    """What a value is called inside a kernel: the end of its path, so that equal layers print alike.
+    """What a value is called inside a kernel: the end of its path, so that equal layers print
+    alike.
 
     `mlp.body.3.linear.bias` is `bias` there, and its gradient `d_bias`.
     """

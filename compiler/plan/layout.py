@@ -1,8 +1,9 @@
 """How stored values lie in memory: a layout is nothing but strides.
 
-On a CPU the batch is the vector axis of narrow values: `[B, 10]` is stored as ten runs of B numbers, so
-that no vector is mostly padding.  Weights are stored so that the product's result reads them
-along its own contiguous axis.  PyTorch's shapes are kept outside through strided views.
+On a CPU the batch is the vector axis of narrow values: `[B, 10]` is stored as ten runs of B
+numbers, so that no vector is mostly padding.  Weights are stored so that the product's result
+reads them along its own contiguous axis.  PyTorch's shapes are kept outside through strided
+views.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def row_major(shape: tuple[Dim, ...], innermost: Dim | None = None) -> Layout:
 
 
 def padded(extent: int) -> int:
-    """A leading dimension: whole vectors, and not a stride that keeps hitting the same cache sets."""
+    """A leading dimension: whole vectors, and not a stride that keeps hitting the same cache
+    sets.
+    """
     width = -(-extent // LANES) * LANES
     return width + LANES if width % (PAGE // 4) == 0 else width
 
@@ -87,7 +90,9 @@ def _innermost(graph: Graph, node: Node) -> int | None:
 
 
 def value_layout(node: Node, *, native: bool, plain: bool) -> Layout:
-    """The layout of a value in the workspace; `plain`: its elements must be contiguous, row-major."""
+    """The layout of a value in the workspace; `plain`: its elements must be contiguous, row-
+    major.
+    """
     if native and not plain:
         if narrow(node.shape):
             lead = padded_symbol(node.shape[0])

@@ -1,7 +1,7 @@
 """Where every value lives: ports, flat arenas, the workspace, or a panel of rows in cache.
 
-The workspace is packed by lifetimes.  Its symbolic part scales with one polynomial of the sizes (the
-batch in whole vectors), so offsets are `base + number * scale` and fit any batch.
+The workspace is packed by lifetimes.  Its symbolic part scales with one polynomial of the sizes
+(the batch in whole vectors), so offsets are `base + number * scale` and fit any batch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ALIGN = LANES  # elements of 4 bytes: one cache line
 class Home:
     """The memory of a value.
 
-    `space`: input, output, parameter, gradient, state, scalar, workspace, local or partial; `slot` is
-    the port number; `offset` in elements; `layout` how the value lies there.
+    `space`: input, output, parameter, gradient, state, scalar, workspace, local or partial;
+    `slot` is the port number; `offset` in elements; `layout` how the value lies there.
     """
 
     space: str

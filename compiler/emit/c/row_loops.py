@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from ....spec.dims import c_expression
 from ..expressions import fold_single_uses
-from ..loops import Fold, Gather, Pass
+from ..loops import Fold, Gather, Pass, Statement
 from .flow import indirect, needed, needed_for, read_across
-from .words import TYPE, Words
+from .words import TYPE, Words, plus
 
 LOWEST = {True: "-INFINITY", False: "-2147483647 - 1"}
 HIGHEST = {True: "INFINITY", False: "2147483647"}
@@ -27,11 +27,8 @@ class RowLoops(Words):
         if held:
             for s in sums:
                 self.emit(self.start_sum(s), depth)
-            reduced = (
-                f" reduction(+ : {', '.join(s.buffer + '_sum' for s in sums)})" if sums else ""
-            )
             if self.over_rows and not any(indirect(s) for p in passes for s in p.body):
-                self.emit(f"#pragma omp simd{reduced}", depth)
+                self.emit(f"#pragma omp simd{plus(sums)}", depth)
         for position, axis in enumerate(kernel.rows):
             extent = "rows" if position == 0 else c_expression(axis.extent)
             self.emit(self.loop(axis.name, extent), depth)
@@ -42,13 +39,8 @@ class RowLoops(Words):
                 self.column_pass(p, depth, read_later)
             elif held and sums:
                 stay, self.writer.nested = fold_single_uses(p.body, read_later)
-                for s in stay:
-                    text = (
-                        f"{s.buffer}_sum += {self.writer.value_of(s)};"
-                        if isinstance(s, Gather)
-                        else self.statement(s)
-                    )
-                    self.emit(text, depth)
+                for statement in stay:
+                    self.emit(self.held(statement), depth)
             else:
                 self.body(p.body, depth, read_later)
         for _ in kernel.rows:
@@ -57,6 +49,12 @@ class RowLoops(Words):
         if held:
             for s in sums:
                 self.emit(f"{s.buffer}_ptr[{self.index(s.index)}] += {s.buffer}_sum;", depth)
+
+    def held(self, statement: Statement) -> str:
+        """A statement of a flat kernel, whose sums are held in registers."""
+        if isinstance(statement, Gather):
+            return f"{statement.buffer}_sum += {self.writer.value_of(statement)};"
+        return self.statement(statement)
 
     def column_pass(self, p: Pass, depth: int, read_later: frozenset[str]) -> None:
         folds = [s for s in p.body if isinstance(s, Fold)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...spec.dims import Dim, numel
+from ...spec.dims import Dim, Polynomial, numel
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
 
@@ -104,7 +104,9 @@ def value_layout(node: Node, *, native: bool, plain: bool) -> Layout:
 
 
 def padded_symbol(dim: Dim) -> Dim:
-    """A symbolic leading dimension in whole vectors."""
+    """A leading dimension in whole vectors."""
+    if isinstance(dim, Polynomial) and all(c % LANES == 0 for _, c in dim.terms):
+        return dim
     return ((dim + (LANES - 1)) // LANES) * LANES
 
 

@@ -10,7 +10,7 @@ from .space import space
 SMALL_PANEL, LARGE_PANEL = 64, 256  # rows of a panel of the batch
 PANEL_FLOATS = 1 << 16  # what a panel may hold: a quarter of a typical second-level cache
 CHUNKS = 16  # of a literal domain, at most
-GRAIN = 2048  # elements that are worth a chunk of their own
+GRAIN = 1 << 12  # elements that are worth a chunk of their own
 
 
 class PanelFusion(Fusion):
@@ -38,11 +38,11 @@ def batch_panel(nominal: int, row: int, parts: int) -> int:
     return max(SMALL_PANEL, min(LARGE_PANEL, fits, _lanes(-(-nominal // parts))))
 
 
-def literal_panel(domain: int, work: int) -> int:
+def literal_panel(domain: int, work: int, grain: int = LANES) -> int:
     """Rows of a chunk of a literal domain: few chunks, shared evenly by two, four and eight."""
-    most = max(1, min(CHUNKS, work // GRAIN, -(-domain // LANES)))
-    sizes = {_lanes(-(-domain // count)) for count in range(1, most + 1)}
-    return min(sizes, key=lambda size: (sum(_longest(domain, size, t) for t in (2, 4, 8)), -size))
+    most = max(1, min(CHUNKS, work // GRAIN, -(-domain // grain)))
+    sizes = {-(-domain // (count * grain)) * grain for count in range(1, most + 1)}
+    return min(sizes, key=lambda size: (sum(_longest(domain, size, t) for t in (2, 4)), -size))
 
 
 def _longest(domain: int, chunk: int, threads: int) -> int:

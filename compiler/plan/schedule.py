@@ -10,7 +10,7 @@ done by every thread for itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import networkx as nx
@@ -19,12 +19,15 @@ from ...spec.dims import Dim, evaluate, numel
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
 from .fuse import Roots
-from .layout import LANES
+from .layout import LANES, narrow
 from .values import Values, lowering
 
 SMALL_SUM = 4096  # elements of a product summed over the domain that a stage may hold partially
 LIGHT = 1024  # elements that every thread may just as well work through for itself
 WIDE = 4096  # elements that are worth sharing between threads
+STRETCH = 48  # rows of a result that are worth sharing between threads
+LARGE = 1 << 15  # elements of weights that are worth keeping in one thread's cache
+SPLIT = 4  # parts of a sum over the depth of such weights
 PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
 
 PANELS, ONCE, EVERY, SHARED = "panels", "once", "every", "shared"
@@ -85,8 +88,12 @@ Level = tuple[Stage, ...]
 # ---- launches ------------------------------------------------------------------------------------
 
 
-def product_launch(values: Values, node: Node) -> Launch:
-    """A contraction walks the symbolic dimension of its result; a sum over it stays partial."""
+def product_launch(values: Values, node: Node, outermost: int) -> Launch:
+    """A contraction walks the symbolic dimension of its result; a sum over it stays partial.
+
+    Otherwise threads share the result along its longest dimension, or, if it is large, along the one
+    that lies `outermost` in memory, so that each keeps a stretch of it in its cache.
+    """
     graph = values.graph
     texts = dict(zip(("a", "b", "c"), letters(node["spec"]), strict=True))
     ids = dict(zip(("a", "b", "c"), (*node.operands, node.id), strict=True))
@@ -103,12 +110,17 @@ def product_launch(values: Values, node: Node) -> Launch:
     ]
     small = values.count(node.id) <= SMALL_SUM
     partial: frozenset[int] = frozenset()
-    if symbolic:
+    depth = _stationary(values, node, texts, extents)
+    if depth:
+        letter, partial = depth, frozenset({node.id})
+    elif symbolic:
         letter = symbolic[0]
     elif summed and small:
         letter, partial = summed[0], frozenset({node.id})
     else:
         letter = max(texts["c"], key=lambda x: _number(extents[x]), default="")
+        outer = texts["c"][outermost] if values.count(node.id) >= LARGE else letter
+        letter = outer if _number(extents.get(outer, 0)) >= STRETCH else letter
     along: dict[int, int | None] = {}
     for side, i in ids.items():
         place = texts[side].index(letter) if letter in texts[side] else None
@@ -123,6 +135,32 @@ def product_launch(values: Values, node: Node) -> Launch:
     )
 
 
+def _stationary(
+    values: Values, node: Node, texts: Mapping[str, str], extents: Mapping[str, Dim]
+) -> str:
+    """The summed letter of a product of a small batch with large weights, else "".
+
+    Its parts are shared between the threads, so that each reads, differentiates and updates the
+    same rows of the weights in every step: they stay in its cache, and no other thread asks for
+    them.
+    """
+    graph = values.graph
+    weight = [i for i in node.operands if graph[i].op == "input" and _literal(graph[i])]
+    summed = [letter for letter in texts["a"] if letter in texts["b"] and letter not in texts["c"]]
+    if len(weight) != 1 or len(summed) != 1 or len(texts["c"]) != 2 or texts["c"][1] in summed:
+        return ""
+    depth, wide = extents[summed[0]], extents[texts["c"][1]]
+    batch = extents[texts["c"][0]]
+    if isinstance(batch, int) or not isinstance(depth, int) or narrow(node.shape):
+        return ""
+    large = values.count(weight[0]) >= LARGE and isinstance(wide, int)
+    return summed[0] if large and depth >= 2 * SPLIT * evaluate(batch, values.sizes) else ""
+
+
+def _literal(node: Node) -> bool:
+    return isinstance(numel(node.shape), int)
+
+
 def _number(extent: Dim) -> int:
     return extent if isinstance(extent, int) else 0
 
@@ -134,9 +172,11 @@ def scatter_launch(values: Values, node: Node) -> Launch:
     return Launch(node.id, frozenset(), reads, frozenset({node.id}), 1, along, frozenset())
 
 
-def heavy_launch(values: Values, node: Node) -> Launch:
-    """The launch of a heavy node."""
-    return product_launch(values, node) if node.op == "contract" else scatter_launch(values, node)
+def heavy_launch(values: Values, node: Node, outermost: int = 0) -> Launch:
+    """The launch of a heavy node; `outermost` is the dimension in which its result jumps furthest."""
+    if node.op == "contract":
+        return product_launch(values, node, outermost)
+    return scatter_launch(values, node)
 
 
 def heavy_nodes(graph: Graph) -> list[Node]:
@@ -183,7 +223,7 @@ def multiplications(values: Values, i: int) -> int:
 
 def _mode(values: Values, launch: Launch, known: set[int], fixed: frozenset[int]) -> str:
     size = work(values, launch)
-    literal = all(isinstance(numel(values.graph[i].shape), int) for i in launch.writes)
+    literal = all(_literal(values.graph[i]) for i in launch.writes)
     light = size <= LIGHT and literal and not launch.writes & fixed
     if not isinstance(launch.domain, int):
         ready = launch.reads <= known and launch.writes == launch.summed
@@ -195,9 +235,13 @@ def _mode(values: Values, launch: Launch, known: set[int], fixed: frozenset[int]
 
 
 def _finish(values: Values, launch: Launch, value: int, read: bool) -> Launch:
-    """The launch that adds up the parts of a sum: at once where others wait for it."""
-    few = PARTS * values.count(value) <= LIGHT and isinstance(numel(values.graph[value].shape), int)
-    made = frozenset({value})
+    """The launch that adds up the parts of a sum: row by row, or at once where others wait."""
+    node, made = values.graph[value], frozenset({value})
+    if node.op == "contract" and not _literal(node):
+        rows, along = node.shape[0], ((value, 0),)
+        none: frozenset[int] = frozenset()
+        return Launch(None, none, none, made, rows, along, none, "", value, PANELS)
+    few = PARTS * values.count(value) <= LIGHT and _literal(node)
     mode = EVERY if few and read else SHARED
     return Launch(None, frozenset(), frozenset(), made, 1, (), frozenset(), "", value, mode)
 

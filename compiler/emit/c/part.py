@@ -11,10 +11,12 @@ from ...ops import OPS
 from ...plan.layout import LANES, Layout, row_major, value_layout
 from ...plan.memory import Home, Request, nominal
 from ...plan.panels import PanelFusion, batch_panel, literal_panel
+from ...plan.product import product_of
 from ...plan.schedule import (
     EVERY,
     PANELS,
     PARTS,
+    SPLIT,
     Launch,
     Level,
     Stage,
@@ -27,8 +29,9 @@ from ...plan.schedule import (
 from ...plan.values import Values, lowering
 from ..loops import Kernel
 from ..lower import lower
-from .stage import Walk, part_stride
+from .stage import Walk
 
+TILE = 4  # rows of a product that fill some register tile
 FOREVER = 1 << 30  # a moment after the last
 
 
@@ -48,7 +51,8 @@ class Part:
         self.keep = keep
         self.values = Values(graph, sizes)
         self.fusion = PanelFusion(self.values)
-        launches = [heavy_launch(self.values, node) for node in heavy_nodes(graph)]
+        heavy = heavy_nodes(graph)
+        launches = [heavy_launch(self.values, node, self._outermost(node)) for node in heavy]
         launches += [self._group(roots) for roots in self.fusion.groups]
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
         self.levels: list[Level] = levels(arrange(self.values, launches, fixed))
@@ -75,6 +79,12 @@ class Part:
         users = [self.graph[u] for u in self.graph.users(node.id)]
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
         return value_layout(node, native=True, plain=plain)
+
+    def _outermost(self, node: Node) -> int:
+        """The dimension whose neighbours lie furthest apart."""
+        strides = enumerate(self.layout(node.id).strides)
+        literal = [(step, -axis) for axis, step in strides if isinstance(step, int)]
+        return -max(literal, default=(0, 0))[1]
 
     # ---- groups --------------------------------------------------------------------------------
 
@@ -137,11 +147,12 @@ class Part:
         if stage.mode != PANELS:
             panel = 1
         elif isinstance(stage.domain, int):
-            panel = literal_panel(stage.domain, sum(work(self.values, x) for x in stage.launches))
+            panel = self._literal_panel(stage.domain, stage.launches[0])
         else:
             panel = batch_panel(nominal(stage.domain, self.values.sizes), row, PARTS)
         self.panels[stage] = panel
-        self.walks |= {value: Walk(stage.domain, panel) for value in stage.summed}
+        for value in stage.summed:
+            self.walks[value] = Walk(stage.domain, panel, self.layout(value).span)
         at = 0
         for value in local:
             node = self.graph[value]
@@ -149,6 +160,16 @@ class Part:
             self.homes[value] = Home("local", 0, at, layout)
             at += whole_lines(layout.span)
         return at
+
+    def _literal_panel(self, domain: int, launch: Launch) -> int:
+        """Rows of a chunk: whole strips of columns where a product walks those of its result."""
+        if launch.heavy is None:
+            return literal_panel(domain, work(self.values, launch))
+        if launch.summed:
+            return -(-domain // SPLIT)
+        found = product_of(self.graph, self.graph[launch.heavy], self.layout, launch.letter)
+        grain = 2 * LANES if found.n.letter.startswith(launch.letter) else TILE
+        return literal_panel(domain, work(self.values, launch), grain)
 
     def _is_local(self, value: int, stage: Stage) -> bool:
         if stage.mode != PANELS or isinstance(stage.domain, int):
@@ -181,7 +202,7 @@ class Part:
                     summed |= {value: now for value in launch.summed}
                 if launch.finishes is not None:
                     value = launch.finishes
-                    span = part_stride(self.layout(value).span) * self.walks[value].most
+                    span = self.walks[value].stride * self.walks[value].most
                     found.append(Request((f"{number}:parts", value), span, summed[value], now))
         for value in (v for v in first if v not in self.homes):
             begin, end = (0, FOREVER) if self.keep else (first[value], last[value])

@@ -28,10 +28,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How many parts a sum over a domain has, and how far apart they lie (in elements)."""
+    """A domain in panels, and the parts of a sum over it: each spans `span` elements."""
 
     domain: Dim
     panel: int
+    span: Dim = 0
 
     @property
     def chunks(self) -> str:
@@ -52,10 +53,10 @@ class Walk:
             return self.chunks
         return f"weft_parts({c_expression(self.domain)}, {self.panel}, {PARTS})"
 
-
-def part_stride(span: Dim) -> Dim:
-    """Elements from one part of a sum to the next: whole cache lines."""
-    return padded_symbol(span)
+    @property
+    def stride(self) -> Dim:
+        """Elements from one part to the next: whole cache lines."""
+        return padded_symbol(self.span)
 
 
 class StageWriter:
@@ -79,6 +80,7 @@ class StageWriter:
         self.values = values
         self.walks = walks
         self.lines: list[str] = []
+        self._products = {call.product.c for call in calls if call.product is not None}
 
     def emit(self, text: str, depth: int) -> None:
         self.lines.append("    " * depth + text)
@@ -119,12 +121,19 @@ class StageWriter:
         """Add the partial sums of a value in order."""
         value = launch.finishes
         assert value is not None
-        name, span = self.names[value], self.homes[value].layout.span
+        name, walk = self.names[value], self.walks[value]
         finish = "weft_finish" if self.values.graph[value].dtype == "f32" else "weft_finish_int"
-        stride = c_expression(part_stride(span))
-        parts = self.walks[value].parts
-        arguments = f"{parts}, {stride}, {c_expression(span)}, {name}_parts, {name}, {who}"
+        sizes = f"{walk.parts}, {c_expression(walk.stride)}, {c_expression(walk.span)}"
+        arguments = f"{sizes}, {name}_parts, {name}, {who}"
         return f"{finish}({arguments});"
+
+    def _finish_rows(self, value: int) -> str:
+        """Add the partial sums of the panel at hand."""
+        name, walk = self.names[value], self.walks[value]
+        step = self.homes[value].layout.strides[0]
+        row, stride = _tight(c_expression(step)), c_expression(walk.stride)
+        part, out = f"{name}_parts + first * {row}", self.pointer(value, step)
+        return f"weft_finish({walk.parts}, {stride}, rows * {row}, {part}, {out}, 0, 1);"
 
     def _clear(self, value: int, pointer: str, depth: int) -> None:
         """A sum starts at zero."""
@@ -177,14 +186,19 @@ class StageWriter:
         """The partial sums of this share start at zero."""
         for value in summed:
             name, kind = self.names[value], STORED[self.values.graph[value].dtype]
-            stride = c_expression(part_stride(self.homes[value].layout.span))
+            stride = c_expression(self.walks[value].stride)
             self.emit(
                 f"{kind} *const {name}_partial = {name}_parts + {share} * {_tight(stride)};", depth
             )
-            self._clear(value, f"{name}_partial", depth)
+            if not self._one_product(value):
+                self._clear(value, f"{name}_partial", depth)
+
+    def _one_product(self, value: int) -> bool:
+        """Is every part of a sum one product, which writes it?"""
+        return isinstance(self.stage.domain, int) and value in self._products
 
     def _locals(self, depth: int) -> None:
-        for value in sorted(self.stage.writes):
+        for value in sorted(self.stage.writes - self.stage.summed):
             home = self.homes[value]
             if home.space == "local":
                 kind = STORED[self.values.graph[value].dtype]
@@ -212,7 +226,9 @@ class StageWriter:
     # ---- calls ---------------------------------------------------------------------------------
 
     def _call(self, call: Call, rows: str, depth: int) -> None:
-        if call.kernel is not None:
+        if call.launch.finishes is not None:
+            self.emit(self._finish_rows(call.launch.finishes), depth)
+        elif call.kernel is not None:
             self.emit(self._kernel(*call.kernel, rows), depth)
         elif call.product is not None:
             self._product(call, call.product, depth)
@@ -242,7 +258,7 @@ class StageWriter:
             sides.append(place)
         m, n, k = (self._extent(i, walked) for i in (p.m, p.n, p.k))
         a, b, c = sides
-        accumulate = 1 if p.c in self.stage.summed else 0
+        accumulate = 1 if p.c in self.stage.summed and not self._one_product(p.c) else 0
         where = f"  /* {call.places[-1]} */" if call.places else ""
         self.emit(
             f"weft_gemm({m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, "

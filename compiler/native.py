@@ -15,7 +15,6 @@ from .entries import EntryGraph
 from .homes import graph_homes, update_homes
 from .plan.traffic import Traffic, traffic
 
-
 HEADER = "weft.h"
 """What every file includes: functions, products, threads."""
 

@@ -111,12 +111,3 @@ def problem(signature: table.Signature, found: table.Problem, expr: Call | Name)
     elif found.message.startswith(f"`{signature.name}` needs `"):
         code = "E307"
     return fault(code, found.message, place, found.hint)
-
-
-def whole_shape(dims: Sequence[Dim]) -> tuple[int, ...] | None:
-    """The dims as numbers, or None when one is a symbol."""
-    return (
-        tuple(d for d in dims if isinstance(d, int))
-        if all(isinstance(d, int) for d in dims)
-        else None
-    )

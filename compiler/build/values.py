@@ -111,11 +111,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float, Polynomial)) and not isinstance(value, bool)
 
 
-def is_tensor_like(value: object) -> bool:
-    """Can the value be the operand of an operation on tensors?"""
-    return isinstance(value, (Tensor, bool)) or is_number(value)
-
-
 def show(value: object) -> str:
     """A value as the spec would write it."""
     if isinstance(value, bool):

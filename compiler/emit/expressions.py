@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ..ops.maps import INFIX
-from .loops import Let, Load, Operand, Position, Size, Statement, Store, operands_of
+from .loops import Let, Load, Operand, Statement, Store, operands_of
 
 WIDE = 4  # operators after which an expression gets a name of its own
 
@@ -102,8 +102,3 @@ class Writer:
     def value_of(self, statement: Store | Statement) -> str:
         """What a store, fold or gather takes."""
         return self.operand(statement.operand, tight=False)  # type: ignore[union-attr]
-
-
-def is_cheap(statement: Statement) -> bool:
-    """A statement that costs nothing to repeat."""
-    return isinstance(statement, (Position, Size))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ...spec.dims import Dim, symbols
+from ...spec.dims import Dim
 from ...spec.place import Place
 from .graph import Graph, Node
 from .op import Op, ShapeError
@@ -281,8 +281,3 @@ class Builder:
 
 def _show(shape: Shape) -> str:
     return f"[{', '.join(map(str, shape))}]"
-
-
-def free_symbols(shape: Shape) -> frozenset[str]:
-    """The symbols that a shape depends on."""
-    return frozenset(s for dim in shape for s in symbols(dim))

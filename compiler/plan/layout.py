@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...spec.dims import Dim, Polynomial, numel
+from ...spec.dims import Dim, Polynomial
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
 
@@ -108,8 +108,3 @@ def padded_symbol(dim: Dim) -> Dim:
     if isinstance(dim, Polynomial) and all(c % LANES == 0 for _, c in dim.terms):
         return dim
     return ((dim + (LANES - 1)) // LANES) * LANES
-
-
-def elements(shape: tuple[Dim, ...]) -> Dim:
-    """How many numbers a shape holds."""
-    return numel(shape) if shape else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...spec.dims import Dim
 from .fuse import Fusion, Roots
 from .layout import LANES
 from .space import space

@@ -90,10 +90,7 @@ def space(values: Values, roots: Iterable[int]) -> Space:
     """
     roots = frozenset(roots)
     if roots not in values.spaces:
-        try:
-            values.spaces[roots] = _space(values, roots)
-        except Refused as refused:
-            values.spaces[roots] = refused
+        values.spaces[roots] = _found_or_refused(values, roots)
     found = values.spaces[roots]
     if isinstance(found, Refused):
         raise found
@@ -101,7 +98,19 @@ def space(values: Values, roots: Iterable[int]) -> Space:
     return found
 
 
-def _space(values: Values, roots: frozenset[int]) -> Space:
+def _found_or_refused(values: Values, roots: frozenset[int]) -> Space | Refused:
+    """A leaf is read once, along the same axes by all its readers, unless they cross."""
+    try:
+        return _space(values, roots, read_once=True)
+    except Refused:
+        pass
+    try:
+        return _space(values, roots, read_once=False)
+    except Refused as refused:
+        return refused
+
+
+def _space(values: Values, roots: frozenset[int], *, read_once: bool) -> Space:
     graph = values.graph
     members, _ = values.cone(roots)
     inside = set(members)
@@ -119,7 +128,7 @@ def _space(values: Values, roots: frozenset[int]) -> Space:
                     continue
                 if key[0] < 0:
                     extents[key] = operand.shape[d]
-                if o in inside:
+                if o in inside or (read_once and operand.op != "constant"):
                     classes.join((o, d), key)
     _join_siblings(values, members, roots, classes, extents)
     axis = {key: None if extent == 1 else classes.find(key) for key, extent in extents.items()}

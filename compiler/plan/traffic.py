@@ -13,7 +13,6 @@ from .memory import Home
 from .schedule import Level
 from .values import Values
 
-
 CACHED = ("local", "own")
 """Spaces whose values never leave the cache of the thread that makes them."""
 

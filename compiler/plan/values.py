@@ -13,8 +13,6 @@ from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
 
-FREE = ("constant", "size", "iota", "random")
-
 
 def lowering(node: Node) -> str:
     """The lowering class of a node's op: leaf, map, view, alias, reindex, fold or heavy."""

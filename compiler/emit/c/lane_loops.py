@@ -45,6 +45,8 @@ class LaneLoops(Words):
         sums = [s for s in body if isinstance(s, Gather)]
         for s in sums:
             self.emit(self.start_sum(s), depth)
+        if not body:
+            return
         inner = self.open_rows(depth, plus(sums))
         self.rows_body(body, inner)
         self.emit("}", depth)

@@ -199,7 +199,7 @@ class Part:
                     first.setdefault(value, now)
                     last[value] = now
                 if launch.mode == PANELS:
-                    summed |= {value: now for value in launch.summed}
+                    summed |= dict.fromkeys(launch.summed, now)
                 if launch.finishes is not None:
                     value = launch.finishes
                     span = self.walks[value].stride * self.walks[value].most

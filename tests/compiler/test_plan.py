@@ -1,0 +1,119 @@
+"""Fusion reaches the hand-written kernels: how many groups, which bytes, which levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.laws.cases import CASES
+from tests.laws.harness import backward, build, graph_of
+from weft.compiler.artifact import evaluate
+from weft.compiler.ir.graph import Graph
+from weft.compiler.ir.types import TensorType
+from weft.compiler.ops import new_builder
+from weft.compiler.passes.differentiate import differentiate
+from weft.compiler.plan.fuse import Fusion
+from weft.compiler.plan.layout import row_major
+from weft.compiler.plan.memory import Request, expression, pack, split_scale
+from weft.compiler.plan.product import product_of
+from weft.compiler.plan.values import Values
+from weft.spec import dims
+
+SIZES = {"B": 64, "T": 8}
+B = dims.symbol("B")
+NORM = 64 * 8 * 33 * 4  # bytes of the layer norm's tensor
+
+
+def _case(name: str, direction: Callable[..., Graph]) -> Fusion:
+    case = next(c for c in CASES if c.name == name)
+    graph = backward(case) if direction is backward else graph_of(*build(case))
+    return Fusion(Values(graph, SIZES))
+
+
+def _bytes(fusion: Fusion) -> int:
+    return sum(map(fusion.cost, fusion.groups))
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "groups", "tensors"),
+    [
+        ("layer_norm", graph_of, 1, 2),
+        ("layer_norm", backward, 1, 2),
+        ("softmax", graph_of, 1, None),
+        ("softmax", backward, 1, None),
+        ("mixed_sums", graph_of, 1, None),
+    ],
+)
+def test_composites_are_one_kernel(
+    name: str, direction: Callable[..., Graph], groups: int, tensors: int | None
+) -> None:
+    fusion = _case(name, direction)
+    assert len(fusion.groups) == groups
+    if tensors is not None:
+        assert _bytes(fusion) <= tensors * NORM + 4 * 33 * 4
+
+
+def test_fusion_moves_fewer_bytes_than_a_kernel_for_each_value() -> None:
+    for case in CASES:
+        graph = graph_of(*build(case))
+        values = Values(graph, SIZES)
+        assert _bytes(Fusion(values)) <= _bytes(Fusion(values, fused=False)), case.name
+
+
+def test_a_loss_head_is_one_kernel_forward_and_backward() -> None:
+    b = new_builder()
+    z, label = b.input("z", TensorType("f32", (B, 10))), b.input("label", TensorType("i32", (B,)))
+    at_label = b.map("eq", b.iota((B, 10), 1), b.broadcast(label, (0,), (B, 10)))
+    picked = b.sum(b.map("where", at_label, z, 0.0), (1,))
+    loss = b.sum(b.map("sub", b.reduce("logsumexp", z, (1,)), picked), (0,))
+    b.outputs = {"loss": loss, "d_z": differentiate(b, loss, [z])[z]}
+    fusion = Fusion(Values(b.graph(), SIZES))
+    assert len(fusion.groups) == 1
+    assert _bytes(fusion) == 2 * 64 * 10 * 4 + 64 * 4 + 4
+
+
+def test_blocks_of_memory_overlap_only_when_their_lifetimes_do_not() -> None:
+    requests = [Request(("v", k), 16 * (k + 1) * (B if k % 2 else 1), k, k + 2) for k in range(9)]
+    packing = pack(requests, SIZES)
+    places = [
+        (evaluate(expression(packing.offsets[r.key]), SIZES), dims.evaluate(r.span, SIZES), r)
+        for r in requests
+    ]
+    for k, (start, length, one) in enumerate(places):
+        assert start + length <= dims.evaluate(packing.total, SIZES)
+        for other_start, other_length, other in places[:k]:
+            apart = other.last < one.first or one.last < other.first
+            assert apart or start + length <= other_start or other_start + other_length <= start
+
+
+def test_scales_split_into_number_and_polynomial() -> None:
+    lead = ((B + 15) // 16) * 16
+    assert split_scale(48) == (48, 1)
+    assert split_scale(lead * 10) == (160, (B + 15) // 16)
+    assert evaluate(expression(lead * 10 + 3), {"B": 17}) == 323
+
+
+@pytest.mark.parametrize(
+    ("spec", "a", "c", "swapped", "extents"),
+    [
+        ("mk,nk->mn", (B, 7), (5, 7), False, (B, 5, 7)),
+        ("mk,kn->nm", (B, 7), (7, 5), True, (5, B, 7)),
+        ("btk,kn->btn", (B, 8, 7), (7, 5), False, (B * 8, 5, 7)),
+        ("bmk,bkn->bmn", (B, 3, 7), (B, 7, 5), False, (3, 5, 7)),
+    ],
+)
+def test_contractions_are_read_as_products(
+    spec: str,
+    a: tuple[object, ...],
+    c: tuple[object, ...],
+    swapped: bool,
+    extents: tuple[object, ...],
+) -> None:
+    b = new_builder()
+    y = b.contract(spec, b.input("a", TensorType("f32", a)), b.input("c", TensorType("f32", c)))
+    b.outputs = {"y": y}
+    graph = b.graph()
+    found = product_of(graph, graph[y], lambda i: row_major(graph[i].shape))
+    assert found.swapped == swapped
+    assert (found.m.extent, found.n.extent, found.k.extent) == extents

@@ -1,0 +1,50 @@
+"""The README of each example names what is there, and its commands are understood."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "examples"
+EXPECTED = tomllib.loads(Path(__file__).with_name("expected.toml").read_text(encoding="utf-8"))
+COMMAND = re.compile(r"^weft (?:train|predict) (\S+\.weft)(.*?)(?:#.*)?$", re.MULTILINE)
+OPTION = re.compile(r"--(variant|set) (\S+)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)\)")
+
+
+@pytest.mark.parametrize("folder", sorted(EXPECTED))
+def test_specs_variants_and_counts_are_named(folder: str) -> None:
+    text = (FOLDER / folder / "README.md").read_text(encoding="utf-8")
+    for spec, variants in EXPECTED[folder].items():
+        assert len(EXPECTED[folder]) == 1 or f"`{spec}.weft" in text
+        for variant, count in variants.items():
+            assert not variant or re.search(rf"\b{variant}\b", text), variant
+            assert re.search(rf"\b({count}|{count:,})\b", text), (variant, count)
+
+
+@pytest.mark.parametrize("folder", sorted(EXPECTED))
+def test_commands_are_understood(weft: Any, folder: str) -> None:
+    text = (FOLDER / folder / "README.md").read_text(encoding="utf-8")
+    commands = COMMAND.findall(text)
+    assert commands
+    for path, rest in commands:
+        options = [f"--{name}={value}" for name, value in OPTION.findall(rest)]
+        answer = weft("check", ROOT / path, *options)
+        assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize("page", sorted(FOLDER.rglob("README.md")), ids=lambda p: p.parent.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("spec", sorted(FOLDER.rglob("*.weft")), ids=lambda p: p.stem)
+def test_specs_are_in_canonical_form(weft: Any, spec: Path) -> None:
+    answer = weft("fmt", "--check", spec)
+    assert answer.code == 0, answer.err

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .arena import Arena, arrange, parameter_records
-from .artifact import Artifact, State
+from .artifact import Artifact, Entry, KernelRecord, State
 from .build import training_net
 from .entries import EntryGraph, forward_entry, module_entries, step_entries
 from .gpu import emit_gpu
@@ -70,27 +70,40 @@ def lower_module(lowered: Lowered, name: str) -> Lowered:
     )
 
 
-def compile_native(lowered: Lowered) -> Artifact:
-    """The program as C for the CPU in this machine."""
+def artifact_of(
+    lowered: Lowered,
+    target: str,
+    files: Mapping[str, str],
+    entries: Sequence[Entry] = (),
+    kernels: Sequence[KernelRecord] = (),
+    traffic: Mapping[str, Any] | None = None,
+) -> Artifact:
+    """What a target's emitter made of a program, with the parameters, states and recipe of it."""
     program = lowered.program
-    files, records, kernels, traffic = emit_native(
-        list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name
-    )
     return Artifact(
         name=program.name,
-        target="cpu",
-        precision="f32",
+        target=target,
+        precision="f64" if target == "reference" else "f32",
         files=files,
         spec=dict(program.spec.texts),
         parameters=parameter_records(program.parameters, lowered.arena),
         length=lowered.arena.length,
         states=lowered.states,
-        entries=tuple(records),
+        entries=tuple(entries),
         kernels=tuple(kernels),
         sizes=dict(program.sizes),
         train=program.train,
-        traffic=traffic,
+        traffic=traffic or {},
     )
+
+
+def compile_native(lowered: Lowered) -> Artifact:
+    """The program as C for the CPU in this machine."""
+    program = lowered.program
+    files, entries, kernels, traffic = emit_native(
+        list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name
+    )
+    return artifact_of(lowered, "cpu", files, entries, kernels, traffic)
 
 
 def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None = None) -> Artifact:
@@ -99,7 +112,7 @@ def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None 
     `levels` counts how often the compile gate refused a kernel, by its key.
     """
     program = lowered.program
-    source, records, kernels, traffic = emit_gpu(
+    source, entries, kernels, traffic = emit_gpu(
         list(lowered.entries),
         lowered.arena,
         lowered.slots,
@@ -108,21 +121,7 @@ def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None 
         target,
         levels,
     )
-    return Artifact(
-        name=program.name,
-        target=target,
-        precision="f32",
-        files={"kernels.py": source},
-        spec=dict(program.spec.texts),
-        parameters=parameter_records(program.parameters, lowered.arena),
-        length=lowered.arena.length,
-        states=lowered.states,
-        entries=tuple(records),
-        kernels=tuple(kernels),
-        sizes=dict(program.sizes),
-        train=program.train,
-        traffic=traffic,
-    )
+    return artifact_of(lowered, target, {"kernels.py": source}, entries, kernels, traffic)
 
 
 def _recipe(step: StepProgram) -> tuple[str, dict[str, Any], float | None]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.build import Program, elaborate
-from ..compiler.compile import Lowered, compile_gpu, compile_native, lower
+from ..compiler.compile import Lowered, artifact_of, compile_gpu, compile_native, lower
 from ..spec.errors import DeviceError, UsageError
 from ..spec.load import Spec, load
 from . import trainer
@@ -19,7 +19,7 @@ from .initialise import fill_parameters
 from .native_engine import NativeEngine
 from .recipe import recipe_of
 from .record import Record
-from .reference_engine import ReferenceEngine, reference_artifact
+from .reference_engine import ReferenceEngine
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
@@ -253,7 +253,7 @@ class CompiledProgram:
 
 def _artifact(lowered: Lowered, target: str) -> Artifact:
     if target == "reference":
-        return reference_artifact(lowered)
+        return artifact_of(lowered, "reference", {})
     if target == "cpu":
         return compile_native(lowered)
     return compile_gpu(lowered, target)

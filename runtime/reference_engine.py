@@ -13,33 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler import reference
-from ..compiler.arena import parameter_records
-from ..compiler.artifact import Artifact, Buffer, Expression, evaluate
-from ..compiler.compile import Lowered
+from ..compiler.artifact import Buffer, Expression, evaluate
+from ..compiler.compile import Lowered, artifact_of
 from ..compiler.entries import EntryGraph
 from .engine import Result, parameter_view
 
 Array = NDArray[Any]
-
-
-def reference_artifact(lowered: Lowered) -> Artifact:
-    """The artifact of the reference target: parameters and recipe, no kernels."""
-    program = lowered.program
-    return Artifact(
-        name=program.name,
-        target="reference",
-        precision="f64",
-        files={},
-        spec=dict(program.spec.texts),
-        parameters=parameter_records(program.parameters, lowered.arena),
-        length=lowered.arena.length,
-        states=lowered.states,
-        entries=(),
-        kernels=(),
-        sizes=dict(program.sizes),
-        train=program.train,
-        traffic={},
-    )
 
 
 class ReferenceEngine:
@@ -47,7 +26,7 @@ class ReferenceEngine:
 
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
-        self.artifact = reference_artifact(lowered)
+        self.artifact = artifact_of(lowered, "reference", {})
         length = max(1, lowered.arena.length)
         self.parameters: Array = np.zeros(length)
         self.states: dict[tuple[str, str], Array] = {

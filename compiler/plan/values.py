@@ -12,6 +12,7 @@ from ...spec.dims import evaluate
 from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
+from .layout import narrow
 
 
 def lowering(node: Node) -> str:
@@ -26,9 +27,10 @@ class Values:
     ops) and those that the sweep adds.  Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
-    def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
+    def __init__(self, graph: Graph, sizes: Mapping[str, int], *, keep_dear: bool = False) -> None:
         self.graph = graph
         self.sizes = sizes
+        self.dear: frozenset[int] = frozenset()
         self.outputs = frozenset(graph.outputs.values())
         self.spaces: dict[frozenset[int], object] = {}
         self._counts: dict[int, int] = {}
@@ -36,6 +38,9 @@ class Values:
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
         self.stored |= self._sweep()
+        if keep_dear:
+            self.dear = frozenset(node.id for node in graph if self._is_dear(node))
+            self.stored |= self.dear
         self._cones.clear()
 
     # ---- sizes -------------------------------------------------------------------------------
@@ -106,6 +111,11 @@ class Values:
                 found.add(node.id)
                 self._cones.clear()
         return frozenset(found)
+
+    def _is_dear(self, node: Node) -> bool:
+        """Is a narrow map with two readers quicker read again than computed again?"""
+        dear = lowering(node) == "map" and OPS[node.op].flops >= DEAR
+        return dear and narrow(node.shape) and len(self.users[node.id]) > 1
 
     # ---- cones ---------------------------------------------------------------------------------
 

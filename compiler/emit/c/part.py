@@ -49,7 +49,7 @@ class Part:
         self.graph = graph
         self.homes = dict(homes)
         self.keep = keep
-        self.values = Values(graph, sizes)
+        self.values = Values(graph, sizes, keep_dear=True)
         self.fusion = PanelFusion(self.values)
         heavy = heavy_nodes(graph)
         launches = [heavy_launch(self.values, node, self._outermost(node)) for node in heavy]
@@ -97,7 +97,7 @@ class Part:
         summed = frozenset(b.value for b in kernel.buffers if b.role == "gather")
         domain = kernel.rows[0].extent if kernel.rows else 1
         reads = frozenset(self.values.base(i) for i in self.fusion.reads(roots))
-        writes = frozenset(self.fusion.written(roots))
+        writes = frozenset(b.value for b in kernel.buffers if b.role != "in")
         return Launch(None, roots, reads, writes, domain, tuple(sorted(along.items())), summed)
 
     def lowered(self, roots: frozenset[int], name: str) -> Kernel:

@@ -1,0 +1,199 @@
+"""Contractions too thin for a product become maps and sums, which fuse with their neighbours.
+
+    ak,ko->ao with k = 2      ->  a[:, 0] * k[0, :] + a[:, 1] * k[1, :]
+    ak,ok->ao with o = 1      ->  sum(a * k[0, :], k)
+    ao,ai->oi with i = 1 .. 4 ->  for every i: sum(ao * a[:, i], a), a piece of the result
+
+A piece is written straight to its place in the result, so only results of the whole graph are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...spec.dims import Dim
+from ..ir.builder import Builder
+from ..ir.graph import Graph, Node
+from ..ops import OPS
+from ..ops.products import letters
+from ..ops.rules import RULES
+from ..plan.layout import narrow
+
+THIN = 4  # elements along an index that are written out
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The output `name` holds what a result of the original graph has at `index` of `axis`."""
+
+    name: str
+    axis: int
+    index: int
+
+
+def unroll(graph: Graph) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
+    """The graph without thin contractions, and the pieces of the outputs that were cut."""
+    if not any(_form(graph, node) for node in graph):
+        return graph, {}
+    return _Unrolling(graph).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a contraction is written out: `thin` is the letter whose elements are, "" for a sum.
+
+    `wide` is the slot of the operand that keeps its shape; `cut` says that the result is cut.
+    """
+
+    thin: str
+    wide: int
+    cut: bool
+
+
+def _form(graph: Graph, node: Node) -> _Form | None:
+    if node.op != "contract":
+        return None
+    first, second, result = letters(node["spec"])
+    extents = _extents(graph, node)
+    summed = [x for x in first if x in second and x not in result]
+    if set(first) & set(second) & set(result) or len(summed) != 1:
+        return None
+    depth = extents[summed[0]]
+    if isinstance(depth, int) and depth <= THIN:
+        return _Form(summed[0], 0, False)
+    for wide, (mine, other) in enumerate(((first, second), (second, first))):
+        own = [x for x in other if x in result]
+        whole = narrow(graph[node.operands[wide]].shape) and "".join(
+            x for x in mine if x != summed[0]
+        ) == "".join(x for x in result if x not in own)
+        if not whole or len(own) != 1:
+            continue
+        count, read = extents[own[0]], bool(graph.users(node.id))
+        if count == 1 and (read or not isinstance(depth, int)):
+            return _Form(own[0], wide, not read and node.id in graph.outputs.values())
+        if isinstance(count, int) and count <= THIN and not isinstance(depth, int) and not read:
+            return _Form(own[0], wide, True)
+    return None
+
+
+def _extents(graph: Graph, node: Node) -> dict[str, Dim]:
+    found: dict[str, Dim] = {}
+    for text, operand in zip(letters(node["spec"])[:2], node.operands, strict=True):
+        found |= zip(text, graph[operand].shape, strict=True)
+    return found
+
+
+class _Unrolling:
+    """Copies a graph into a new builder, writing out thin contractions on the way."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.b = Builder(OPS, {})
+        self.new: dict[int, int] = {}
+        self.cut: dict[int, tuple[tuple[int, ...], int]] = {}
+
+    def run(self) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
+        for node in self.graph:
+            form = _form(self.graph, node)
+            with self.b.at(node.place, node.scope):
+                if form is None:
+                    self._copy(node)
+                elif not form.cut and form.thin in letters(node["spec"])[2]:
+                    self.new[node.id] = self._summed(node, form)
+                elif form.cut:
+                    self._cut(node, form)
+                else:
+                    self.new[node.id] = self._written_out(node, form)
+        return self._outputs()
+
+    def _copy(self, node: Node) -> None:
+        operands = tuple(self.new[o] for o in node.operands)
+        self.new[node.id] = self.b.insert(node.op, operands, node.name, **dict(node.attributes))
+
+    def _outputs(self) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
+        outputs: dict[str, int] = {}
+        pieces: dict[str, tuple[Piece, ...]] = {}
+        for name, i in self.graph.outputs.items():
+            if i not in self.cut:
+                outputs[name] = self.new[i]
+                continue
+            parts, axis = self.cut[i]
+            pieces[name] = tuple(Piece(f"{name}.{k}", axis, k) for k in range(len(parts)))
+            for piece, part in zip(pieces[name], parts, strict=True):
+                outputs[piece.name] = part if part not in outputs.values() else self.b.copy(part, name)
+        self.b.outputs = outputs
+        return self.b.graph(), pieces
+
+    # ---- forms -----------------------------------------------------------------------------------
+
+    def _written_out(self, node: Node, form: _Form) -> int:
+        """The sum of outer products."""
+        first, second, result = letters(node["spec"])
+        total: int | None = None
+        for k in range(self._count(node, form.thin)):
+            sides = []
+            for text, operand in ((first, node.operands[0]), (second, node.operands[1])):
+                picked = self._pick(self.new[operand], text.index(form.thin), k)
+                sides.append(self._spread(picked, text.replace(form.thin, ""), result, node.shape))
+            term = self._map("mul", *sides)
+            total = term if total is None else self._map("add", total, term)
+        assert total is not None
+        return self.b.rename(total, node.name)
+
+    def _summed(self, node: Node, form: _Form) -> int:
+        """A sum, spread again over the axis of one element."""
+        part = self._part(node, form, 0)
+        result = letters(node["spec"])[2]
+        return self._spread(part, result.replace(form.thin, ""), result, node.shape)
+
+    def _cut(self, node: Node, form: _Form) -> None:
+        """A sum for every piece."""
+        count, result = self._count(node, form.thin), letters(node["spec"])[2]
+        parts = tuple(self._part(node, form, k) for k in range(count))
+        for k, part in enumerate(parts):
+            self.b.rename(part, node.name if count == 1 else f"{node.name}_{k}")
+        self.cut[node.id] = parts, result.index(form.thin)
+
+    def _part(self, node: Node, form: _Form, k: int) -> int:
+        """sum(wide * thin[k]) over the summed index."""
+        texts = letters(node["spec"])[:2]
+        mine, other = texts[form.wide], texts[1 - form.wide]
+        wide, thin = self.new[node.operands[form.wide]], self.new[node.operands[1 - form.wide]]
+        picked = self._pick(thin, other.index(form.thin), k)
+        left = other.replace(form.thin, "")
+        spread = self._spread(picked, left, mine, self.b[wide].shape)
+        axes = [axis for axis, letter in enumerate(mine) if letter in left]
+        return self.b.sum(self._map("mul", wide, spread), axes, node.name)
+
+    # ---- values ----------------------------------------------------------------------------------
+
+    def _count(self, node: Node, letter: str) -> int:
+        count = _extents(self.graph, node)[letter]
+        assert isinstance(count, int)
+        return count
+
+    def _map(self, function: str, *operands: int) -> int:
+        """A map that is simplified on insertion."""
+        self.b.rules = RULES
+        found = self.b.map(function, *operands)
+        self.b.rules = {}
+        return found
+
+    def _pick(self, x: int, axis: int, index: int) -> int:
+        """x[..., index, ...]"""
+        shape = self.b[x].shape
+        if shape[axis] != 1:
+            starts = tuple(index if a == axis else 0 for a in range(len(shape)))
+            sizes = tuple(1 if a == axis else e for a, e in enumerate(shape))
+            x = self.b.slice(x, starts, sizes, (1,) * len(shape))
+        return self.b.squeeze(x, (axis,))
+
+    def _spread(self, x: int, mine: str, over: str, shape: tuple[Dim, ...]) -> int:
+        """Repeat a value with axes `mine` over the axes `over` of `shape`."""
+        ordered = sorted(mine, key=over.index)
+        if "".join(ordered) != mine:
+            x = self.b.transpose(x, [mine.index(letter) for letter in ordered])
+        if mine == over:
+            return x
+        return self.b.broadcast(x, [over.index(letter) for letter in ordered], shape)

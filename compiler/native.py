@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .arena import Arena
@@ -13,7 +13,11 @@ from .emit.c.kernels import Kernels
 from .emit.c.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
+from .ir.graph import Graph
+from .plan.layout import row_major
+from .plan.memory import Home
 from .plan.traffic import Traffic, traffic
+from .plan.unroll import unroll
 
 HEADER = "weft.h"
 """What every file includes: functions, products, threads."""
@@ -77,7 +81,29 @@ def plan_entry(
     ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
     writer = StepWriter(ports, kernels or Kernels(), sizes, keep=e.kind == "probe")
     if e.graph is not None:
-        writer.add(e.graph, graph_homes(e, arena))
+        writer.add(*_unrolled(e, arena))
     if e.update is not None:
         writer.add(e.update.graph, update_homes(e, e.update, arena, states))
     return writer
+
+
+def _unrolled(e: EntryGraph, arena: Arena) -> tuple[Graph, dict[int, Home]]:
+    """The graph without thin contractions; pieces of a gradient lie where the whole would."""
+    assert e.graph is not None
+    whole = {e.graph.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
+
+    def may_cut(i: int, axis: int) -> bool:
+        return i in whole and len(whole[i]) == 2 and whole[i][1 - axis] == 1
+
+    graph, cut = unroll(e.graph, may_cut)
+    kept = {output: p for output, p in e.gradients.items() if output not in cut}
+    homes = graph_homes(replace(e, graph=graph, gradients=kept), arena)
+    for output, pieces in cut.items():
+        parameter = e.gradients[output]
+        for piece in pieces:
+            i = graph.outputs[piece.name]
+            step = arena.layouts[parameter].strides[piece.axis]
+            layout = row_major(graph[i].shape)
+            offset = arena.offsets[parameter] + piece.index * step
+            homes[i] = Home("gradient", 0, offset, layout)
+    return graph, homes

@@ -136,6 +136,7 @@ class _Lowering:
     folds: list[tuple[Fold, int]] = field(default_factory=list)
     sinks: list[tuple[Statement, int]] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    again: dict[str, tuple[int, Load]] = field(default_factory=dict)
 
     # ---- names and kinds ---------------------------------------------------------------------
 
@@ -419,6 +420,7 @@ class _Lowering:
             buffer = self.buffer(i, "out", index, self.coordinates(node))
             level = self.level[found] if isinstance(found, str) else 0
             self.sinks.append((Store(buffer.name, found, index), level))
+        self._keep_dear()
         axes = (
             tuple(self.axes[a] for a in self.space.rows),
             tuple(self.axes[a] for a in self.space.columns),
@@ -434,6 +436,38 @@ class _Lowering:
             flops,
         )
 
+    def _keep_dear(self) -> None:
+        """Dear values that several passes need are stored in the first of them and then loaded."""
+        for i in sorted(self.roots & self.values.dear):
+            name = self.names[i]
+            passes = [p for p in range(self._top() + 1) if name in self._used_in(p)]
+            if len(passes) < 2:
+                continue
+            at = self.coordinates(self.graph[i])
+            index = self.address(i, at)
+            buffer = self.buffer(i, "out", index, at)
+            store = Store(buffer.name, name, index)
+            if (store, passes[0]) not in self.sinks:
+                self.sinks.append((store, passes[0]))
+            self.again[name] = passes[0], Load(name, buffer.name, index)
+
+    def _top(self) -> int:
+        """The number of the last pass."""
+        levels = [level for _, level in self.folds] + [level for _, level in self.sinks]
+        return max(levels, default=0)
+
+    def _wanted(self, p: int) -> list[Statement]:
+        """What pass `p` is there for."""
+        wanted: list[Statement] = [f for f, level in self.folds if level == p]
+        return wanted + [s for s, level in self.sinks if level == p and self._kind(s) == "full"]
+
+    def _used_in(self, p: int) -> set[str]:
+        """The values of every column that pass `p` needs."""
+        used: set[str] = set()
+        for statement in self._wanted(p):
+            self._needed(p, list(operands_of(statement)), ("full", "column"), used)
+        return used
+
     def _kind(self, statement: Statement) -> str:
         """Where a sink runs: on every column, or once a row."""
         operand = getattr(statement, "operand", None)
@@ -446,41 +480,41 @@ class _Lowering:
         return "full" if over & {"full", "column"} else "row"
 
     def _passes(self) -> tuple[Pass, ...]:
-        top = max(
-            [level for _, level in self.folds] + [level for _, level in self.sinks], default=0
-        )
         passes: list[Pass] = []
         standing: set[str] = set()
-        for p in range(top + 1):
+        for p in range(self._top() + 1):
             row_sinks = [s for s, level in self.sinks if level == p and self._kind(s) == "row"]
             targets = [
                 t
                 for t in self.made
                 if self.infos[t].kind in ("row", "scalar") and self.level[t] <= p
             ]
-            straight = self._needed(targets, ("row", "scalar"), standing)
+            straight = self._needed(p, targets, ("row", "scalar"), standing)
             if straight or row_sinks:
                 passes.append(Pass(False, (*straight, *row_sinks)))
-            wanted: list[Statement] = [f for f, level in self.folds if level == p]
-            wanted += [s for s, level in self.sinks if level == p and self._kind(s) == "full"]
+            wanted = self._wanted(p)
             if wanted:
                 done: set[str] = set()
                 body: list[Statement] = []
                 for statement in wanted:
-                    body += self._needed(list(operands_of(statement)), ("full", "column"), done)
+                    body += self._needed(p, list(operands_of(statement)), ("full", "column"), done)
                     body.append(statement)
                 passes.append(Pass(True, tuple(body)))
         return tuple(passes)
 
     def _needed(
-        self, targets: list[str], kinds: tuple[str, ...], done: set[str]
+        self, p: int, targets: list[str], kinds: tuple[str, ...], done: set[str]
     ) -> list[Statement]:
+        """The statements of pass `p` that define `targets` and what they need."""
         body: list[Statement] = []
 
         def visit(target: str) -> None:
             if target in done or self.infos[target].kind not in kinds:
                 return
             done.add(target)
+            if target in self.again and p > self.again[target][0]:
+                body.append(self.again[target][1])
+                return
             for name in self.needs[target]:
                 visit(name)
             statement = self.made[target]

@@ -16,6 +16,7 @@ from ..ir.graph import Graph, Node
 from ..ops.products import letters
 
 LANES = 16  # floats in the widest vector
+THIN = 4  # extents along which a contraction is written out
 PAGE = 1024  # floats after which rows fall into the same cache sets
 
 Strides = tuple[Dim, ...]
@@ -78,10 +79,14 @@ def _with_innermost(shape: tuple[Dim, ...], inner: int) -> Layout:
 
 
 def _innermost(graph: Graph, node: Node) -> int | None:
-    """The dimension of a weight along which its first product's result is contiguous."""
+    """The dimension of a weight along which its first product's result is contiguous; the longer
+    one of thin weights, whose gradient is written in pieces.
+    """
     for user in map(graph.__getitem__, graph.users(node.id)):
         if user.op != "contract":
             continue
+        if narrow(user.shape) and min(node.shape) <= THIN:
+            return 1 if node.shape[1] >= node.shape[0] else 0
         a, b, result = letters(user["spec"])
         mine = a if user.operands[0] == node.id else b
         contiguous = result[0] if narrow(user.shape) else result[-1]

@@ -15,6 +15,9 @@ from ..ops import OPS
 from .layout import narrow
 
 
+DEAR = 8  # operations that take longer than reading a value again from a panel in cache
+
+
 def lowering(node: Node) -> str:
     """The lowering class of a node's op: leaf, map, view, alias, reindex, fold or heavy."""
     return OPS[node.op].lowering
@@ -24,7 +27,8 @@ class Values:
     """The stored values of a graph and the cones between them.
 
     `stored` is fixed once: `required` values (folds, outputs, operands of heavy and reindexing
-    ops) and those that the sweep adds.  Units: `bytes_of` in bytes, at the nominal `sizes`.
+    ops) and those that the sweep adds; `keep_dear` also stores those in `dear`, which a kernel of
+    several passes then computes once.  Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int], *, keep_dear: bool = False) -> None:

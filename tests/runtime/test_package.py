@@ -249,7 +249,7 @@ def test_the_package_holds_this_and_nothing_else(
     names = set(contents(package))
     own = {
         "README.md",
-        "kernels.c",
+        *artifact.files,
         "manifest.json",
         "model.py",
         "predict.py",
@@ -259,6 +259,7 @@ def test_the_package_holds_this_and_nothing_else(
     spec = {name for name in names if name.startswith(("spec/", "prelude/"))}
     support = {name for name in names if name.startswith("support/")}
     assert names == own | spec | support
+    assert "kernels.c" in artifact.files
     assert (package / "spec" / "net.weft").read_text() == SPEC
     assert (package / "spec" / "parts" / "cell.weft").read_text() == CELL
     for name in support - {"support/__init__.py"}:

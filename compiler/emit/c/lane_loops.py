@@ -9,7 +9,7 @@ from ..loops import Fold, Gather, Load, Pass, Statement, operands_of
 from .flow import needed, needed_for
 from .words import TYPE, Words, plus
 
-BLOCK = 64  # rows whose row values stand side by side in short arrays
+BLOCK = 256  # rows whose row values stand side by side in short arrays
 
 
 class LaneLoops(Words):
@@ -70,6 +70,7 @@ class LaneLoops(Words):
         mine = {getattr(s, "target", None) for s in body}
         read = {kept, *(name for s in body for name in operands_of(s))}
         loads = [self.row_loads[name] for name in sorted(read & set(self.row_loads) - mine)]
+        read |= self.panels
         return [*loads, *(s for s in body if not isinstance(s, Load) or s.target in read)]
 
     def panel_arrays(self, name: str) -> list[tuple[str, str]]:

@@ -80,7 +80,7 @@ class Words:
             s.target: s
             for p in kernel.passes
             for s in p.body
-            if isinstance(s, Load) and kernel.values[s.target].kind == "row"
+            if isinstance(s, Load) and kernel.values[s.target].kind == "row" and self.close(s)
         }
         standing = standing_values(kernel) - set(self.row_loads) if self.over_rows else ()
         self.panels = frozenset(standing)
@@ -100,6 +100,10 @@ class Words:
         if index.offset != 0:
             parts.append(c_expression(index.offset))
         return " + ".join(parts).replace("+ -", "- ") or "0"
+
+    def close(self, load: Load) -> bool:
+        """Do the elements for neighbouring rows lie side by side, so that reading again is cheap?"""
+        return dict(load.index.terms).get(self.chunk, 0) in (0, 1)
 
     def lead(self, text: str) -> str:
         """A stride; one that is an expression is computed once and named."""

@@ -4,12 +4,12 @@
     ak,ok->ao with o = 1      ->  sum(a * k[0, :], k)
     ao,ai->oi with i = 1 .. 4 ->  for every i: sum(ao * a[:, i], a), a piece of the result
 
-A piece is written straight to its place in the result, so only results of the whole graph are cut.
+A piece is written straight to its place in memory, so only results of the whole graph are cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...spec.dims import Dim
@@ -18,10 +18,7 @@ from ..ir.graph import Graph, Node
 from ..ops import OPS
 from ..ops.products import letters
 from ..ops.rules import RULES
-from ..plan.layout import narrow
-
-THIN = 4  # elements along an index that are written out
-
+from .layout import THIN, narrow
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -32,26 +29,30 @@ class Piece:
     index: int
 
 
-def unroll(graph: Graph) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
+MayCut = Callable[[int, int], bool]
+"""May a result (by id) be cut along an axis?"""
+
+
+def unroll(graph: Graph, may_cut: MayCut) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
     """The graph without thin contractions, and the pieces of the outputs that were cut."""
-    if not any(_form(graph, node) for node in graph):
-        return graph, {}
-    return _Unrolling(graph).run()
+    forms = {node.id: form for node in graph if (form := _form(graph, node, may_cut)) is not None}
+    return _Unrolling(graph, forms).run() if forms else (graph, {})
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a contraction is written out: `thin` is the letter whose elements are, "" for a sum.
+    """How a contraction is written out: `thin` is the letter whose elements are.
 
-    `wide` is the slot of the operand that keeps its shape; `cut` says that the result is cut.
+    `wide` is the slot of the operand that keeps its shape, None for a sum of outer products; `cut`
+    says that the result is cut.
     """
 
     thin: str
-    wide: int
-    cut: bool
+    wide: int | None = None
+    cut: bool = False
 
 
-def _form(graph: Graph, node: Node) -> _Form | None:
+def _form(graph: Graph, node: Node, may_cut: MayCut) -> _Form | None:
     if node.op != "contract":
         return None
     first, second, result = letters(node["spec"])
@@ -61,18 +62,19 @@ def _form(graph: Graph, node: Node) -> _Form | None:
         return None
     depth = extents[summed[0]]
     if isinstance(depth, int) and depth <= THIN:
-        return _Form(summed[0], 0, False)
+        return _Form(summed[0])
     for wide, (mine, other) in enumerate(((first, second), (second, first))):
         own = [x for x in other if x in result]
-        whole = narrow(graph[node.operands[wide]].shape) and "".join(
-            x for x in mine if x != summed[0]
-        ) == "".join(x for x in result if x not in own)
-        if not whole or len(own) != 1:
+        kept = mine.replace(summed[0], "")
+        if len(own) != 1 or result.replace(own[0], "") != kept:
             continue
-        count, read = extents[own[0]], bool(graph.users(node.id))
-        if count == 1 and (read or not isinstance(depth, int)):
-            return _Form(own[0], wide, not read and node.id in graph.outputs.values())
-        if isinstance(count, int) and count <= THIN and not isinstance(depth, int) and not read:
+        count = extents[own[0]]
+        if not narrow(graph[node.operands[wide]].shape) or not isinstance(count, int):
+            continue
+        if graph.users(node.id):
+            if count == 1:
+                return _Form(own[0], wide)
+        elif count <= THIN and may_cut(node.id, result.index(own[0])):
             return _Form(own[0], wide, True)
     return None
 
@@ -87,24 +89,25 @@ def _extents(graph: Graph, node: Node) -> dict[str, Dim]:
 class _Unrolling:
     """Copies a graph into a new builder, writing out thin contractions on the way."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, forms: Mapping[int, _Form]) -> None:
         self.graph = graph
+        self.forms = forms
         self.b = Builder(OPS, {})
         self.new: dict[int, int] = {}
         self.cut: dict[int, tuple[tuple[int, ...], int]] = {}
 
     def run(self) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
         for node in self.graph:
-            form = _form(self.graph, node)
+            form = self.forms.get(node.id)
             with self.b.at(node.place, node.scope):
                 if form is None:
                     self._copy(node)
-                elif not form.cut and form.thin in letters(node["spec"])[2]:
-                    self.new[node.id] = self._summed(node, form)
+                elif form.wide is None:
+                    self.new[node.id] = self._written_out(node, form)
                 elif form.cut:
                     self._cut(node, form)
                 else:
-                    self.new[node.id] = self._written_out(node, form)
+                    self.new[node.id] = self._summed(node, form)
         return self._outputs()
 
     def _copy(self, node: Node) -> None:
@@ -116,12 +119,14 @@ class _Unrolling:
         pieces: dict[str, tuple[Piece, ...]] = {}
         for name, i in self.graph.outputs.items():
             if i not in self.cut:
-                outputs[name] = self.new[i]
+                view = OPS[self.b[self.new[i]].op].lowering == "view"
+                outputs[name] = self.b.copy(self.new[i], name) if view else self.new[i]
                 continue
             parts, axis = self.cut[i]
             pieces[name] = tuple(Piece(f"{name}.{k}", axis, k) for k in range(len(parts)))
             for piece, part in zip(pieces[name], parts, strict=True):
-                outputs[piece.name] = part if part not in outputs.values() else self.b.copy(part, name)
+                taken = part in outputs.values()
+                outputs[piece.name] = self.b.copy(part, piece.name) if taken else part
         self.b.outputs = outputs
         return self.b.graph(), pieces
 
@@ -157,9 +162,10 @@ class _Unrolling:
 
     def _part(self, node: Node, form: _Form, k: int) -> int:
         """sum(wide * thin[k]) over the summed index."""
+        slot = form.wide or 0
         texts = letters(node["spec"])[:2]
-        mine, other = texts[form.wide], texts[1 - form.wide]
-        wide, thin = self.new[node.operands[form.wide]], self.new[node.operands[1 - form.wide]]
+        mine, other = texts[slot], texts[1 - slot]
+        wide, thin = self.new[node.operands[slot]], self.new[node.operands[1 - slot]]
         picked = self._pick(thin, other.index(form.thin), k)
         left = other.replace(form.thin, "")
         spread = self._spread(picked, left, mine, self.b[wide].shape)

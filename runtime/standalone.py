@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,19 +59,19 @@ def _train(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) -
     data = Path(options.data) if options.data else package.data
     if options.data and not data.is_dir():
         raise UsageError(f"--data {data}: there is no such folder")
-    engine = _engine(package, open_engine, quiet=options.quiet)
     try:
-        record = train(
-            engine,
-            _with_bundles(package, elsewhere=bool(options.data)),
-            root=data,
-            out=out,
-            resume=options.resume,
-            epochs=options.epochs,
-            steps=options.steps,
-            seed=options.seed,
-            progress="quiet" if options.quiet else "auto",
-        )
+        with _blaming_edits(package):
+            record = train(
+                _engine(package, open_engine, quiet=options.quiet),
+                _with_bundles(package, elsewhere=bool(options.data)),
+                root=data,
+                out=out,
+                resume=options.resume,
+                epochs=options.epochs,
+                steps=options.steps,
+                seed=options.seed,
+                progress="quiet" if options.quiet else "auto",
+            )
     except DataError as error:
         raise _where_data_lies(error, package, data) from None
     print(_ending(record, out))
@@ -171,14 +172,15 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
     options = _editable(parser).parse_args(arguments)
     package = _open(folder, options)
     path = _checkpoint(Path(options.checkpoint) if options.checkpoint else _runs(package))
-    rows = predict(
-        _engine(package, open_engine),
-        package.artifact,
-        checkpoint=path,
-        source=Path(options.input),
-        out=Path(options.output),
-        net=options.net,
-    )
+    with _blaming_edits(package):
+        rows = predict(
+            _engine(package, open_engine),
+            package.artifact,
+            checkpoint=path,
+            source=Path(options.input),
+            out=Path(options.output),
+            net=options.net,
+        )
     print(f"{options.output}: {rows:,} rows from {path}")
     return 0
 
@@ -206,13 +208,19 @@ def _open(folder: Path, options: argparse.Namespace) -> Package:
 
 
 def _engine(package: Package, open_engine: Opener, *, quiet: bool = True) -> Engine:
-    """Raises: DeviceError when edited kernels do not compile."""
+    """The kernels; each file of them is built when one of its functions is first called."""
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    return open_engine(package.artifact, None if quiet else tell)
+
+
+@contextmanager
+def _blaming_edits(package: Package) -> Iterator[None]:
+    """Raises: DeviceError when kernels that were edited do not compile."""
     try:
-        return open_engine(package.artifact, None if quiet else tell)
+        yield
     except InternalError as error:
         if not package.edited:
             raise

@@ -394,7 +394,7 @@ def test_a_changed_file_is_named_and_runs_only_on_purpose(
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "`kernels.c` was changed" in done.stderr and "--allow-edited" in done.stderr
     assert not (tmp_path / "run").exists()
-    kernels.write_text("int broken(\n")
+    kernels.write_text(kernels.read_text() + "int broken(\n")
     done = bare(copy / "train.py", "--out", tmp_path / "run", "--allow-edited")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "edited since weft wrote it: kernels.c" in done.stderr

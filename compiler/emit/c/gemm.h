@@ -207,7 +207,7 @@ typedef float weft_part __attribute__((vector_size(4 * WEFT_DOT_COLUMNS), aligne
     WEFT_UNROLL for (int t = 0; t < (half); ++t) sum[t] = WEFT_LOW(sum[t], sum[t + (half)]) + WEFT_HIGH(sum[t], sum[t + (half)]);
 #define WEFT_DOT_TERMS(LOAD) \
     weft_vector v[WEFT_LANES]; \
-    WEFT_UNROLL for (int j = 0; j < columns; ++j) v[j] = LOAD(y[j] + k); \
+    WEFT_UNROLL for (int j = 0; j < columns; ++j) { v[j] = LOAD(y[j] + k); WEFT_KEEP(v[j]); } \
     WEFT_UNROLL for (int i = 0; i < rows; ++i) { \
         weft_vector u = LOAD(x[i] + k); \
         WEFT_KEEP(u); \

@@ -22,8 +22,15 @@ from .plan.unroll import unroll
 HEADER = "weft.h"
 """What every file includes: functions, products, threads."""
 
-FILES = {"update": "gradient.c", "gradient": "gradient.c", "forward": "forward.c", "probe": "probe.c"}
-"""The file of each kind of entry: training needs `kernels.c` alone, the others are built when used."""
+FILES = {
+    "update": "gradient.c",
+    "gradient": "gradient.c",
+    "forward": "forward.c",
+    "probe": "probe.c",
+}
+"""The file of each kind of entry: training needs `kernels.c` alone, the others are built when
+used.
+"""
 
 
 @dataclass(slots=True)

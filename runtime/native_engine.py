@@ -51,7 +51,9 @@ def bind_sizes(entry: Entry, inputs: Mapping[str, Array]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for port in entry.inputs:
         if port.name not in inputs:
-            raise DataError(f"`{entry.subject}` needs the input `{port.name}`", hint=_inputs_hint(entry))
+            raise DataError(
+                f"`{entry.subject}` needs the input `{port.name}`", hint=_inputs_hint(entry)
+            )
         _check(entry, port, inputs[port.name], sizes)
     return sizes
 
@@ -70,7 +72,8 @@ def _check(entry: Entry, port: Port, array: Array, sizes: dict[str, int]) -> Non
     if wrong or array.dtype != DTYPES[port.dtype]:
         shape = ", ".join(map(str, port.shape))
         raise DataError(
-            f"input `{port.name}` of `{entry.subject}` must be {port.dtype}[{shape}], got {array.dtype}{list(array.shape)}",
+            f"input `{port.name}` of `{entry.subject}` must be {port.dtype}[{shape}], "
+            f"got {array.dtype}{list(array.shape)}",
             hint=_inputs_hint(entry),
         )
 
@@ -78,7 +81,7 @@ def _check(entry: Entry, port: Port, array: Array, sizes: dict[str, int]) -> Non
 def address(array: Array) -> int:
     """Where the elements of a contiguous array begin."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # four times as fast as .ctypes
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError):  # not writable, or empty
         return int(array.ctypes.data)
 
@@ -91,10 +94,14 @@ class _Fit:
 
     def __init__(self, entry: Entry, sizes: Mapping[str, int], threads: int) -> None:
         shapes = [tuple(evaluate(extent, sizes) for extent in p.shape) for p in entry.outputs]
-        plain = all(p.dtype == "f32" and s == () for p, s in zip(entry.outputs, shapes, strict=True))
+        plain = all(
+            p.dtype == "f32" and s == () for p, s in zip(entry.outputs, shapes, strict=True)
+        )
         self.numbers = np.zeros(len(shapes) if plain else 0, np.float32)
         self.outputs: dict[str, Array] = {
-            port.name: self.numbers[k : k + 1].reshape(()) if plain else np.zeros(shape, DTYPES[port.dtype])
+            port.name: self.numbers[k : k + 1].reshape(())
+            if plain
+            else np.zeros(shape, DTYPES[port.dtype])
             for k, (port, shape) in enumerate(zip(entry.outputs, shapes, strict=True))
         }
         self.pointers = (ctypes.c_void_p * max(1, len(shapes)))(
@@ -153,7 +160,7 @@ class _Bound:
         return tuner.run(self._invoke)
 
     def _invoke(self) -> int:
-        return self.function(self.reference)  # type: ignore[no-any-return]
+        return self.function(self.reference)
 
     def _rebind(self, inputs: Mapping[str, Array]) -> None:
         """Other arrays: most often of shapes that were seen before."""
@@ -195,7 +202,9 @@ class _Bound:
 class NativeEngine:
     """Runs an artifact compiled for the CPU.  Implements `runtime.engine.Engine`."""
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None, progress: Any = None) -> None:
+    def __init__(
+        self, artifact: Artifact, *, threads: int | None = None, progress: Any = None
+    ) -> None:
         self.artifact = artifact
         self.threads = min(threads or usable_threads(), MAX_THREADS)
         self.parameters = arena(max(1, artifact.length))
@@ -253,7 +262,9 @@ class NativeEngine:
         return _result(bound), self.gradients
 
     def update(self, step: str, gradient: NDArray[np.float32], *, rate: float, index: int) -> None:
-        """Clip and update with a gradient computed before; one that is not finite changes nothing."""
+        """Clip and update with a gradient computed before; one that is not finite changes
+        nothing.
+        """
         bound = self._entry("update", step)
         if gradient is not self.gradients:
             np.copyto(self.gradients, gradient)

@@ -122,7 +122,7 @@ class CompiledProgram:
 
         engine = self.engine
         views = {p.name: parameter_view(engine.parameters, p) for p in self.artifact.parameters}
-        return {name: torch.from_numpy(np.array(view)) for name, view in views.items()}
+        return {name: torch.from_numpy(np.array(view, order="C")) for name, view in views.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy tensors (torch or NumPy) into the parameters of the same names.
@@ -208,7 +208,7 @@ class CompiledProgram:
         views = {
             p.name: parameter_view(arena, p) for p in self.artifact.parameters if p.name in trained
         }
-        grads = {name: torch.from_numpy(np.array(view)) for name, view in views.items()}
+        grads = {name: torch.from_numpy(np.array(view, order="C")) for name, view in views.items()}
         return torch.tensor(result.values["loss"]), grads
 
     def train_step(

@@ -24,8 +24,19 @@ SLOW, SLOW_CALLS = 8.0, 3  # times the usual duration, calls in a row: the machi
 class Tuner:
     """Chooses between `most`, half, a quarter … and one thread, for one entry at its sizes."""
 
-    __slots__ = ("_began", "_calls", "_choices", "_left", "_means", "_present", "_slow", "_spent")
-    __slots__ += ("_until", "_usual", "threads")
+    __slots__ = (
+        "_began",
+        "_calls",
+        "_choices",
+        "_left",
+        "_means",
+        "_present",
+        "_slow",
+        "_spent",
+        "_until",
+        "_usual",
+        "threads",
+    )
 
     def __init__(self, most: int) -> None:
         most = max(most, 1)

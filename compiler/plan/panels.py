@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from .fuse import Fusion, Roots
 from .layout import LANES
 from .space import space
@@ -48,7 +50,7 @@ def _longest(domain: int, chunk: int, threads: int) -> int:
     """The rows that the busiest of the threads gets."""
     chunks = -(-domain // chunk)
     borders = [min(domain, me * chunks // threads * chunk) for me in range(threads + 1)]
-    return max(end - begin for begin, end in zip(borders, borders[1:], strict=False))
+    return max(end - begin for begin, end in pairwise(borders))
 
 
 def _lanes(rows: int) -> int:

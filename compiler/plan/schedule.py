@@ -91,8 +91,8 @@ Level = tuple[Stage, ...]
 def product_launch(values: Values, node: Node, outermost: int) -> Launch:
     """A contraction walks the symbolic dimension of its result; a sum over it stays partial.
 
-    Otherwise threads share the result along its longest dimension, or, if it is large, along the one
-    that lies `outermost` in memory, so that each keeps a stretch of it in its cache.
+    Otherwise threads share the result along its longest dimension, or, if it is large, along the
+    one that lies `outermost` in memory, so that each keeps a stretch of it in its cache.
     """
     graph = values.graph
     texts = dict(zip(("a", "b", "c"), letters(node["spec"]), strict=True))
@@ -173,7 +173,9 @@ def scatter_launch(values: Values, node: Node) -> Launch:
 
 
 def heavy_launch(values: Values, node: Node, outermost: int = 0) -> Launch:
-    """The launch of a heavy node; `outermost` is the dimension in which its result jumps furthest."""
+    """The launch of a heavy node; `outermost` is the dimension in which its result jumps
+    furthest.
+    """
     if node.op == "contract":
         return product_launch(values, node, outermost)
     return scatter_launch(values, node)

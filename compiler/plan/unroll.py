@@ -20,6 +20,7 @@ from ..ops.products import letters
 from ..ops.rules import RULES
 from .layout import THIN, narrow
 
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """The output `name` holds what a result of the original graph has at `index` of `axis`."""

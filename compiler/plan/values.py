@@ -14,7 +14,6 @@ from ..ir.graph import Graph, Node
 from ..ops import OPS
 from .layout import narrow
 
-
 DEAR = 8  # operations that take longer than reading a value again from a panel in cache
 
 

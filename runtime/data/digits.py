@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ...spec.errors import DataError
 from .raw import Raw, Request
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
 
 def read_digits(request: Request) -> Raw:
     """Source `digits`."""
+    pixels, labels = _pixels_and_labels()
+    low, high = request.settings["range"]
+    images = (low + (high - low) * pixels / 16).astype(np.float32)
+    if not request.settings["flat"]:
+        images = images.reshape(-1, 1, 8, 8)
+    return Raw((images, labels))
+
+
+def _pixels_and_labels() -> tuple[Array, Array]:
+    """The file itself where it can be found: importing scikit-learn takes most of a second.
+
+    Raises: DataError when scikit-learn is not installed.
+    """
+    found = importlib.util.find_spec("sklearn") if "sklearn" not in sys.modules else None
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            table = np.loadtxt(path, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(np.int64)
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -18,8 +47,4 @@ def read_digits(request: Request) -> Raw:
             hint="pip install scikit-learn",
         ) from None
     pixels, labels = load_digits(return_X_y=True)
-    low, high = request.settings["range"]
-    images = (low + (high - low) * pixels / 16).astype(np.float32)
-    if not request.settings["flat"]:
-        images = images.reshape(-1, 1, 8, 8)
-    return Raw((images, labels))
+    return pixels, labels

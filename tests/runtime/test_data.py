@@ -273,6 +273,7 @@ def test_too_many_names() -> None:
 def test_a_missing_optional_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(DataError, match="needs scikit-learn") as caught:
         digits()

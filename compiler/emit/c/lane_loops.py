@@ -9,7 +9,7 @@ from ..loops import Fold, Gather, Load, Pass, Statement, operands_of
 from .flow import needed, needed_for
 from .words import TYPE, Words, plus
 
-BLOCK = 256  # rows whose row values stand side by side in short arrays
+BLOCK = 512  # rows whose row values stand side by side in short arrays
 
 
 class LaneLoops(Words):

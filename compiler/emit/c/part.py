@@ -39,8 +39,8 @@ class Part:
     """Plans one graph.
 
     `homes` places its inputs and outputs at first, all its values in the end; `spare` are the
-    offsets of values that every thread makes, in the thread's own memory.  `keep`: every value stays
-    readable afterwards (probes).  Units: `local` and `own` in elements.
+    offsets of values that every thread makes, in the thread's own memory.  `keep`: every value
+    stays readable afterwards (probes).  Units: `local` and `own` in elements.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Numbers that depend on the update: learning rates, corrections of moments, in double precision."""
+"""Numbers that depend on the update, in double precision: rates, corrections of moments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def c_scalar(expression: Expression, *, tight: bool = False) -> str:
 
 def c_scalars(scalars: Sequence[Scalar], names: Mapping[str, str]) -> list[str]:
     """The declarations of the scalars that a function uses; `names` are their names in C."""
-    texts = [f"const float {names[s.name]} = {c_scalar(s.value)};" for s in scalars if s.name in names]
+    texts = [
+        f"const float {names[s.name]} = {c_scalar(s.value)};" for s in scalars if s.name in names
+    ]
     words = set(re.findall(r"\w+", " ".join(texts)))
     lines = []
     if LEARNING_RATE in words:

@@ -297,7 +297,8 @@ class StageWriter:
         row, column = strides if len(strides) == 2 else (strides[0], 1)
         steps = f"{c_expression(row)}, {c_expression(column)}"
         self.emit(
-            f"weft_scatter_add({entries}, {width}, {count}, {indices}, {updates}, {table}, {steps});",
+            f"weft_scatter_add({entries}, {width}, {count}, "
+            f"{indices}, {updates}, {table}, {steps});",
             depth,
         )
 

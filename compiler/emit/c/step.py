@@ -130,7 +130,9 @@ class StepWriter:
                     place = place_in("own", _moved(home, at), kind)
                     lines.append(f"{kind} *const {name} = {place};{shape}")
                 elif value in part.spare:
-                    spare = place_in("own", Home("own", 0, part.spare[value] + at, home.layout), kind)
+                    spare = place_in(
+                        "own", Home("own", 0, part.spare[value] + at, home.layout), kind
+                    )
                     result = self._place(home, kind)
                     lines.append(f"{kind} *const {name} = me == 0 ? {result} : {spare};{shape}")
             at += part.own
@@ -195,7 +197,13 @@ class StepWriter:
             for stage in level:
                 calls = [self._call(part, launch) for launch in stage.launches]
                 writer = StageWriter(
-                    stage, calls, part.panels[stage], part.homes, part.names, part.values, part.walks
+                    stage,
+                    calls,
+                    part.panels[stage],
+                    part.homes,
+                    part.names,
+                    part.values,
+                    part.walks,
                 )
                 lines += writer.text(2)
         if part is not self.parts[-1] and lines:
@@ -232,7 +240,11 @@ class StepWriter:
         operands = [part.values.base(o) for o in node.operands]
         moved = sum(part.values.bytes_of(i) for i in (*operands, node.id))
         product = node.op == "contract"
-        flops = 2 * multiplications(part.values, node.id) if product else part.values.count(operands[-1])
+        flops = (
+            2 * multiplications(part.values, node.id)
+            if product
+            else part.values.count(operands[-1])
+        )
         kind = "product" if product else node.op
         reads = tuple(part.names[i] for i in operands)
         entry = f"{self.ports.kind}_{self.ports.subject}"

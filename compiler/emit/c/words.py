@@ -102,8 +102,9 @@ class Words:
         return " + ".join(parts).replace("+ -", "- ") or "0"
 
     def close(self, load: Load) -> bool:
-        """Do the elements for neighbouring rows lie side by side, so that reading again is cheap?"""
-        return dict(load.index.terms).get(self.chunk, 0) in (0, 1)
+        """Do the elements of neighbouring rows lie side by side, cheap to read again?"""
+        steps = [stride for term, stride in load.index.terms if term == self.chunk]
+        return steps in ([], [1])
 
     def lead(self, text: str) -> str:
         """A stride; one that is an expression is computed once and named."""

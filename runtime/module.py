@@ -114,7 +114,7 @@ class CompiledNetwork(torch.nn.Module):
         """Copies of the gradients, in the order of the parameters."""
         del entry
         return [
-            torch.from_numpy(np.array(parameter_view(arena, p)))
+            torch.from_numpy(np.array(parameter_view(arena, p), order="C"))
             for p in self.program.artifact.parameters
             if p.name in self._views
         ]

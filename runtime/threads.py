@@ -3,7 +3,8 @@
 The results of an entry never depend on the number of threads, so the fastest number can be found
 by trying.  On an idle machine that is all of them; beside other work one thread that nobody has to
 wait for is often faster.  What counts is the mean duration of many calls: a thread that is waited
-for now and then, for long, does not show in a median of calls.
+for now and then, for long, does not show in a median of calls.  It does not show in most windows
+either while the other work is light, and then more threads are as good.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import statistics
 import time
 from collections.abc import Callable
 
-ROUNDS = 3  # windows of each choice; their median counts
-WINDOW, CALLS = 0.002, 3  # seconds of a window, but at least so many calls
+ROUNDS = 5  # windows of each choice; their median counts
+WINDOW, CALLS = 0.002, 2  # seconds of a window, but at least so many calls
 HOPELESS = 1.5  # times the best so far: not tried again, nor are fewer threads
-GAIN = 0.97  # a new choice must need that much less time than the present one
+GAIN = 0.9  # a new choice must need that much less time than the present one
 AGAIN, PATIENCE = 1.0, 40.0  # seconds that a choice holds, but so many times what finding it took
 GLANCE = 16  # one call in so many is timed while a choice holds
 SLOW, SLOW_CALLS = 8.0, 3  # times the usual duration, calls in a row: the machine has changed
@@ -85,15 +86,17 @@ class Tuner:
         mean = self._spent / self._calls
         self._spent, self._calls = 0.0, 0
         self._means[self.threads].append(mean)
-        self._drop(mean)
+        self._drop()
         self._next(now)
 
-    def _drop(self, mean: float) -> None:
+    def _drop(self) -> None:
         """Forget a hopeless choice, and fewer threads if more of them were better."""
-        tried = {t: min(means) for t, means in self._means.items() if means and t != self.threads}
-        if not tried or mean <= HOPELESS * min(tried.values()):
-            return
+        tried = {threads: min(means) for threads, means in self._means.items() if means}
         best = min(tried, key=tried.__getitem__)
+        if tried[self.threads] <= HOPELESS * tried[best]:
+            return
+        if self.threads > best and len(self._means[self.threads]) <= ROUNDS // 2:
+            return  # perhaps it was only disturbed
         fewer = {t for t, m in self._means.items() if not m and t < self.threads < best}
         for threads in (self.threads, *fewer):
             del self._means[threads]

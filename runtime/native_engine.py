@@ -92,7 +92,9 @@ class _Fit:
     Outputs that are single numbers stand side by side, so that all are read at once.
     """
 
-    def __init__(self, entry: Entry, sizes: Mapping[str, int], threads: int) -> None:
+    def __init__(
+        self, entry: Entry, sizes: Mapping[str, int], threads: int, *, fixed: bool
+    ) -> None:
         shapes = [tuple(evaluate(extent, sizes) for extent in p.shape) for p in entry.outputs]
         plain = all(
             p.dtype == "f32" and s == () for p, s in zip(entry.outputs, shapes, strict=True)
@@ -109,7 +111,7 @@ class _Fit:
         )
         self.sizes = (ctypes.c_int64 * max(1, len(entry.sizes)))(*(sizes[n] for n in entry.sizes))
         self.workspace = math.ceil(evaluate(entry.workspace, {**sizes, "threads": threads}) / 4)
-        self.tuner = Tuner(threads)
+        self.tuner = Tuner(threads, fixed=fixed)
         self.bound = dict(sizes)
 
 
@@ -185,7 +187,8 @@ class _Bound:
                     raise InternalError(f"no input of {self.entry.name} gives the size {name}")
             if len(self._known) >= MAX_FITS:
                 self._known.clear()
-            self._known[shapes] = _Fit(self.entry, sizes, self.engine.threads)
+            engine = self.engine
+            self._known[shapes] = _Fit(self.entry, sizes, engine.threads, fixed=engine.fixed)
         self.fit = self._known[shapes]
         self._shapes = shapes
         if self.fit.workspace > self.workspace.size:
@@ -200,13 +203,17 @@ class _Bound:
 
 
 class NativeEngine:
-    """Runs an artifact compiled for the CPU.  Implements `runtime.engine.Engine`."""
+    """Runs an artifact compiled for the CPU.  Implements `runtime.engine.Engine`.
+
+    `threads` asks for exactly so many; otherwise every entry finds out how many it is fastest with.
+    """
 
     def __init__(
         self, artifact: Artifact, *, threads: int | None = None, progress: Any = None
     ) -> None:
         self.artifact = artifact
         self.threads = min(threads or usable_threads(), MAX_THREADS)
+        self.fixed = threads is not None
         self.parameters = arena(max(1, artifact.length))
         self.gradients = arena(max(1, artifact.length))
         self.states = {(s.step, s.name): arena(max(1, artifact.length)) for s in artifact.states}

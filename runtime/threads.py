@@ -23,7 +23,10 @@ SLOW, SLOW_CALLS = 8.0, 3  # times the usual duration, calls in a row: the machi
 
 
 class Tuner:
-    """Chooses between `most`, half, a quarter … and one thread, for one entry at its sizes."""
+    """Chooses between `most`, half, a quarter … and one thread, for one entry at its sizes.
+
+    `fixed`: `most` it is.
+    """
 
     __slots__ = (
         "_began",
@@ -39,9 +42,9 @@ class Tuner:
         "threads",
     )
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, fixed: bool = False) -> None:
         most = max(most, 1)
-        self._choices = tuple(most >> k for k in range(most.bit_length()))
+        self._choices = (most,) if fixed else tuple(most >> k for k in range(most.bit_length()))
         self._present = most
         self.restart()
 

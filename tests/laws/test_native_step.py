@@ -95,7 +95,6 @@ def test_a_step_never_depends_on_the_threads(name: str) -> None:
             for index in range(3):
                 bound = engine._entry("train", "main")
                 bound.run(_batch(name, rows), 0, index, 1e-2)
-                bound.fit.tuner.threads = threads
                 losses.append(bound.values())
             results.append((losses, engine.parameters.tobytes(), engine.gradients.tobytes()))
         assert results[0] == results[1] == results[2], f"{rows} rows"

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch._inductor import config as inductor
 
 import weft
 from weft.compiler.artifact import evaluate
@@ -138,27 +139,27 @@ def measure(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.nd
 def gemm_rate() -> float:
     """torch.mm, GFLOP/s, 512 cubed: what the library does with this processor."""
     a, b = torch.randn(512, 512), torch.randn(512, 512)
-    times = []
-    for _ in range(30):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        times.append(time.perf_counter() - start)
-    return 2 * 512**3 / float(np.median(times)) / 1e9
+    return _rate(lambda: torch.mm(a, b))
 
 
 def own_gemm_rate() -> float:
-    """Our product, GFLOP/s, one thread, 512 cubed, in cache: the floor is computed with it."""
+    """Our product, GFLOP/s, 512 cubed, all threads: the floor is computed with it."""
     text = "net n { in a: f32[B, 512], c: f32[512, 512]\n  out matmul(a, c) }\n"
     engine = weft.compile(weft.load_text(text, "gemm.weft"), target="cpu").engine
     rng = np.random.default_rng(0)
     inputs = {"a": rng.normal(size=(512, 512)).astype(np.float32)}
     inputs["c"] = rng.normal(size=(512, 512)).astype(np.float32)
+    return _rate(lambda: engine.forward("n", inputs))
+
+
+def _rate(product: Callable[[], Any]) -> float:
+    """GFLOP/s of a product, 512 cubed, undisturbed: the tenth fastest of a hundred calls."""
     times = []
-    for _ in range(30):
+    for _ in range(200):
         start = time.perf_counter()
-        engine.forward("n", inputs)
+        product()
         times.append(time.perf_counter() - start)
-    return 2 * 512**3 / float(np.median(times)) / 1e9
+    return float(2 * 512**3 / np.quantile(times[100:], 0.1) / 1e9)
 
 
 def floor_of(case: Case, rate: float, cores: int) -> float:
@@ -309,6 +310,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, without torch.compile")
     parser.add_argument("--out", type=Path, help="write the report to this file too")
     arguments = parser.parse_args()
+    inductor.force_disable_caches = True  # its first call is measured
     text = report(arguments.quick)
     print(text)
     if arguments.out:

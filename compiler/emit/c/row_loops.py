@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ....spec.dims import c_expression
 from ..expressions import fold_single_uses
-from ..loops import Fold, Gather, Pass, Statement
+from ..loops import Fold, Gather, Pass
 from .flow import indirect, needed, needed_for, read_across
 from .words import TYPE, Words, plus
 

@@ -59,10 +59,10 @@ class RowLoops(Words):
         self.emit(f"const long {self.kernel.rows[0].name} = block + i;", 3)
         for p in passes:
             stay, self.writer.nested = fold_single_uses(p.body, read_later)
-            for s in stay:
-                text = self.statement(s)
-                if isinstance(s, Gather):
-                    text = f"{s.buffer}_sum += {self.writer.value_of(s)};"
+            for statement in stay:
+                text = self.statement(statement)
+                if isinstance(statement, Gather):
+                    text = f"{statement.buffer}_sum += {self.writer.value_of(statement)};"
                 self.emit(text, 3)
         self.emit("}", 2)
         for s in sums:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..spec.errors import UsageError
 from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, Entry, KernelRecord, State
 from .build import training_net
 from .entries import EntryGraph, forward_entry, module_entries, step_entries
 from .gpu import emit_gpu
+from .ir.graph import Graph
+from .ir.types import FLOATS
 from .ir.verify import verify
 from .native import emit_native
 from .ops import OPS
@@ -60,7 +63,19 @@ def lower(program: Program, *, native: bool) -> Lowered:
     for entry in entries:
         if entry.graph is not None:
             verify(entry.graph, OPS)
+            _only_f32(entry.graph)
     return Lowered(program, tuple(entries), arena, _states(program))
+
+
+def _only_f32(graph: Graph) -> None:
+    """Raises: UsageError naming the first value of another floating-point type."""
+    for node in graph:
+        if node.dtype in FLOATS and node.dtype != "f32":
+            where = f" ({node.place})" if node.place is not None else ""
+            raise UsageError(
+                f"`{node.name}`{where} is {node.dtype}, which kernels do not compute with yet",
+                hint="declare it f32",
+            )
 
 
 def lower_module(lowered: Lowered, name: str) -> Lowered:

@@ -124,6 +124,7 @@ class _Bound:
         self.engine = engine
         self.call = _Call()
         self.pointers = (ctypes.c_void_p * max(1, len(entry.inputs)))()
+        self.reported = tuple(port.name for port in entry.outputs)
         self.last: list[tuple[str, object]] = [(port.name, _NEVER) for port in entry.inputs]
         self.workspace: Array = np.zeros(0, np.float32)
         self._kept: list[Array] = []
@@ -168,7 +169,7 @@ class _Bound:
         """Other arrays: most often of shapes that were seen before."""
         found = [inputs.get(port.name) for port in self.entry.inputs]
         given = [array for array in found if array is not None]
-        shapes = tuple((array.shape, array.dtype.char) for array in given)
+        shapes = tuple((array.shape, array.dtype) for array in given)
         if shapes != self._shapes or len(given) < len(found):
             self._fit(inputs, shapes)
         self._kept = [np.ascontiguousarray(array) for array in given]
@@ -199,7 +200,7 @@ class _Bound:
 
     def values(self) -> dict[str, float]:
         """All outputs, which are single numbers."""
-        return dict(zip(self.fit.outputs, self.fit.numbers.tolist(), strict=True))
+        return dict(zip(self.reported, self.fit.numbers.tolist(), strict=True))
 
 
 class NativeEngine:
@@ -226,6 +227,7 @@ class NativeEngine:
         self._progress = progress
         self._libraries: dict[str, ctypes.CDLL] = {}
         self._entries: dict[tuple[str, str], _Bound] = {}
+        self._training: dict[str, _Bound] = {}
 
     def _library(self, symbol: str) -> ctypes.CDLL:
         """The library that defines a function, built when one of its functions is first called."""
@@ -254,11 +256,15 @@ class NativeEngine:
         self, step: str, inputs: Mapping[str, Array], *, rate: float, index: int, seed: int
     ) -> Result:
         """Forward, backward, clip and update on one batch, in one call."""
-        bound = self._entry("train", step)
+        bound = self._training.get(step) or self._trained(step)
         bound.run(inputs, seed, index, rate)
-        values = bound.values()
-        norm = values.pop("gradient_norm_squared")
-        return Result(values, math.isfinite(norm + values["loss"]))
+        *numbers, norm = bound.fit.numbers.tolist()  # the loss first, then the metrics
+        values = dict(zip(bound.reported, numbers, strict=False))
+        return Result(values, math.isfinite(numbers[0] + norm))
+
+    def _trained(self, step: str) -> _Bound:
+        """The entry that trains, found without a search from the second call on."""
+        return self._training.setdefault(step, self._entry("train", step))
 
     def gradient(
         self, step: str, inputs: Mapping[str, Array], *, index: int, seed: int

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from weft.runtime.machine import cpu
+
 HERE = Path(__file__).parent
 
 
+def machine() -> str:
+    """A name for this machine's results, such as `amd-epyc-2`."""
+    info = cpu()
+    words = re.sub(r"\((r|tm)\)|@.*|\b(cpu|processor|\d+-core)\b", "", info.model.lower())
+    return "-".join([*re.findall(r"[a-z0-9]+", words), str(info.cores)])
+
+
 def main() -> None:
-    """Run every script; the training step's table is kept."""
+    """Run every script, with the options given (`--quick`); the training step's table is kept."""
+    options = sys.argv[1:]
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     subprocess.run([sys.executable, HERE / "gemm.py"], check=True)
-    table = results / "cpu-train_step.md"
-    subprocess.run([sys.executable, HERE / "train_step.py", "--out", table], check=True)
+    table = results / f"{machine()}-train_step.md"
+    subprocess.run([sys.executable, HERE / "train_step.py", *options, "--out", table], check=True)
 
 
 if __name__ == "__main__":

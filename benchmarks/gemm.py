@@ -16,37 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rates import library, rates
 
-from weft.compiler.emit.c import GEMM_SCRATCH, text
+from weft.compiler.emit.c import GEMM_SCRATCH
 from weft.runtime.arena import arena
 from weft.runtime.machine import cpu
-from weft.runtime.native import build, load
 
-SOURCE = """
-void product(long calls, long m, long n, long k, const float *a, long ar, long ac, const float *b,
-    long br, long bc, float *c, long cr, float *scratch)
-{
-    for (long call = 0; call < calls; ++call)
-        weft_gemm(m, n, k, a, ar, ac, b, br, bc, c, cr, 0, scratch);
-}
-#if defined(__x86_64__)
-#define KEEP(x) __asm__ volatile("" : "+v"(x))
-#elif defined(__aarch64__)
-#define KEEP(x) __asm__ volatile("" : "+w"(x))
-#endif
-/* twelve independent chains of multiply-adds: what the units can do at most */
-void peak(long steps)
-{
-    weft_vector v0 = {0}, v1 = v0, v2 = v0, v3 = v0, v4 = v0, v5 = v0, v6 = v0, v7 = v0, v8 = v0;
-    weft_vector v9 = v0, va = v0, vb = v0, x = v0 + 0.5f;
-    for (long step = 0; step < steps; ++step) {
-#define TERM(v) v = v * x + x; KEEP(v);
-        TERM(v0) TERM(v1) TERM(v2) TERM(v3) TERM(v4) TERM(v5)
-        TERM(v6) TERM(v7) TERM(v8) TERM(v9) TERM(va) TERM(vb)
-    }
-}
-long lanes(void) { return WEFT_LANES; }
-"""
 ROUNDS = 15
 BUDGET = 0.004  # seconds of one measurement
 
@@ -89,14 +64,13 @@ CASES = (
 
 def main() -> None:
     torch.set_num_threads(1)
-    library = load(build(text("gemm") + SOURCE))
-    floor = _floor(library)
+    floor = rates().peak_one
     print(f"{cpu().model} ({cpu().cores} cores), {platform.system()}, torch {torch.__version__}")
     print(f"one thread; peak of multiply-adds {floor:.0f} GFLOP/s; medians of {ROUNDS} rounds\n")
     head = f"{'m x n x k':>17} form | {'ours':>10} {'GFLOP/s':>8} {'peak':>5} | "
     print(head + f"{'torch.mm':>10} {'GFLOP/s':>8} | ratio |")
     for case in CASES:
-        ours, theirs = _measure(library, case)
+        ours, theirs = _measure(case)
         work = 2e-9 * case.m * case.n * case.k
         shape = f"{case.m} x {case.n} x {case.k}"
         print(
@@ -106,18 +80,7 @@ def main() -> None:
         )
 
 
-def _floor(library: ctypes.CDLL) -> float:
-    """Multiply-adds of one thread, in GFLOP/s: the best of several."""
-    steps = 400_000
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        library.peak(ctypes.c_long(steps))
-        times.append(time.perf_counter() - start)
-    return 2e-9 * 12 * library.lanes() * steps / min(times)
-
-
-def _measure(library: ctypes.CDLL, case: Case) -> tuple[float, float]:
+def _measure(case: Case) -> tuple[float, float]:
     """Seconds of one product: ours, torch's."""
     m, n, k = case.m, case.n, case.k
     a, at = _operand(m, k, case.form[0])
@@ -132,7 +95,7 @@ def _measure(library: ctypes.CDLL, case: Case) -> tuple[float, float]:
     ours, theirs = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        library.product(*arguments)
+        library().product(*arguments)
         middle = time.perf_counter()
         for _ in range(calls):
             torch.mm(x, y, out=out)

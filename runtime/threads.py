@@ -29,9 +29,9 @@ class Tuner:
     """
 
     __slots__ = (
-        "_began",
         "_calls",
         "_choices",
+        "_cost",
         "_left",
         "_means",
         "_present",
@@ -53,7 +53,7 @@ class Tuner:
         self._means: dict[int, list[float]] = {threads: [] for threads in self._choices}
         self.threads = self._choices[0]
         self._spent, self._calls = 0.0, 0
-        self._began, self._until = 0.0, 0.0
+        self._cost, self._until = 0.0, 0.0
         self._usual, self._slow, self._left = float("inf"), 0, 1
 
     def run(self, call: Callable[[], int]) -> int:
@@ -81,7 +81,7 @@ class Tuner:
     def _learn(self, start: float, now: float) -> None:
         """Windows of calls with every choice in turn."""
         self._left = 1
-        self._began = self._began or start
+        self._cost += now - start
         self._spent += now - start
         self._calls += 1
         if self._calls < CALLS or self._spent < WINDOW:
@@ -114,5 +114,5 @@ class Tuner:
         present = medians.get(self._present, float("inf"))
         self._present = self.threads = self._present if present * GAIN <= medians[best] else best
         self._usual = medians[self.threads]
-        self._until = now + max(AGAIN, PATIENCE * (now - self._began))
+        self._until = now + max(AGAIN, PATIENCE * self._cost)
         self._left, self._slow = GLANCE, 0

@@ -7,7 +7,6 @@ from itertools import pairwise
 from .fuse import Fusion, Roots
 from .layout import LANES
 from .space import space
-from .values import lowering
 
 SMALL_PANEL, LARGE_PANEL = 64, 256  # rows of a panel of the batch
 PANEL_FLOATS = 1 << 16  # what a panel may hold: a quarter of a typical second-level cache
@@ -19,16 +18,13 @@ class PanelFusion(Fusion):
     """Groups that many threads can carry out in panels."""
 
     def legal(self, roots: Roots) -> bool:
-        """Also: the batch is walked, never folded for its own sake."""
-        return super().legal(roots) and not self._folds_the_batch(roots)
+        """Also: the batch is walked, never folded in one go."""
+        return super().legal(roots) and not self._serial(roots)
 
-    def _folds_the_batch(self, roots: Roots) -> bool:
-        """Is a symbolic outermost axis the column, because what a sum over it gives is used?"""
-        found, graph = space(self.values, roots), self.values.graph
-        columns = {a for a in found.columns if not isinstance(found.extents[a], int)}
-        folds = [graph[i] for i in self.values.cone(roots)[0] if lowering(graph[i]) == "fold"]
-        outermost = {found.axis[-1 - node.id, 0] for node in folds if 0 in node["axes"]}
-        return len(roots) > 1 and bool(columns & outermost)
+    def _serial(self, roots: Roots) -> bool:
+        found = space(self.values, roots)
+        folded = any(not isinstance(found.extents[column], int) for column in found.columns)
+        return len(roots) > 1 and not found.rows and folded
 
 
 def batch_panel(nominal: int, row: int, parts: int) -> int:

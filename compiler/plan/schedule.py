@@ -10,7 +10,7 @@ done by every thread for itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import networkx as nx
@@ -88,11 +88,7 @@ Level = tuple[Stage, ...]
 # ---- launches ------------------------------------------------------------------------------------
 
 
-Outermost = Callable[[int], int]
-"""The dimension of a value (by id) whose neighbours lie furthest apart in memory."""
-
-
-def product_launch(values: Values, node: Node, outermost: Outermost) -> Launch:
+def product_launch(values: Values, node: Node, outermost: int) -> Launch:
     """A contraction walks the symbolic dimension of its result; a sum over it stays partial.
 
     Otherwise threads share the result along its longest dimension, or, if it is large, along the
@@ -114,16 +110,16 @@ def product_launch(values: Values, node: Node, outermost: Outermost) -> Launch:
     ]
     small = values.count(node.id) <= SMALL_SUM
     partial: frozenset[int] = frozenset()
-    stay = _stationary(values, node, texts, extents, outermost)
-    if stay:
-        letter, partial = stay, frozenset() if stay in texts["c"] else frozenset({node.id})
+    depth = _stationary(values, node, texts, extents)
+    if depth:
+        letter, partial = depth, frozenset({node.id})
     elif symbolic:
         letter = symbolic[0]
     elif summed and small:
         letter, partial = summed[0], frozenset({node.id})
     else:
         letter = max(texts["c"], key=lambda x: _number(extents[x]), default="")
-        outer = texts["c"][outermost(node.id)] if values.count(node.id) >= LARGE else letter
+        outer = texts["c"][outermost] if values.count(node.id) >= LARGE else letter
         letter = outer if _number(extents.get(outer, 0)) >= STRETCH else letter
     along: dict[int, int | None] = {}
     for side, i in ids.items():
@@ -140,30 +136,25 @@ def product_launch(values: Values, node: Node, outermost: Outermost) -> Launch:
 
 
 def _stationary(
-    values: Values,
-    node: Node,
-    texts: Mapping[str, str],
-    extents: Mapping[str, Dim],
-    outermost: Outermost,
+    values: Values, node: Node, texts: Mapping[str, str], extents: Mapping[str, Dim]
 ) -> str:
-    """The letter along which a product of a small batch shares large weights between threads, or "".
+    """The summed letter of a product of a small batch with large weights, else "".
 
-    Each thread then reads, differentiates and updates the same stretch of the weights in every
-    step: they stay in its cache, and no other thread asks for them.  Along a summed letter the
-    results are partial.
+    Its parts are shared between the threads, so that each reads, differentiates and updates the
+    same rows of the weights in every step: they stay in its cache, and no other thread asks for
+    them.
     """
     graph = values.graph
-    sides = [s for s, i in zip("ab", node.operands, strict=True) if graph[i].op == "input"]
-    weights = [s for s in sides if _literal(graph[node.operands["ab".index(s)]])]
-    if len(weights) != 1 or len(texts["c"]) != 2 or narrow(node.shape):
+    weight = [i for i in node.operands if graph[i].op == "input" and _literal(graph[i])]
+    summed = [letter for letter in texts["a"] if letter in texts["b"] and letter not in texts["c"]]
+    if len(weight) != 1 or len(summed) != 1 or len(texts["c"]) != 2 or texts["c"][1] in summed:
         return ""
-    weight = node.operands["ab".index(weights[0])]
-    batch, wide = (extents[letter] for letter in texts["c"])
-    if isinstance(batch, int) or not isinstance(wide, int) or len(graph[weight].shape) != 2:
+    depth, wide = extents[summed[0]], extents[texts["c"][1]]
+    batch = extents[texts["c"][0]]
+    if isinstance(batch, int) or not isinstance(depth, int) or narrow(node.shape):
         return ""
-    letter = texts[weights[0]][outermost(weight)]
-    long = _number(extents[letter]) >= 2 * SPLIT * evaluate(batch, values.sizes)
-    return letter if long and values.count(weight) >= LARGE else ""
+    large = values.count(weight[0]) >= LARGE and isinstance(wide, int)
+    return summed[0] if large and depth >= 2 * SPLIT * evaluate(batch, values.sizes) else ""
 
 
 def _literal(node: Node) -> bool:

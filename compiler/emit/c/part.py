@@ -52,7 +52,7 @@ class Part:
         self.values = Values(graph, sizes, keep_dear=True)
         self.fusion = PanelFusion(self.values)
         heavy = heavy_nodes(graph)
-        launches = [heavy_launch(self.values, node, self._outermost) for node in heavy]
+        launches = [heavy_launch(self.values, node, self._outermost(node)) for node in heavy]
         launches += [self._group(roots) for roots in self.fusion.groups]
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
         self.levels: list[Level] = levels(arrange(self.values, launches, fixed))
@@ -80,9 +80,9 @@ class Part:
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
         return value_layout(node, native=True, plain=plain)
 
-    def _outermost(self, i: int) -> int:
-        """The dimension of a value whose neighbours lie furthest apart."""
-        strides = enumerate(self.layout(i).strides)
+    def _outermost(self, node: Node) -> int:
+        """The dimension whose neighbours lie furthest apart."""
+        strides = enumerate(self.layout(node.id).strides)
         literal = [(step, -axis) for axis, step in strides if isinstance(step, int)]
         return -max(literal, default=(0, 0))[1]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...spec.dims import Dim
 from .graph import Node
 from .types import TensorType
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Attributes = dict[str, Any]
 ShapeRule = Callable[[tuple[TensorType, ...], Attributes], TensorType]
+Work = Callable[[tuple[TensorType, ...], TensorType], Dim]
 Reference = Callable[..., np.ndarray]
 Gradient = Callable[["Builder", Node, int], tuple[int | None, ...]]
 
@@ -28,7 +30,8 @@ class Op:
     shape rule, `reference` the NumPy meaning (operand arrays, then attributes by name),
     `gradient` gives the cotangent of each operand from the node and its cotangent (None: not
     differentiable).  `flops` counts floating-point operations per element of the result (`fold`:
-    per element folded); `real`: defined for floating-point numbers only, integers are promoted.
+    per element folded); `work` counts those of the whole node where that is not a multiple of
+    elements; `real`: defined for floating-point numbers only, integers are promoted.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Op:
     gradient: Gradient | None
     flops: int = 0
     real: bool = False
+    work: Work | None = None
 
 
 class ShapeError(Exception):

@@ -7,11 +7,23 @@ from ..ir.op import Op
 from .folds import FOLDS
 from .leaves import LEAVES
 from .maps import MAPS
+from .pools import POOLS
 from .products import PRODUCTS
+from .recurrences import RECURRENCES
 from .rules import RULES as RULES
 from .views import VIEWS
+from .windows import WINDOWS
 
-OPS: dict[str, Op] = {**LEAVES, **MAPS, **VIEWS, **FOLDS, **PRODUCTS}
+OPS: dict[str, Op] = {
+    **LEAVES,
+    **MAPS,
+    **VIEWS,
+    **FOLDS,
+    **PRODUCTS,
+    **WINDOWS,
+    **POOLS,
+    **RECURRENCES,
+}
 
 
 def new_builder() -> Builder:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ir.builder import Builder, Rule
 from ..ir.graph import Node
+from . import orders
 from .maps import MAPS
 from .products import letters
 
@@ -381,16 +382,29 @@ _MAP_RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    name: (fold_constants, bare_constants, *_MAP_RULES.get(name, ()), broadcast_outwards)
+    name: (
+        fold_constants,
+        bare_constants,
+        *_MAP_RULES.get(name, ()),
+        broadcast_outwards,
+        orders.map_outwards,
+    )
     for name in MAPS
 } | {
-    "broadcast": (broadcast,),
+    "broadcast": (broadcast, orders.broadcast_of_transpose),
     "transpose": (transpose,),
-    "reshape": (reshape,),
-    "squeeze": (squeeze,),
-    "slice": (whole_slice,),
-    "pad": (no_pad,),
+    "reshape": (reshape, orders.reshape_outwards),
+    "squeeze": (squeeze, orders.squeeze_outwards),
+    "slice": (whole_slice, orders.window_outwards),
+    "pad": (no_pad, orders.window_outwards),
+    "concat": (orders.concat_outwards,),
     "contract": (contract,),
-    "sum": (sum_,),
-    "cast": (broadcast_outwards,),
+    "sum": (sum_, orders.fold_outwards),
+    "max": (orders.fold_outwards,),
+    "min": (orders.fold_outwards,),
+    "logsumexp": (orders.fold_outwards,),
+    "argmax": (orders.fold_outwards,),
+    "argmin": (orders.fold_outwards,),
+    "cast": (broadcast_outwards, orders.map_outwards),
+    "stop_gradient": (orders.map_outwards,),
 }

@@ -132,6 +132,8 @@ def _d_reshape(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 
 def _d_slice(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     shape = b[n.operands[0]].shape
+    if all(step in (1, -1) for step in n["steps"]) and n["sizes"] == shape:
+        return (b.slice(d, n["starts"], shape, n["steps"]),)  # backwards, and back
     if any(step != 1 for step in n["steps"]):
         raise ShapeError("E417", "the gradient of a slice with a step is not available", (0,))
     high = [e - start - size for e, start, size in zip(shape, n["starts"], n["sizes"], strict=True)]

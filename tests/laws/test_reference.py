@@ -7,21 +7,23 @@ import pytest
 
 from tests.laws.cases import CASES, Case
 from tests.laws.harness import SEED, STEP, build, expected, feeds, graph_of
+from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler import reference
 from weft.compiler.ops import OPS, RULES  # type: ignore[attr-defined]
 from weft.compiler.passes.differentiate import differentiate
 from weft.spec.dims import evaluate
 
 EPSILON = 1e-6
+ALL = (*CASES, *WINDOW_CASES)
 
 
 def test_every_op_has_a_case() -> None:
-    used = {node.op for case in CASES for node in build(case)[0].nodes}
-    assert set(OPS) - used - {"scatter_add", "stop_gradient"} == set()
+    used = {node.op for case in ALL for node in build(case)[0].nodes}
+    assert set(OPS) - used - {"scatter_add", "stop_gradient", "recurrence"} == set()
     assert set(RULES) <= set(OPS)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+@pytest.mark.parametrize("case", ALL, ids=lambda c: c.name)
 def test_inferred_shape_is_the_reference_shape(case: Case) -> None:
     b, outputs = build(case)
     graph = graph_of(b, outputs)
@@ -31,7 +33,7 @@ def test_inferred_shape_is_the_reference_shape(case: Case) -> None:
             assert value.shape == tuple(evaluate(d, sizes) for d in graph[i].shape)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.smooth], ids=lambda c: c.name)
+@pytest.mark.parametrize("case", [c for c in ALL if c.smooth], ids=lambda c: c.name)
 def test_gradient_is_the_finite_difference(case: Case) -> None:
     b, outputs = build(case)
     real = {name: i for name, i in outputs.items() if b[i].dtype == "f32"}

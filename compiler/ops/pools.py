@@ -1,0 +1,101 @@
+"""Pooling over windows of channels-last values, and the adjoints.
+
+As in convolution, `sizes` gives the spatial extents of the result (of a pool) or of the operand
+(of an adjoint); what falls outside the operand is left out of a maximum and of a sum.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir.graph import Node
+from ..ir.op import Attributes, Op, ShapeError
+from ..ir.types import FLOATS, TensorType
+from .windows import taps
+
+if TYPE_CHECKING:
+    from ..ir.builder import Builder
+
+Types = tuple[TensorType, ...]
+GEOMETRY = ("kernel", "stride", "dilation", "low")
+
+
+def _infer_pool(types: Types, a: Attributes) -> TensorType:
+    x = types[0]
+    if x.dtype not in FLOATS:
+        raise ShapeError("E414", f"a pool needs floating-point numbers, got {x}", (0,))
+    if x.rank != len(a["sizes"]) + 2:
+        raise ShapeError("E402", f"{x} does not have {len(a['sizes'])} axes to pool", (0,))
+    return TensorType(x.dtype, (x.shape[0], *a["sizes"], x.shape[-1]))
+
+
+def _infer_like_first(types: Types, _: Attributes) -> TensorType:
+    return types[0]
+
+
+def _pool_max(x: np.ndarray, *, kernel: Any, stride: Any, dilation: Any, low: Any,
+              sizes: Any) -> np.ndarray:  # fmt: skip
+    y = np.full((x.shape[0], *sizes, x.shape[-1]), -np.inf, x.dtype)
+    for _, windows, elements in taps(kernel, stride, dilation, low, sizes, x.shape[1:-1]):
+        y[:, *windows] = np.maximum(y[:, *windows], x[:, *elements])
+    return y
+
+
+def _pool_max_input(x: np.ndarray, y: np.ndarray, d: np.ndarray, *, kernel: Any, stride: Any,
+                    dilation: Any, low: Any) -> np.ndarray:  # fmt: skip
+    """The first element of a window that attains its maximum gets the gradient."""
+    result = np.zeros_like(x)
+    open_ = np.ones(y.shape, bool)
+    for _, windows, elements in taps(kernel, stride, dilation, low, y.shape[1:-1], x.shape[1:-1]):
+        hit = open_[:, *windows] & (x[:, *elements] == y[:, *windows])
+        result[:, *elements] += np.where(hit, d[:, *windows], 0)
+        open_[:, *windows] &= ~hit
+    return result
+
+
+def _pool_sum(x: np.ndarray, *, kernel: Any, stride: Any, dilation: Any, low: Any,
+              sizes: Any) -> np.ndarray:  # fmt: skip
+    y = np.zeros((x.shape[0], *sizes, x.shape[-1]), x.dtype)
+    for _, windows, elements in taps(kernel, stride, dilation, low, sizes, x.shape[1:-1]):
+        y[:, *windows] += x[:, *elements]
+    return y
+
+
+def _pool_sum_input(d: np.ndarray, *, kernel: Any, stride: Any, dilation: Any, low: Any,
+                    sizes: Any) -> np.ndarray:  # fmt: skip
+    x = np.zeros((d.shape[0], *sizes, d.shape[-1]), d.dtype)
+    for _, windows, elements in taps(kernel, stride, dilation, low, d.shape[1:-1], sizes):
+        x[:, *elements] += d[:, *windows]
+    return x
+
+
+def _geometry(n: Node) -> dict[str, Any]:
+    return {key: n[key] for key in GEOMETRY}
+
+
+def _d_pool_max(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    x = n.operands[0]
+    return (b.insert("pool_max_input", (x, n.id, d), **_geometry(n)),)
+
+
+def _d_pool_sum(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    space = b[n.operands[0]].shape[1:-1]
+    return (b.insert("pool_sum_input", (d,), sizes=space, **_geometry(n)),)
+
+
+def _d_pool_sum_input(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    space = b[n.operands[0]].shape[1:-1]
+    return (b.insert("pool_sum", (d,), sizes=space, **_geometry(n)),)
+
+
+POOLS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        Op("pool_max", "heavy", _infer_pool, _pool_max, _d_pool_max, 1),
+        Op("pool_max_input", "heavy", _infer_like_first, _pool_max_input, None, 1),
+        Op("pool_sum", "heavy", _infer_pool, _pool_sum, _d_pool_sum, 1),
+        Op("pool_sum_input", "heavy", _infer_pool, _pool_sum_input, _d_pool_sum_input, 1),
+    )
+}

@@ -1,0 +1,161 @@
+"""Convolutions and pools in every geometry that has caused trouble elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.laws.cases import B, Build, Case, f32
+from weft.compiler.ir.builder import Builder
+from weft.compiler.ops.windows import turned
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """`pad` is before and after every axis; `outputs` counts windows."""
+
+    name: str
+    space: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    channels: tuple[int, int] = (3, 4)
+    groups: int = 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(
+            (n + sum(p) - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(
+                self.space, self.kernel, self.stride, self.pad, self.dilation, strict=True
+            )
+        )
+
+    @property
+    def low(self) -> tuple[int, ...]:
+        return tuple(low for low, _ in self.pad)
+
+
+def square(name: str, size: int, kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1,
+           channels: tuple[int, int] = (3, 4), groups: int = 1) -> Geometry:  # fmt: skip
+    pads = ((pad, pad),) * 2
+    return Geometry(name, (size, size), (kernel,) * 2, (stride,) * 2, pads, (dilation,) * 2,
+                    channels, groups)  # fmt: skip
+
+
+GEOMETRIES = (
+    square("plain", 6, 3),
+    square("same", 5, 3, pad=1, channels=(5, 20)),
+    square("pointwise", 4, 1, channels=(7, 33)),
+    square("whole", 4, 4),
+    square("even_kernel", 7, 4, stride=2, pad=1),
+    square("strided", 7, 3, stride=2, pad=1, channels=(16, 8)),
+    square("strided_pointwise", 5, 1, stride=2),
+    square("stem", 13, 7, stride=4, pad=3, channels=(3, 8)),
+    square("gap", 7, 2, stride=3),
+    square("dilated", 9, 3, dilation=2, pad=2),
+    square("dilated_strided", 11, 3, stride=2, dilation=3, pad=3),
+    square("grouped", 5, 3, pad=1, channels=(6, 8), groups=2),
+    square("depthwise", 6, 3, pad=1, channels=(6, 6), groups=6),
+    square("depthwise_wide", 6, 3, stride=2, pad=1, channels=(3, 6), groups=3),
+    Geometry("oblong", (5, 9), (3, 2), (1, 3), ((1, 1), (0, 2)), (2, 1)),
+    Geometry("line", (11,), (3,), (2,), ((2, 1),), (1,)),
+    Geometry("line_same", (7,), (5,), (1,), ((2, 2),), (1,), (4, 17)),
+    Geometry("volume", (4, 3, 5), (2, 3, 3), (1, 1, 2), ((0, 1), (1, 1), (1, 0)), (1, 1, 1)),
+)
+
+
+def shared(g: Geometry) -> dict[str, object]:
+    return {"stride": g.stride, "dilation": g.dilation, "low": g.low, "groups": g.groups}
+
+
+def operands(b: Builder, g: Geometry) -> tuple[int, int]:
+    inputs, outputs = g.channels
+    x = f32(b, "x", B, *g.space, inputs)
+    return x, f32(b, "w", outputs, inputs // g.groups, *g.kernel)
+
+
+def _convolve(g: Geometry) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        x, w = operands(b, g)
+        y = b.insert("convolve", (x, w), sizes=g.sizes, **shared(g))
+        return {"y": b.map("tanh", b.map("mul", y, 0.1))}
+
+    return build
+
+
+def _convolve_input(g: Geometry) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        inputs, outputs = g.channels
+        d = f32(b, "d", B, *g.sizes, outputs)
+        u = turned(b, f32(b, "w", outputs, inputs // g.groups, *g.kernel))
+        return {"x": b.insert("convolve_input", (d, u), sizes=g.space, **shared(g))}
+
+    return build
+
+
+def _convolve_weight(g: Geometry) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        inputs, outputs = g.channels
+        x, d = f32(b, "x", B, *g.space, inputs), f32(b, "d", B, *g.sizes, outputs)
+        w = b.insert("convolve_weight", (x, d), kernel=g.kernel, **shared(g))
+        return {"w": b.map("mul", w, 0.02)}
+
+    return build
+
+
+def _pool(op: str, g: Geometry) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        x = f32(b, "x", B, *g.space, g.channels[0])
+        geometry = {"kernel": g.kernel, "stride": g.stride, "dilation": g.dilation, "low": g.low}
+        y = b.insert(op, (x,), sizes=g.sizes, **geometry)
+        found = {"y": b.map("mul", y, 0.5)}
+        if op == "pool_max":
+            d = f32(b, "d", B, *g.sizes, g.channels[0])
+            found["dx"] = b.insert("pool_max_input", (x, y, d), **geometry)
+        return found
+
+    return build
+
+
+def _pool_sum_input(g: Geometry) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        d = f32(b, "d", B, *g.sizes, g.channels[0])
+        geometry = {"kernel": g.kernel, "stride": g.stride, "dilation": g.dilation, "low": g.low}
+        return {"x": b.insert("pool_sum_input", (d,), sizes=g.space, **geometry)}
+
+    return build
+
+
+def _channels_first(b: Builder) -> dict[str, int]:
+    """Two convolutions as the language has them: the transpositions between them vanish."""
+    x, w = f32(b, "x", B, 3, 5, 6), f32(b, "w", 4, 3, 3, 3)
+    v, bias = f32(b, "v", 2, 4, 3, 3), f32(b, "bias", 4)
+    same = {"stride": (1, 1), "dilation": (1, 1), "low": (1, 1), "groups": 1, "sizes": (5, 6)}
+    y = b.transpose(b.insert("convolve", (b.transpose(x, (0, 2, 3, 1)), w), **same), (0, 3, 1, 2))
+    h = b.map("mul", b.map("add", y, b.broadcast(bias, (1,), (B, 4, 5, 6))), 0.1)
+    z = b.insert("convolve", (b.transpose(h, (0, 2, 3, 1)), v), **same)
+    return {"z": b.copy(b.transpose(z, (0, 3, 1, 2)), "z"), "mean": b.mean(h, (2, 3))}
+
+
+SIZES = ({"B": 1, "T": 1}, {"B": 3, "T": 1}, {"B": 19, "T": 1})
+POOLED = ("plain", "even_kernel", "strided", "gap", "dilated", "oblong", "line", "volume")
+
+WINDOW_CASES: tuple[Case, ...] = (
+    *(Case(f"convolve_{g.name}", _convolve(g), SIZES) for g in GEOMETRIES),
+    *(Case(f"convolve_input_{g.name}", _convolve_input(g), SIZES) for g in GEOMETRIES),
+    *(Case(f"convolve_weight_{g.name}", _convolve_weight(g), SIZES) for g in GEOMETRIES),
+    *(
+        Case(f"{op}_{g.name}", _pool(op, g), SIZES, smooth=op == "pool_sum")
+        for op in ("pool_max", "pool_sum")
+        for g in GEOMETRIES
+        if g.name in POOLED
+    ),
+    *(
+        Case(f"pool_sum_input_{g.name}", _pool_sum_input(g), SIZES)
+        for g in GEOMETRIES
+        if g.name in POOLED
+    ),
+    Case("channels_first", _channels_first, SIZES),
+    Case("convolve_nothing", _convolve(GEOMETRIES[1]), ({"B": 0, "T": 1},), smooth=False),
+)

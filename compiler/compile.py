@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,15 @@ from .ir.verify import verify
 from .native import emit_native
 from .ops import OPS
 from .optimizers import OPTIMIZERS
+from .plan.windows import WINDOWED
 from .update import update_graph
 
 if TYPE_CHECKING:
     from .build import Program, StepProgram
+
+NATIVE = ("contract", "scatter_add", *WINDOWED)
+GPU = ("contract", "scatter_add")
+"""The heavy operations that have kernels."""
 
 PLAIN_SGD = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov": False}
 """Stands in for an optimizer that runs outside the generated step (lbfgs)."""
@@ -78,6 +83,18 @@ def _only_f32(graph: Graph) -> None:
             )
 
 
+def _has_kernels(lowered: Lowered, known: Collection[str], where: str) -> None:
+    """Raises: UsageError naming the first operation that has no kernel there, and its line."""
+    for entry in lowered.entries:
+        for node in entry.graph or ():
+            if OPS[node.op].lowering == "heavy" and node.op not in known:
+                place = f" ({node.place})" if node.place is not None else ""
+                raise UsageError(
+                    f"`{node.name}`{place}: there is no kernel for `{node.op}` on {where} yet",
+                    hint="weft check, show and --target reference work",
+                )
+
+
 def lower_module(lowered: Lowered, name: str) -> Lowered:
     """The training mode and the backward pass of one net, with the same parameter arena."""
     return replace(
@@ -115,6 +132,7 @@ def artifact_of(
 def compile_native(lowered: Lowered) -> Artifact:
     """The program as C for the CPU in this machine."""
     program = lowered.program
+    _has_kernels(lowered, NATIVE, "CPUs")
     files, entries, kernels, traffic = emit_native(
         list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name
     )
@@ -127,6 +145,7 @@ def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None 
     `levels` counts how often the compile gate refused a kernel, by its key.
     """
     program = lowered.program
+    _has_kernels(lowered, GPU, "GPUs")
     source, entries, kernels, traffic = emit_gpu(
         list(lowered.entries),
         lowered.arena,

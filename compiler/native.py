@@ -13,7 +13,9 @@ from .emit.c.kernels import Kernels
 from .emit.c.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
+from .ir.builder import Builder
 from .ir.graph import Graph
+from .ops import OPS
 from .plan.layout import row_major
 from .plan.memory import Home
 from .plan.traffic import Traffic, traffic
@@ -72,7 +74,7 @@ def emit_native(
                 traffic(p.values, p.fusion, p.levels, p.homes) for p in writer.parts
             ]
             report[e.subject] = found[0].report(found[1:])
-    texts = {HEADER: text("math", "random", "gemm", "team", "step")}
+    texts = {HEADER: text("math", "random", "gemm", "windows", "team", "step")}
     texts |= {name: file.text(title) for name, file in sorted(files.items())}
     return texts, records, costs, report
 
@@ -94,15 +96,37 @@ def plan_entry(
     return writer
 
 
+def _settled(e: EntryGraph, arena: Arena) -> Graph:
+    """Weights of convolutions that the host lays out get a copy in the order of the kernels."""
+    assert e.graph is not None
+    b = Builder(OPS, {})
+    b.nodes = list(e.graph.nodes)
+    new: dict[int, int] = {}
+    for node in e.graph:
+        moved = [new.get(o, o) for o in node.operands]
+        weight = b[moved[1]] if node.op == "convolve" else None
+        if weight is not None and weight.op == "input" and weight["feed"] not in arena.layouts:
+            moved[1] = b.copy(moved[1], "weight")
+        if tuple(moved) != node.operands:
+            with b.at(node.place, node.scope):
+                new[node.id] = b.insert(node.op, moved, node.name, **dict(node.attributes))
+    b.outputs = {name: new.get(i, i) for name, i in e.graph.outputs.items()}
+    for name, i in b.outputs.items():
+        if name not in e.gradients and b[i].op == "convolve_weight":
+            b.outputs[name] = b.copy(i, name)
+    return b.graph()
+
+
 def _unrolled(e: EntryGraph, arena: Arena) -> tuple[Graph, dict[int, Home]]:
     """The graph without thin contractions; pieces of a gradient lie where the whole would."""
     assert e.graph is not None
-    whole = {e.graph.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
+    settled = _settled(e, arena)
+    whole = {settled.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
 
     def may_cut(i: int, axis: int) -> bool:
         return i in whole and len(whole[i]) == 2 and whole[i][1 - axis] == 1
 
-    graph, cut = unroll(e.graph, may_cut)
+    graph, cut = unroll(settled, may_cut)
     kept = {output: p for output, p in e.gradients.items() if output not in cut}
     homes = graph_homes(replace(e, graph=graph, gradients=kept), arena)
     for output, pieces in cut.items():

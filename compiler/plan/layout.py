@@ -8,7 +8,7 @@ views.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...spec.dims import Dim, Polynomial
@@ -62,6 +62,9 @@ def parameter_layouts(
     found: dict[str, Layout] = {}
     for name, i in parameters.items():
         node = graph[i]
+        if native and is_weight(graph, i):
+            found[name] = weight_layout(node.shape)
+            continue
         inner = _innermost(graph, node) if native and len(node.shape) == 2 else None
         found[name] = (
             _with_innermost(node.shape, inner) if inner is not None else row_major(node.shape)
@@ -92,6 +95,25 @@ def _innermost(graph: Graph, node: Node) -> int | None:
         contiguous = result[0] if narrow(user.shape) else result[-1]
         return mine.index(contiguous) if contiguous in mine else 1
     return None
+
+
+def weight_layout(shape: Sequence[Dim]) -> Layout:
+    """[out, in, *kernel] in memory as [*kernel, in, out]: products read rows of outputs."""
+    out, depth, *kernel = (e for e in shape if isinstance(e, int))
+    lead = padded(out) if out >= LANES else out
+    strides: list[Dim] = [1, lead]
+    step = lead * depth
+    for extent in reversed(kernel):
+        strides.insert(2, step)
+        step *= extent
+    return Layout(tuple(strides), step)
+
+
+def is_weight(graph: Graph, i: int) -> bool:
+    """Does a convolution read the value as its weight?"""
+    return any(
+        graph[user].op == "convolve" and graph[user].operands[1] == i for user in graph.users(i)
+    )
 
 
 def value_layout(node: Node, *, native: bool, plain: bool) -> Layout:

@@ -21,6 +21,7 @@ from ..ops.products import letters
 from .fuse import Roots
 from .layout import LANES, narrow
 from .values import Values, lowering
+from .windows import WINDOWED
 
 SMALL_SUM = 4096  # elements of a product summed over the domain that a stage may hold partially
 LIGHT = 1024  # elements that every thread may just as well work through for itself
@@ -172,12 +173,37 @@ def scatter_launch(values: Values, node: Node) -> Launch:
     return Launch(node.id, frozenset(), reads, frozenset({node.id}), 1, along, frozenset())
 
 
+def windowed_launch(values: Values, node: Node) -> Launch:
+    """Windows are walked image by image; the adjoint in the weight sums over the images."""
+    graph, weight = values.graph, node.op == "convolve_weight"
+    images = [values.base(o) for o in node.operands]
+    along: dict[int, int | None] = dict.fromkeys(images, 0)
+    if node.op in ("convolve", "convolve_input"):
+        along[images[1]] = None
+    along |= {i: None for o, i in zip(node.operands, images, strict=True) if _regrouped(values, o)}
+    along[node.id] = None if weight else 0
+    domain = graph[node.operands[0]].shape[0]
+    made = frozenset({node.id})
+    summed = made if weight else frozenset()
+    return Launch(
+        node.id, frozenset(), frozenset(images), made, domain, tuple(along.items()), summed
+    )
+
+
+def _regrouped(values: Values, i: int) -> bool:
+    """Does an operand lie in memory whose first axis is another one?"""
+    shapes = values.graph[i].shape, values.graph[values.base(i)].shape
+    return shapes[0][:1] != shapes[1][:1]
+
+
 def heavy_launch(values: Values, node: Node, outermost: int = 0) -> Launch:
     """The launch of a heavy node; `outermost` is the dimension in which its result jumps
     furthest.
     """
     if node.op == "contract":
         return product_launch(values, node, outermost)
+    if node.op in WINDOWED:
+        return windowed_launch(values, node)
     return scatter_launch(values, node)
 
 
@@ -232,7 +258,7 @@ def _mode(values: Values, launch: Launch, known: set[int], fixed: frozenset[int]
         return EVERY if light and ready else PANELS
     if light:
         return EVERY
-    alone = launch.heavy is not None and values.graph[launch.heavy].op != "contract"
+    alone = launch.heavy is not None and values.graph[launch.heavy].op == "scatter_add"
     return PANELS if size >= WIDE and launch.domain > 1 and not alone else ONCE
 
 

@@ -14,6 +14,9 @@ from ..ir.graph import Graph, Node
 from ..ops import OPS
 from .layout import narrow
 
+STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
+"""Operands of heavy operations that may lie in memory in any order."""
+
 DEAR = 8  # operations that take longer than reading a value again from a panel in cache
 
 
@@ -35,6 +38,7 @@ class Values:
         self.sizes = sizes
         self.dear: frozenset[int] = frozenset()
         self.outputs = frozenset(graph.outputs.values())
+        self.stored: frozenset[int] = frozenset()
         self.spaces: dict[frozenset[int], object] = {}
         self._counts: dict[int, int] = {}
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
@@ -70,10 +74,14 @@ class Values:
         return node.op == "input" or lowering(node) in ("heavy", "alias")
 
     def base(self, i: int) -> int:
-        """The value whose memory an alias shares."""
-        while lowering(self.graph[i]) == "alias":
+        """The value in whose memory an alias, or a transposition that nobody stores, lies."""
+        while lowering(self.graph[i]) == "alias" or self.is_view(i):
             i = self.graph[i].operands[0]
         return i
+
+    def is_view(self, i: int) -> bool:
+        """Is this a transposition that its reader resolves by strides?"""
+        return self.graph[i].op == "transpose" and i not in self.stored
 
     def same_axis(self, i: int, dim: int) -> bool:
         """Is dimension `dim` of a value also that dimension of the memory it lies in?"""
@@ -89,12 +97,19 @@ class Values:
             if kind == "fold" or (node.id in self.outputs and not self.is_leaf(node.id)):
                 found.add(node.id)
             if kind == "heavy":
-                found |= set(node.operands)
+                found |= {self._held(node, slot) for slot in range(len(node.operands))}
             if kind == "alias":
                 found.add(node.operands[0])
             if kind == "reindex":
                 found |= set(node.operands[:1] if node.op == "take" else node.operands)
         return {i for i in found if not self.is_leaf(i)}
+
+    def _held(self, node: Node, slot: int) -> int:
+        """What must exist for an operand: itself, or what it is a transposition of."""
+        i = node.operands[slot]
+        if slot in STRIDED.get(node.op, ()) and self.graph[i].op == "transpose":
+            return self.graph[i].operands[0]
+        return i
 
     def _sweep(self) -> frozenset[int]:
         """Store a map with two readers whose recomputation reads two tensors as large as itself.

@@ -8,7 +8,7 @@ from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...ops import OPS
-from ...plan.layout import LANES, Layout, row_major, value_layout
+from ...plan.layout import LANES, Layout, is_weight, row_major, value_layout, weight_layout
 from ...plan.memory import Home, Request, nominal
 from ...plan.panels import PanelFusion, batch_panel, literal_panel
 from ...plan.product import product_of
@@ -27,9 +27,11 @@ from ...plan.schedule import (
     work,
 )
 from ...plan.values import Values, lowering
+from ...plan.windows import WINDOWED
 from ..loops import Kernel
 from ..lower import lower
 from .stage import Walk
+from .windowed import planes
 
 TILE = 4  # rows of a product that fill some register tile
 FOREVER = 1 << 30  # a moment after the last
@@ -63,6 +65,9 @@ class Part:
         self.parts: dict[int, Dim] = {}
         self.own = self._place_own()
         self.local = max((self._place_local(stage) for stage in self._stages()), default=0)
+        self.planes = largest(
+            (planes(graph, node, sizes) for node in heavy if node.op in WINDOWED), sizes
+        )
 
     def _stages(self) -> Iterable[Stage]:
         return (stage for level in self.levels for stage in level)
@@ -73,9 +78,14 @@ class Part:
         """How a value lies in memory."""
         if lowering(self.graph[i]) == "alias":
             return row_major(self.graph[i].shape)
+        if self.values.is_view(i):
+            inner = self.layout(self.graph[i].operands[0])
+            return Layout(tuple(inner.strides[k] for k in self.graph[i]["order"]), inner.span)
         return self.homes[i].layout if i in self.homes else self._default(self.graph[i])
 
     def _default(self, node: Node) -> Layout:
+        if node.op == "convolve_weight" or is_weight(self.graph, node.id):
+            return weight_layout(node.shape)
         users = [self.graph[u] for u in self.graph.users(node.id)]
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
         return value_layout(node, native=True, plain=plain)
@@ -163,11 +173,12 @@ class Part:
 
     def _literal_panel(self, domain: int, launch: Launch) -> int:
         """Rows of a chunk: whole strips of columns where a product walks those of its result."""
-        if launch.heavy is None:
-            return literal_panel(domain, work(self.values, launch))
+        heavy = launch.heavy
+        if heavy is None or self.graph[heavy].op in WINDOWED:
+            return literal_panel(domain, work(self.values, launch), LANES if heavy is None else 1)
         if launch.summed:
             return -(-domain // SPLIT)
-        found = product_of(self.graph, self.graph[launch.heavy], self.layout, launch.letter)
+        found = product_of(self.graph, self.graph[heavy], self.layout, launch.letter)
         grain = 2 * LANES if found.n.letter.startswith(launch.letter) else TILE
         return literal_panel(domain, work(self.values, launch), grain)
 
@@ -218,6 +229,20 @@ class Part:
         for (kind, value), offset in offsets.items():
             if kind == f"{number}:value":
                 self.homes[value] = Home("workspace", 0, offset, self.layout(value))
+
+
+def largest(spans: Iterable[Dim], sizes: Mapping[str, int]) -> Dim:
+    """Room for each of some blocks: the largest number, or the sum of all that depend on sizes."""
+    known, symbolic = 0, []
+    for span in spans:
+        if isinstance(span, int):
+            known = max(known, span)
+        elif span not in symbolic:
+            symbolic.append(span)
+    total: Dim = -(-known // LANES) * LANES
+    for span in symbolic:
+        total = total + span
+    return total
 
 
 def whole_lines(span: Dim) -> int:

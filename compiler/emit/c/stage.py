@@ -14,16 +14,18 @@ from ...plan.schedule import EVERY, ONCE, PARTS, SHARED, Launch, Stage
 from ...plan.values import Values
 from ..loops import Kernel
 from .printer import STORED, Signature
+from .windowed import call as windowed_call
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A launch with the kernel or product that carries it out."""
+    """A launch with the kernel, the product or the record of windows that carries it out."""
 
     launch: Launch
     kernel: tuple[Kernel, Signature] | None
     product: Product | None
     places: tuple[str, ...]
+    windows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,8 @@ class StageWriter:
             self.emit(self._kernel(*call.kernel, rows), depth)
         elif call.product is not None:
             self._product(call, call.product, depth)
+        elif call.windows:
+            self._windows(call, rows, depth)
         else:
             self._scatter(call, depth)
 
@@ -285,6 +289,20 @@ class StageWriter:
             return c_expression(i.extent)
         rest = c_expression(self._rest(i))
         return "rows" if rest == "1" else f"rows * {_tight(rest)}"
+
+    def _windows(self, call: Call, images: str, depth: int) -> None:
+        """A convolution or a pool of the images at hand."""
+        node = self.values.graph[call.launch.heavy or 0]
+        name = f"windows_of_{self.names[node.id]}"
+        where = f"  /* {call.places[-1]} */" if call.places else ""
+        pointers = []
+        for value in (*(self.values.base(o) for o in node.operands), node.id):
+            along = call.launch.dimension(value)
+            step = self.homes[value].layout.strides[along] if along is not None else 0
+            pointers.append(self.pointer(value, step))
+        *operands, result = pointers
+        self.emit(f"const weft_windows {name} = {call.windows};", depth)
+        self.emit(windowed_call(node, name, images, operands, result) + where, depth)
 
     def _scatter(self, call: Call, depth: int) -> None:
         """table[indices[i]] += updates[i], in order; the updates are contiguous."""

@@ -9,21 +9,25 @@ from dataclasses import dataclass
 from ....spec.dims import Dim, c_expression, symbols
 from ...artifact import Buffer, Entry, KernelRecord, Port, Scalar
 from ...ir.graph import Graph, Node
-from ...plan.memory import Home, expression, pack
+from ...ops import OPS
+from ...plan.layout import padded_symbol
+from ...plan.memory import Home, expression, nominal, pack
 from ...plan.product import product_of
 from ...plan.schedule import Launch, multiplications
+from ...plan.windows import CONVOLUTIONS, WINDOWED
 from ..loops import Kernel
 from ..lower import identifier, local_name
 from .kernels import Kernels
-from .part import Part, line
+from .part import Part, largest, line
 from .printer import STORED
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
 from .stage import Call, StageWriter, place_in
+from .windowed import record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
 TAKEN = (
-    "me size rows first chunk chunks part parts scratch local own workspace team call threads "
-    f"seed step {LEARNING_RATE} {UPDATE}"
+    "me planes size rows first chunk chunks part parts scratch local own workspace team call "
+    f"threads seed step {LEARNING_RATE} {UPDATE}"
 )
 
 
@@ -81,6 +85,12 @@ class StepWriter:
         """Floats of each thread beside the scratch of the products."""
         return self._own + max((part.local for part in self.parts), default=0)
 
+    @property
+    def _planes(self) -> Dim:
+        """Floats of each thread for the padded rows of convolutions: whole cache lines."""
+        span = largest((part.planes for part in self.parts), self.sizes)
+        return span if isinstance(span, int) else padded_symbol(span)
+
     # ---- text ----------------------------------------------------------------------------------
 
     def write(self) -> tuple[str, Entry]:
@@ -103,7 +113,8 @@ class StepWriter:
     def _region(self, total: Dim) -> list[str]:
         """The start of the parallel region: who am I, and where is my memory?"""
         threads = "1" if self._microseconds() < ALONE else "call->threads"
-        start, each = _tight(c_expression(total)), f"(WEFT_GEMM_SCRATCH + {self._private})"
+        private = c_expression(self._private + self._planes)
+        start, each = _tight(c_expression(total)), f"(WEFT_GEMM_SCRATCH + {private})"
         lines = [
             "    weft_team team = WEFT_TEAM;",
             f"    #pragma omp parallel num_threads({threads})",
@@ -116,6 +127,9 @@ class StepWriter:
         if self._private > self._own:
             before = f" + {self._own}" if self._own else ""
             lines.append(f"        float *const local = scratch + WEFT_GEMM_SCRATCH{before};")
+        if self._planes != 0:
+            at = f"WEFT_GEMM_SCRATCH + {self._private}"
+            lines.append(f"        float *const planes = scratch + {at};  /* padded rows */")
         return lines + [f"        {text}" for text in self._own_pointers()]
 
     def _own_pointers(self) -> list[str]:
@@ -240,24 +254,21 @@ class StepWriter:
         operands = [part.values.base(o) for o in node.operands]
         moved = sum(part.values.bytes_of(i) for i in (*operands, node.id))
         product = node.op == "contract"
-        flops = (
-            2 * multiplications(part.values, node.id)
-            if product
-            else part.values.count(operands[-1])
-        )
+        flops = _work(part, node)
         kind = "product" if product else node.op
         reads = tuple(part.names[i] for i in operands)
         entry = f"{self.ports.kind}_{self.ports.subject}"
         made = (part.names[node.id],)
         self.records.append(KernelRecord(kind, entry, kind, moved, flops, reads, made, places))
         found = product_of(part.graph, node, part.layout, launch.letter) if product else None
-        return Call(launch, None, found, places)
+        windows = record(part.graph, node, part.layout, self.sizes) if node.op in WINDOWED else ""
+        return Call(launch, None, found, places, windows)
 
     def _entry(self, name: str, names: Sequence[str], total: Dim) -> Entry:
         from . import GEMM_SCRATCH
 
-        ports, per_thread = self.ports, 4 * (GEMM_SCRATCH + self._private)
-        workspace = ("+", ("*", 4, expression(total)), ("*", per_thread, "threads"))
+        ports, per_thread = self.ports, 4 * (GEMM_SCRATCH + self._private + self._planes)
+        workspace = ("+", ("*", 4, expression(total)), ("*", expression(per_thread), "threads"))
         buffers = tuple(b for part in self.parts for b in _buffers(part))
         shown = ports.inputs, ports.outputs, tuple(names), ports.scalars
         return Entry(ports.kind, ports.subject, name, *shown, workspace, buffers)
@@ -265,10 +276,21 @@ class StepWriter:
     def _microseconds(self) -> float:
         """A rough estimate on one thread: 200 GFLOP/s in products, 10 in maps, 40 GB/s."""
         total = 0.0
-        for record in self.records:
-            rate = 2e5 if record.kind == "product" else 1e4
-            total += max(record.flops / rate, record.bytes / 4e4)
+        for each in self.records:
+            rate = 2e5 if each.kind in ("product", *CONVOLUTIONS) else 1e4
+            total += max(each.flops / rate, each.bytes / 4e4)
         return total
+
+
+def _work(part: Part, node: Node) -> int:
+    """Floating-point operations of a heavy node, at the nominal sizes."""
+    if node.op == "contract":
+        return 2 * multiplications(part.values, node.id)
+    found = OPS[node.op].work
+    if found is None:
+        return part.values.count(part.values.base(node.operands[-1]))
+    types = tuple(part.graph[o].type for o in node.operands)
+    return nominal(found(types, node.type), part.values.sizes)
 
 
 def _buffers(part: Part) -> list[Buffer]:

@@ -1,0 +1,76 @@
+"""Calls of convolutions and pools (windows.h): the geometry as a record, operands by pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ....spec.dims import Dim, c_expression
+from ...ir.graph import Graph, Node
+from ...plan.layout import Layout
+from ...plan.windows import CONVOLUTIONS, Geometry, block_of, geometry, planes_of
+
+LayoutOf = Callable[[int], Layout]
+SPARE = 16  # floats that the widest store may write beyond a row of channels
+
+
+def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
+    """Floats of scratch that the call of a windowed node needs, beside that of its products."""
+    g = geometry(graph, node)
+    if node.op == "pool_max_input":
+        return g.channels + SPARE
+    if node.op not in CONVOLUTIONS:
+        return 0
+    adjoint = node.op == "convolve_input"
+    return planes_of(g, block_of(g, sizes, adjoint=adjoint), adjoint=adjoint) + SPARE
+
+
+def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int]) -> str:
+    """The `weft_windows` of a node, as an initialiser."""
+    g = geometry(graph, node)
+    read = node.id if node.op == "pool_sum_input" else node.operands[0]
+    xb, *xs, xc = layout(read).strides
+    xs = [xb] * (3 - len(xs)) + xs
+    fields: dict[str, Sequence[Dim] | Dim] = {
+        "in": g.inner,
+        "out": g.outer,
+        "kernel": g.kernel,
+        "stride": g.stride,
+        "dilation": g.dilation,
+        "low": g.low,
+        "channels": g.channels,
+        "outputs": g.outputs,
+        "groups": g.groups,
+        "xb": xb,
+        "xs": xs,
+        "xc": xc if g.channels > 1 else 1,
+    }
+    if node.op in CONVOLUTIONS:
+        fields |= _weights(graph, node, g, layout)
+        fields["block"] = block_of(g, sizes, adjoint=node.op == "convolve_input")
+    return "{" + ", ".join(f".{name} = {_value(value)}" for name, value in fields.items()) + "}"
+
+
+def _weights(graph: Graph, node: Node, g: Geometry, layout: LayoutOf) -> dict[str, Dim]:
+    """Strides of the weights: from one depth, tap and group to the next."""
+    if node.op == "convolve_input":
+        row = g.outputs // g.groups
+        return {"lead": row, "tap": g.channels * row, "group": g.channels // g.groups * row}
+    weight = node.operands[1] if node.op == "convolve" else node.id
+    lead: Dim = layout(weight).strides[1]
+    return {"lead": lead, "tap": g.channels // g.groups * lead, "group": g.outputs // g.groups}
+
+
+def _value(value: Sequence[Dim] | Dim) -> str:
+    if isinstance(value, Sequence):
+        return "{" + ", ".join(map(c_expression, value)) + "}"
+    return c_expression(value)
+
+
+def call(node: Node, name: str, images: str, pointers: Sequence[str], result: str) -> str:
+    """The statement that carries out a windowed node; `name` is its geometry's."""
+    arguments = [images, f"&{name}", *pointers, result]
+    if node.op in CONVOLUTIONS:
+        arguments += ["scratch", "planes"]
+    elif node.op == "pool_max_input":
+        arguments.append("planes")
+    return f"weft_{node.op}({', '.join(arguments)});"

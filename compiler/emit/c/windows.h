@@ -1,0 +1,285 @@
+/* Convolutions and pools, channels last, on the register tiles of weft_gemm: no patches are copied where a row of
+   windows already lies as the rows of a matrix. Three spatial axes; unused ones have extent 1. */
+enum { WEFT_TAPS = 64 };
+
+/* `in`, `out`: extents of x and y; `low`: zeros in front; `xs`, `xc`: strides of x along its axes and channels, `xb`
+   from image to image; `lead`, `tap`, `group`: strides of the weights from one depth, tap and group to the next. */
+typedef struct {
+    long in[3], out[3], kernel[3], stride[3], dilation[3], low[3];
+    long channels, outputs, groups;
+    long xb, xs[3], xc, lead, tap, group;
+    long block;
+} weft_windows;
+
+/* One axis of a walk: place q of the result is written to first + q * stride and reads q * step + offset[t] with tap
+   index[t], for every t. `least` and `most` bound the offsets. */
+typedef struct {
+    long count, first, stride, step, taps, least, most, extent, out;
+    long index[WEFT_TAPS], offset[WEFT_TAPS];
+} weft_axis;
+
+/* Windows of a convolution along one axis. */
+static void weft_forward_axis(weft_axis *axis, const weft_windows *g, int k)
+{
+    *axis = (weft_axis){.count = g->out[k], .stride = 1, .step = g->stride[k], .taps = g->kernel[k], .extent = g->in[k], .out = g->out[k]};
+    for (long t = 0; t < axis->taps; ++t) axis->index[t] = t, axis->offset[t] = t * g->dilation[k] - g->low[k];
+    axis->least = axis->offset[0];
+    axis->most = axis->offset[axis->taps - 1];
+}
+
+/* Elements first, first + stride, … of an adjoint's result along one axis: those that the same taps reach. `in` is the
+   extent of what it reads, `out` that of the result; taps are numbered backwards. */
+static void weft_adjoint_axis(weft_axis *axis, const weft_windows *g, int k, long first)
+{
+    const long s = g->stride[k], count = first < g->out[k] ? (g->out[k] - first + s - 1) / s : 0;
+    *axis = (weft_axis){.count = count, .first = first, .stride = s, .step = 1, .extent = g->in[k], .out = g->out[k]};
+    for (long t = g->kernel[k] - 1; t >= 0; --t) {
+        const long shift = first + g->low[k] - t * g->dilation[k];
+        if (shift % s) continue;
+        axis->index[axis->taps] = g->kernel[k] - 1 - t;
+        axis->offset[axis->taps++] = shift / s;
+    }
+    axis->least = axis->taps ? axis->offset[0] : 0;
+    axis->most = axis->taps ? axis->offset[axis->taps - 1] : 0;
+}
+
+/* Elements that `count` windows reach. */
+WEFT_INLINE long weft_reach(const weft_axis *axis, long count) { return (count - 1) * axis->step + axis->most - axis->least + 1; }
+
+/* Rows [top, top + rows) x [left, left + columns) of one plane of x, zeros outside, channels contiguous. */
+static __attribute__((noinline, unused)) void weft_plane(const weft_windows *g, const float *x, int inside, long top, long rows,
+    long left, long columns, float *to)
+{
+    const long c = g->channels, begin = left < 0 ? -left : 0, end = g->in[2] - left < columns ? g->in[2] - left : columns;
+    for (long i = 0; i < rows; ++i, to += columns * c) {
+        if (!inside || top + i < 0 || top + i >= g->in[1] || end <= begin) {
+            memset(to, 0, (size_t)(columns * c) * sizeof(float));
+            continue;
+        }
+        memset(to, 0, (size_t)(begin * c) * sizeof(float));
+        memset(to + end * c, 0, (size_t)((columns - end) * c) * sizeof(float));
+        const float *row = x + (top + i) * g->xs[1] + (left + begin) * g->xs[2];
+        if (g->xc == 1 && g->xs[2] == c) memcpy(to + begin * c, row, (size_t)((end - begin) * c) * sizeof(float));
+        else for (long j = begin; j < end; ++j, row += g->xs[2])
+            for (long t = 0; t < c; ++t) to[j * c + t] = row[t * g->xc];
+    }
+}
+
+/* The input rows that a block of result rows reads: planes [depth taps][height][width][channels]. Where every window lies
+   inside x and its channels are contiguous this is x itself. */
+typedef struct { const float *at; long plane, row, column; } weft_view;
+
+WEFT_INLINE weft_view weft_look(const weft_windows *g, const weft_axis *a, const float *x, long q0, long q1, long rows, float *scratch)
+{
+    const long front = q0 * a[0].step, top = q1 * a[1].step + a[1].least, left = a[2].least;
+    const long height = weft_reach(a + 1, rows), width = weft_reach(a + 2, a[2].count);
+    const int dense = g->xc == 1 && g->xs[2] == g->channels;
+    const int inside = top >= 0 && top + height <= g->in[1] && left >= 0 && left + width <= g->in[2]
+        && front + a[0].least >= 0 && front + a[0].most < g->in[0];
+    if (dense && inside)
+        return (weft_view){x + (front + a[0].least) * g->xs[0] + top * g->xs[1] + left * g->xs[2], g->xs[0], g->xs[1], g->xs[2]};
+    const long c = g->channels, depth = a[0].most - a[0].least + 1;
+    for (long z = 0; z < depth; ++z) {
+        const long at = front + a[0].least + z;
+        weft_plane(g, x + at * g->xs[0], at >= 0 && at < g->in[0], top, height, left, width, scratch + z * height * width * c);
+    }
+    return (weft_view){scratch, height * width * c, width * c, c};
+}
+
+/* Do the taps along the last axis and the channels lie as one run, in x and in the weights? */
+WEFT_INLINE int weft_runs(const weft_windows *g, const weft_axis *a)
+{
+    return g->groups == 1 && g->tap == g->channels * g->lead && (a->taps < 2 || (a->offset[1] == a->offset[0] + 1
+        && a->most - a->least + 1 == a->taps && a->index[1] == a->index[0] + 1));
+}
+
+/* y[row of windows] = sum over taps of x w: one matrix product for a row of taps, or for a single tap. */
+static __attribute__((noinline, unused)) void weft_row(const weft_windows *g, const weft_axis *a, weft_view view, const float *w,
+    float *y, float *scratch)
+{
+    const long in = g->channels / g->groups, out = g->outputs / g->groups, ar = a[2].step * view.column;
+    const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
+    for (long group = 0; group < g->groups; ++group) {
+        int more = 0;
+        for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; k += together) {
+            const float *p = view.at + (a[0].offset[i] - a[0].least) * view.plane + (a[1].offset[j] - a[1].least) * view.row
+                + (a[2].offset[k] - a[2].least) * view.column + group * in;
+            const long tap = (a[0].index[i] * g->kernel[1] + a[1].index[j]) * g->kernel[2] + a[2].index[k];
+            weft_gemm(a[2].count, out, together * in, p, ar, 1, w + tap * g->tap + group * g->group, g->lead, 1,
+                y + group * out, a[2].stride * g->outputs, more++, scratch);
+        }
+    }
+}
+
+/* Every channel by itself: y[c] = sum over taps of x[c] w[tap][c]. */
+static __attribute__((noinline, unused)) void weft_row_of_channels(const weft_windows *g, const weft_axis *a, weft_view view,
+    const float *w, float *y)
+{
+    const long c = g->channels;
+    for (long q = 0; q < a[2].count; ++q, y += a[2].stride * c) {
+        for (long t = 0; t < c; ++t) y[t] = 0.0f;
+        for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; ++k) {
+            const float *p = view.at + (a[0].offset[i] - a[0].least) * view.plane + (a[1].offset[j] - a[1].least) * view.row
+                + (q * a[2].step + a[2].offset[k] - a[2].least) * view.column;
+            const float *v = w + ((a[0].index[i] * g->kernel[1] + a[1].index[j]) * g->kernel[2] + a[2].index[k]) * g->tap;
+            #pragma omp simd
+            for (long t = 0; t < c; ++t) y[t] += p[t] * v[t];
+        }
+    }
+}
+
+WEFT_INLINE int weft_by_channel(const weft_windows *g) { return g->groups == g->channels && g->groups == g->outputs; }
+
+/* All windows of a few images along three axes. */
+static __attribute__((noinline, unused)) void weft_walk(long images, const weft_windows *g, const weft_axis *a, const float *x,
+    const float *w, float *y, float *scratch, float *planes)
+{
+    const long image = a[0].out * a[1].out * a[2].out * g->outputs;
+    const int none = a[0].taps == 0 || a[1].taps == 0 || a[2].taps == 0;
+    for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0)
+        for (long top = 0; top < a[1].count; top += g->block) {
+            const long rows = a[1].count - top < g->block ? a[1].count - top : g->block;
+            if (a[2].count == 0) continue;
+            weft_view view = {0};
+            if (!none) view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
+            for (long q1 = top; q1 < top + rows; ++q1) {
+                const long plane = a[0].first + q0 * a[0].stride, row = a[1].first + q1 * a[1].stride;
+                float *to = y + b * image + ((plane * a[1].out + row) * a[2].out + a[2].first) * g->outputs;
+                if (none)
+                    for (long q = 0; q < a[2].count; ++q) memset(to + q * a[2].stride * g->outputs, 0, (size_t)g->outputs * sizeof(float));
+                else if (weft_by_channel(g)) weft_row_of_channels(g, a, view, w, to);
+                else weft_row(g, a, view, w, to, scratch);
+                view.at += a[1].step * view.row;
+            }
+        }
+}
+
+/* Is this a plain product of all pixels with one matrix? */
+WEFT_INLINE int weft_is_product(const weft_windows *g)
+{
+    int same = g->groups == 1 && g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->xs[2];
+    for (int k = 0; k < 3; ++k) same = same && g->kernel[k] == 1 && g->stride[k] == 1 && g->low[k] == 0 && g->in[k] == g->out[k];
+    return same && g->xs[0] == g->in[1] * g->xs[1] && g->xb == g->in[0] * g->xs[0];
+}
+
+/* y[b, q, o] = sum over taps t and channels c of x[b, q * stride + t * dilation - low, c] w[t, c, o] */
+static __attribute__((unused)) void weft_convolve(long images, const weft_windows *g, const float *x, const float *w, float *y,
+    float *scratch, float *planes)
+{
+    const long pixels = images * g->in[0] * g->in[1] * g->in[2];
+    if (weft_is_product(g)) {
+        weft_gemm(pixels, g->outputs, g->channels, x, g->channels, 1, w, g->lead, 1, y, g->outputs, 0, scratch);
+        return;
+    }
+    weft_axis a[3];
+    for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
+    weft_walk(images, g, a, x, w, y, scratch, planes);
+}
+
+/* The adjoint in x, of turned weights: its elements in classes that the same taps reach. Here x is the cotangent of the
+   windows, y the gradient of what they read. */
+static __attribute__((unused)) void weft_convolve_input(long images, const weft_windows *g, const float *x, const float *w, float *y,
+    float *scratch, float *planes)
+{
+    const long pixels = images * g->in[0] * g->in[1] * g->in[2];
+    if (weft_is_product(g)) {
+        weft_gemm(pixels, g->outputs, g->channels, x, g->channels, 1, w, g->lead, 1, y, g->outputs, 0, scratch);
+        return;
+    }
+    weft_axis a[3];
+    for (long i = 0; i < g->stride[0]; ++i) for (long j = 0; j < g->stride[1]; ++j) for (long k = 0; k < g->stride[2]; ++k) {
+        weft_adjoint_axis(a, g, 0, i);
+        weft_adjoint_axis(a + 1, g, 1, j);
+        weft_adjoint_axis(a + 2, g, 2, k);
+        weft_walk(images, g, a, x, w, y, scratch, planes);
+    }
+}
+
+/* w[t, c, o] += sum over images and windows of x[b, q * stride + t * dilation - low, c] d[b, q, o] */
+static __attribute__((unused)) void weft_convolve_weight(long images, const weft_windows *g, const float *x, const float *d, float *w,
+    float *scratch, float *planes)
+{
+    const long in = g->channels / g->groups, out = g->outputs / g->groups, pixels = images * g->in[0] * g->in[1] * g->in[2];
+    if (weft_is_product(g)) {
+        weft_gemm(in, out, pixels, x, 1, g->channels, d, g->outputs, 1, w, g->lead, 1, scratch);
+        return;
+    }
+    weft_axis a[3];
+    for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
+    const int by_channel = weft_by_channel(g);
+    for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += g->block) {
+        const long rows = a[1].count - top < g->block ? a[1].count - top : g->block;
+        weft_view view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
+        const float *y = d + ((b * a[0].count + q0) * a[1].count + top) * a[2].count * g->outputs;
+        const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
+        for (long q1 = 0; q1 < rows; ++q1, y += a[2].count * g->outputs, view.at += a[1].step * view.row)
+            for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; k += together) {
+                const float *p = view.at + i * g->dilation[0] * view.plane + j * g->dilation[1] * view.row + k * g->dilation[2] * view.column;
+                float *v = w + ((i * g->kernel[1] + j) * g->kernel[2] + k) * g->tap;
+                if (by_channel) {
+                    for (long q = 0; q < a[2].count; ++q) {
+                        const float *s = p + q * a[2].step * view.column, *u = y + q * g->outputs;
+                        #pragma omp simd
+                        for (long t = 0; t < g->channels; ++t) v[t] += s[t] * u[t];
+                    }
+                } else for (long group = 0; group < g->groups; ++group)
+                    weft_gemm(together * in, out, a[2].count, p + group * in, 1, a[2].step * view.column, y + group * out,
+                        g->outputs, 1, v + group * g->group, g->lead, 1, scratch);
+            }
+    }
+}
+
+/* ---- pools: every channel by itself; what falls outside x is left out ---- */
+#define WEFT_POOL(...) \
+    const long c = g->channels; \
+    for (long b = 0; b < images; ++b) \
+        for (long q0 = 0; q0 < g->out[0]; ++q0) for (long q1 = 0; q1 < g->out[1]; ++q1) for (long q2 = 0; q2 < g->out[2]; ++q2) { \
+            const long window = (((b * g->out[0] + q0) * g->out[1] + q1) * g->out[2] + q2) * c; \
+            __VA_ARGS__ \
+        }
+#define WEFT_EACH_TAP(...) \
+    for (long i = 0; i < g->kernel[0]; ++i) for (long j = 0; j < g->kernel[1]; ++j) for (long k = 0; k < g->kernel[2]; ++k) { \
+        const long z = q0 * g->stride[0] + i * g->dilation[0] - g->low[0], r = q1 * g->stride[1] + j * g->dilation[1] - g->low[1], \
+            s = q2 * g->stride[2] + k * g->dilation[2] - g->low[2]; \
+        if (z < 0 || z >= g->in[0] || r < 0 || r >= g->in[1] || s < 0 || s >= g->in[2]) continue; \
+        const long at = b * g->xb + z * g->xs[0] + r * g->xs[1] + s * g->xs[2]; \
+        _Pragma("omp simd") \
+        for (long t = 0; t < c; ++t) { __VA_ARGS__ } \
+    }
+
+static __attribute__((noinline, unused)) void weft_pool_max(long images, const weft_windows *g, const float *x, float *restrict y)
+{
+    WEFT_POOL(
+        for (long t = 0; t < c; ++t) y[window + t] = -INFINITY;
+        WEFT_EACH_TAP(const float u = x[at + t], v = y[window + t]; y[window + t] = (u > v) | (u != u) ? u : v;)
+    )
+}
+
+/* The first element of a window that attains its maximum gets the cotangent; `open` counts those still looking. */
+static __attribute__((noinline, unused)) void weft_pool_max_input(long images, const weft_windows *g, const float *x, const float *y,
+    const float *d, float *restrict dx, float *restrict open)
+{
+    memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
+    WEFT_POOL(
+        for (long t = 0; t < c; ++t) open[t] = 1.0f;
+        WEFT_EACH_TAP(
+            const float hit = x[at + t] == y[window + t] ? open[t] : 0.0f;
+            dx[at + t] += hit != 0.0f ? d[window + t] : 0.0f;
+            open[t] -= hit;
+        )
+    )
+}
+
+static __attribute__((noinline, unused)) void weft_pool_sum(long images, const weft_windows *g, const float *x, float *restrict y)
+{
+    WEFT_POOL(
+        for (long t = 0; t < c; ++t) y[window + t] = 0.0f;
+        WEFT_EACH_TAP(y[window + t] += x[at + t];)
+    )
+}
+
+static __attribute__((noinline, unused)) void weft_pool_sum_input(long images, const weft_windows *g, const float *d, float *restrict dx)
+{
+    memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
+    WEFT_POOL(WEFT_EACH_TAP(dx[at + t] += d[window + t];))
+}

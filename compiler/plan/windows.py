@@ -1,0 +1,112 @@
+"""The heavy operations that walk windows: their geometry, and the scratch that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...spec.dims import Dim, numel
+from ..ir.graph import Graph, Node
+from .memory import nominal
+
+CONVOLUTIONS = ("convolve", "convolve_input", "convolve_weight")
+POOLS = ("pool_max", "pool_max_input", "pool_sum", "pool_sum_input")
+WINDOWED = (*CONVOLUTIONS, *POOLS)
+
+PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
+MOST_TAPS = 64  # of a kernel along one axis, as in windows.h
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A windowed operation with three spatial axes; unused ones, in front, have extent 1.
+
+    `inner` are the extents of what is read, `outer` those of the result (for pools and for the
+    adjoint in the weight: of the windows); `channels` those read, `outputs` those made.
+    """
+
+    inner: tuple[Dim, ...]
+    outer: tuple[Dim, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    low: tuple[int, ...]
+    channels: int
+    outputs: int
+    groups: int
+
+    @property
+    def adjoint_reach(self) -> tuple[Dim, ...]:
+        """Elements along each axis that one class of places of an adjoint's result reaches."""
+        return tuple(
+            (n + s - 1) // s + (k - 1) * d // s + 1
+            for n, s, k, d in zip(self.outer, self.stride, self.kernel, self.dilation, strict=True)
+        )
+
+    @property
+    def reach(self) -> tuple[Dim, ...]:
+        """Elements along each axis that all windows reach."""
+        return tuple(
+            (n - 1) * s + (k - 1) * d + 1
+            for n, s, k, d in zip(self.outer, self.stride, self.kernel, self.dilation, strict=True)
+        )
+
+
+def geometry(graph: Graph, node: Node) -> Geometry:
+    """Read a windowed node."""
+    first = graph[node.operands[0]]
+    kernel: Sequence[int] = (
+        node["kernel"] if node.op not in CONVOLUTIONS[:2] else _kernel(graph, node)
+    )
+    inner, outer = first.shape[1:-1], node.shape[1:-1]
+    channels, outputs = first.shape[-1], node.shape[-1]
+    if node.op in ("convolve_weight", "pool_max_input"):
+        windows = graph[node.operands[1]]
+        outer, outputs = windows.shape[1:-1], windows.shape[-1]
+    elif node.op == "pool_sum_input":
+        inner, outer = outer, inner
+    assert isinstance(channels, int) and isinstance(outputs, int)
+    groups = node["groups"] if node.op in CONVOLUTIONS else 1
+
+    def three(values: Sequence[Dim], fill: int) -> tuple[Dim, ...]:
+        return (fill,) * (3 - len(values)) + tuple(values)
+
+    return Geometry(
+        three(inner, 1),
+        three(outer, 1),
+        _numbers(three(kernel, 1)),
+        _numbers(three(node["stride"], 1)),
+        _numbers(three(node["dilation"], 1)),
+        _numbers(three(node["low"], 0)),
+        channels,
+        outputs,
+        groups,
+    )
+
+
+def _kernel(graph: Graph, node: Node) -> tuple[int, ...]:
+    shape = graph[node.operands[1]].shape
+    return _numbers(shape[2:] if node.op == "convolve" else shape[:-2])
+
+
+def _numbers(values: Sequence[Dim]) -> tuple[int, ...]:
+    assert all(isinstance(v, int) for v in values)
+    return tuple(v for v in values if isinstance(v, int))
+
+
+def block_of(g: Geometry, sizes: Mapping[str, int], *, adjoint: bool) -> int:
+    """Rows of the result that are made from one block of padded rows."""
+    reach = g.adjoint_reach if adjoint else g.reach
+    row = nominal(reach[2], sizes) * g.channels * ((g.kernel[0] - 1) * g.dilation[0] + 1)
+    fit = max(PLANES // max(row, 1) - (g.kernel[1] - 1) * g.dilation[1], 1)
+    step = 1 if adjoint else g.stride[1]
+    return max(1, min(fit // step, nominal(g.outer[1], sizes)))
+
+
+def planes_of(g: Geometry, block: int, *, adjoint: bool) -> Dim:
+    """Floats of scratch for the padded rows of one block."""
+    reach = g.adjoint_reach if adjoint else g.reach
+    step = 1 if adjoint else g.stride[1]
+    height = (block - 1) * step + (g.kernel[1] - 1) * g.dilation[1] + 2
+    depth = (g.kernel[0] - 1) * g.dilation[0] + 1
+    return numel((depth, height, reach[2] + 1, g.channels))

@@ -26,6 +26,11 @@ _TABLE = (
     Signature("ones", (), "all ones"),
     Signature("constant", (Option("value", "number", required=True),), "one value everywhere"),
     Signature(
+        "buffer",
+        (Option("value", "number", 0),),
+        "one value everywhere, and never trained: a running statistic",
+    ),
+    Signature(
         "normal",
         (Option("mean", "number", 0), Option("std", "number", 1, low=0)),
         "normally distributed",

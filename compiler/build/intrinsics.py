@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from .reductions import FOLDS
 from .request import Request, Result, elementwise
+from .resampling import RESAMPLING
 from .sampling import LEAVES
 from .shaping import SHAPING
 from .signature import Signature, parse
+from .states import STATES
+from .windowing import WINDOWING
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ _TABLE = {
     "scalar functions": _SCALAR,
     "reductions and products": FOLDS,
     "shapes": SHAPING,
+    "windows": (*WINDOWING, *RESAMPLING),
+    "sequences and states": STATES,
     "new values": LEAVES,
 }
 

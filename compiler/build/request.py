@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ...spec.dims import Dim, equal
+from ...spec.dims import Dim, equal, shape_text
 from ..ir.builder import Builder
 from ..ir.op import ShapeError
 from ..ir.types import FLOATS, Shape, TensorType
@@ -43,7 +43,8 @@ class Request:
     """One call of an intrinsic: the builder, the operands' ids, the settings.
 
     `named` holds the optional inputs; `stream` numbers random values; `bounds` notes that a tensor
-    of whole numbers is to lie in `[0, below)`, or to be `ignore`.
+    of whole numbers is to lie in `[0, below)`, or to be `ignore`; `update` blends a value into a
+    buffer while training.
     """
 
     b: Builder
@@ -52,6 +53,7 @@ class Request:
     named: Mapping[str, int]
     stream: Callable[[], int]
     bounds: Callable[[int, Dim, int | None], None]
+    update: Callable[[int, int, float], None]
 
     def __getitem__(self, setting: str) -> Any:
         return self.settings[setting]
@@ -104,7 +106,7 @@ def elementwise(b: Builder, function: str, operands: Sequence[int]) -> int:
 
 def shown(shape: Shape) -> str:
     """A shape as the spec writes it."""
-    return f"[{', '.join(map(str, shape))}]"
+    return shape_text(shape)
 
 
 def agree(want: Dim, got: Dim) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...spec.dims import Dim, equal, exact_quotient, numel
+from ...spec.dims import Dim, equal, exact_quotient, numel, sign
 from ..ir.types import INTEGERS, Shape
 from .rearrange import rearrange
 from .request import Known, Refusal, Request, Result, agree, shown
@@ -145,9 +145,52 @@ def _pad(r: Request) -> Result:
         message = f"`widths` has {len(widths)} entries, {shown(r.shape())} {len(r.shape())} axes"
         raise Refusal("E402", message, (0,), "one entry for each axis: widths=[0, [1, 1]]")
     pairs = [w if isinstance(w, tuple) else (w, w) for w in widths]
+    if r["mode"] != "constant":
+        return continued(r, r.x[0], pairs, r["mode"])
     if any(isinstance(w, int) and w < 0 for pair in pairs for w in pair):
         raise Refusal("E408", "a width below 0", (0,), "cut with an index: x[:, 1:]")
     return r.b.pad(r.x[0], [low for low, _ in pairs], [high for _, high in pairs], r["value"])
+
+
+def continued(r: Request, x: int, pad: Sequence[tuple[Dim, Dim]], mode: str, start: int = 0) -> int:
+    """Axes from `start` on with elements of the operand around them.
+
+    `reflect` mirrors without repeating the border, `replicate` repeats it, `circular` takes the
+    other side.  Raises: Refusal E408 where the operand is too short.
+    """
+    for axis, (low, high) in enumerate(pad, start):
+        x = _continued(r, x, axis, low, high, mode)
+    return x
+
+
+def _continued(r: Request, x: int, axis: int, low: Dim, high: Dim, mode: str) -> int:
+    extent = r.b[x].shape[axis]
+    if not (isinstance(low, int) and isinstance(high, int)):
+        raise Refusal("E310", f"with mode={mode} the widths must be numbers")
+    if min(low, high) < 0:
+        raise Refusal("E408", "a width below 0", (0,), "cut with an index: x[:, 1:]")
+    most = extent - 1 if mode == "reflect" else extent
+    if mode != "replicate" and sign(most - max(low, high)) == -1:
+        message = (
+            f"a {mode} padding of {max(low, high)} does not fit axis {axis}, which has {extent}"
+        )
+        raise Refusal("E408", message, (0,), "mode=replicate repeats the border", axis)
+    pieces: list[int] = []
+    for width, before in ((low, True), (high, False)):
+        if not before:
+            pieces.append(x)
+        if mode == "circular":
+            pieces += [cut(r, x, axis, extent - width if before else 0, width)] if width else []
+        else:
+            pieces += [cut(r, x, axis, at, 1) for at in _mirrored(extent, width, before, mode)]
+    return r.b.concat(pieces, axis)
+
+
+def _mirrored(extent: Dim, width: int, before: bool, mode: str) -> list[Dim]:
+    """Which elements stand outside a border, in their order."""
+    if mode == "replicate":
+        return [0 if before else extent - 1] * width
+    return [width - i if before else extent - 2 - i for i in range(width)]
 
 
 def _position(r: Request) -> Result:
@@ -184,7 +227,11 @@ SHAPING = (
     ("concat(2*xs; axis:axis)", _concat, "one after the other along the axis"),
     ("stack(2*xs; axis:axis)", _stack, "one after the other along a new axis"),
     ("split(x; parts:parts, axis:axis=-1)", _split, "equal parts, or parts of these sizes"),
-    ("pad(x; widths:widths, value:number=0)", _pad, "`value` before and after each axis"),
+    (
+        "pad(x; widths:widths, value:number=0, mode:word|constant|reflect|replicate|circular=constant)",
+        _pad,
+        "`value`, or by another mode elements of x, before and after each axis",
+    ),
     ("position(x; axis:axis=-1)", _position, "for each element of x, its index along the axis"),
     (
         "bounded(x; below:dim, ignore:integer=none)",

@@ -153,6 +153,14 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: _is_int(v) or _list_of(_is_width)(v),
         "a number, or for each axis a number or [before, after]",
     ),
+    "sizes": (
+        lambda v: v is None or _is_int(v) or _list_of(_is_int)(v),
+        "a whole number, or a list with one for each spatial axis",
+    ),
+    "pads": (
+        lambda v: _is_int(v) or _list_of(_is_pad)(v),
+        "a whole number, or for each spatial axis a number or [before, after]",
+    ),
     "flag": (lambda v: isinstance(v, bool), "true or false"),
     "number": (lambda v: _is_int(v) or isinstance(v, float), "a number"),
     "integer": (_is_int, "an integer"),
@@ -166,6 +174,12 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 def _is_width(value: object) -> bool:
     return _is_dim(value) or (
         isinstance(value, tuple) and len(value) == 2 and all(map(_is_dim, value))
+    )
+
+
+def _is_pad(value: object) -> bool:
+    return _is_int(value) or (
+        isinstance(value, tuple) and len(value) == 2 and all(map(_is_int, value))
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...spec import signature as table
-from ...spec.dims import Dim, numel
+from ...spec.dims import numel
 from ...spec.errors import suggest
 from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
@@ -16,6 +16,9 @@ from .elaboration import Elaboration
 from .faults import Faults, fault
 from .scope import Scope
 from .values import Start, show
+
+BUFFER = "buffer"
+"""The initialiser of tensors that no gradient trains: running statistics."""
 
 
 def start(e: Elaboration, expr: Expr, scope: Scope) -> Start:
@@ -47,7 +50,9 @@ def fans(shape: Sequence[int], before: tuple[int, int] | None) -> tuple[int, int
 
 
 def initialiser(found: Start, fan: tuple[int, int]) -> Initialiser:
-    """The record that the runtime reads."""
+    """The record that the runtime reads; a buffer begins as one number everywhere."""
+    if found.kind == BUFFER:
+        return Initialiser("constant", found.settings, *fan)
     return Initialiser(found.kind, found.settings, *fan)
 
 

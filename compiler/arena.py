@@ -57,7 +57,12 @@ def arrange(
     offsets: dict[str, int] = {}
     at = 0
     nets = list(dict.fromkeys(d.name.split(".")[0] for d in declarations))
-    for d in sorted(declarations, key=lambda d: nets.index(d.name.split(".")[0])):
+
+    def rank(d: ParameterDeclaration) -> tuple[int, bool]:
+        """Net by net, buffers last, so that what an optimizer updates is one stretch."""
+        return nets.index(d.name.split(".")[0]), not d.trainable
+
+    for d in sorted(declarations, key=rank):
         layouts.setdefault(d.name, row_major(d.shape))
         offsets[d.name] = at
         at += _padded(layouts[d.name])
@@ -76,6 +81,7 @@ def parameter_records(
             tuple(int(s) for s in arena.layouts[d.name].strides),  # type: ignore[arg-type]
             d.initialiser,
             str(d.place),
+            d.trainable,
         )
         for d in declarations
     )

@@ -67,7 +67,8 @@ class Initialiser:
 class Parameter:
     """One trainable tensor: a strided view of the flat parameter arena with PyTorch's shape.
 
-    Units: `offset` and `strides` in elements.
+    `trainable` is false for a buffer, such as a running statistic.  Units: `offset` and `strides`
+    in elements.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Parameter:
     strides: tuple[int, ...]
     initialiser: Initialiser
     place: str
+    trainable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

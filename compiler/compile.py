@@ -10,7 +10,7 @@ from ..spec.errors import UsageError
 from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, Entry, KernelRecord, State
 from .build import training_net
-from .entries import EntryGraph, forward_entry, module_entries, step_entries
+from .entries import EntryGraph, forward_entry, module_entries, step_entries, trained_by
 from .gpu import emit_gpu
 from .ir.graph import Graph
 from .ir.types import FLOATS
@@ -59,7 +59,7 @@ def lower(program: Program, *, native: bool) -> Lowered:
     arena = arrange(program.parameters, [net.graph for net in program.nets.values()], native=native)
     entries: list[EntryGraph] = [forward_entry(net) for net in program.nets.values()]
     for step in program.steps.values():
-        names = [d.name for d in program.parameters if d.name.split(".")[0] in step.updates]
+        names = trained_by(program, step)
         pieces = arena.slices(names)
         optimizer, settings, clip = _recipe(step)
         fused = update_graph(optimizer, settings, pieces, clip=clip, with_loss=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .artifact import Port, Scalar
@@ -14,7 +14,7 @@ from .ops import OPS
 from .ops.rules import RULES
 from .passes.differentiate import differentiate
 from .plan.memory import expression
-from .update import UpdateGraph, update_graph
+from .update import LARGEST, UpdateGraph, update_graph
 
 if TYPE_CHECKING:
     from .build import NetProgram, Program, StepProgram
@@ -25,7 +25,8 @@ class EntryGraph:
     """One entry before planning.
 
     `outputs` are the ports' names in order, all outputs of `graph`; `gradients` maps other
-    outputs to the parameter whose gradient they are; `update` follows in the same call.
+    outputs to the parameter whose gradient they are, `buffers` to the one whose new value they
+    are; `update` follows in the same call.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class EntryGraph:
     outputs: tuple[Port, ...]
     gradients: Mapping[str, str]
     update: UpdateGraph | None = None
+    buffers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:
@@ -73,8 +75,8 @@ def step_entries(
     program: Program, step: StepProgram, update: UpdateGraph, alone: UpdateGraph
 ) -> list[EntryGraph]:
     """train, gradient, update, evaluate and probe of one training step."""
-    trained = [d.name for d in program.parameters if d.name.split(".")[0] in step.updates]
-    graph, gradients = training_graph(step, trained)
+    graph, gradients = training_graph(step, trained_by(program, step))
+    whole, buffers = with_buffers(graph, step.buffers)
     inputs = tuple(port(name, type) for name, type in step.inputs.items())
     values = ("loss", *step.metrics)
     results = tuple(Port(name, "f32", ()) for name in values)
@@ -82,12 +84,35 @@ def step_entries(
     evaluation = _evaluation(step)
     name = step.name
     return [
-        EntryGraph("train", name, graph, inputs, (*results, norm), gradients, update),
-        EntryGraph("gradient", name, graph, inputs, results, gradients),
+        EntryGraph("train", name, whole, inputs, (*results, norm), gradients, update, buffers),
+        EntryGraph("gradient", name, whole, inputs, results, gradients, None, buffers),
         EntryGraph("update", name, None, (), (norm,), {}, alone),
         EntryGraph("evaluate", name, evaluation, inputs, results, {}),
         EntryGraph("probe", name, graph, inputs, results, gradients),
     ]
+
+
+def trained_by(program: Program, step: StepProgram) -> list[str]:
+    """The parameters that a step updates by their gradients."""
+    own = (d for d in program.parameters if d.name.split(".")[0] in step.updates)
+    return [d.name for d in own if d.trainable]
+
+
+def with_buffers(graph: Graph, updates: Mapping[str, int]) -> tuple[Graph, dict[str, str]]:
+    """The graph that also leaves what training makes of each buffer; which output is whose.
+
+    A value that is not finite leaves the buffer as it was.
+    """
+    if not updates:
+        return graph, {}
+    b = Builder(OPS, RULES)
+    b.nodes = list(graph.nodes)
+    feeds = {n["feed"]: n.id for n in b.nodes if n.op == "input"}
+    b.outputs = dict(graph.outputs)
+    for name, i in updates.items():
+        healthy = b.map("le", b.map("abs", i), LARGEST)
+        b.outputs[f"new_{name}"] = b.map("where", healthy, i, feeds[name], name=b[i].name)
+    return b.graph(), {f"new_{name}": name for name in updates}
 
 
 def _evaluation(step: StepProgram) -> Graph:
@@ -122,7 +147,8 @@ def module_entries(net: NetProgram) -> list[EntryGraph]:
     b.outputs = own_memory(b, results)
     inputs = tuple(port(name, type) for name, type in net.inputs.items())
     outputs = tuple(port(name, type) for name, type in net.outputs.items())
-    run = EntryGraph("run", net.name, b.graph(), inputs, outputs, {})
+    graph, buffers = with_buffers(b.graph(), net.buffers)
+    run = EntryGraph("run", net.name, graph, inputs, outputs, {}, None, buffers)
     real = {name: i for name, i in results.items() if b[i].dtype in FLOATS}
     cotangents = {name: b.input(f"cotangent_{name}", b[i].type) for name, i in real.items()}
     total = b.constant(0.0)
@@ -130,7 +156,8 @@ def module_entries(net: NetProgram) -> list[EntryGraph]:
         total = b.map(
             "add", total, b.sum(b.map("mul", i, cotangents[name]), range(len(b[i].shape)))
         )
-    feeds = {n["feed"]: n.id for n in b.nodes if n.op == "input" and n.dtype in FLOATS}
+    real_inputs = (n for n in b.nodes if n.op == "input" and n.dtype in FLOATS)
+    feeds = {n["feed"]: n.id for n in real_inputs if n["feed"] not in net.buffers}
     wrt = {name: i for name, i in feeds.items() if name in net.parameters or name in net.inputs}
     found = differentiate(b, total, list(wrt.values()))
     b.outputs = own_memory(b, {f"d_{name}": found[i] for name, i in wrt.items()})

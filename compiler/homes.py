@@ -26,6 +26,9 @@ def graph_homes(e: EntryGraph, arena: Arena) -> dict[int, Home]:
     for output, parameter in e.gradients.items():
         i = e.graph.outputs[output]
         homes[i] = Home("gradient", 0, arena.offsets[parameter], arena.layouts[parameter])
+    for output, parameter in e.buffers.items():
+        i = e.graph.outputs[output]
+        homes[i] = Home("parameter", 0, arena.offsets[parameter], arena.layouts[parameter])
     return homes
 
 

@@ -164,7 +164,7 @@ def positions(artifact: Artifact, updates: Iterable[str]) -> NDArray[np.int64]:
     views = [
         parameter_view(arena, parameter).reshape(-1)  # type: ignore[arg-type]
         for parameter in artifact.parameters
-        if parameter.name.split(".")[0] in chosen
+        if parameter.trainable and parameter.name.split(".")[0] in chosen
     ]
     return np.concatenate(views) if views else arena[:0]
 

@@ -16,7 +16,7 @@ from .engine import parameter_view
 from .native_engine import NativeEngine
 
 if TYPE_CHECKING:
-    from ..compiler.artifact import Entry, Port
+    from ..compiler.artifact import Entry, Parameter, Port
     from .program import CompiledProgram
 
 TORCH = {
@@ -47,13 +47,18 @@ class CompiledNetwork(torch.nn.Module):
         self.calls = 0
         self._module_engine: NativeEngine | None = None
         self._views: dict[str, torch.nn.Parameter] = {}
+        self._buffers_of_net: list[Parameter] = []
         outputs = tuple(program.program.nets[name].outputs)
         self._result = namedtuple(f"{name}_outputs", outputs) if len(outputs) > 1 else None
         arena = program.engine.parameters
         for p in program.artifact.parameters:
             if p.name.startswith(f"{name}."):
                 view = torch.from_numpy(parameter_view(arena, p))
-                self._views[p.name] = _register(self, p.name.removeprefix(f"{name}."), view)
+                place = _register(self, p.name.removeprefix(f"{name}."), view, p.trainable)
+                if isinstance(place, torch.nn.Parameter):
+                    self._views[p.name] = place
+                else:
+                    self._buffers_of_net.append(p)
 
     # ---- running -----------------------------------------------------------------------------
 
@@ -102,6 +107,12 @@ class CompiledNetwork(torch.nn.Module):
         np.copyto(self._module_engine.parameters, self.program.engine.parameters)
         return self._module_engine
 
+    def keep_buffers(self, engine: NativeEngine) -> None:
+        """Take over what a forward pass in training mode made of the running statistics."""
+        for p in self._buffers_of_net:
+            own = parameter_view(self.program.engine.parameters, p)
+            own[...] = parameter_view(engine.parameters, p)
+
     def seed_and_step(self) -> tuple[int, int]:
         """The key of this call's random numbers: every forward pass in training mode draws new
         ones.
@@ -135,7 +146,9 @@ class _Run(torch.autograd.Function):
         if not module.training:
             return module._infer(given)
         engine = module.kernels()
-        return _call(engine, "run", module, given, ctx.key)
+        found = _call(engine, "run", module, given, ctx.key)
+        module.keep_buffers(engine)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[Any, ...]:
@@ -190,8 +203,10 @@ def _call(
     return tuple(torch.from_numpy(found[p.name]) for p in entry.outputs)
 
 
-def _register(module: torch.nn.Module, path: str, view: torch.Tensor) -> torch.nn.Parameter:
-    """Put a parameter at a dotted path, making plain modules on the way."""
+def _register(
+    module: torch.nn.Module, path: str, view: torch.Tensor, trainable: bool
+) -> torch.Tensor:
+    """Put a parameter or a buffer at a dotted path, making plain modules on the way."""
     *parents, leaf = path.split(".")
     for parent in parents:
         child = module._modules.get(parent)
@@ -199,6 +214,9 @@ def _register(module: torch.nn.Module, path: str, view: torch.Tensor) -> torch.n
             child = torch.nn.Module()
             module.add_module(parent, child)
         module = child
+    if not trainable:
+        module.register_buffer(leaf, view)
+        return view
     parameter = torch.nn.Parameter(view)
     module.register_parameter(leaf, parameter)
     return parameter

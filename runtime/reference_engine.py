@@ -113,6 +113,8 @@ class ReferenceEngine:
         by_name = {p.name: p for p in self.artifact.parameters}
         for output, name in entry.gradients.items():
             parameter_view(gradients, by_name[name])[...] = found[output]
+        for output, name in entry.buffers.items():
+            parameter_view(self.parameters, by_name[name])[...] = found[output]
         values = {p.name: float(found[p.name]) for p in entry.outputs if p.name in found}
         return values, gradients
 

@@ -1,4 +1,5 @@
 /* C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc]: register tiles of GCC vectors, no libraries, no static memory.
+   Tiles also add up several such products, `blocks` of them, each `as` and `bs` further on in A and B (weft_gemm_blocks).
    Every element is one chain of fused multiply-adds over k (a few chains for short tiles): bits depend on the call, not on threads. */
 #if defined(__AVX512F__)
 enum { WEFT_LANES = 16, WEFT_TILE_ROWS = 12, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUMNS = 4 };
@@ -85,20 +86,24 @@ typedef int weft_indices __attribute__((vector_size(WEFT_VECTOR_BYTES)));
 #define WEFT_STEP(u) a0 += (u) * ac; a3 += (u) * ac; a6 += (u) * ac; a9 += (u) * ac; b += (u) * br;
 
 WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, long depth, const float *a, long ar, long ac,
-    const float *b, long br, float *c, long cr, long last, int accumulate)
+    const float *b, long br, float *c, long cr, long last, int accumulate, long blocks, long as, long bs)
 {
     const weft_mask some = weft_first(last);
-    const float *a0 = a, *a3 = a + 3 * ar, *a6 = a + 6 * ar, *a9 = a + 9 * ar;
     weft_vector sum[24];
     WEFT_UNROLL for (int t = 0; t < split * rows * vectors; ++t) sum[t] = (weft_vector){0};
-    if (depth >= 64) WEFT_UNROLL for (int i = 0; i < rows; ++i)                     /* the lines of C come while the sums run */
+    if (depth * blocks >= 64) WEFT_UNROLL for (int i = 0; i < rows; ++i)                     /* the lines of C come while the sums run */
         WEFT_UNROLL for (int j = 0; j < vectors; j += 64 / WEFT_VECTOR_BYTES) __builtin_prefetch(c + i * cr + j * WEFT_LANES, 1);
-    long k = 0;
-    for (; k + split <= depth; k += split) {
-        WEFT_UNROLL for (int u = 0; u < split; ++u) { WEFT_TERMS(u) }
-        WEFT_STEP(split)
+    const float *at = a, *bt = b;
+    for (long block = 0; block < blocks; ++block, at += as, bt += bs) {
+        const float *a0 = at, *a3 = at + 3 * ar, *a6 = at + 6 * ar, *a9 = at + 9 * ar;
+        b = bt;
+        long k = 0;
+        for (; k + split <= depth; k += split) {
+            WEFT_UNROLL for (int u = 0; u < split; ++u) { WEFT_TERMS(u) }
+            WEFT_STEP(split)
+        }
+        if (split > 1) for (; k < depth; ++k) { WEFT_TERMS(0) WEFT_STEP(1) }
     }
-    if (split > 1) for (; k < depth; ++k) { WEFT_TERMS(0) WEFT_STEP(1) }
     WEFT_UNROLL for (int i = 0; i < rows; ++i) {
         WEFT_UNROLL for (int j = 0; j < vectors; ++j) {
             weft_vector y = sum[i * vectors + j];
@@ -111,8 +116,8 @@ WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, l
 }
 #define WEFT_TILE(rows, vectors, split) \
 static __attribute__((noinline, unused)) void weft_tile_##rows##_##vectors(long depth, const float *a, long ar, long ac, \
-    const float *b, long br, float *c, long cr, long last, int accumulate) \
-{ weft_tile(rows, vectors, split, depth, a, ar, ac, b, br, c, cr, last, accumulate); }
+    const float *b, long br, float *c, long cr, long last, int accumulate, long blocks, long as, long bs) \
+{ weft_tile(rows, vectors, split, depth, a, ar, ac, b, br, c, cr, last, accumulate, blocks, as, bs); }
 
 WEFT_TILE(1, 1, 4) WEFT_TILE(2, 1, 4) WEFT_TILE(4, 1, 2)
 WEFT_TILE(1, 2, 4) WEFT_TILE(2, 2, 2) WEFT_TILE(4, 2, 1)
@@ -127,9 +132,9 @@ WEFT_TILE(1, 4, 1) WEFT_TILE(2, 4, 1) WEFT_TILE(6, 4, 1)
 /* all rows of one column of tiles: the highest tiles first */
 #define WEFT_ROWS(rows, vectors) \
     for (; m >= (rows); m -= (rows), a += (rows) * ar, c += (rows) * cr) \
-        weft_tile_##rows##_##vectors(depth, a, ar, ac, b, br, c, cr, last, accumulate);
+        weft_tile_##rows##_##vectors(depth, a, ar, ac, b, br, c, cr, last, accumulate, blocks, as, bs);
 static __attribute__((noinline, unused)) void weft_rows(long m, long n, long depth, const float *a, long ar, long ac,
-    const float *b, long br, float *c, long cr, int accumulate)
+    const float *b, long br, float *c, long cr, int accumulate, long blocks, long as, long bs)
 {
     const long last = n % WEFT_LANES ? n % WEFT_LANES : WEFT_LANES;
     if (n <= WEFT_LANES) {
@@ -151,12 +156,12 @@ static __attribute__((noinline, unused)) void weft_rows(long m, long n, long dep
 }
 /* one strip of up to 32 columns of C */
 static __attribute__((unused)) void weft_strip(long m, long n, long depth, const float *a, long ar, long ac,
-    const float *b, long br, float *c, long cr, int accumulate)
+    const float *b, long br, float *c, long cr, int accumulate, long blocks, long as, long bs)
 {
     for (long j = 0; j < n; ) {
         const long left = n - j, w = left > 3 * WEFT_LANES && WEFT_TILE_VECTORS == 4 ? 4 * WEFT_LANES : 2 * WEFT_LANES;
         const long width = left < w ? left : w;
-        weft_rows(m, width, depth, a, ar, ac, b + j, br, c + j, cr, accumulate);
+        weft_rows(m, width, depth, a, ar, ac, b + j, br, c + j, cr, accumulate, blocks, as, bs);
         j += width;
     }
 }
@@ -292,7 +297,19 @@ static __attribute__((noinline, unused)) void weft_gemm_strips(long m, long n, l
         const long d = depth - k < deep ? depth - k : deep;
         for (long j = 0; j < n; j += WEFT_STRIP)
             weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, b + j / WEFT_STRIP * strip + k * br, br,
-                c + j, cr, accumulate || k > 0);
+                c + j, cr, accumulate || k > 0, 1, 0, 0);
+    }
+}
+/* the sum of several products, one after the other in each tile: C (+)= sum_t A[t * as] B[t * bs], B with rows of its own */
+static __attribute__((noinline, unused)) void weft_gemm_blocks(long blocks, long as, long bs, long m, long n, long depth,
+    const float *a, long ar, long ac, const float *b, long br, float *c, long cr, int accumulate)
+{
+    const long cuts = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + cuts - 1) / cuts;
+    for (long k = 0; k < depth; k += deep) {
+        const long d = depth - k < deep ? depth - k : deep;
+        for (long j = 0; j < n; j += WEFT_STRIP)
+            weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, b + k * br + j, br, c + j, cr,
+                accumulate || k > 0, blocks, as, bs);
     }
 }
 /* B packed strip by strip into the scratch; 512 x 256 of A stay in the second-level cache */
@@ -305,7 +322,7 @@ static __attribute__((noinline, unused)) void weft_gemm_repack(long m, long n, l
         for (long j = 0; j < n; j += WEFT_STRIP) {
             const long w = n - j < WEFT_STRIP ? n - j : WEFT_STRIP;
             weft_pack_strip(w, d, b + k * br + j * bc, br, bc, scratch);
-            weft_strip(rows, w, d, a + i * ar + k * ac, ar, ac, scratch, WEFT_STRIP, c + i * cr + j, cr, accumulate || k > 0);
+            weft_strip(rows, w, d, a + i * ar + k * ac, ar, ac, scratch, WEFT_STRIP, c + i * cr + j, cr, accumulate || k > 0, 1, 0, 0);
         }
     }
 }

@@ -93,20 +93,25 @@ WEFT_INLINE int weft_runs(const weft_windows *g, const weft_axis *a)
         && a->most - a->least + 1 == a->taps && a->index[1] == a->index[0] + 1));
 }
 
-/* y[row of windows] = sum over taps of x w: one matrix product for a row of taps, or for a single tap. */
+/* From one tap of an axis to the next: taps are evenly spaced. */
+WEFT_INLINE long weft_gap(const weft_axis *axis) { return axis->taps > 1 ? axis->offset[1] - axis->offset[0] : 0; }
+WEFT_INLINE long weft_skip(const weft_axis *axis) { return axis->taps > 1 ? axis->index[1] - axis->index[0] : 0; }
+
+/* y[row of windows] = sum over taps of x w: the taps along the height are summed in registers, those along the width too
+   where they lie as one run. */
 static __attribute__((noinline, unused)) void weft_row(const weft_windows *g, const weft_axis *a, weft_view view, const float *w,
-    float *y, float *scratch)
+    float *y)
 {
     const long in = g->channels / g->groups, out = g->outputs / g->groups, ar = a[2].step * view.column;
     const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
+    const long as = weft_gap(a + 1) * view.row, bs = weft_skip(a + 1) * g->kernel[2] * g->tap;
     for (long group = 0; group < g->groups; ++group) {
         int more = 0;
-        for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; k += together) {
-            const float *p = view.at + (a[0].offset[i] - a[0].least) * view.plane + (a[1].offset[j] - a[1].least) * view.row
-                + (a[2].offset[k] - a[2].least) * view.column + group * in;
-            const long tap = (a[0].index[i] * g->kernel[1] + a[1].index[j]) * g->kernel[2] + a[2].index[k];
-            weft_gemm(a[2].count, out, together * in, p, ar, 1, w + tap * g->tap + group * g->group, g->lead, 1,
-                y + group * out, a[2].stride * g->outputs, more++, scratch);
+        for (long i = 0; i < a[0].taps; ++i) for (long k = 0; k < a[2].taps; k += together) {
+            const float *p = view.at + (a[0].offset[i] - a[0].least) * view.plane + (a[2].offset[k] - a[2].least) * view.column + group * in;
+            const long tap = (a[0].index[i] * g->kernel[1] + a[1].index[0]) * g->kernel[2] + a[2].index[k];
+            weft_gemm_blocks(a[1].taps, as, bs, a[2].count, out, together * in, p, ar, 1, w + tap * g->tap + group * g->group, g->lead,
+                y + group * out, a[2].stride * g->outputs, more++);
         }
     }
 }
@@ -132,7 +137,7 @@ WEFT_INLINE int weft_by_channel(const weft_windows *g) { return g->groups == g->
 
 /* All windows of a few images along three axes. */
 static __attribute__((noinline, unused)) void weft_walk(long images, const weft_windows *g, const weft_axis *a, const float *x,
-    const float *w, float *y, float *scratch, float *planes)
+    const float *w, float *y, float *planes)
 {
     const long image = a[0].out * a[1].out * a[2].out * g->outputs;
     const int none = a[0].taps == 0 || a[1].taps == 0 || a[2].taps == 0;
@@ -148,7 +153,7 @@ static __attribute__((noinline, unused)) void weft_walk(long images, const weft_
                 if (none)
                     for (long q = 0; q < a[2].count; ++q) memset(to + q * a[2].stride * g->outputs, 0, (size_t)g->outputs * sizeof(float));
                 else if (weft_by_channel(g)) weft_row_of_channels(g, a, view, w, to);
-                else weft_row(g, a, view, w, to, scratch);
+                else weft_row(g, a, view, w, to);
                 view.at += a[1].step * view.row;
             }
         }
@@ -173,7 +178,7 @@ static __attribute__((unused)) void weft_convolve(long images, const weft_window
     }
     weft_axis a[3];
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
-    weft_walk(images, g, a, x, w, y, scratch, planes);
+    weft_walk(images, g, a, x, w, y, planes);
 }
 
 /* The adjoint in x, of turned weights: its elements in classes that the same taps reach. Here x is the cotangent of the
@@ -191,7 +196,7 @@ static __attribute__((unused)) void weft_convolve_input(long images, const weft_
         weft_adjoint_axis(a, g, 0, i);
         weft_adjoint_axis(a + 1, g, 1, j);
         weft_adjoint_axis(a + 2, g, 2, k);
-        weft_walk(images, g, a, x, w, y, scratch, planes);
+        weft_walk(images, g, a, x, w, y, planes);
     }
 }
 
@@ -212,74 +217,133 @@ static __attribute__((unused)) void weft_convolve_weight(long images, const weft
         weft_view view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
         const float *y = d + ((b * a[0].count + q0) * a[1].count + top) * a[2].count * g->outputs;
         const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
-        for (long q1 = 0; q1 < rows; ++q1, y += a[2].count * g->outputs, view.at += a[1].step * view.row)
-            for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; k += together) {
-                const float *p = view.at + i * g->dilation[0] * view.plane + j * g->dilation[1] * view.row + k * g->dilation[2] * view.column;
-                float *v = w + ((i * g->kernel[1] + j) * g->kernel[2] + k) * g->tap;
-                if (by_channel) {
-                    for (long q = 0; q < a[2].count; ++q) {
-                        const float *s = p + q * a[2].step * view.column, *u = y + q * g->outputs;
-                        #pragma omp simd
-                        for (long t = 0; t < g->channels; ++t) v[t] += s[t] * u[t];
-                    }
-                } else for (long group = 0; group < g->groups; ++group)
-                    weft_gemm(together * in, out, a[2].count, p + group * in, 1, a[2].step * view.column, y + group * out,
-                        g->outputs, 1, v + group * g->group, g->lead, 1, scratch);
-            }
+        for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; k += together) {
+            const float *p = view.at + i * g->dilation[0] * view.plane + j * g->dilation[1] * view.row + k * g->dilation[2] * view.column;
+            float *v = w + ((i * g->kernel[1] + j) * g->kernel[2] + k) * g->tap;
+            const long down = a[1].step * view.row, right = a[2].step * view.column, row = a[2].count * g->outputs;
+            if (by_channel) {
+                for (long q1 = 0; q1 < rows; ++q1) for (long q = 0; q < a[2].count; ++q) {
+                    const float *s = p + q1 * down + q * right, *u = y + q1 * row + q * g->outputs;
+                    #pragma omp simd
+                    for (long t = 0; t < g->channels; ++t) v[t] += s[t] * u[t];
+                }
+            } else for (long group = 0; group < g->groups; ++group)
+                weft_gemm_blocks(rows, down, row, together * in, out, a[2].count, p + group * in, 1, right, y + group * out,
+                    g->outputs, v + group * g->group, g->lead, 1);
+        }
     }
 }
 
-/* ---- pools: every channel by itself; what falls outside x is left out ---- */
-#define WEFT_POOL(...) \
-    const long c = g->channels; \
+/* ---- pools: every channel by itself, a vector of them at a time; what falls outside x is left out ---- */
+typedef int weft_truths __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
+enum { WEFT_POOLED = 256 };
+
+/* Where the taps of one window read, from tap `*next` on, at most WEFT_POOLED of them; returns how many. */
+static __attribute__((noinline, unused)) long weft_window(const weft_windows *g, long b, long q0, long q1, long q2, long *next, long *at)
+{
+    long count = 0, tap = 0;
+    for (long i = 0; i < g->kernel[0]; ++i) {
+        const long z = q0 * g->stride[0] + i * g->dilation[0] - g->low[0];
+        for (long j = 0; j < g->kernel[1]; ++j) {
+            const long r = q1 * g->stride[1] + j * g->dilation[1] - g->low[1], row = b * g->xb + z * g->xs[0] + r * g->xs[1];
+            const int outside = z < 0 || z >= g->in[0] || r < 0 || r >= g->in[1];
+            for (long k = 0; k < g->kernel[2]; ++k, ++tap) {
+                const long s = q2 * g->stride[2] + k * g->dilation[2] - g->low[2];
+                if (tap < *next || outside || s < 0 || s >= g->in[2]) continue;
+                if (count == WEFT_POOLED) { *next = tap; return count; }
+                at[count++] = row + s * g->xs[2];
+            }
+        }
+    }
+    *next = tap;
+    return count;
+}
+
+/* Is every element in one window at most? */
+WEFT_INLINE int weft_apart(const weft_windows *g)
+{
+    int apart = 1;
+    for (int k = 0; k < 3; ++k) apart = apart && g->stride[k] >= (g->kernel[k] - 1) * g->dilation[k] + 1;
+    return apart;
+}
+
+/* The windows of all images in turn; `body` sees the channels c .. of one window, `some` of them, at most WEFT_LANES. */
+#define WEFT_POOL(before, body) \
+    const long taps = g->kernel[0] * g->kernel[1] * g->kernel[2], channels = g->channels; \
+    long at[WEFT_POOLED]; \
     for (long b = 0; b < images; ++b) \
         for (long q0 = 0; q0 < g->out[0]; ++q0) for (long q1 = 0; q1 < g->out[1]; ++q1) for (long q2 = 0; q2 < g->out[2]; ++q2) { \
-            const long window = (((b * g->out[0] + q0) * g->out[1] + q1) * g->out[2] + q2) * c; \
-            __VA_ARGS__ \
+            const long window = (((b * g->out[0] + q0) * g->out[1] + q1) * g->out[2] + q2) * channels; \
+            before \
+            for (long next = 0; next < taps; ) { \
+                const int whole = next == 0; \
+                (void)whole; \
+                const long count = weft_window(g, b, q0, q1, q2, &next, at); \
+                for (long c = 0; c < channels; c += WEFT_LANES) { \
+                    const weft_mask some = weft_first(channels - c < WEFT_LANES ? channels - c : WEFT_LANES); \
+                    body \
+                } \
+            } \
         }
-#define WEFT_EACH_TAP(...) \
-    for (long i = 0; i < g->kernel[0]; ++i) for (long j = 0; j < g->kernel[1]; ++j) for (long k = 0; k < g->kernel[2]; ++k) { \
-        const long z = q0 * g->stride[0] + i * g->dilation[0] - g->low[0], r = q1 * g->stride[1] + j * g->dilation[1] - g->low[1], \
-            s = q2 * g->stride[2] + k * g->dilation[2] - g->low[2]; \
-        if (z < 0 || z >= g->in[0] || r < 0 || r >= g->in[1] || s < 0 || s >= g->in[2]) continue; \
-        const long at = b * g->xb + z * g->xs[0] + r * g->xs[1] + s * g->xs[2]; \
-        _Pragma("omp simd") \
-        for (long t = 0; t < c; ++t) { __VA_ARGS__ } \
-    }
 
 static __attribute__((noinline, unused)) void weft_pool_max(long images, const weft_windows *g, const float *x, float *restrict y)
 {
     WEFT_POOL(
-        for (long t = 0; t < c; ++t) y[window + t] = -INFINITY;
-        WEFT_EACH_TAP(const float u = x[at + t], v = y[window + t]; y[window + t] = (u > v) | (u != u) ? u : v;)
+        for (long c = 0; c < channels; ++c) y[window + c] = -INFINITY;,
+        weft_vector most = weft_load(y + window + c, some);
+        for (long t = 0; t < count; ++t) {
+            const weft_vector u = weft_load(x + at[t] + c, some);
+            const weft_truths better = (u > most) | (u != u);
+            most = (weft_vector)(((weft_truths)u & better) | ((weft_truths)most & ~better));
+        }
+        weft_store(y + window + c, most, some);
     )
 }
 
-/* The first element of a window that attains its maximum gets the cotangent; `open` counts those still looking. */
+/* The first element of a window that attains its maximum gets the cotangent; `open` tells who is still looking. */
 static __attribute__((noinline, unused)) void weft_pool_max_input(long images, const weft_windows *g, const float *x, const float *y,
     const float *d, float *restrict dx, float *restrict open)
 {
+    const int apart = weft_apart(g);                       /* then nothing is added to: loads would wait for masked stores */
     memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
     WEFT_POOL(
-        for (long t = 0; t < c; ++t) open[t] = 1.0f;
-        WEFT_EACH_TAP(
-            const float hit = x[at + t] == y[window + t] ? open[t] : 0.0f;
-            dx[at + t] += hit != 0.0f ? d[window + t] : 0.0f;
-            open[t] -= hit;
-        )
+        ,
+        const weft_vector most = weft_load(y + window + c, some);
+        const weft_vector share = weft_load(d + window + c, some);
+        weft_truths looking = ~(weft_truths){0};
+        if (!whole) looking = (weft_truths)weft_load(open + c, some);
+        for (long t = 0; t < count; ++t) {
+            const weft_truths hit = (weft_load(x + at[t] + c, some) == most) & looking;
+            looking &= ~hit;
+            weft_vector sum = (weft_vector)((weft_truths)share & hit);
+            if (!apart) sum += weft_load(dx + at[t] + c, some);
+            weft_store(dx + at[t] + c, sum, some);
+        }
+        if (next < taps) weft_store(open + c, (weft_vector)looking, some);
     )
 }
 
 static __attribute__((noinline, unused)) void weft_pool_sum(long images, const weft_windows *g, const float *x, float *restrict y)
 {
     WEFT_POOL(
-        for (long t = 0; t < c; ++t) y[window + t] = 0.0f;
-        WEFT_EACH_TAP(y[window + t] += x[at + t];)
+        memset(y + window, 0, (size_t)channels * sizeof(float));,
+        weft_vector sum = weft_load(y + window + c, some);
+        for (long t = 0; t < count; ++t) sum += weft_load(x + at[t] + c, some);
+        weft_store(y + window + c, sum, some);
     )
 }
 
 static __attribute__((noinline, unused)) void weft_pool_sum_input(long images, const weft_windows *g, const float *d, float *restrict dx)
 {
+    const int apart = weft_apart(g);
     memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
-    WEFT_POOL(WEFT_EACH_TAP(dx[at + t] += d[window + t];))
+    WEFT_POOL(
+        ,
+        const weft_vector share = weft_load(d + window + c, some);
+        for (long t = 0; t < count; ++t) {
+            weft_vector sum = share;
+            if (!apart) sum += weft_load(dx + at[t] + c, some);
+            weft_store(dx + at[t] + c, sum, some);
+        }
+    )
 }

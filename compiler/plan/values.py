@@ -100,9 +100,19 @@ class Values:
                 found |= {self._held(node, slot) for slot in range(len(node.operands))}
             if kind == "alias":
                 found.add(node.operands[0])
+            if self._runs_along_two_axes(node):
+                found.add(node.id)
             if kind == "reindex":
                 found |= set(node.operands[:1] if node.op == "take" else node.operands)
         return {i for i in found if not self.is_leaf(i)}
+
+    def _runs_along_two_axes(self, node: Node) -> bool:
+        """Is the value repeated along different axes of one shape?  One kernel cannot walk both,
+        unless it reads them.
+        """
+        users = [self.graph[u] for u in self.users[node.id]]
+        spread = {(u["shape"], u["dims"]) for u in users if u.op == "broadcast" and u["dims"]}
+        return len(spread) > len({shape for shape, _ in spread})
 
     def _held(self, node: Node, slot: int) -> int:
         """What must exist for an operand: itself, or what it is a transposition of."""

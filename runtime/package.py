@@ -15,7 +15,7 @@ from ..compiler.emit.package import Origin, engine_module, package_files, reloca
 from ..spec.errors import DataError, UsageError
 from .carried import carried
 from .data.bundle import pack
-from .data.dataset import read
+from .data.dataset import GENERATED, read
 from .manifest import MANIFEST, changed, hashes, manifest
 
 if TYPE_CHECKING:
@@ -101,9 +101,14 @@ def _bundles(
     bundled: dict[int, dict[str, Any]] = {}
     for number, line in enumerate((artifact.train or {}).get("data") or ()):
         needed = _needs_more(line)
-        if line["source"] == "function" or not (needed or everything):
+        if line["source"] in GENERATED or not (needed or everything):
             continue
         try:
+            if line["settings"].get("zoom") is not None and "fit" in line["settings"]:
+                raise DataError(
+                    "images that `zoom` cuts out of their files cannot be copied into a package",
+                    hint="compile without the data; train.py --data ROOT names its folder",
+                )
             data, facts = pack(read(line, root))
         except DataError:
             if everything:

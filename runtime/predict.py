@@ -15,6 +15,7 @@ from . import checkpoint as files
 from .data import load
 from .data.arrays import load_npy, load_npz, names_in
 from .data.conform import check_finite, fit
+from .data.loose import is_pictures, load_pictures, picture_names
 from .data.normalise import apply, fill, undo
 from .data.table import is_number, read_cells, read_features
 from .evaluation import evaluate as evaluate_part
@@ -52,7 +53,11 @@ def evaluate(
             hint="hold some of it out with split=[0.8, 0.2], or use the part `train`",
         )
     recipe = recipe_of(artifact, datasets[0].batches(0).count, seed=loaded.state["seed"])
-    return evaluate_part(engine, recipe, found)
+    try:
+        return evaluate_part(engine, recipe, found)
+    finally:
+        for dataset in datasets:
+            dataset.close()
 
 
 def predict(
@@ -64,7 +69,9 @@ def predict(
     out: Path,
     net: str | None = None,
 ) -> int:
-    """Run a net on the rows of a csv, tsv, npz or npy file, write its outputs, return their number.
+    """Run a net on the rows of a file or on images, write its outputs, return their number.
+
+    The file is a csv, tsv, npz or npy file, an image, or a folder of images.
 
     The inputs are laid out, filled and scaled as those of the training were; outputs that stand for
     a scaled target are given in its own units; for classes their number or word is added.
@@ -77,6 +84,8 @@ def predict(
     recipe, known = _training_data(artifact, loaded.state["data"], entry)
     inputs = _inputs(entry, source, recipe, known)
     outputs = _outputs(_run(engine, entry, inputs), recipe, known)
+    if is_pictures(source):
+        outputs = {"name": np.array(picture_names(source)), **outputs}
     _write(out, outputs)
     return len(next(iter(outputs.values())))
 
@@ -138,6 +147,8 @@ def _read(
     source: Path, field: str, port: Port, recipe: Mapping[str, Any], known: Mapping[str, Any]
 ) -> Array:
     kind = source.suffix.lower()
+    if is_pictures(source):
+        return load_pictures(source, recipe["settings"], port.shape)
     if kind in DELIMITERS:
         return _as_declared(_read_table(source, recipe, known), port)
     if kind == ".npy":
@@ -148,7 +159,7 @@ def _read(
         if choice is None and len(names) == 1:
             choice = names[0]
         return load_npz(source, source.name, [choice or field])[0]
-    raise UsageError(f"`{source}` is not a csv, tsv, npz or npy file")
+    raise UsageError(f"`{source}` is not a csv, tsv, npz or npy file, and no image")
 
 
 def _read_table(source: Path, recipe: Mapping[str, Any], known: Mapping[str, Any]) -> Array:
@@ -206,9 +217,10 @@ def _outputs(
     numbers = known.get("fields", {}).get(recipe["names"][1], {})
     if "shift" in numbers and array.ndim == len(dims):
         return {name: undo(array, numbers)}
-    if dtype in ("i32", "i64") and array.ndim == 2 and array.shape[1] > 1:
+    words = known.get("facts", {}).get("classes")
+    classes = dtype in ("i32", "i64") or recipe["settings"].get("mixup")
+    if classes and array.ndim == 2 and array.shape[1] > 1:
         best = array.argmax(axis=1)
-        words = known.get("facts", {}).get("classes")
         return {name: array, "class": np.array(words)[best] if words else best}
     return outputs
 

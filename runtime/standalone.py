@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import DataError, DeviceError, InternalError, UsageError, WeftError
 from . import manifest
+from .data.dataset import GENERATED
 from .predict import predict
 from .progress import describe
 from .trainer import train
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-WITHOUT_FILES = ("digits", "function")
+WITHOUT_FILES = ("digits", *GENERATED)
 """Sources that read no file of the user's."""
 
 
@@ -161,7 +162,7 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
         description="The outputs of the trained network for the rows of a file.",
         allow_abbrev=False,
     )
-    parser.add_argument("--input", metavar="FILE", required=True, help="csv, tsv, npz or npy")
+    parser.add_argument("--input", metavar="FILE", required=True, help="csv, tsv, npz, npy, images")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="csv, tsv or npz")
     parser.add_argument("--net", metavar="NAME", help="which net, where there are several")
     parser.add_argument(

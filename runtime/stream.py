@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import DataError
-from .data import Batches, Dataset
+from .data import Batches, Dataset, PictureBatches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +29,8 @@ class Stream:
                 hint="give all of them the same batch=",
             )
         several = len(datasets) > 1
-        self._sources = [
-            Batches(d.train, d.batch, shuffle=d.shuffle, drop=d.drop or several, seed=seed)
-            for d in datasets
-        ]
+        self._datasets = datasets
+        self._sources = [dataset.batches(seed, drop=several) for dataset in datasets]
         self._first = self._sources[0]
         self._merged: Batch | None = {} if several else None
         self.count = self._first.count
@@ -51,11 +49,16 @@ class Stream:
         """The number of samples of batch `number`."""
         return self._first.size(number % self.count)
 
+    def close(self) -> None:
+        """End the processes that make batches, if there are any."""
+        for dataset in self._datasets:
+            dataset.close()
+
 
 class Part:
     """The batches of one part of the data, in a fixed order, for evaluation."""
 
-    def __init__(self, sources: Sequence[Batches]) -> None:
+    def __init__(self, sources: Sequence[Batches | PictureBatches]) -> None:
         self._sources = sources
         self.count = min(source.count for source in sources)
 

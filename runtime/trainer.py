@@ -170,6 +170,7 @@ class _Training:
                     self._save()
         finally:
             self.display.finish()
+            self.stream.close()
             if self.files is not None:
                 self.files.close()
         return self._record()

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .batches import Batches
 from .dataset import Dataset, load
+from .picture_batches import PictureBatches
 
-__all__ = ["Batches", "Dataset", "load"]
+__all__ = ["Batches", "Dataset", "PictureBatches", "load"]

@@ -55,9 +55,7 @@ class Batches:
         if not self._shuffle:
             return {name: array[begin:end] for name, array in self.arrays.items()}
         if epoch != self._epoch:
-            self._order = generator(self._seed, "shuffle", *self.arrays, epoch).permutation(
-                self.samples
-            )
+            self._order = order(self._seed, tuple(self.arrays), epoch, self.samples)
             self._epoch = epoch
         rows = self._order[begin:end]
         buffers = self._full if end <= self.samples else self._tail
@@ -75,6 +73,11 @@ class Batches:
             name: aligned((batch, *array.shape[1:]), array.dtype)
             for name, array in self.arrays.items()
         }
+
+
+def order(seed: int, fields: tuple[str, ...], epoch: int, samples: int) -> NDArray[np.int64]:
+    """The order of the samples in an epoch."""
+    return generator(seed, "shuffle", *fields, epoch).permutation(samples)
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...spec.errors import DataError
 from .arrays import load_npz
+from .pictures import Pictures, Plane, Stored, collected
 from .raw import Raw
 
 
@@ -21,12 +22,18 @@ def pack(raw: Raw) -> tuple[bytes, dict[str, Any]]:
     """
     arrays = {f"field_{i}": field for i, field in enumerate(raw.fields)}
     arrays |= {f"test_{i}": field for i, field in enumerate(raw.test or ())}
+    pictures, held = _in_memory(raw.pictures), _in_memory(raw.test_pictures)
+    arrays |= {f"plane_{i}": array for i, array in enumerate(pictures.arrays if pictures else ())}
+    arrays |= {f"held_{i}": array for i, array in enumerate(held.arrays if held else ())}
     if any(array.dtype.hasobject for array in arrays.values()):
         raise DataError("data that is neither numbers nor text cannot be copied into a package")
     file = io.BytesIO()
     named: Any = arrays
     np.savez_compressed(file, **named)
     facts = {"arrays": list(arrays), "facts": dict(raw.facts), "gaps": raw.gaps}
+    if pictures:
+        facts["planes"] = [[list(p.shape), p.dtype, p.labels, p.blank] for p in pictures.planes]
+        facts["marks"] = [pictures.mark, held.mark if held else None]
     return file.getvalue(), facts
 
 
@@ -40,4 +47,25 @@ def unpack(bundle: Mapping[str, Any]) -> Raw:
     arrays = dict(zip(names, load_npz(path, path.name, names), strict=True))
     fields = tuple(array for name, array in arrays.items() if name.startswith("field_"))
     test = tuple(array for name, array in arrays.items() if name.startswith("test_"))
-    return Raw(fields, test or None, bundle["facts"], gaps=bundle["gaps"])
+    if "planes" not in bundle:
+        return Raw(fields, test or None, bundle["facts"], gaps=bundle["gaps"])
+    pictures, held = (
+        tuple(array for name, array in arrays.items() if name.startswith(lead))
+        for lead in ("plane_", "held_")
+    )
+    planes = tuple(Plane(tuple(shape), *rest) for shape, *rest in bundle["planes"])
+    marks = bundle["marks"]
+    return Raw(
+        fields,
+        test if held else None,
+        bundle["facts"],
+        pictures=Stored(planes, pictures, mark=marks[0]),
+        test_pictures=Stored(planes, held, mark=marks[1]) if held else None,
+    )
+
+
+def _in_memory(pictures: Pictures | None) -> Stored | None:
+    """The pictures as arrays."""
+    if pictures is None or isinstance(pictures, Stored):
+        return pictures
+    return collected(pictures)

@@ -15,14 +15,22 @@ from . import normalise
 from .arrays import read_npy, read_npz
 from .batches import Batches
 from .bundle import unpack
+from .cifar import read_cifar10, read_cifar100
 from .conform import check_finite, check_range, check_symbols, fit
+from .curves import read_crowds, read_curves
 from .digits import read_digits
+from .folders import read_images, read_segmentation
 from .function import read_function
 from .idx import read_idx, read_mnist
 from .image import read_image
+from .maker import TEST, TRAIN
+from .picture_batches import PictureBatches
+from .picture_set import PictureSet, picture_set
 from .raw import Raw, Request
-from .split import draw, split
+from .split import batch_size, draw, parts
 from .table import read_table
+from .variation import variation_of
+from .wrapped import wrapped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +47,17 @@ READERS: Mapping[str, Callable[[Request], Raw]] = {
     "digits": read_digits,
     "function": read_function,
     "image": read_image,
+    "images": read_images,
+    "segmentation": read_segmentation,
+    "cifar10": read_cifar10,
+    "cifar100": read_cifar100,
+    "curves": read_curves,
+    "crowds": read_crowds,
 }
 """How every source of `spec.sources` is read."""
+
+GENERATED = ("function", "curves", "crowds")
+"""Sources that read nothing: they make what they give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,8 @@ class Dataset:
 
     Shapes: arrays [N, ...] in their declared dtypes.  `statistics` is JSON data: shifts and scales,
     classes, column names, and a checksum of the training part.  `batch` is a number of samples;
-    `drop` leaves the last, smaller batch of an epoch out.
+    `drop` leaves the last, smaller batch of an epoch out.  Where there are `pictures`, their fields
+    are made when they are looked at.
     """
 
     names: tuple[str, ...]
@@ -61,12 +79,18 @@ class Dataset:
     drop: bool
     fixed: bool
     place: str
+    pictures: PictureSet | None = None
 
-    def batches(self, seed: int) -> Batches:
-        """The batches of the training part."""
-        return Batches(self.train, self.batch, shuffle=self.shuffle, drop=self.drop, seed=seed)
+    def batches(self, seed: int, *, drop: bool = False) -> Batches | PictureBatches:
+        """The batches of the training part; with `drop` whole ones only, whatever the line says."""
+        drop = drop or self.drop
+        if self.pictures is not None:
+            return self.pictures.batches(
+                TRAIN, self.batch, shuffle=self.shuffle, drop=drop, seed=seed
+            )
+        return Batches(self.train, self.batch, shuffle=self.shuffle, drop=drop, seed=seed)
 
-    def held_out(self, part: str = "test") -> Batches | None:
+    def held_out(self, part: str = "test") -> Batches | PictureBatches | None:
         """The batches of a part in its own order, the last one kept unless the batch is fixed."""
         arrays = self.test if part == "test" else self.train
         samples = len(next(iter(arrays.values()))) if arrays else 0
@@ -75,7 +99,14 @@ class Dataset:
         batch = self.batch if self.fixed else min(self.batch, samples)
         if self.batch == len(next(iter(self.train.values()))) and not self.fixed:
             batch = samples
+        if self.pictures is not None:
+            return self.pictures.batches(TEST if part == "test" else TRAIN, batch, drop=self.fixed)
         return Batches(arrays, batch, shuffle=False, drop=self.fixed, seed=0)
+
+    def close(self) -> None:
+        """End the processes that make batches, if there are any."""
+        if self.pictures is not None:
+            self.pictures.supply.close()
 
 
 def load(
@@ -116,19 +147,24 @@ def read(recipe: Mapping[str, Any], root: Path, facts: Mapping[str, Any] | None 
 def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] | None) -> Dataset:
     names, types, settings = tuple(recipe["names"]), recipe["types"], recipe["settings"]
     raw = read(recipe, root, (statistics or {}).get("facts"))
+    if raw.pictures is None and variation_of(settings).any:
+        raw = wrapped(raw, names, settings.get("range", [0])[0])
+    if raw.pictures is not None:
+        return _of_pictures(recipe, picture_set(recipe, raw, statistics))
     fields = _conform(raw.fields, raw.where, raw.gaps, recipe)
     if raw.test is not None:
         test = _conform(raw.test, raw.where_test, raw.gaps, recipe)
         train = fields
     else:
-        train_rows, test_rows = _rows(fields, settings)
+        labels = next((f.reshape(-1) for f in fields[1:] if f.size == len(f)), None)
+        train_rows, test_rows = parts(len(fields[0]), settings, labels)
         train = [field[train_rows] if len(test_rows) else field for field in fields]
         test = [field[test_rows] for field in fields]
     if settings["limit"] is not None and settings["limit"] < len(train[0]):
         rows = draw(len(train[0]), settings["limit"], settings["seed"])
         train = [field[rows] for field in train]
     train, test, scales = _scale(names, train, test, settings, raw.gaps, statistics)
-    batch, fixed = _batch(
+    batch, fixed = batch_size(
         settings["batch"], types, len(train[0]), sum(map(len, (train[0], test[0])))
     )
     known = {
@@ -147,6 +183,22 @@ def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] |
         fixed or settings["last"] == "drop",
         fixed,
         recipe["place"],
+    )
+
+
+def _of_pictures(recipe: Mapping[str, Any], found: PictureSet) -> Dataset:
+    settings = recipe["settings"]
+    return Dataset(
+        tuple(recipe["names"]),
+        found.columns(TRAIN),
+        found.columns(TEST),
+        found.statistics,
+        found.batch,
+        bool(settings["shuffle"]),
+        found.fixed or settings["last"] == "drop",
+        found.fixed,
+        recipe["place"],
+        found,
     )
 
 
@@ -189,19 +241,6 @@ _FEWER_HINTS = {
 }
 
 
-def _rows(fields: Sequence[Array], settings: Mapping[str, Any]) -> tuple[Any, Any]:
-    wanted = settings["split"]
-    if wanted is None:
-        return np.arange(len(fields[0])), np.arange(0)
-    fraction = wanted[0] if isinstance(wanted, list) else wanted
-    labels = None
-    if settings["stratify"]:
-        labels = next((f.reshape(-1) for f in fields[1:] if f.size == len(f)), None)
-        if labels is None:
-            raise DataError("stratify=true needs a field of labels, one for each sample")
-    return split(len(fields[0]), fraction, settings["seed"], labels)
-
-
 def _scale(
     names: Sequence[str],
     train: list[Array],
@@ -213,6 +252,8 @@ def _scale(
     """Missing values filled in and fields normalised, by the training part or by `statistics`."""
     known: dict[str, Any] = dict((statistics or {}).get("fields", {}))
     kinds = [settings["normalise"], settings["normalise_target"]]
+    if settings.get("mean") is not None:
+        kinds[0] = "given"
     for index, name in enumerate(names[:2]):
         numbers = known.setdefault(name, {})
         if gaps and index == 0:
@@ -220,6 +261,8 @@ def _scale(
             train[0] = normalise.fill(train[0], numbers["fill"])
             test[0] = normalise.fill(test[0], numbers["fill"])
         if kinds[index] != "none":
+            if "shift" not in numbers and kinds[index] == "given":
+                numbers.update(normalise.given(settings))
             if "shift" not in numbers:
                 numbers.update(normalise.measure(name, train[index], kinds[index]))
             train[index] = normalise.apply(train[index], numbers)
@@ -227,26 +270,6 @@ def _scale(
     if len(names) < 2 and kinds[1] != "none":
         raise DataError("normalise_target scales the second field, and the line binds only one")
     return train, test, {name: numbers for name, numbers in known.items() if numbers}
-
-
-def _batch(
-    wanted: int | str, types: Sequence[Any], samples: int, everything: int
-) -> tuple[int, bool]:
-    """The number of samples in a batch, and whether the types fix it."""
-    declared = types[0][1][0]
-    batch = samples if wanted == "full" else int(wanted)
-    if isinstance(declared, int) and declared != batch:
-        raise DataError(
-            f"the types declare batches of {declared}, the source gives {batch}",
-            hint=f"write batch={declared}, or B in place of {declared}",
-        )
-    if batch > samples:
-        held_out = f" ({everything - samples} more are held out)" if everything > samples else ""
-        raise DataError(
-            f"batch={batch} is larger than the {samples} samples for training{held_out}",
-            hint="write batch=full to use all of them at once",
-        )
-    return batch, isinstance(declared, int)
 
 
 def _checksum(arrays: Sequence[Array]) -> int:

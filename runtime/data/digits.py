@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spec.errors import DataError
+from .cut import Box, resample
 from .raw import Raw, Request
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ def read_digits(request: Request) -> Raw:
     """Source `digits`."""
     pixels, labels = _pixels_and_labels()
     low, high = request.settings["range"]
-    images = (low + (high - low) * pixels / 16).astype(np.float32)
-    if not request.settings["flat"]:
-        images = images.reshape(-1, 1, 8, 8)
-    return Raw((images, labels))
+    images = (low + (high - low) * pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+    size = request.settings.get("size", 8)
+    if size != 8:
+        images = resample(images, Box(0, 0, 8, 8), (size, size))
+    return Raw((images.reshape(len(images), -1) if request.settings["flat"] else images, labels))
 
 
 def _pixels_and_labels() -> tuple[Array, Array]:

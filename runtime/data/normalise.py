@@ -44,6 +44,27 @@ def measure(name: str, array: Array, kind: str) -> dict[str, Any]:
     return {"kind": kind, "shift": _plain(shift), "scale": _plain(scale)}
 
 
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Shift and scale as the settings `mean` and `std` say."""
+    return {"kind": "given", "shift": _plain(settings["mean"]), "scale": _plain(settings["std"])}
+
+
+def of_counts(counts: Array, values: Array, kind: str) -> dict[str, Any]:
+    """Shift and scale of channels that hold every one of the `values` so many times.
+
+    Shapes: `counts` [C, V], `values` [V].
+    """
+    if kind == "standard":
+        total = counts.sum(axis=1)
+        shift = counts @ values / total
+        scale = np.sqrt((counts * (values - shift[:, None]) ** 2).sum(axis=1) / total)
+    else:
+        shift = np.array([values[count > 0].min() for count in counts])
+        scale = np.array([values[count > 0].max() for count in counts]) - shift
+    scale = np.where(scale > 1e-7 * np.maximum(np.abs(shift), 1e-30), scale, 1.0)
+    return {"kind": kind, "shift": _plain(shift), "scale": _plain(scale)}
+
+
 def apply(array: Array, numbers: Mapping[str, Any]) -> Array:
     """The scaled field."""
     shift, scale = _broadcast(array, numbers)

@@ -13,6 +13,8 @@ from ...spec.errors import DataError, suggest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .pictures import Pictures
+
     Array = NDArray[Any]
 
 
@@ -36,6 +38,7 @@ class Raw:
 
     `facts` must be known again when the network is used: classes, column names.  `where` names the
     origin of a sample, such as `wdbc.csv:18`; `gaps` says that NaN stands for a missing value.
+    Where there are `pictures`, their planes are the first fields, and `fields` those after them.
     """
 
     fields: tuple[Array, ...]
@@ -44,6 +47,8 @@ class Raw:
     where: Callable[[int], str] = "sample {}".format
     where_test: Callable[[int], str] = "held-out sample {}".format
     gaps: bool = False
+    pictures: Pictures | None = None
+    test_pictures: Pictures | None = None
 
 
 def locate(root: Path, path: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,9 +45,43 @@ def split(count: int, fraction: float, seed: int, labels: Array | None = None) -
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
+def parts(samples: int, settings: Mapping[str, Any], labels: Array | None) -> tuple[Rows, Rows]:
+    """The rows for training and for testing as the settings of a data line say.
+
+    Raises: DataError.
+    """
+    wanted = settings["split"]
+    if wanted is None:
+        return np.arange(samples), np.arange(0)
+    fraction = wanted[0] if isinstance(wanted, list) else wanted
+    if settings["stratify"] and labels is None:
+        raise DataError("stratify=true needs a field of labels, one for each sample")
+    return split(samples, fraction, settings["seed"], labels if settings["stratify"] else None)
+
+
 def draw(count: int, wanted: int, seed: int) -> Rows:
     """So many of the rows, in their original order."""
     return np.sort(_some(np.arange(count), wanted, generator(seed, "limit")))
+
+
+def batch_size(
+    wanted: int | str, types: Sequence[Any], samples: int, everything: int
+) -> tuple[int, bool]:
+    """The number of samples in a batch, and whether the types fix it."""
+    declared = types[0][1][0]
+    batch = samples if wanted == "full" else int(wanted)
+    if isinstance(declared, int) and declared != batch:
+        raise DataError(
+            f"the types declare batches of {declared}, the source gives {batch}",
+            hint=f"write batch={declared}, or B in place of {declared}",
+        )
+    if batch > samples:
+        held_out = f" ({everything - samples} more are held out)" if everything > samples else ""
+        raise DataError(
+            f"batch={batch} is larger than the {samples} samples for training{held_out}",
+            hint="write batch=full to use all of them at once",
+        )
+    return batch, isinstance(declared, int)
 
 
 def _some(rows: Rows, wanted: int, random: np.random.Generator) -> Rows:

@@ -83,6 +83,7 @@ class StepParts:
         else:
             value = lone(assigned.flow)
             if value is None:
+                self.whole = False
                 findings.add(
                     "E209",
                     f"`{name}` takes a value, not a pipeline",
@@ -98,9 +99,8 @@ class StepParts:
         if all(setting.name != "optimizer" for setting in self.settings):
             missing.insert(0, "optimizer")
         if missing and self.whole:
-            findings.add(
-                "E208", f"step `{self.name}` has no `{missing[0]} = …`", place, NEEDED[missing[0]]
-            )
+            said = " and no ".join(f"`{each} = …`" for each in missing)
+            findings.add("E208", f"step `{self.name}` has no {said}", place, NEEDED[missing[0]])
         if self.loss is None:
             return None
         return Step(
@@ -168,7 +168,9 @@ def data_of(
     if known and len(known) != len(names):
         untyped = [place for place, each in zip(places, types, strict=True) if each is None]
         where = untyped[0] if untyped else places[0]
-        findings.add("E207", "give a type to all names of this data line or to none", where)
+        hint = "for instance `data x: f32[B, 64], label: i32[B] = …`"
+        text = "give a type to all names of this data line or to none"
+        findings.add("E207", text, where, hint)
     return Data(tuple(names), known or None, source, places[0], tuple(places))
 
 
@@ -196,7 +198,8 @@ def no_repeats(findings: Findings, settings: Iterable[Setting]) -> tuple[Setting
     kept: dict[str, Setting] = {}
     for setting in settings:
         if setting.name in kept:
-            findings.add("E103", f"setting `{setting.name}` is given twice", setting.place)
+            text = f"setting `{setting.name}` is given twice"
+            findings.add("E103", text, setting.place, "keep one of the two")
         else:
             kept[setting.name] = setting
     return tuple(kept.values())

@@ -7,7 +7,8 @@ the end of braces, or to the one it stands in; one behind code to the last state
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from .lexer import END, HOLDS_STATEMENTS, tokens
 from .source import Findings, Source, source
 from .tree import File
 
+BETWEEN = re.compile(r"(?:#[^\n]*|[^#\w])*")  # no key, name or number
 Said = tuple[list[str], str, list[str]]
 
 
@@ -45,12 +47,17 @@ class Remarks:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment; `alone` on its line; `where`: before a statement, inside one, at an end."""
+    """A comment; `alone` on its line; `where`: before a statement, inside one, at an end.
+
+    In YAML also behind the key `of` the next statement, or `above` it behind the key of a section.
+    `item`: where, on its line, the outermost of the statements began that it ends.
+    """
 
     start: int
     text: str
     alone: bool
     where: str
+    item: int | None = None
 
 
 def remarks(file: File) -> Remarks:
@@ -66,12 +73,19 @@ def remarks(file: File) -> Remarks:
     below = whole.lines[len(found.head)] if found.head else 0
     for comment in _yaml_comments(whole, starts) if yaml else _weft_comments(whole):
         if comment.start >= below:
-            _attach(found, comment, units, bisect_right(starts, comment.start))
+            after = bisect_right(starts, comment.start)
+            if comment.item is not None:
+                after = bisect_left(starts, comment.item) + 1
+            _attach(found, comment, units, after)
     return found
 
 
 def _head(text: str, whole: bool) -> list[str]:
-    """The lines of comments a file begins with: all of them, or those with an empty line below."""
+    """The lines of comments a file begins with: those with an empty line below.
+
+    Without any empty line all of them are taken, if they are the `whole` file's: nothing else is to
+    come between them and what stands below.
+    """
     lines: list[str] = []
     for line in text.split("\n"):
         if line.strip() and not line.startswith("#"):
@@ -79,7 +93,7 @@ def _head(text: str, whole: bool) -> list[str]:
         lines.append(_clean(line))
     else:
         return []  # nothing but comments
-    while lines and not whole and lines[-1]:
+    while lines and lines[-1] and not (whole and all(lines)):
         lines.pop()
     return lines if any(lines) else []
 
@@ -94,8 +108,12 @@ def _attach(
 ) -> None:
     before = units[after - 1][1] if after else None
     following = units[after][1] if after < len(units) else None
-    if comment.alone and comment.where == "before" and following is not None:
+    opens = (comment.alone and comment.where == "before") or comment.where == "above"
+    if opens and following is not None:
         _said(found, following)[0].append(comment.text)
+    elif comment.where == "of" and following is not None:
+        above, _, below = _said(found, following)
+        found.by_node[id(following)] = (above, comment.text, below)
     elif (comment.alone and comment.where == "before") or before is None:
         found.tail.append(comment.text)
     elif comment.alone and comment.where == "end":
@@ -146,24 +164,29 @@ def _weft_comments(whole: Source) -> Iterator[Comment]:
     """Comments stand between tokens; the tokens around one say whether a statement ends there."""
     stream = tokens(whole, Findings())
     position = 0
-    opener = ""  # the first token of the statement at hand
+    opener, begun = "", 0  # the first token of the statement at hand
     begins = True  # whether the next token begins a statement
-    braces: list[bool] = []  # open braces; True: statements stand inside
+    braces: list[tuple[bool, int]] = []  # open ones: do statements stand inside; where theirs began
+    closed: int | None = None  # where the statement began whose braces just closed, on one line
     for token in stream:
         if token.type == "_NL":
-            begins = begins or not braces or braces[-1]
+            begins = begins or not braces or braces[-1][0]
             continue
-        ends = token.type == "RBRACE" and braces[-1:] == [True]
+        ends = token.type == "RBRACE" and bool(braces) and braces[-1][0]
         where = "end" if ends else "before" if begins or token.type == END else "inside"
         for start, text in _in_gap(whole.text[position : token.start], position):
-            yield Comment(start, text, _alone(whole.text, start), where)
-        opener = token.type if begins else opener
+            alone = _alone(whole.text, start)
+            yield Comment(start, text, alone, where, None if alone else closed)
+        if begins:
+            opener, begun = token.type, token.start
         begins = False
+        closed = None
         if token.type == "LBRACE":
-            braces.append(opener in HOLDS_STATEMENTS)
-            begins = braces[-1]
+            begins = opener in HOLDS_STATEMENTS
+            braces.append((begins, begun))
         elif token.type == "RBRACE" and braces:
-            braces.pop()
+            held, first = braces.pop()
+            closed = first if held and "\n" not in whole.text[first : token.start] else None
         position = token.end
 
 
@@ -171,13 +194,38 @@ def _yaml_comments(whole: Source, starts: list[int]) -> Iterator[Comment]:
     """What no YAML token covers."""
     import yaml  # only when a YAML file is formatted
 
+    from .yaml_nodes import comments_in
+
     position = 0
     for token in yaml.scan(whole.text, Loader=yaml.SafeLoader):
         begin, end = token.start_mark.index, token.end_mark.index
+        block = isinstance(token, yaml.ScalarToken) and token.style in ("|", ">")
         for start, text in _in_gap(whole.text[position:begin], position):
-            where = _yaml_where(whole, start, starts, begin)
-            yield Comment(start, text, _alone(whole.text, start), where)
+            alone = _alone(whole.text, start)
+            where = "" if alone else _yaml_key(whole, start, starts)
+            where = where or _yaml_where(whole, start, starts, begin)
+            yield Comment(start, text, alone, where, None if alone else _line(whole, start, starts))
+        for start in comments_in(whole.text, begin, end) if block else ():
+            text = _clean(whole.text[start : _line_end(whole.text, start)])
+            yield Comment(start, text, _alone(whole.text, start), "inside")
         position = max(position, end)
+
+
+def _line(whole: Source, start: int, starts: list[int]) -> int | None:
+    """The beginning of the line, where a statement begins on it."""
+    line = whole.lines[bisect_right(whole.lines, start) - 1]
+    return line if bisect_left(starts, line) < bisect_right(starts, start) else None
+
+
+def _yaml_key(whole: Source, start: int, starts: list[int]) -> str:
+    """Whether a comment stands behind a key that only announces the next statement."""
+    line = whole.lines[bisect_right(whole.lines, start) - 1]
+    after = bisect_right(starts, start)
+    if after == len(starts) or (after and starts[after - 1] >= line):
+        return ""
+    if not BETWEEN.fullmatch(whole.text, start, starts[after]):
+        return ""
+    return "of" if whole.text[line:start].strip() in ("out:", "loss:") else "above"
 
 
 def _yaml_where(whole: Source, start: int, starts: list[int], following: int) -> str:
@@ -198,10 +246,14 @@ def _in_gap(gap: str, offset: int) -> Iterator[tuple[int, str]]:
     """The comments in a stretch that holds nothing else."""
     position = gap.find("#")
     while position >= 0:
-        stop = gap.find("\n", position)
-        stop = len(gap) if stop < 0 else stop
+        stop = _line_end(gap, position)
         yield offset + position, _clean(gap[position:stop])
         position = gap.find("#", stop)
+
+
+def _line_end(text: str, start: int) -> int:
+    stop = text.find("\n", start)
+    return len(text) if stop < 0 else stop
 
 
 def _clean(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Spells dims as Python, which is also what people read, and as C."""
+"""Spells dims for people, as Python and as C."""
 
 from __future__ import annotations
 
@@ -30,9 +30,14 @@ def c_expression(dim: Dim, names: Mapping[str, str] | None = None) -> str:
     return _show(dim, _C(names or {}))
 
 
+def readable(dim: Dim) -> str:
+    """The dim for people: `H/4` where that is whole, `H//4` where it is rounded down."""
+    return _show(dim, _People({}))
+
+
 @dataclass(frozen=True, slots=True)
 class _Python:
-    """Spells dims for Python, and for people."""
+    """Spells dims for Python."""
 
     names: Mapping[str, str]
     divide = "//"
@@ -64,6 +69,13 @@ class _C:
         if sign(atom.divisor) == 1:
             return f"({top}/{bottom} - ({top}%{bottom} < 0))"
         return f"({top}/{bottom} - ({top}%{bottom} != 0 && ({top} < 0) != ({bottom} < 0)))"
+
+
+@dataclass(frozen=True, slots=True)
+class _People(_Python):
+    """Spells dims for people."""
+
+    divide = "/"
 
 
 _Spelling: TypeAlias = _Python | _C

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from .dim_text import c_expression, python_expression
+from .dim_text import c_expression, python_expression, readable
 from .polynomial import Dim, Polynomial, Symbol, bounds, sign
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "multiples",
     "numel",
     "python_expression",
+    "readable",
+    "shape_text",
     "sign",
     "substitute",
     "symbol",
@@ -43,6 +45,11 @@ def numel(shape: Iterable[Dim]) -> Dim:
     for size in shape:
         result = result * size
     return result
+
+
+def shape_text(shape: Iterable[Dim]) -> str:
+    """A shape for people: `[B, 64, H/4, W/4]`."""
+    return f"[{', '.join(map(readable, shape))}]"
 
 
 def symbols(dim: Dim) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .place import Place
@@ -103,10 +103,14 @@ class InternalError(WeftError):
 
 def render(diagnostic: Diagnostic, source_text: str | None = None) -> str:
     """The finding with its source line, a caret under the place, its hint and its notes."""
+    return _render(diagnostic, None if source_text is None else source_text.split("\n"))
+
+
+def _render(diagnostic: Diagnostic, source: Sequence[str] | None) -> str:
     lines = [str(diagnostic)]
     place = diagnostic.place
-    if place is not None and source_text is not None:
-        lines += _excerpt(place, source_text)
+    if place is not None and source is not None:
+        lines += _excerpt(place, source)
     if diagnostic.hint:
         lines.append(f"      = hint: {diagnostic.hint}")
     lines += [f"      = from: {where} {name}" for where, name in diagnostic.notes]
@@ -115,8 +119,10 @@ def render(diagnostic: Diagnostic, source_text: str | None = None) -> str:
 
 def render_all(diagnostics: Iterable[Diagnostic], texts: Mapping[str, str]) -> str:
     """All findings, one below the other, each with the line of the text it points into."""
+    sources = {file: text.split("\n") for file, text in texts.items()}
     return "\n".join(
-        render(found, texts.get(found.place.file) if found.place else None) for found in diagnostics
+        _render(found, sources.get(found.place.file) if found.place else None)
+        for found in diagnostics
     )
 
 
@@ -130,25 +136,21 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean `{close[0]}`?" if close else None
 
 
-def _excerpt(place: Place, text: str) -> list[str]:
+def _excerpt(place: Place, source: Sequence[str]) -> list[str]:
     """The line of the place and the caret line below it; long lines are cut round the place."""
-    line = _line_at(text, place.line)
-    if line is None:
+    if not 1 <= place.line <= len(source):
         return []
+    line = source[place.line - 1].rstrip("\r")  # as the readers count: `\n` alone ends a line
     start = place.column - 1
     width = max(1, min(place.end_column, len(line) + 1) - place.column)
     cut = 0
     if len(line) > SCREEN and start + width > SCREEN - 10:
         cut = max(0, start - SCREEN // 2)
-    shown = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line[cut:])
+    shown = "".join(
+        c if c.isprintable() or c == "\t" else "\ufffd" for c in line[cut : cut + SCREEN + 1]
+    )
     if len(shown) > SCREEN:
         shown = shown[: SCREEN - 1] + "…"
     lead = "".join("\t" if c == "\t" else " " for c in line[cut:start])
     mark = "^" * max(1, min(width, SCREEN - len(lead)))
     return [f"{place.line:>5} | {shown}", f"      | {lead.ljust(start - cut)}{mark}"]
-
-
-def _line_at(text: str, number: int) -> str | None:
-    """The line with this number, counted as the readers count: `\\n` alone ends a line."""
-    lines = text.split("\n")
-    return lines[number - 1].rstrip("\r") if 1 <= number <= len(lines) else None

@@ -37,6 +37,7 @@ from .tree import (
     File,
     Flow,
     If,
+    ListOf,
     Name,
     Net,
     Setting,
@@ -113,7 +114,10 @@ class _Writer:
                 lines += [row] if row else []
                 lines += above
                 row = f"param {text}"
-            if beside or below:
+            if len(row) > WIDTH:
+                *broken, row = _value_lines(f"param {each.name}=", each.value, 4)
+                lines += broken
+            if beside or below or len(row) > WIDTH or row.startswith(" "):
                 lines += [f"{row}  {beside}" if beside else row, *below]
                 row = ""
         return [*lines, row] if row else lines
@@ -143,24 +147,14 @@ class _Writer:
         """A block on one line where it is short, otherwise braces over lines."""
         lines = self.body(item.body)
         one = f"{head} {lines[0].strip()} }}"
-        quiet = not any(self.said.of(item)[1:]) and not self.said.has(item.body.results[0])
+        quiet = not self.said.of(item)[2] and not self.said.has(item.body.results[0])
         if isinstance(item, Block) and len(lines) == 1 and quiet and len(one) <= WIDTH:
             return self.unit(item, [one], 0)
         return self.unit(item, [head, *lines, "}"], 0)
 
     def body(self, body: Body) -> list[str]:
         lines: list[str] = []
-        inputs = [f"{each.name}: {type_text(each.type)}" for each in body.inputs]
-        one = f"  in {', '.join(inputs)}"
-        if (
-            inputs
-            and len(one) <= WIDTH
-            and not any(self.said.has(each) for each in body.inputs[1:])
-        ):
-            lines += self.unit(body.inputs[0], [one], 2)
-        else:
-            for each, text in zip(body.inputs, inputs, strict=True):
-                lines += self.unit(each, [f"  in {text}"], 2)
+        lines += self.inputs(body)
         lines += self.defaults(body.defaults, 2)
         for let in body.lets:
             lines += self.unit(let, _value_lines(f"  let {let.name} = ", let.value, 4), 2)
@@ -170,6 +164,22 @@ class _Writer:
         for value in body.values:
             lines += self.unit(value, _flow_lines(f"{', '.join(value.names)} = ", value.flow, 2), 2)
         return lines + self.result(body)
+
+    def inputs(self, body: Body) -> list[str]:
+        """On one line where they fit and no comment stands between them."""
+        given = [f"{each.name}: {type_text(each.type)}" for each in body.inputs]
+        one = f"  in {', '.join(given)}"
+        said = [self.said.of(each) for each in body.inputs]
+        between = [each[1:] for each in said[:-1]] + [each[:1] for each in said[1:]]
+        if given and len(one) <= WIDTH and not any(part for parts in between for part in parts):
+            (above, _, _), (_, beside, below) = said[0], said[-1]
+            line = f"{one}  {beside}" if beside else one
+            return [*(f"  {each}" for each in above), line, *(f"  {each}" for each in below)]
+        return [
+            line
+            for each, text in zip(body.inputs, given, strict=True)
+            for line in self.unit(each, [f"  in {text}"], 2)
+        ]
 
     def result(self, body: Body) -> list[str]:
         if len(body.results) > 1:
@@ -222,13 +232,17 @@ def _needs_out(result: Flow, named: bool) -> bool:
 
 
 def _value_lines(prefix: str, value: Expr, indent: int) -> list[str]:
-    """`prefix` and an expression; long calls break between arguments, long sums after a sign."""
+    """`prefix` and an expression; long calls and lists break at commas, long sums after a sign."""
     if len(prefix) + len(expression(value)) <= WIDTH:
         return [prefix + expression(value)]
     if isinstance(value, Call) and (value.positional or value.named):
         return _call_lines(f"{prefix}{value.name}(", arguments(value), indent)
     if isinstance(value, Binary) and value.operator in ("+", "-", "and", "or"):
         return _pack(prefix, _terms(value), indent)
+    if isinstance(value, ListOf) and value.items:
+        items = [expression(item) for item in value.items]
+        words = [*(f"{item}," for item in items[:-1]), f"{items[-1]}]"]
+        return _pack(f"{prefix}[", words, indent)
     return [prefix + expression(value)]
 
 

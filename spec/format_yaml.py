@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from .comments import Remarks, remarks
@@ -29,6 +30,8 @@ from .tree import (
 )
 
 WIDTH = 80
+LONGEST = 100  # calls and lists that are longer break at a comma
+COMMAS = re.compile(r'(?<=,) (?=(?:[^"]|"(?:[^"\\]|\\.)*")*$)')  # outside of strings
 INDICATORS = "[]{}>|*&!%#`@,?\"'"
 
 
@@ -48,7 +51,7 @@ class _Writer:
         pad = " " * indent
         above, beside, below = self.said.of(node)
         printed = list(lines)
-        if (beside and len(printed) == 1) or (beside and printed[0].endswith(":")):
+        if beside and "\n" not in printed[0] and (len(printed) == 1 or printed[0].endswith(":")):
             printed[0] += f"  {beside}"
         elif beside:
             above = [*above, beside]
@@ -189,7 +192,7 @@ class _Writer:
 
         def flush() -> None:
             if packed:
-                lines.append(f"{' ' * indent}- {_plain(' -> '.join(packed), indent)}")
+                lines.extend(_item(_plain(" -> ".join(packed), indent), indent))
                 packed.clear()
 
         for each in given.pieces:
@@ -280,13 +283,26 @@ class _Writer:
 def _entry(key: str, value: str | list[str], indent: int) -> list[str]:
     """A key with a value on its line, or with the lines of one below it."""
     head = f"{' ' * indent}{key}:"
-    return [f"{head} {value}"] if isinstance(value, str) else [head, *value]
+    return _wrapped(f"{head} {value}", indent) if isinstance(value, str) else [head, *value]
+
+
+def _wrapped(line: str, indent: int) -> list[str]:
+    """A line with a long call or list goes on below it, further in, after a comma."""
+    if len(line) <= LONGEST or "\n" in line:
+        return [line]
+    lines = [""]
+    for word in COMMAS.split(line):
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(word) > LONGEST:
+            lines.append(" " * (indent + 4) + word)
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines
 
 
 def _item(value: str | list[str], indent: int) -> list[str]:
     """A list item."""
     if isinstance(value, str):
-        return [f"{' ' * indent}- {value}"]
+        return _wrapped(f"{' ' * indent}- {value}", indent)
     first, *rest = value
     return [f"{' ' * indent}- {first.lstrip()}", *rest]
 

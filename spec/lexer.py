@@ -41,8 +41,11 @@ CONTINUES_AFTER = frozenset(
         "COLON",
     ]
 )
+ENDS_VALUE = frozenset(("NAME", "NUMBER", "STRING", "TRUE", "FALSE", "RPAR", "RSQB"))
+STARTS_VALUE = frozenset(("NAME", "NUMBER", "STRING", "TRUE", "FALSE"))
 CONTINUES_BEFORE = frozenset(("_ARROW", "VBAR", "RBRACE", "ELSE"))
 ITEMS = frozenset(("BLOCK", "NET", "TRAIN", "IMPORT", "PARAM", "VARIANT", "DEFAULT"))
+STATEMENTS = ITEMS | {"IN", "OUT", "LET", "DATA", "STEP", "METRIC"}  # never inside an expression
 HOLDS_STATEMENTS = frozenset(("BLOCK", "NET", "TRAIN", "STEP", "VARIANT"))
 INSTEAD = {
     "'": 'strings take double quotes: "…"',
@@ -145,7 +148,10 @@ def _wrong_end(text: str, position: int) -> int:
         stop = len(text) if stop < 0 else stop
         again = text.find(text[position], position + 1, stop)
         return stop if again < 0 else again + 1
-    return position + 1
+    position += 1
+    while position < len(text) and text[position] == text[position - 1]:
+        position += 1
+    return position
 
 
 def _glued(text: str, position: int) -> bool:
@@ -156,6 +162,27 @@ def _word_end(text: str, position: int) -> int:
     while _glued(text, position):
         position += 1
     return position
+
+
+NAMED_AFTER = ("LET", "AS", "_ARROW")
+"""After these `out` is an ordinary name: the last layer of attention is called so everywhere."""
+
+
+def _closed(raw: list[Token]) -> set[int]:
+    """The brackets that are closed before the statement must have ended."""
+    found: set[int] = set()
+    opened: list[int] = []
+    before = ""
+    for index, token in enumerate(raw):
+        kind = token.type
+        if kind in ("LBRACE", "RBRACE") or (before == "_NL" and kind in STATEMENTS):
+            opened.clear()
+        elif kind in ("LPAR", "LSQB"):
+            opened.append(index)
+        elif kind in ("RPAR", "RSQB") and opened:
+            found.add(opened.pop())
+        before = kind
+    return found
 
 
 class _Filter:
@@ -170,6 +197,8 @@ class _Filter:
         self.opener = ""  # the first token of the statement at hand
         self.newline: Token | None = None
         self.too_deep = False
+        self.opened = [-1]  # where the open brackets stand among the raw tokens
+        self.closed = _closed(raw)
 
     def run(self) -> list[Token]:
         for index, token in enumerate(self.raw):
@@ -188,10 +217,9 @@ class _Filter:
         previous = self.out[-1].type if self.out else ""
         self.mend(kind, token)
         if self.newline is not None and not self.brackets:
-            ends = (
-                bool(previous) and previous not in CONTINUES_AFTER and kind not in CONTINUES_BEFORE
-            )
-            if ends:
+            ends = previous not in CONTINUES_AFTER and kind not in CONTINUES_BEFORE
+            cut = kind in STATEMENTS and previous != "LBRACE"  # the line before was not finished
+            if previous and (ends or cut):
                 self.put(self.newline, "_NL")
         self.newline = None
         if self.at_statement():
@@ -202,10 +230,13 @@ class _Filter:
             return
         self.put(token, kind)
         if kind in ("LPAR", "LSQB"):
+            del self.opened[1 + self.brackets :]
+            self.opened.append(index)
             self.brackets += 1
             self.deep(token)
         elif kind in ("RPAR", "RSQB"):
             self.brackets = max(0, self.brackets - 1)
+            del self.opened[1 + self.brackets :]
         elif kind == "LBRACE":
             self.outer.append(self.brackets)
             self.braces.append(self.opener in HOLDS_STATEMENTS)
@@ -228,6 +259,8 @@ class _Filter:
                 or (following.text in words() and self.following(index + 1).type == "COLON")
             )
             return "WEIGHT" if declares else "NAME"
+        if token.type == "OUT" and previous is not None and self.newline is None:
+            return "NAME" if previous.type in NAMED_AFTER else "OUT"
         return token.type
 
     def following(self, index: int) -> Token:
@@ -257,6 +290,9 @@ class _Filter:
         """A bracket left open must not swallow the rest of the file."""
         if kind == "RBRACE":
             self.brackets = 0
+        elif self.brackets and self.newline is not None and kind in STARTS_VALUE:
+            if self.out[-1].type in ENDS_VALUE and self.opened[-1] not in self.closed:
+                self.brackets = 0  # two values side by side, and no bracket that would end them
         elif self.newline is not None and token.text in words() and kind != "NAME":
             if self.brackets and kind not in (
                 "TRUE",

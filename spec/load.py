@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import Diagnostic, SpecError, UsageError, suggest
+from .lexer import DEEPEST
 from .params import bind_params
 from .place import Place
 from .prelude_index import Prelude, prelude
 from .read_weft import read_weft
 from .scopes import items_of
+from .source import bounded, position
 from .static import Value
 from .tree import Block, Default, File, Import
 
 LARGEST = 1 << 20  # bytes of a spec file
+MOST_FILES = 256  # that one spec imports
 WEFT, YAML = (".weft",), (".yaml", ".yml")
 
 
@@ -109,17 +112,19 @@ def load_text(
     variant: str | None = None,
     params: Mapping[str, object] | None = None,
     folder: Path | None = None,
+    unsaved: Mapping[Path, str] | None = None,
 ) -> Spec:
     """Read a spec from a text; `path` names it in messages and its ending says which form it has.
 
-    Imports are looked for in `folder`; without one they are errors.
+    Imports are looked for in `folder`; without one they are errors.  `unsaved` holds texts that
+    stand in place of those on disk, by their resolved path: what an editor has not written yet.
     """
     file = read_text(text, path)
-    loader = _Imports(folder.resolve() if folder else None, {path: text})
+    loader = _Imports(folder.resolve() if folder else None, {path: text}, unsaved or {})
     own = {block.name: block for block in file.blocks}
     loader.follow(file, folder, (path,), own, dict(items_of(file)))
     if loader.diagnostics:
-        raise SpecError(loader.diagnostics, loader.texts)
+        raise SpecError(loader.in_order(), loader.texts)
     constants = bind_params(file, variant, params or {})
     library = prelude()
     modules = {**loader.modules, path: Module(constants, file.defaults)}
@@ -173,9 +178,10 @@ def decode(data: bytes, path: str) -> str:
         before = data[: error.start]
         line = before.count(b"\n") + 1
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+        wide = " (it looks like UTF-16)" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
         found = Diagnostic(
             "E107",
-            f"not UTF-8 text: byte 0x{data[error.start]:02x}",
+            f"not UTF-8 text: byte 0x{data[error.start]:02x}{wide}",
             Place(path, line, column, column + 1),
             "save the file as UTF-8",
         )
@@ -193,9 +199,12 @@ def _read(path: Path) -> bytes:
 class _Imports:
     """Follows imports; each file is read once."""
 
-    def __init__(self, root: Path | None, texts: dict[str, str]) -> None:
+    def __init__(
+        self, root: Path | None, texts: dict[str, str], unsaved: Mapping[Path, str]
+    ) -> None:
         self.root = root
         self.texts = texts
+        self.unsaved = unsaved
         self.modules: dict[str, Module] = {}
         self.seen: set[Path] = set()
         self.open: list[Path] = []
@@ -213,9 +222,16 @@ class _Imports:
             target = self.target(item, folder)
             if target is None:
                 continue
-            if target in self.open or str(target) == str(Path(chain[0]).resolve()):
-                self.fail("E212", f'"{item.path}" imports itself in the end', item.place)
+            if target in self.open or target == self.spec(chain[0]):
+                way = " -> ".join((*chain, item.path))
+                hint = f"{way}: move what both need into a third file"
+                self.fail("E212", f'"{item.path}" imports itself in the end', item.place, hint)
             elif target not in self.seen:
+                if len(chain) > DEEPEST or len(self.seen) == MOST_FILES:
+                    most = f"more than {MOST_FILES} imported files"
+                    deep = f"more than {DEEPEST} imports inside each other"
+                    self.fail("E105", deep if len(chain) > DEEPEST else most, item.place)
+                    return
                 self.seen.add(target)
                 self.open.append(target)
                 self.take(item, target, chain, blocks, taken)
@@ -227,14 +243,25 @@ class _Imports:
             self.fail("E211", f'cannot import "{item.path}": the spec is not a file', item.place)
             return None
         path = folder / item.path
-        resolved = path.resolve()
+        try:
+            resolved = path.resolve()
+            resolved.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a zero byte, links in a circle
+            self.fail("E211", "this cannot be the path of a file", item.place)
+            return None
         if Path(item.path).is_absolute() or not resolved.is_relative_to(self.root):
             hint = "paths are relative, and stay inside the folder of the spec"
             self.fail("E213", f'"{item.path}" is outside the folder of the spec', item.place, hint)
             return None
-        if not resolved.is_file():
+        if resolved not in self.unsaved and not resolved.is_file():
             near = [each.name for each in path.parent.glob("*") if each.suffix in (*WEFT, *YAML)]
-            self.fail("E211", f'no file "{item.path}"', item.place, suggest(path.name, near))
+            what = "a folder, not a file" if resolved.is_dir() else "no file here"
+            hint = suggest(path.name, near) or "paths are relative to the file that imports"
+            self.fail("E211", f'"{item.path}" is {what}', item.place, hint)
+            return None
+        if resolved.suffix.lower() not in (*WEFT, *YAML):
+            hint = "the name of a spec ends in .weft, .yaml or .yml"
+            self.fail("E211", f'cannot import "{item.path}"', item.place, hint)
             return None
         return resolved
 
@@ -248,7 +275,9 @@ class _Imports:
     ) -> None:
         shown = os.path.normpath(os.path.join(os.path.dirname(chain[-1]), item.path))
         try:
-            text = decode(_read(target), shown)
+            text = self.unsaved.get(target)
+            if text is None:
+                text = decode(_read(target), shown)
             self.texts[shown] = text
             file = read_text(text, shown)
             self.modules[shown] = Module(bind_params(file, None, {}), file.defaults)
@@ -275,6 +304,21 @@ class _Imports:
             else:
                 blocks[block.name] = block
         self.follow(file, target.parent, (*chain, shown), blocks, taken)
+
+    def spec(self, path: str) -> Path | None:
+        """The file that imports first of all."""
+        return (self.root / Path(path).name).resolve() if self.root else None
+
+    def in_order(self) -> tuple[Diagnostic, ...]:
+        """The findings by file, in the order in which they are read, from top to bottom."""
+        files = list(self.texts)
+
+        def place(found: Diagnostic) -> tuple[int, int, int]:
+            line, column = position(found)
+            at = found.place.file if found.place else ""
+            return (files.index(at) if at in files else len(files), line, column)
+
+        return bounded(sorted(self.diagnostics, key=place))
 
     def fail(self, code: str, message: str, place: Place, hint: str | None = None) -> None:
         self.diagnostics.append(Diagnostic(code, message, place, hint))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from .errors import Diagnostic, SpecError, UsageError, suggest
 from .read_weft import read_expression
-from .static import NotStatic, Value, evaluate, is_value, kind
+from .source import bounded, position
+from .static import SPELT, NotStatic, Value, evaluate, is_value, kind
 from .tree import Expr, File, Name, Setting, Variant
 
 
@@ -44,7 +45,7 @@ def bind_params(file: File, variant: str | None, given: Mapping[str, object]) ->
             value = _override(param.name, value, given[param.name], scope)
         scope[param.name] = value
     if diagnostics:
-        raise SpecError(diagnostics, {file.path: file.text})
+        raise SpecError(bounded(sorted(diagnostics, key=position)), {file.path: file.text})
     return {name: value for name, value in scope.items() if is_value(value)}
 
 
@@ -57,7 +58,8 @@ def _variants(
             "E301",
             f"variant `{variant.name}` sets `{setting.name}`, which is no param",
             setting.place,
-            suggest(setting.name, known),
+            suggest(setting.name, known)
+            or (f"the params are {', '.join(known)}" if known else "the file has no params"),
         )
         for variant in file.variants
         for setting in variant.settings
@@ -98,6 +100,8 @@ def _explain(
         hint = each.hint
         if each.code == "E301" and name in known:
             hint = f"params may use earlier ones; `{name}` comes later"
+        elif each.code == "E301" and name in SPELT:
+            hint = f"it is written `{SPELT[name]}`"
         elif each.code == "E301" and hint is None and each.place == expr.place:
             hint = f'a text is written in quotes: `{param.name}="{name}"`'
         found.append(Diagnostic(each.code, each.message, each.place, hint))

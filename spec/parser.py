@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .lexer import DEEPEST, END, WRONG, Token, tables, tokens
+from .lexer import DEEPEST, END, ITEMS, WRONG, Token, tables, tokens
 from .place import Place
 from .source import Findings, Source
 from .unexpected import explain
@@ -75,8 +75,9 @@ class Reduction:
 
 def parse(source: Source, start: str, actions: object, findings: Findings) -> Any:
     """What the actions make of the source, or None when nothing could be made of it."""
+    before = len(findings.diagnostics)
     stream = tokens(source, findings)
-    if len(stream) == 1 or any(found.code == "E105" for found in findings.diagnostics):
+    if len(stream) == 1 or any(found.code == "E105" for found in findings.diagnostics[before:]):
         return None
     return _Parser(source, start, actions, findings, stream).run()
 
@@ -96,10 +97,11 @@ class _Parser:
         self.spans: list[tuple[int, int]] = []
         self.heights: list[int] = []
         self.stopped_at = -1
+        self.too_tall = False
 
     def run(self) -> Any:
         position = 0
-        while True:
+        while not self.too_tall:
             token = self.stream[position]
             act = self.states_of[self.states[-1]].get(token.type)
             if act is None:
@@ -114,6 +116,7 @@ class _Parser:
             else:
                 self.push(act, token, (position, position), 0)
                 position += 1
+        return None
 
     def push(self, state: int, value: Any, span: tuple[int, int], height: int) -> None:
         self.states.append(state)
@@ -140,19 +143,23 @@ class _Parser:
     def node(self, action: str, size: int, plan: list[int]) -> Any:
         parts = self.values[-size:]
         children: list[Any] = []
+        repeats = action.startswith("__")
+        if repeats and plan[0] >= 0 and type(parts[plan[0]]) is Run:
+            children, plan = parts[plan[0]], plan[1:]  # it grows in place: no copy
         for index in plan:
             part = None if index < 0 else parts[index]
             if type(part) is Run:
                 children += part
             else:
                 children.append(part)
-        if action.startswith("__"):
-            return Run(children)
+        if repeats:
+            return children if type(children) is Run else Run(children)
         first, last = self.stream[self.spans[-size][0]], self.stream[self.spans[-1][1]]
         return getattr(self.actions, action)(Reduction(children, first, last, self.source))
 
     def grow(self, height: int, size: int) -> int:
         if height == TALLEST:
+            self.too_tall = True
             token = self.stream[self.spans[-size][0]]
             self.findings.add(
                 "E105",
@@ -181,10 +188,19 @@ class _Parser:
         before = self.stream[position - 1]
         if begun < position - 1 > self.stopped_at and before[0] == "_NL" and before.level == level:
             stop = position - 1  # the line before was not finished: this one may be right
-        while not self.ends_statement(self.stream[stop], level):
+        while not self.ends_statement(self.stream[stop], level) or self.goes_on(stop, level):
             stop += 1
         self.stopped_at = stop
         return stop
+
+    def goes_on(self, end: int, level: int) -> bool:
+        """Whether what follows an item that is wrong is its body, indented but without braces."""
+        if level or self.stream[end].type != "_NL":
+            return False
+        following = self.stream[end + 1]
+        start = following.start
+        indented = start > 0 and self.source.text[start - 1] in " \t"
+        return indented and following.type not in (END, *ITEMS)
 
     def visible(self, token: Token) -> tuple[int, int]:
         if token.type == END:
@@ -206,12 +222,14 @@ class _Parser:
     def unwind(self, position: int) -> bool:
         """Pop to where the statement began and put a `Dropped` in its place."""
         level = self.stream[position].level
+        outermost = level == 0 and self.stream[position].type in ITEMS
+        wanted = ("item",) if outermost else RECOVERABLE
         for depth in range(len(self.states) - 1, -1, -1):
             begin = self.spans[depth][0] if depth < len(self.spans) else position
             if self.stream[begin].level > level:
                 continue
             row = self.states_of[self.states[depth]]
-            symbol = next((name for name in RECOVERABLE if name in row), None)
+            symbol = next((name for name in wanted if name in row), None)
             if symbol is not None:
                 count = len(self.values) - depth
                 if count:

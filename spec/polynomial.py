@@ -7,7 +7,8 @@ Numerators of floor divisions are kept reduced: `(H + 3)//2` is `(H + 1)//2 + 1`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TypeAlias
 
 MOST_TERMS = 4096  # of a product; larger is a mistake, not a shape
@@ -49,6 +50,13 @@ class Polynomial:
     """A sum of coefficient times monomial that is not constant; made by `symbol` and arithmetic."""
 
     terms: tuple[tuple[Monomial, int], ...]
+    _hash: int = field(default=0, init=False, compare=False, repr=False)
+
+    def __hash__(self) -> int:
+        """Worked out once: sizes are looked up by the ten thousands."""
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash(self.terms) or 1)
+        return self._hash
 
     def __add__(self, other: Dim) -> Dim:
         return _sum(self, other, 1) if _is_dim(other) else NotImplemented
@@ -289,7 +297,53 @@ def bounds(dim: Dim) -> tuple[int | None, int | None]:
             least, most = most, least
         low = None if low is None or least is None else low + coefficient * least
         high = None if high is None or most is None else high + coefficient * most
+    if any(isinstance(a, Quotient) for monomial, _ in dim.terms for a, _ in monomial):
+        low = _larger(low, _relaxed_low(dim))
+        below = _relaxed_low(-dim)
+        high = high if below is None else -below if high is None else min(high, -below)
     return low, high
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)
+
+
+def _relaxed_low(dim: Dim) -> int | None:
+    """A bound from `n/d - (d-1)/d <= n//d <= n/d`, which knows that `H - H//2` is not negative."""
+    relaxed = _relaxed(dim)
+    if relaxed is None or any(c < 0 for monomial, c in relaxed.items() if monomial):
+        return None
+    return math.ceil(sum(relaxed.values()))  # every symbol is at least 1 unit
+
+
+def _relaxed(dim: Dim) -> dict[Monomial, Fraction] | None:
+    """A polynomial without quotients that is nowhere above the dim."""
+    result: dict[Monomial, Fraction] = {}
+    for monomial, c in terms_of(dim).items():
+        part: dict[Monomial, Fraction] | None = {monomial: Fraction(1)}
+        if any(isinstance(atom, Quotient) for atom, _ in monomial):
+            part = _relaxed_quotient(monomial, c > 0)
+        if part is None:
+            return None
+        for each, factor in part.items():
+            result[each] = result.get(each, Fraction(0)) + c * factor
+    return result
+
+
+def _relaxed_quotient(monomial: Monomial, below: bool) -> dict[Monomial, Fraction] | None:
+    """A polynomial below a quotient, or above it."""
+    ((atom, power), *others) = monomial
+    if others or power != 1 or not isinstance(atom, Quotient) or not isinstance(atom.divisor, int):
+        return None
+    divisor = atom.divisor
+    relaxed = _relaxed(atom.numerator if below else -atom.numerator)
+    if relaxed is None:
+        return None
+    side = 1 if below else -1
+    part = {each: side * factor / divisor for each, factor in relaxed.items()}
+    if below:
+        part[()] = part.get((), Fraction(0)) - Fraction(divisor - 1, divisor)
+    return part
 
 
 def sign(dim: Dim) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .actions import ExpressionActions, FileActions
 from .assemble import FileParts, twice
-from .errors import SpecError
+from .errors import Diagnostic, SpecError
 from .parser import parse
 from .place import Place
 from .scopes import check_names
@@ -18,6 +18,14 @@ def read_weft(text: str, path: str) -> File:
     Raises:
         SpecError: everything that is wrong with its text and structure.
     """
+    file, found = read_readable(text, path)
+    if found:
+        raise SpecError(found, {path: text})
+    return file
+
+
+def read_readable(text: str, path: str) -> tuple[File, tuple[Diagnostic, ...]]:
+    """The tree of what can be read of a `.weft` text, and what is wrong with the rest."""
     findings = Findings()
     items = parse(source(path, text), "file", FileActions(findings), findings)
     if items is None and not findings.diagnostics:
@@ -26,9 +34,7 @@ def read_weft(text: str, path: str) -> File:
         )
     file = _group(items or (), findings).file(path, text)
     check_names(file, findings)
-    if findings.diagnostics:
-        raise SpecError(findings.in_order(), {path: text})
-    return file
+    return file, findings.in_order()
 
 
 def read_items(text: str, path: str, start: int, end: int) -> tuple[object, ...]:
@@ -75,6 +81,6 @@ def _group(items: tuple[object, ...], findings: Findings) -> FileParts:
                 parts.nets.append(item)
             case Train():
                 if parts.train is not None:
-                    twice(findings, "block", "train", item.place, parts.train.place)
+                    twice(findings, "section", "train", item.place, parts.train.place)
                 parts.train = item
     return parts

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from .actions import Declared, ExpressionActions, Header, Names
 from .assemble import STEP_SETTINGS, BodyParts, FileParts, StepParts, data_of
-from .errors import SpecError, suggest
+from .errors import Diagnostic, SpecError, suggest
 from .flows import flow_of, piece
 from .lexer import words
 from .parser import parse
@@ -45,7 +45,8 @@ from .tree import (
     Weight,
     is_structure,
 )
-from .yaml_nodes import Mapping, Node, Scalar, compose, inside
+from .yaml_hints import EXAMPLES, MEANT, as_lines, is_section
+from .yaml_nodes import Mapping, Node, Scalar, compose, hidden, inside
 from .yaml_nodes import Sequence as Items
 
 Read = TypeVar("Read")
@@ -70,11 +71,24 @@ def read_yaml(text: str, path: str) -> File:
     Raises:
         SpecError: everything that is wrong with its text and structure.
     """
-    try:
-        root = compose(text, path)
-    except SpecError as error:
-        raise SpecError(error.diagnostics, {path: text}) from None
+    file, found = read_readable(text, path)
+    if found:
+        raise SpecError(found, {path: text})
+    return file
+
+
+def read_readable(text: str, path: str) -> tuple[File, tuple[Diagnostic, ...]]:
+    """The tree of what can be read of a YAML spec, and what is wrong with the rest."""
     reader = _Reader(source(path, text))
+    try:
+        root = compose(text, path, reader.findings)
+    except SpecError as error:
+        told = {each.place.line for each in reader.findings.diagnostics if each.place}
+        for found in error.diagnostics:
+            place = found.place or Place(path, 1, 1, 2)
+            if place.line not in told:  # what follows an alias on its line is no YAML either
+                reader.fail(found.code, found.message, place, found.hint)
+        return FileParts().file(path, text), reader.findings.in_order()
     if root is None or (isinstance(root, Scalar) and root.empty):
         reader.fail(
             "E110", "an empty file", Place(path, 1, 1, 2), "write a `net:`; `weft new` starts one"
@@ -83,9 +97,7 @@ def read_yaml(text: str, path: str) -> File:
     else:
         file = reader.file(root).file(path, text)
     check_names(file, reader.findings)
-    if reader.findings.diagnostics:
-        raise SpecError(reader.findings.in_order(), {path: text})
-    return file
+    return file, reader.findings.in_order()
 
 
 class _Reader:
@@ -95,6 +107,7 @@ class _Reader:
         self.whole = whole
         self.findings = Findings()
         self.actions = ExpressionActions(self.findings)
+        self.cut = False  # whether sections of bodies stand beside them, indented too little
 
     # ------------------------------------------------------------ nodes
 
@@ -111,15 +124,20 @@ class _Reader:
             )
             return
         if not isinstance(node, Mapping):
-            self.fail("E113", f"{what} must be a mapping", node.place, "write `key: value` lines")
+            self.fail("E113", f"{what} must be a mapping", node.place, as_lines(node, what))
             return
         seen: dict[str, Place] = {}
         for key, value in node.pairs:
-            if key.value in seen:
+            if key.value == "<<" and not key.quoted:
+                hint = "write the keys out, or use `default`, `param` or `block`"
+                self.fail("E203", "YAML merge keys are not allowed", key.place, hint)
+            elif key.value in seen:
                 hint = f"the first is at line {seen[key.value].line}"
                 self.fail("E201", f"key `{key.value}` is given twice", key.place, hint)
             elif allowed is not None and key.value not in allowed:
-                hint = suggest(key.value, allowed) or f"known keys: {', '.join(allowed)}"
+                meant = MEANT.get(key.value.lower())
+                hint = f"did you mean `{meant}`?" if meant in allowed else ""
+                hint = hint or suggest(key.value, allowed) or f"known keys: {', '.join(allowed)}"
                 self.fail("E203", f"unknown key `{key.value}` in {what}", key.place, hint)
             else:
                 seen[key.value] = key.place
@@ -128,10 +146,20 @@ class _Reader:
     def part(self, node: Node, start: str, what: str, make: Callable[[Place], Read]) -> Read:
         """A scalar read by the grammar from `start`; `make` replaces a broken one."""
         if not isinstance(node, Scalar) or (node.quoted and start not in ("header", "names")):
-            self.fail("E111", f"{what} must be one line of text here", node.place)
+            quoted = isinstance(node, Scalar)
+            hint = "leave out the quotes" if quoted else f"for instance `{EXAMPLES[start]}`"
+            self.fail("E111", f"{what} must be one line of plain text here", node.place, hint)
             return make(node.place)
         if node.empty:
-            self.fail("E110", "an empty value", node.place)
+            self.fail(
+                "E110", "an empty value", node.place, "write one after the `:`, or drop the key"
+            )
+            return make(node.place)
+        at = hidden(self.whole.whole, node)
+        if at is not None:
+            hint = "write `|-` in place of `>`, or move the comment above the key"
+            place = self.whole.place(at, at + 1)
+            self.fail("E111", "a comment hides the rest of this folded text", place, hint)
             return make(node.place)
         before = len(self.findings.diagnostics)
         read = parse(inside(self.whole, node), start, self.actions, self.findings)
@@ -146,12 +174,9 @@ class _Reader:
         if isinstance(node, Items):
             return ListOf(tuple(self.expr(item) for item in node.items), node.place)
         if isinstance(node, Mapping):
-            self.fail(
-                "E112",
-                "a mapping cannot stand for a value",
-                node.place,
-                "write calls as text: `f(a=1)`",
-            )
+            called = node.pairs[0][0].value if node.pairs else "f"
+            hint = f"write calls as text: `{called}(…)`"
+            self.fail("E112", "a mapping cannot stand for a value", node.place, hint)
             return Name("_", node.place)
         if node.quoted:
             return self.actions.checked_text(node.value, node.place)
@@ -159,7 +184,7 @@ class _Reader:
 
     def name(self, key: Scalar, reserved: bool = False) -> str:
         """A name that a key defines; with `reserved`, any word is one."""
-        bad = key.value in words() and key.value != "weight" and not reserved
+        bad = key.value in words() and key.value not in ("weight", "out") and not reserved
         if bad or not IDENTIFIER.fullmatch(key.value):
             why = "is a reserved word" if bad else "is not a name"
             self.fail(
@@ -184,7 +209,7 @@ class _Reader:
     def flow(self, node: Node) -> Flow:
         pieces = self.pieces(node)
         if not pieces:
-            self.fail("E110", "an empty pipeline", node.place)
+            self.fail("E110", "an empty pipeline", node.place, "one `- ` line a piece")
             pieces = [piece(Name("_", node.place))]
         return flow_of(pieces, pieces[0].place)
 
@@ -280,7 +305,7 @@ class _Reader:
             before = len(self.findings.diagnostics)
             for key, value in self.pairs(node, "a body", BODY):
                 self.section(parts, key.value, value)
-            if not parts.results and len(self.findings.diagnostics) == before:
+            if not parts.results and len(self.findings.diagnostics) == before and not self.cut:
                 self.fail("E206", "the body has no `out`", node.place, "name its result: `out: h`")
         return parts.body(node.place)
 
@@ -329,6 +354,8 @@ class _Reader:
     def file(self, root: Node) -> FileParts:
         parts = FileParts()
         for key, node in self.pairs(root, "the file", FILE):
+            if isinstance(node, Mapping) and key.value in ("block", "net"):
+                self.cut = any(is_section(name.value, value, BODY) for name, value in node.pairs)
             match key.value:
                 case "import":
                     parts.imports += self.imports(node)
@@ -342,16 +369,28 @@ class _Reader:
                     parts.defaults += self.defaults(node)
                 case "block":
                     parts.blocks += [
-                        self.block(name, value) for name, value in self.pairs(node, "`block`")
+                        self.block(name, value)
+                        for name, value in self.pairs(node, "`block`")
+                        if not self.misplaced(name, value, "block")
                     ]
                 case "net":
                     for name, value in self.pairs(node, "`net`"):
+                        if self.misplaced(name, value, "net"):
+                            continue
                         parts.nets.append(
                             Net(self.name(name), self.body(value, "the net"), name.place)
                         )
                 case _:
                     parts.train = self.train(node, key.place)
         return parts
+
+    def misplaced(self, name: Scalar, value: Node, what: str) -> bool:
+        """Whether a section of a body stands where the bodies do: it is indented too little."""
+        if not is_section(name.value, value, BODY):
+            return False
+        hint = "indent it as deep as the other sections of the body"
+        self.fail("E203", f"`{name.value}` is no {what}", name.place, hint)
+        return True
 
     def imports(self, node: Node) -> list[Import]:
         read = []

@@ -51,7 +51,9 @@ class Signature:
         return next((option for option in self.options if option.name == name), None)
 
     def __str__(self) -> str:
-        shown = [o.name if o.required else f"{o.name}={_show(o.default)}" for o in self.options]
+        shown = [
+            o.name if o.required else f"{o.name}={value_text(o.default)}" for o in self.options
+        ]
         return f"{self.name}({', '.join(shown)})"
 
 
@@ -119,16 +121,16 @@ def fault(option: Option, value: Any) -> str | None:
     if not any(KINDS[kind][0](value) for kind in kinds if kind != "word"):
         wanted = [KINDS[kind][1] for kind in kinds if kind != "word"]
         wanted += [f"`{word}`" for word in option.words]
-        return f"must be {_either(wanted)}, not {_show(value)}"
+        return f"must be {_either(wanted)}, not {value_text(value)}"
     for number in value if isinstance(value, list) else [value]:
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
         if option.low is not None and number < option.low:
-            return f"must be at least {_show(option.low)}, not {_show(number)}"
+            return f"must be at least {value_text(option.low)}, not {value_text(number)}"
         if option.above is not None and number <= option.above:
-            return f"must be greater than {_show(option.above)}, not {_show(number)}"
+            return f"must be greater than {value_text(option.above)}, not {value_text(number)}"
         if option.high is not None and number > option.high:
-            return f"must be at most {_show(option.high)}, not {_show(number)}"
+            return f"must be at most {value_text(option.high)}, not {value_text(number)}"
     return None
 
 
@@ -144,9 +146,22 @@ def _judge(
     return [Problem(f"`{name}` {wrong}", hint, None if position is not None else name, position)]
 
 
+CALLED = {
+    "learning_rate": "lr",
+    "batch_size": "batch",
+    "beta": "betas",
+    "weight_decay": "decay",
+    "epsilon": "eps",
+    "warmup_steps": "warmup",
+    "stddev": "std",
+}
+"""Names of settings that other libraries use."""
+
+
 def _unknown(signature: Signature, name: str) -> Problem:
     known = [option.name for option in signature.options]
-    hint = suggest(name, known) or f"its settings are {signature}"
+    close = f"it is called `{CALLED[name]}` here" if CALLED.get(name) in known else None
+    hint = close or suggest(name, known) or f"its settings are {signature}"
     return Problem(f"`{signature.name}` has no setting `{name}`", hint, name)
 
 
@@ -197,7 +212,8 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 """What each kind of setting accepts, and how to say it."""
 
 
-def _show(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value as the language writes it."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -207,7 +223,7 @@ def _show(value: Any) -> str:
     if isinstance(value, str):
         return value if value.isidentifier() else f'"{value}"'
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_show, value))}]"
+        return f"[{', '.join(map(value_text, value))}]"
     return str(value)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from .errors import Diagnostic
 from .place import Place
 
-MOST_FINDINGS = 20  # a screen of errors; more are the echo of the first ones
+MOST_FINDINGS = 1000  # then reading stops: this is no spec with errors, but another kind of file
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Source:
         begin = self.lines[line - 1]
         if line < len(self.lines) and last > self.lines[line] - 1:
             last = max(first, self.lines[line] - 1)
-        return Place(self.file, line, first - begin + 1, last - begin + 1)
+        return Place(self.file, line, first - begin + 1, max(last, first + 1) - begin + 1)
 
     def _offset(self, index: int) -> int:
         assert self.origin is not None
@@ -65,6 +65,7 @@ class Findings:
     """Collects diagnostics while reading goes on, one for each thing that is wrong."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    starts: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def full(self) -> bool:
@@ -73,13 +74,28 @@ class Findings:
 
     def add(self, code: str, message: str, place: Place | None, hint: str | None = None) -> None:
         """Note an error; a second one at the same place says nothing new."""
-        if not self.full and all(d.place != place for d in self.diagnostics):
+        start = (place.line, place.column) if place else (0, 0)
+        if not self.full and start not in self.starts:
+            self.starts.add(start)
             self.diagnostics.append(Diagnostic(code, message, place, hint))
 
     def in_order(self) -> tuple[Diagnostic, ...]:
         """The diagnostics from top to bottom."""
+        return bounded(sorted(self.diagnostics, key=position))
 
-        def position(found: Diagnostic) -> tuple[int, int]:
-            return (found.place.line, found.place.column) if found.place else (0, 0)
 
-        return tuple(sorted(self.diagnostics, key=position))
+def position(found: Diagnostic) -> tuple[int, int]:
+    """Where in its file a finding stands."""
+    return (found.place.line, found.place.column) if found.place else (0, 0)
+
+
+def bounded(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """All findings; of more than anybody will read the first, and one that says so."""
+    if len(found) < MOST_FINDINGS:
+        return tuple(found)
+    kept = found[:MOST_FINDINGS]
+    message = f"{MOST_FINDINGS:,} errors or more: only these are told"
+    return (
+        *kept,
+        Diagnostic("E105", message, kept[-1].place, "mend the first ones, and look again"),
+    )

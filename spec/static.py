@@ -47,6 +47,14 @@ __all__ = [
     "unknown_name",
 ]
 
+SPELT = {
+    "True": "true",
+    "yes": "true",
+    "on": "true",
+    "False": "false",
+    "no": "false",
+    "off": "false",
+}
 STEEPEST = 8  # power of a size
 ORDERED = {"<": (-1,), "<=": (-1, 0), ">": (1,), ">=": (1, 0)}
 
@@ -85,6 +93,10 @@ def evaluate(expr: Expr, names: Mapping[str, object]) -> Value:
             return index(
                 evaluate(value, names), [_subscript(each, names) for each in subscripts], place
             )
+        case Call(name, _, _, place) if name in names:
+            hidden = "rename the param: it hides the function of that name"
+            hint = hidden if name in FUNCTIONS else None
+            _fail("E302", f"`{name}` is a param, not an operation", place.first(len(name)), hint)
         case Call(name, positional, (), place) if name in FUNCTIONS:
             return apply(name, [evaluate(each, names) for each in positional], place)
     raise NotStatic(expr)
@@ -167,7 +179,8 @@ def truth(value: Value, place: Place) -> bool:
 
 def unknown_name(name: str, known: Iterable[str], place: Place) -> SpecError:
     """The error for a name nobody defined."""
-    return SpecError(Diagnostic("E301", f"unknown name `{name}`", place, suggest(name, known)))
+    hint = f"it is written `{SPELT[name]}`" if name in SPELT else suggest(name, known)
+    return SpecError(Diagnostic("E301", f"unknown name `{name}`", place, hint))
 
 
 # ---------------------------------------------------------------- parts of evaluate

@@ -426,7 +426,7 @@ class File:
     @cached_property
     def place(self) -> Place:
         """The start of the file."""
-        return Place(self.path, 1, 1, 1)
+        return Place(self.path, 1, 1, 2)
 
 
 Node: TypeAlias = (

@@ -5,27 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .errors import suggest
-from .lexer import END, ITEMS, Token, words
+from .habits import OPERATORS, STRUCTURE_WORDS, habit
+from .lexer import END, ENDS_VALUE, ITEMS, STARTS_VALUE, Token, words
 from .source import Source
-
-STRUCTURE_WORDS = ("RESIDUAL", "BRANCH", "REPEAT", "FOR", "IF")
-OPERATORS = frozenset(
-    [
-        "PLUS",
-        "MINUS",
-        "STAR",
-        "SLASH",
-        "_FLOORDIV",
-        "_POWER",
-        "PERCENT",
-        "COMPARE",
-        "AND",
-        "OR",
-        "NOT",
-    ]
-)
-STARTS_VALUE = frozenset(("NAME", "NUMBER", "STRING", "TRUE", "FALSE"))
-ENDS_VALUE = frozenset(("NAME", "NUMBER", "STRING", "TRUE", "FALSE", "RPAR", "RSQB"))
 
 
 def explain(
@@ -45,6 +27,8 @@ def _hint(
     begun = _statement(stream, position)
     bracket = _open_bracket(stream, begun, position)
     if bracket is not None and token.type == "_ARROW":
+        if _new_line(source, stream, position):
+            return _unclosed(source, bracket)
         return (
             "close the bracket before `->`, or give the pipeline its own parentheses: "
             "`f((x -> g), 1)`"
@@ -54,6 +38,9 @@ def _hint(
     ):
         split = "; inside a YAML [ ] or { } a comma splits the text: use block style"
         return _unclosed(source, bracket) + (split if _cut_by_comma(source, token) else "")
+    known = habit(stream, begun, position, bracket)
+    if known is not None:
+        return known
     if token.type == "_ARROW":
         if any(stream[i].type in OPERATORS for i in range(begun, position)):
             return "put parentheses round the expression before `->`: `(a + b) -> f`"
@@ -62,10 +49,13 @@ def _hint(
         brace = _open(stream, 0, position, ("LBRACE",), ("RBRACE",))
         if brace is not None:
             return _unclosed(source, brace)
-    for rule in (_about_word, _about_mark):
-        hint = rule(token, previous, row)
-        if hint is not None:
-            return hint
+    terminals = {name for name in row if name.lstrip("_$").isupper()}
+    if terminals == {"NAME"} and token.text not in words():
+        return "a name belongs here"
+    joins = source.origin is not None and stream[-1].start > token.end
+    hint = _about_word(token, previous, row) or _about_mark(token, previous, row, joins)
+    if hint is not None:
+        return hint
     return _about_neighbour(stream, begun, position) or _about_expected(row)
 
 
@@ -87,9 +77,14 @@ def _about_word(token: Token, previous: Token | None, row: Mapping[str, int]) ->
     return f"`{token.text}` is a reserved word"
 
 
-def _about_mark(token: Token, previous: Token | None, row: Mapping[str, int]) -> str | None:
+def _about_mark(
+    token: Token, previous: Token | None, row: Mapping[str, int], joins: bool
+) -> str | None:
+    """`joins`: the token stands in a YAML text of several lines, which is one expression."""
     before = previous.type if previous else ""
     if token.type == "_NL":
+        if joins:
+            return "join the lines of a pipeline with `->`"
         inside = "VBAR" in row and "RBRACE" in row
         return "join the lines of a pipeline with `->`" if inside else "the line ends too early"
     if token.type == "RBRACE":
@@ -131,16 +126,18 @@ def _about_neighbour(stream: Sequence[Token], begun: int, position: int) -> str 
         "DATA",
     ):
         return f"put `,` before `{token.text}`"
+    if opener == "STEP" and token.text not in words():
+        return suggest(token.text, ["updates"]) or "a step says what it trains: `updates net`"
     if previous.type == "NAME" and position - begun == 1:
         close = suggest(previous.text, words())
         if close is not None:
             return close
+        if token.type in ("NUMBER", "STRING"):
+            return f"values are given with `=`: `{previous.text} = {token.text}`"
     return f"put `->` or an operator before `{token.text}`"
 
 
 def _about_expected(row: Mapping[str, int]) -> str | None:
-    if set(row) == {"NAME"}:
-        return "a name belongs here"
     return "a value belongs here" if {"NAME", "NUMBER"} <= set(row) and "_NL" not in row else None
 
 
@@ -176,6 +173,11 @@ def _open(
 def _unclosed(source: Source, token: Token) -> str:
     place = source.place(token.start, token.end)
     return f"the `{token.text}` at {place.line}:{place.column} is not closed"
+
+
+def _new_line(source: Source, stream: Sequence[Token], position: int) -> bool:
+    """Whether a token is the first one of its line."""
+    return "\n" in source.text[stream[position - 1].end : stream[position].start]
 
 
 def _cut_by_comma(source: Source, token: Token) -> bool:

@@ -1,11 +1,13 @@
 """YAML text to plain nodes with exact places: no tags, anchors, aliases, types or second documents.
 
 PyYAML scans and parses; values are never resolved, so `no` stays the word it is. Nesting is bounded
-before anything recursive runs, and aliases are refused where they stand, so they cannot multiply.
+before anything recursive runs. An alias is a finding where it stands and is never followed, so
+aliases cannot multiply.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
@@ -14,9 +16,12 @@ import yaml
 
 from .errors import Diagnostic, SpecError
 from .place import Place
-from .source import Source, source
+from .source import Findings, Source, source
+from .yaml_problems import problem_of
 
 DEEPEST = 64
+COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|(#[^\n]*)')
+UNBRACED = "write `key: value`, without brackets or `?`"
 
 
 @dataclass(slots=True)
@@ -59,23 +64,22 @@ class Mapping:
 Node: TypeAlias = Scalar | Sequence | Mapping
 
 
-def compose(text: str, path: str) -> Node | None:
+def compose(text: str, path: str, findings: Findings) -> Node | None:
     """The one document of a YAML text, or None when it is empty.
 
+    What this language does not take of YAML goes to the findings, and the rest is read.
+
     Raises:
-        SpecError: what YAML does not allow, and what this language does not take of it.
+        SpecError: what is no YAML at all, or too deep.
     """
     whole = source(path, text)
     try:
-        reader = _Composer(whole, yaml.parse(text, Loader=yaml.SafeLoader))
+        reader = _Composer(whole, yaml.parse(text, Loader=yaml.SafeLoader), findings)
         return reader.document()
     except yaml.MarkedYAMLError as error:
-        problem = error.problem or "not YAML"
-        at_end = "end of stream" in problem or "stream end" in problem
-        mark = (error.context_mark if at_end else None) or error.problem_mark or error.context_mark
-        at = mark.index if mark is not None else 0
-        hint = "indent with blanks, not with tabs" if "'\\t'" in problem else error.context
-        _fail("E119", f"YAML: {problem}", whole.place(at, at + 1), hint)
+        found = problem_of(error)
+        at = found.offset
+        _fail("E119", f"YAML: {found.message}", whole.place(at, at + 1), found.hint)
     except yaml.reader.ReaderError as error:
         at = int(error.position)
         _fail("E119", "YAML: a character that is not allowed", whole.place(at, at + 1))
@@ -105,13 +109,31 @@ def inside(whole: Source, scalar: Scalar) -> Source:
     return Source(whole.file, text, scalar.value, origin, whole.lines)
 
 
+def comments_in(text: str, start: int, end: int) -> list[int]:
+    """Where comments begin in the text of a block scalar, whose text is an expression."""
+    found = COMMENT.finditer(text, start, end)
+    return [each.start(1) for each in found if each[1] is not None]
+
+
+def hidden(text: str, scalar: Scalar) -> int | None:
+    """Where a comment stands whose end folding takes away, so that it hides what follows it."""
+    if scalar.style != ">":
+        return None
+    for at in comments_in(text, scalar.start, scalar.end):
+        below = text.find("\n", at)
+        rest = text[below : scalar.end] if below >= 0 else ""
+        if below > text.find("\n", scalar.start) and COMMENT.sub("", rest).strip():
+            return at
+    return None
+
+
 class _Composer:
     """Builds nodes out of events."""
 
-    def __init__(self, whole: Source, events: Iterator[Any]) -> None:
+    def __init__(self, whole: Source, events: Iterator[Any], findings: Findings) -> None:
         self.whole = whole
         self.events = events
-        self.last = -1
+        self.findings = findings
 
     def document(self) -> Node | None:
         self.next()  # the stream
@@ -135,20 +157,24 @@ class _Composer:
     def node(self, event: Any, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
             self.refuse("E120", "YAML aliases are not allowed", event, "use `param` or `block`")
+            begin, stop = event.start_mark.index, event.end_mark.index
+            return Scalar(
+                self.whole.whole[begin:stop], "", begin, stop, self.whole.place(begin, stop)
+            )
         if event.anchor is not None:
             self.refuse("E120", "YAML anchors are not allowed", event, "use `param` or `block`")
         if event.tag is not None:
             self.refuse(
                 "E121", "YAML tags are not allowed", event, "quote a value to make it a text"
             )
-        if depth > DEEPEST:
-            self.refuse(
-                "E105",
-                f"more than {DEEPEST} levels inside each other",
-                event,
-                "make the inner parts blocks",
-            )
         start, end = event.start_mark.index, event.end_mark.index
+        if depth > DEEPEST:
+            message = f"more than {DEEPEST} levels inside each other"
+            _fail(
+                "E105", message, self.whole.place(start, start + 1), "make the inner parts blocks"
+            )
+        if self.findings.full:
+            raise SpecError(self.findings.in_order())
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(
                 event.value,
@@ -171,15 +197,17 @@ class _Composer:
         pairs = []
         while not isinstance(event := self.next(), yaml.MappingEndEvent):
             key = self.node(event, depth + 1)
-            if not isinstance(key, Scalar):
-                _fail("E114", "a key must be text", key.place)
-            pairs.append((key, self.node(self.next(), depth + 1)))
+            value = self.node(self.next(), depth + 1)
+            if isinstance(key, Scalar):
+                pairs.append((key, value))
+            else:
+                self.findings.add("E114", "a key must be text", key.place, UNBRACED)
         return Mapping(pairs, place)
 
     def refuse(self, code: str, message: str, event: Any, hint: str) -> None:
         start = event.start_mark.index
         end = event.end_mark.index if isinstance(event, yaml.AliasEvent) else start + 1
-        _fail(code, message, self.whole.place(start, end), hint)
+        self.findings.add(code, message, self.whole.place(start, end), hint)
 
 
 def _fail(code: str, message: str, place: Place, hint: str | None = None) -> NoReturn:

@@ -81,15 +81,15 @@ def test_params_that_have_no_value() -> None:
     with pytest.raises(SpecError) as caught:
         load_text(text, "t.weft")
     assert codes(caught.value) == [
-        "E301 t.weft:2:13",
         "E301 t.weft:1:9",
         "E310 t.weft:1:19",
         "E312 t.weft:1:30",
         "E301 t.weft:1:46",
+        "E301 t.weft:2:13",
     ]
     hints = [found.hint for found in caught.value.diagnostics]
-    assert hints[1] == "params may use earlier ones; `b` comes later"
-    assert hints[4] == 'a text is written in quotes: `f="same"`'
+    assert hints[0] == "params may use earlier ones; `b` comes later"
+    assert hints[3] == 'a text is written in quotes: `f="same"`'
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -252,3 +252,71 @@ def test_a_spec_is_what_it_says() -> None:
     assert (spec.path, spec.variant) == ("t.weft", "big")
     assert spec.texts["t.weft"] == TEXT
     assert [net.name for net in spec.file.nets] == ["n"]
+
+
+@pytest.mark.parametrize(
+    "path", ["a\x00b.weft", "x" * 300 + ".weft", "a/" * 3000 + "b.weft", "a\nb"]
+)
+def test_paths_that_are_none(tmp_path: Path, path: str) -> None:
+    shown = path.replace("\n", "\\n")
+    write(tmp_path, {"main.weft": f'import "{shown}"\nblock A {{ relu }}\n'})
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path / "main.weft")
+    assert codes(caught.value) == [f"E211 {tmp_path}/main.weft:1:8"]
+
+
+def test_links_are_followed_inside_the_folder_only(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "out/b.weft": "block B { relu }\n",
+            "spec/main.weft": 'import "far/b.weft"\nimport "near.weft"\nimport "round.weft"\n',
+            "spec/sub/a.weft": "block A { relu }\n",
+        },
+    )
+    home = tmp_path / "spec"
+    (home / "far").symlink_to(tmp_path / "out")
+    (home / "near.weft").symlink_to(home / "sub" / "a.weft")
+    (home / "round.weft").symlink_to(home / "round.weft")
+    with pytest.raises(SpecError) as caught:
+        load(home / "main.weft")
+    assert codes(caught.value) == [f"E213 {home}/main.weft:1:8", f"E211 {home}/main.weft:3:8"]
+    (tmp_path / "other").symlink_to(home)  # the folder itself may be a link
+    write(tmp_path, {"spec/main.weft": 'import "near.weft"\n'})
+    assert "A" in load(tmp_path / "other" / "main.weft").blocks
+
+
+def test_imports_have_limits(tmp_path: Path) -> None:
+    chain = {f"f{n}.weft": f'import "f{n + 1}.weft"\n' for n in range(70)}
+    write(tmp_path, {**chain, "f70.weft": "block A { relu }\n"})
+    with pytest.raises(SpecError, match="more than 64 imports inside each other") as caught:
+        load(tmp_path / "f0.weft")
+    assert codes(caught.value) == [f"E105 {tmp_path}/f64.weft:1:8"]
+    assert "A" in load(tmp_path / "f7.weft").blocks
+    names = [f"g{n}.weft" for n in range(260)]
+    write(tmp_path, {name: f"block B{name[1:-5]} {{ relu }}\n" for name in names})
+    write(tmp_path, {"many.weft": "".join(f'import "{name}"\n' for name in names)})
+    with pytest.raises(SpecError, match="more than 256 imported files") as caught:
+        load(tmp_path / "many.weft")
+    assert codes(caught.value) == [f"E105 {tmp_path}/many.weft:257:8"]
+
+
+def test_errors_of_all_imported_files_come_at_once_in_the_order_of_reading(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "main.weft": 'import "b.weft"\nimport "none.weft"\nimport "a.yaml"\n',
+            "a.yaml": "block:\n  A: relu relu\n  B: x ->\n",
+            "b.weft": "block C { relu relu }\nnet n {\n  in x: f32[B]\n  x -> relu relu\n}\n",
+        },
+    )
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path / "main.weft")
+    assert [code.replace(f"{tmp_path}/", "") for code in codes(caught.value)] == [
+        "E211 main.weft:2:8",
+        "E102 b.weft:1:16",
+        "E102 b.weft:4:13",
+        "E102 a.yaml:2:11",
+        "E102 a.yaml:3:10",
+    ]
+    assert "    2 |   A: relu relu" in str(caught.value)

@@ -192,7 +192,7 @@ BAD_WEFT = [
     ),
     (
         "train { steps = 1 }\ntrain { steps = 1 }\n",
-        "2:1: error[E202]: block `train` is defined",
+        "2:1: error[E202]: section `train` is defined",
         "1:1",
     ),
     ("param a=" + "(" * 70 + "1" + ")" * 70, "1:73: error[E105]: more than 64 brackets", "names"),
@@ -249,8 +249,8 @@ BAD_YAML = [
         "import:",
     ),
     ("? [a]\n: b\n", "1:3: error[E114]: a key must be text", None),
-    ("param:\n\ta: 1\n", "2:1: error[E119]: YAML: found character", "blanks"),
-    ("a: [1, 2\n", "1:4: error[E119]: YAML: expected", None),
+    ("param:\n\ta: 1\n", "2:1: error[E119]: YAML: a tab", "blanks"),
+    ("a: [1, 2\n", "1:4: error[E119]: YAML: the bracket is not closed", None),
     ("a: \x00\n", "1:4: error[E119]: YAML: a character that is not allowed", None),
     (YNET + "    values:\n      h: x\n", "3:5: error[E206]: the body has no `out`", "out: h"),
     (YNET + "    out:\n      - x\n      -\n", "7:8: error[E110]: an empty value", None),
@@ -339,7 +339,19 @@ def test_an_unclosed_bracket_does_not_hide_the_next_item() -> None:
     assert [d.place.line for d in caught.value.diagnostics if d.place] == [4, 7]
 
 
-def test_findings_stop_at_a_screenful() -> None:
+def test_all_findings_are_told_up_to_a_thousand() -> None:
+    for count, told in ((500, 500), (3000, 1001)):
+        with pytest.raises(SpecError) as caught:
+            read_text("\n".join("param a=1 2" for _ in range(count)), "t.weft")
+        found = caught.value.diagnostics
+        assert len(found) == told
+        assert [each.place.line for each in found[:500] if each.place] == list(range(1, 501))
+        assert len(str(caught.value).split("error[E102]")) == min(count, 1000) + 1
+    assert (found[-1].code, found[-1].place) == ("E105", found[-2].place)
+    assert "1,000 errors or more" in found[-1].message
+
+
+def test_a_run_of_one_wrong_character_is_one_finding() -> None:
     with pytest.raises(SpecError) as caught:
-        read_text("\n".join("param a=1 2" for _ in range(500)), "t.weft")
-    assert len(caught.value.diagnostics) == 20
+        read_text("param a=1 @@@@@\n\nparam b=2 $\n", "t.weft")
+    assert [str(d.place) for d in caught.value.diagnostics] == ["t.weft:1:11", "t.weft:3:11"]

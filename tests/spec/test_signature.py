@@ -102,6 +102,28 @@ def problems_of(source: str, *positional: object, **named: object) -> list[str]:
         (problems_of("function", "z = x + pi", x=[0, 1], pi=[0, 1], grid=3), "already means"),
         (problems_of("function", "z = x", x=[0, 1], grid=99_999_999), "points"),
         (problems_of("image", "a.pgm", size=[1, 2, 3]), "[width, height]"),
+        (problems_of("digits", flip="both"), "`flip` changes pictures, and flat=true"),
+        (problems_of("digits", flat=False, saturation=0.2), "there are none"),
+        (problems_of("cifar10", mean=0.5), "`mean` and `std` belong together"),
+        (problems_of("cifar10", mean=[1, 2], std=1), "`mean` has 2 numbers for 3 channels"),
+        (problems_of("cifar10", mean=1, std=0), "`std` must be greater than 0"),
+        (problems_of("cifar10", mean=1, std=1, normalise="minmax"), "measures what"),
+        (problems_of("cifar10", zoom=[0.5, 2]), "`zoom` must be at most 1"),
+        (problems_of("cifar10", flip="sideways"), "`flip` must be"),
+        (problems_of("idx", "a", mixup=1), "`mixup` without `labels`"),
+        (problems_of("images", "a", zoom=[0.1, 1]), "`zoom` needs a `size`"),
+        (problems_of("images", "a", size=[1, 2, 3]), "[height, width]"),
+        (problems_of("images", "a", size=64, resize=32), "`resize` is smaller than `size`"),
+        (problems_of("images", "a", size=64, resize=80, fit="stretch"), "does nothing"),
+        (problems_of("images", "a", test="val", split=0.5), "both say what is held out"),
+        (problems_of("segmentation", "a", "b", test_images="c"), "half given"),
+        (problems_of("segmentation", "a", "b", values=[0]), "must be 2 different pixel values"),
+        (problems_of("segmentation", "a", "b", ignore=9), "needs classes"),
+        (problems_of("segmentation", "a", "b", classes=3, ignore=2), "value of a class"),
+        (problems_of("curves", curves=[1.5, 2]), "one whole number to another"),
+        (problems_of("curves", samples=10**7), "pixels"),
+        (problems_of("crowds", size=60), "no multiple of the stride 8"),
+        (problems_of("crowds", crop=4), "`crop` needs stride=1"),
     ],
 )
 def test_settings_that_do_not_go_together(found: list[str], message: str) -> None:
@@ -122,6 +144,16 @@ def test_fields_are_known_without_a_file() -> None:
     ]
     assert fields("function", "c = x < 0.5", x=[0, 1], grid=3)[1] == ("i32", ("B",))
     assert fields("csv", "a.csv", target="y", features=["a", "b"])[0] == ("f32", ("B", 2))
+    assert fields("digits", flat=False, size=32)[0] == ("f32", ("B", 1, 32, 32))
+    assert fields("digits", flat=False, mixup=1)[1] == ("f32", ("B", 10))
+    assert fields("cifar10") == [("f32", ("B", 3, 32, 32)), ("i32", ("B",))]
+    assert fields("cifar100", labels="coarse", mixup=1)[1] == ("f32", ("B", 20))
+    assert fields("images", "a")[0] == ("f32", ("B", None, None, None))
+    assert fields("images", "a", size=[2, 3], colour=True)[0] == ("f32", ("B", 3, 2, 3))
+    assert fields("segmentation", "a", "b", size=8)[1] == ("f32", ("B", 1, 8, 8))
+    assert fields("segmentation", "a", "b", size=8, classes=3)[1] == ("i32", ("B", 8, 8))
+    assert fields("curves", size=32) == [("f32", ("B", 1, 32, 32))] * 2
+    assert fields("crowds", size=32)[1] == ("f32", ("B", 1, 4, 4))
 
 
 def test_declared_types_against_fields() -> None:

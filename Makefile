@@ -11,9 +11,9 @@ BIN    := $(abspath $(ENV))/bin
 # The set-up is done when this file exists: its name changes with what would be installed.
 STAMP  := $(ENV)/.weft-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),-q)
-TYPED  := -m weft $(foreach room,spec compiler runtime cli,-p weft.$(room))
+TYPED  := -m weft $(foreach room,spec compiler runtime server cli,-p weft.$(room))
 
-.PHONY: demo test quick check fix bench docs snapshots setup clean
+.PHONY: demo test quick check fix bench fuzz docs snapshots setup clean
 
 demo: setup
 	@$(BIN)/weft train examples/digits/digits.weft
@@ -38,6 +38,9 @@ fix: setup
 
 bench: setup
 	@$(BIN)/python benchmarks
+
+fuzz: setup
+	@$(BIN)/python tests/fuzz.py --seconds 300
 
 docs: setup
 	@$(BIN)/python docs/errors_page.py

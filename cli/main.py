@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 VERBS = {
     "new": "a starter spec with data that trains at once",
     "check": "errors, or the table of shapes, parameters, FLOPs and memory",
+    "doc": "what a layer, operation, optimizer … does: signature, shapes, definition, example",
     "fmt": "the canonical form of a spec; converts between .weft and .yaml",
+    "lsp": "a language server for editors, over stdin and stdout",
+    "schema": "the JSON Schema of the YAML form, for editors",
     "show": "the graph as text, dot, mermaid or svg",
     "explain": "passes, fused groups, kernels, bytes and FLOPs",
+    "explain-error": "what an error code means, with a bad spec and the mended one",
     "compile": "the generated package: kernels, step, trainer",
     "verify": "every target and every gradient against the float64 reference",
     "train": "train, with metrics, checkpoints and exact resume",
@@ -50,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(verb: str, rest: list[str]) -> int:
     """Import the verb's file, parse its options, run it."""
-    module = importlib.import_module(f"..{verb}", __name__)
+    module = importlib.import_module(f"..{verb.replace('-', '_')}", __name__)
     parser = argparse.ArgumentParser(
         prog=f"weft {verb}",
         description=module.__doc__,

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ...spec.dims import symbols
-from ...spec.errors import SpecError
+from ...spec.errors import Diagnostic, SpecError
 from ...spec.load import Spec
+from ...spec.source import bounded
 from . import bodies
-from .data import GUESS
+from .data import GUESS, likely
 from .elaboration import Catalogue, Elaboration, ParameterDeclaration
 from .faults import Fault, Faults
 from .hiding import hiding
 from .nets import Layer, NetProgram, build_net
+from .replay import Memory
 from .steps import StepProgram, build_training
+from .trace import Trace
 
 __all__ = [
     "Layer",
@@ -26,11 +28,11 @@ __all__ = [
     "ParameterDeclaration",
     "Program",
     "StepProgram",
+    "Trace",
     "elaborate",
     "training_net",
 ]
 
-MOST_FINDINGS = 20  # a screen of errors; more are the echo of the first ones
 DEEP = 20_000  # Python calls; 64 blocks inside each other need more than the usual 1,000
 
 
@@ -51,12 +53,15 @@ class Program:
     spec: Spec
 
 
-def elaborate(spec: Spec) -> Program:
-    """The program of a spec.
+def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = False) -> Program:
+    """The program of a spec; `trace` takes down what is seen on the way, errors or not.
+
+    `replay`: blocks that are used again are played back, which is faster and gives the same graphs,
+    but no outline.
 
     Raises: SpecError with everything that is wrong, in the order of the text.
     """
-    catalogue = Catalogue(spec)
+    catalogue = Catalogue(spec, trace, Memory() if replay and trace is None else None)
     steps: dict[str, StepProgram] = {}
     train: dict[str, Any] | None = None
     sizes: dict[str, int] = {}
@@ -68,11 +73,15 @@ def elaborate(spec: Spec) -> Program:
             steps, train, sizes = build_training(catalogue, spec.file.train)
     if catalogue.faults:
         raise SpecError(_in_order(catalogue.faults, spec), spec.texts)
+    guesses: dict[str, int] = {}
     for net in nets.values():
         for type in (*net.inputs.values(), *net.outputs.values()):
-            for name in sorted(s for dim in type.shape for s in symbols(dim)):
-                sizes.setdefault(name, GUESS)
+            for name, multiple in likely(type.shape):
+                guesses[name] = multiple * -(-GUESS // multiple)
+        for condition in net.needs:
+            condition.likely(guesses)
     declared = tuple(catalogue.declared.values())
+    sizes = {**guesses, **sizes}
     return Program(PurePath(spec.path).stem, declared, nets, steps, train, sizes, spec)
 
 
@@ -102,7 +111,7 @@ def _check_file(catalogue: Catalogue) -> None:
         catalogue.add(Faults(faults))
 
 
-def _in_order(faults: list[Fault], spec: Spec) -> list[Any]:
+def _in_order(faults: list[Fault], spec: Spec) -> tuple[Diagnostic, ...]:
     """By the text: the spec's own file first, then others, from top to bottom."""
 
     def position(fault: Fault) -> tuple[bool, str, int, int]:
@@ -111,7 +120,7 @@ def _in_order(faults: list[Fault], spec: Spec) -> list[Any]:
             return (False, "", 0, 0)
         return (place.file != spec.file.path, place.file, place.line, place.column)
 
-    return [fault.diagnostic() for fault in sorted(faults, key=position)][:MOST_FINDINGS]
+    return bounded([fault.diagnostic() for fault in sorted(faults, key=position)])
 
 
 @contextmanager

@@ -156,10 +156,11 @@ def _bind_named(
         bound.settings[name] = Given(found, place)
     else:
         text = f"`{site.name}` has no setting `{name}`"
-        raise fault("E304", text, argument.place, _setting_hint(signature, name))
+        raise fault("E304", text, argument.place, setting_hint(signature, name))
 
 
-def _setting_hint(signature: Signature, name: str) -> str:
+def setting_hint(signature: Signature, name: str) -> str:
+    """What to write in place of a setting that does not exist."""
     own = [s.name for s in signature.settings]
     if PYTORCH_SETTINGS.get(name) in own:
         return f"PyTorch's `{name}` is called `{PYTORCH_SETTINGS[name]}` here"
@@ -288,12 +289,15 @@ def _in_order(
 def _wrong_count(signature: Signature, got: int, site: Site) -> Exception:
     if signature.variadic:
         least = "two inputs" if signature.least == 2 else "one input"
-        return fault("E305", f"`{site.name}` takes at least {least}, got {got}", site.place)
+        hint = f"write `{site.name}({'a, b' if signature.least == 2 else 'a'})`"
+        text = f"`{site.name}` takes at least {least}, got {got}"
+        return fault("E305", text, site.place, hint)
     if not signature.inputs:
         return fault("E305", f"`{site.name}` takes no input, got {got}", site.place)
     count = f"{len(signature.inputs)} input{'s' if len(signature.inputs) > 1 else ''}"
     names = ", ".join(signature.inputs)
-    return fault("E305", f"`{site.name}` takes {count}: {names}; got {got}", site.place)
+    text = f"`{site.name}` takes {count}: {names}; got {got}"
+    return fault("E305", text, site.place, f"write `{site.name}({names})`")
 
 
 def _too_many(signature: Signature, expr: Expr, site: Site) -> Exception:

@@ -18,7 +18,7 @@ from .names import names_in
 from .request import agree, shown
 from .scope import Scope
 from .signature import of_block
-from .starts import fans, initialiser, start
+from .starts import BUFFER, fans, initialiser, start
 from .types import bind_input
 from .values import BROKEN, Layer, Origin, Tensor, Value, Values, show
 
@@ -201,25 +201,27 @@ def _weight(
     e.made.add(name)
     if name not in e.parameters:
         _declare(e, weight, name, shape, body, before)
-        id = e.b.input(name, TensorType("f32", shape))
         origin = Origin(weight.name, e.home or weight.place, "weight")
         since = (e.maker or origin,) * len(shape)
-        e.parameters[name] = Tensor(id, e.b[id].type, origin, weight.name, since, name)
+        type = TensorType("f32", shape)
+        e.declare(Tensor(-1, type, origin, weight.name, since, name))
     _check_same(e.parameters[name].type.shape, shape, name, weight.place)
+    e.weigh(name, body.shared)
     return e.parameters[name], shape
 
 
 def _shape(e: Elaboration, weight: Weight, body: Scope) -> tuple[int, ...]:
     dims: list[int] = []
     for dim in weight.type.dims:
-        found = expressions.known(e, dim, body, "a size of a weight")
-        if isinstance(found, Polynomial):
-            hint = "give the axis a number in the type of the net's input"
-            text = f"`{weight.name}` needs a known size, not {found}"
-            raise fault("E501", text, dim.place, hint)
-        if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-            raise _no_size(weight, dim, found, body)
-        dims.append(found)
+        known = expressions.known(e, dim, body, "a size of a weight")
+        for found in known if isinstance(known, tuple) else (known,):
+            if isinstance(found, Polynomial):
+                hint = "give the axis a number in the type of the net's input"
+                text = f"`{weight.name}` needs a known size, not {found}"
+                raise fault("E501", text, dim.place, hint)
+            if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+                raise _no_size(weight, dim, found, body)
+            dims.append(found)
     if weight.type.dtype != "f32":
         hint = "`precision` in `train` says in which type they are computed with"
         raise fault("E504", f"a parameter is f32, not {weight.type.dtype}", weight.type.place, hint)
@@ -278,9 +280,17 @@ def _declare(
     if not e.declaring:
         hint = "make it in both cases, and choose what to do with it"
         raise fault("E503", f"the parameter `{name}` exists in training only", weight.place, hint)
-    begin = initialiser(start(e, weight.init, body), fans(shape, before))
+    begin = start(e, weight.init, body)
     place = e.home or weight.place
-    e.catalogue.declared[name] = ParameterDeclaration(name, shape, "f32", begin, name, place)
+    e.catalogue.declared[name] = ParameterDeclaration(
+        name,
+        shape,
+        "f32",
+        initialiser(begin, fans(shape, before)),
+        name,
+        place,
+        trainable=begin.kind != BUFFER,
+    )
 
 
 def _check_same(known: Sequence[Dim], shape: tuple[int, ...], name: str, place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from ...spec import static
@@ -14,15 +15,17 @@ from ...spec.tree import Setting as Argument
 from ..ir.op import ShapeError
 from . import bodies, expressions
 from .binding import Bound, Given, Site, bind, evaluate_setting
-from .elaboration import DEEPEST, Callee, Elaboration, Row
+from .elaboration import DEEPEST, Callee, Elaboration
+from .elsewhere import belongs, not_called
 from .faults import Faults, Silent, fault, found_in
 from .intrinsics import INTRINSICS, Intrinsic
 from .messages import shape_fault
 from .names import calls_in, names_in
+from .outline import Part, ids, settings_text
 from .request import Known, Request
 from .scope import Scope
 from .signature import Signature, of_block
-from .values import BROKEN, Layer, Origin, Tensor, Value, Values
+from .values import BROKEN, Layer, Origin, Tensor, Value, Values, is_number
 
 LIFTED = ("sqrt", "exp", "log", "round", "floor", "abs")  # static functions that tensors have too
 
@@ -77,10 +80,10 @@ def call(
         known = _static(e, name, positional, named, place, scope)
         if known is not None:
             return known
-    layer = _layer(scope, name, place)
+    layer = _layer(e, scope, name, place)
     if layer is not None:
         return _apply_layer(e, layer, Site(name, place, scope, piped, head), positional, named)
-    callee, library = _find(e, name, place, scope)
+    callee, library = find(e, name, place, scope)
     e.count_call(place)
     signature = signature_of(callee)
     bound = bind(e, signature, positional, named, Site(name, place, scope, piped, head))
@@ -127,28 +130,59 @@ def invoke(
 
     `home`: where a layer was made, if that is not here.
     """
-    first, made = len(e.b.nodes), len(e.parameters)
+    memory = e.catalogue.memory
+    if memory is None or scope.library or not isinstance(callee, Block):
+        return _invoke(e, callee, library, bound, place, scope, path, shared, home)
+    found = memory.key(e, callee, bound, place, home, shared)
+    if found is None:
+        return _invoke(e, callee, library, bound, place, scope, path, shared, home)
+    key, operands = found
+    if (played := memory.play(e, key, operands, place, path)) is not None:
+        return played
+    with memory.recording(e, key, operands, path) as recording:
+        recording.results = _invoke(e, callee, library, bound, place, scope, path, shared, home)
+    return recording.results
+
+
+def _invoke(
+    e: Elaboration,
+    callee: Callee,
+    library: bool,
+    bound: Bound,
+    place: Place,
+    scope: Scope,
+    path: str,
+    shared: bool,
+    home: Place | None,
+) -> Values:
+    """What `invoke` does where nothing can be played back."""
+    first = e.enter()
     before = e.maker, e.home
     origin = Origin(callee.name, place)
     if library and not scope.library:
         e.maker, e.home = origin, home or place
     elif not library:
         e.home = None
+    part = _part(callee, library, bound, place, path)
     try:
-        with e.b.at(*((None, None) if scope.library else (place, path))):
+        with (
+            e.b.at(*((None, None) if scope.library else (place, path))),
+            nullcontext() if scope.library else e.outline.inside(part),
+        ):
             if isinstance(callee, Intrinsic):
                 results = _intrinsic(e, callee, bound, place, scope)
             else:
                 results = _body(e, callee, library, bound, place, scope, path, shared)
     finally:
         e.maker, e.home = before
-    results = _seen_from_outside(e, callee, results, first, origin)
+    results = _seen_from_outside(e, callee, results, first[0], origin)
+    part.results, part.parameters = ids(results), e.since(first)
     outputs = tuple(v.type for v in results if isinstance(v, Tensor))
-    if library and not scope.library and outputs and not _is_known(callee):
-        parameters = tuple(e.parameters)[made:]
-        e.rows.append(
-            Row(path, callee.name, outputs, range(first, len(e.b.nodes)), parameters, place)
-        )
+    if e.catalogue.trace is not None and not scope.library:
+        inputs = tuple(v.type for v in bound.inputs if isinstance(v, Tensor))
+        e.catalogue.trace.call((place, home), callee.name, path, inputs, outputs)
+    shown = library and not scope.library and outputs and not _is_known(callee)
+    e.leave((path, callee.name, outputs, place) if shown else None, first)
     return results
 
 
@@ -162,7 +196,9 @@ def setting_values(
         if given is None:
             given = Given(evaluate_setting(e, setting, setting.default, inner), place)
         result[setting.name] = given
-        inner.define(setting.name, given.value, given.place, "setting")
+        found = given.value
+        found = replace(found, given=True) if isinstance(found, Tensor) else found
+        inner.define(setting.name, found, given.place, "setting")
     return result
 
 
@@ -183,6 +219,7 @@ def _static(
         or not positional
         or named
         or name in e.catalogue.spec.blocks.own
+        or (scope.has(name) and not scope.library)
     ):
         return None
     if name in INTRINSICS and not all(_only_static(p, scope) for p in positional):
@@ -204,28 +241,26 @@ def _static(
 def _only_static(expr: Expr, scope: Scope) -> bool:
     """Does the expression hold compile-time values only?  It is not elaborated to find out."""
     return (
-        all(
-            name in static.FUNCTIONS or not scope.has(name) or static.is_value(scope.get(name))
-            for name in names_in(expr)
-        )
+        all(not scope.has(name) or static.is_value(scope.get(name)) for name in names_in(expr))
         and calls_in(expr) <= static.FUNCTIONS.keys()
     )
 
 
-def _layer(scope: Scope, name: str, place: Place) -> Layer | None:
+def _layer(e: Elaboration, scope: Scope, name: str, place: Place) -> Layer | None:
     """The layer of that name.  Raises: Faults E302 for a name that cannot be called."""
-    if not scope.has(name):
+    entry = scope.entry(name)
+    if entry is None:
         return None
-    found = scope.get(name)
-    if isinstance(found, Layer):
-        return found
-    if found is BROKEN:
+    entry.used = True
+    if isinstance(entry.value, Layer):
+        return entry.value
+    if entry.value is BROKEN:
         raise Silent
-    what = "a value" if isinstance(found, Tensor) else "a compile-time value"
-    raise fault("E302", f"`{name}` is {what}, not an operation", place.first(len(name)))
+    raise not_called(e, entry, name, place)
 
 
-def _find(e: Elaboration, name: str, place: Place, scope: Scope) -> tuple[Callee, bool]:
+def find(e: Elaboration, name: str, place: Place, scope: Scope) -> tuple[Callee, bool]:
+    """What a name calls.  Raises: Faults E302."""
     found = e.catalogue.find(name, scope.library)
     if found is None:
         layers = [
@@ -233,7 +268,8 @@ def _find(e: Elaboration, name: str, place: Place, scope: Scope) -> tuple[Callee
         ]
         known = [*layers, *e.catalogue.operations(scope.library)]
         hint = PYTORCH.get(name)
-        hint = f"it is called `{hint}` here" if hint in known else suggest(name, known)
+        hint = f"it is called `{hint}` here" if hint in known else belongs(name)
+        hint = hint or suggest(name, known)
         raise fault("E302", f"unknown operation `{name}`", place.first(len(name)), hint)
     return found
 
@@ -258,7 +294,7 @@ def _seen_from_outside(
         return results
     seen: list[Value] = []
     for found in results:
-        if isinstance(found, Tensor) and found.id >= first:
+        if isinstance(found, Tensor) and e.fresh(found.id, first):
             e.depth += 1
             found = e.rename(found, callee.name)
             e.depth -= 1
@@ -279,7 +315,10 @@ def _apply_layer(
             "E303", "a layer is an operation or a block without its input", node.place, hint
         )
     name = node.id if isinstance(node, Name) else node.name
-    callee, library = _find(e, name, node.place, layer.scope)
+    other = layer.scope.entry(name)
+    if other is not None and other.value is not layer and not layer.scope.library:
+        raise not_called(e, other, name, node.place)
+    callee, library = find(e, name, node.place, layer.scope)
     e.count_call(site.place)
     signature = signature_of(callee)
     fixed = {s.name for s in node.named} if isinstance(node, Call) else set()
@@ -289,7 +328,7 @@ def _apply_layer(
     own = node if isinstance(node, Call) else Call(name, (), (), node.place)
     made = Site(name, node.place, layer.scope, tuple(bound.inputs), False)
     bound = bind(e, signature, own.positional, own.named, made)
-    shared = layer.uses > 0
+    shared = layer.uses > 0 or layer.scope.shared
     layer.uses += 1
     return invoke(
         e, callee, library, bound, site.place, layer.scope, layer.path, shared, node.place
@@ -297,6 +336,18 @@ def _apply_layer(
 
 
 # ---- running it ------------------------------------------------------------------------------
+
+
+def _part(callee: Callee, library: bool, bound: Bound, place: Place, path: str) -> Part:
+    """The call as the outline has it; tensors in the place of settings are inputs too."""
+    kind = "layer" if library else "net" if isinstance(callee, Net) else "block"
+    named = {name: given.value for name, given in (bound.named | bound.settings).items()}
+    tensors = (v for v in named.values() if isinstance(v, Tensor) and not v.weight)
+    if library and len(bound.inputs) == 2:
+        sides = zip(("left", "right"), bound.inputs, strict=True)
+        named |= {side: value for side, value in sides if is_number(value)}
+    inputs = dict.fromkeys(ids((*bound.inputs, *tensors)))
+    return Part(kind, callee.name, path, place, tuple(inputs), settings=settings_text(named))
 
 
 def _intrinsic(
@@ -308,7 +359,7 @@ def _intrinsic(
     named = dict(zip(bound.named, ids[count:], strict=True))
     settings = {s.name: s.default for s in callee.signature.settings}
     settings |= {name: given.value for name, given in bound.settings.items()}
-    request = Request(e.b, tuple(ids[:count]), settings, named, e.stream, e.bound)
+    request = Request(e.b, tuple(ids[:count]), settings, named, e.stream, e.bound, e.update)
     try:
         result = callee.build(request)
     except ShapeError as error:

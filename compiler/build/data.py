@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import lcm, prod
 from typing import Any
 
-from ...spec.dims import Dim, symbol, symbols
+from ...spec.dims import Dim, multiples, symbol
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.sources import SOURCES, Field, Source, mismatch
 from ...spec.tree import Call, Data, Name, Train
-from ..ir.types import TensorType
+from ..ir.types import Shape, TensorType
 from .elaboration import Elaboration
 from .faults import Fault, Faults, fault
 from .scope import Scope
@@ -72,9 +72,19 @@ def nominal_sizes(lines: Sequence[DataLine]) -> dict[str, int]:
         batch = _samples(line)
         for type in line.types:
             for axis, dim in enumerate(type.shape):
-                for name in sorted(symbols(dim)):
-                    sizes.setdefault(name, batch if axis == 0 else GUESS)
+                for name, multiple in likely((dim,)):
+                    guess = batch if axis == 0 else GUESS
+                    sizes.setdefault(name, multiple * -(-guess // multiple))
     return sizes
+
+
+def likely(shape: Shape) -> list[tuple[str, int]]:
+    """The symbols of a shape by name, and what each is a multiple of."""
+    found: dict[str, int] = {}
+    for dim in shape:
+        for name, multiple in multiples(dim).items():
+            found[name] = lcm(found.get(name, 1), multiple)
+    return sorted(found.items())
 
 
 def _line(e: Elaboration, text: Data, scope: Scope) -> DataLine:
@@ -147,7 +157,8 @@ def _type(
         message = (
             f"`{name}` is declared as {type}, but it is the {field.name} of `{source}`: {wrong}"
         )
-        raise fault("E403", message, text.types[index].place)
+        hint = "declare what the source gives, or reshape it in the step"
+        raise fault("E403", message, text.types[index].place, hint)
     return type
 
 

@@ -28,13 +28,14 @@ from ...spec.tree import (
 from ..ir.op import ShapeError
 from . import calls
 from .elaboration import TRAINING, Elaboration, is_operand
-from .faults import Silent, fault, found_in
+from .faults import Faults, Silent, fault, found_in
 from .messages import shape_fault
 from .request import elementwise
 from .scope import Scope
 from .subscripts import index_tensor
 from .values import BROKEN, Inner, Layer, Operation, Origin, Tensor, Value, Values, is_number, show
 
+MOST_LISTED = 8  # names in a hint
 FUNCTIONS = {
     "+": "add",
     "-": "sub",
@@ -63,7 +64,8 @@ def value(e: Elaboration, expr: Expr, scope: Scope, words: Sequence[str] = ()) -
         return found[0]
     if all(static.is_value(v) for v in found):
         return found  # type: ignore[return-value]  # a static list
-    raise fault("E309", f"{len(found)} values where one is needed", expr.place)
+    hint = "name them first, `a, b = …`, and use one"
+    raise fault("E309", f"{len(found)} values where one is needed", expr.place, hint)
 
 
 def values(e: Elaboration, expr: Expr, scope: Scope) -> Values:
@@ -122,13 +124,27 @@ def named(e: Elaboration, name: str, scope: Scope, place: Place) -> Value:
             raise Silent
         return found
     if name == TRAINING:
+        e.asked = True
         return e.training
     if e.catalogue.find(name, scope.library) is not None:
         return Operation(name)
-    hint = suggest(name, [*scope.visible(), *e.catalogue.operations()])
-    if hint is None and name.isupper():
+    raise unknown_name(e, name, scope, place)
+
+
+def unknown_name(e: Elaboration, name: str, scope: Scope, place: Place) -> Faults:
+    """The finding for a name that nothing has."""
+    spec = e.catalogue.spec
+    if name in static.SPELT:
+        hint: str | None = f"it is written `{static.SPELT[name]}`"
+    elif name in spec.constants and place.file != spec.path:
+        hint = f"`{name}` is a param of {spec.path}; imported blocks take it as an argument"
+    elif name.isupper() and len(name) <= 2:
         hint = "a size is bound by the first `in` that mentions it"
-    raise fault("E301", f"unknown name `{name}`", place, hint)
+    else:
+        visible = scope.visible()
+        listed = f"known here: {', '.join(visible[:MOST_LISTED])}" if visible else None
+        hint = suggest(name, [*visible, *e.catalogue.operations()]) or listed
+    return fault("E301", f"unknown name `{name}`", place, hint)
 
 
 def needs_value(found: Value, place: Place) -> Value:
@@ -170,7 +186,7 @@ def _unary(e: Elaboration, operator: str, operand: Value, place: Place, scope: S
     needs_value(operand, place)
     if not isinstance(operand, Tensor):
         return static.unary(operator, operand, place)  # type: ignore[arg-type]
-    if operator == "not" and operand.weight:
+    if operator == "not" and exists(operand) is True:
         return False
     function = "not" if operator == "not" else "neg"
     return _apply(e, function, operator, (operand,), place, scope)
@@ -198,8 +214,8 @@ def _binary(e: Elaboration, expr: Binary, scope: Scope) -> Value:
 
 
 def exists(found: Value) -> Value:
-    """A weight as a condition asks whether it exists."""
-    return True if isinstance(found, Tensor) and found.weight else found
+    """A weight, or a tensor given for a setting, as a condition asks whether it exists."""
+    return True if isinstance(found, Tensor) and (found.weight or found.given) else found
 
 
 def _is_static(operator: str, left: Value, right: Value) -> bool:
@@ -228,6 +244,8 @@ def _apply(
             id = elementwise(e.b, function, ids)
         except ShapeError as error:
             raise shape_fault(e, error, operands, place, f"`{operator}`") from None
+    if not scope.library:
+        e.outline.operator(operator, operands, id, place, scope.path)
     return e.tensor(id, Origin(f"`{operator}`", place, "expression"), operands)
 
 
@@ -245,6 +263,8 @@ def _index(
                 id = index_tensor(e.b, found.id, parts)
             except ShapeError as error:
                 raise shape_fault(e, error, (found,), place, "") from None
+        if not scope.library:
+            e.outline.operator("[…]", (found,), id, place, scope.path)
         return e.tensor(id, Origin("an index", place, "expression"), (found,))
     numbers = []
     for each in subscripts:

@@ -25,10 +25,12 @@ from ..ir.op import ShapeError
 from . import calls, expressions
 from .elaboration import Elaboration
 from .faults import Fault, Faults, Silent, fault
-from .messages import origins, shape_fault
+from .messages import origins, shape_fault, shortcut
 from .names import names_in
+from .outline import Part, ids
 from .request import agree
 from .scope import Scope
+from .untaken import check_names
 from .values import BROKEN, Layer, Operation, Origin, Tensor, Value, Values, show
 
 MOST_TURNS = 10_000  # of one loop
@@ -75,9 +77,10 @@ def give_names(
     """Bind one name to each value."""
     if len(names) != len(found):
         what = f"{len(names)} name{'s' if len(names) > 1 else ''} for {len(found)} value"
-        raise fault(
-            "E309", f"{what}{'s' if len(found) > 1 else ''}", places[0] if places else place
-        )
+        hint = "take a tensor apart: `a, b = x -> split(2)`" if len(found) == 1 else None
+        hint = hint or "give every value a name"
+        text = f"{what}{'s' if len(found) > 1 else ''}"
+        raise fault("E309", text, places[0] if places else place, hint)
     renamed = []
     for name, where, value in zip(names, places or [place] * len(names), found, strict=True):
         expressions.needs_value(value, place)
@@ -189,7 +192,7 @@ def _residual(e: Elaboration, text: Residual, scope: Scope, source: Values) -> V
     )
     if not same:
         message = f"the two sides of `residual` differ: {left} and {right}"
-        hint = "give the other side: `residual { f | linear(n) }`"
+        hint = f"give the other side: `residual {{ f | {shortcut(left, right)} }}`"
         if text.shortcut is not None:
             hint = origins(e, [left, right], text.place, None) or hint
         raise fault("E404", message, text.place, hint)
@@ -198,6 +201,8 @@ def _residual(e: Elaboration, text: Residual, scope: Scope, source: Values) -> V
             id = e.b.elementwise("add", left.id, right.id)
         except ShapeError as error:
             raise shape_fault(e, error, (left, right), text.place, "residual") from None
+    if not scope.library:
+        e.outline.operator("+", (left, right), id, text.place, scope.path)
     return e.tensor(id, Origin("residual", text.place), (left, right))
 
 
@@ -225,17 +230,24 @@ def _if(
         raise fault("E310", what, text.condition.place, hint)
     taken, other = (text.then, text.otherwise) if found else (text.otherwise, text.then)
     scope.mark(names_in(other))
-    if taken is None:
-        return _needed(source, "if", text.place)
-    return flow(e, taken, scope.arm(source), label, path)
+
+    def run() -> Values:
+        if taken is None:
+            return _needed(source, "if", text.place)
+        return flow(e, taken, scope.arm(source), label, path)
+
+    def look() -> Values:
+        check_names(e, other, scope)
+        return ()
+
+    return together([run, look])[0]
 
 
 def _count(e: Elaboration, count: Expr, scope: Scope) -> int:
     found = expressions.known(e, count, scope, "the count of a loop")
     if isinstance(found, Polynomial):
-        raise fault(
-            "E310", f"the count of a loop must be a number, not the size {found}", count.place
-        )
+        text = f"the count of a loop must be a number, not the size {found}"
+        raise fault("E310", text, count.place, f"give {found} a number in the type of the input")
     if isinstance(found, bool) or not isinstance(found, int) or found < 0:
         raise fault(
             "E311", f"`repeat` needs a whole number of at least 0, not {show(found)}", count.place
@@ -261,9 +273,17 @@ def _loop(
     base = path or scope.below(label or scope.segment("repeat"))
     if not turns:
         scope.mark(names_in(body))
+        check_names(e, body, scope.turn(base, source), *([index] if index else []))
     for number, turn in enumerate(turns):
         inner = scope.turn(f"{base}.{number}", source)
         if index is not None:
             inner.define(index, turn, body.place, "index")
-        source = flow(e, body, inner, path=inner.path if single(body) else None)
+        turn_path = inner.path if single(body) else None
+        if scope.library:
+            source = flow(e, body, inner, path=turn_path)
+            continue
+        part = Part("turn", base.rpartition(".")[2], inner.path, body.place, ids(source))
+        with e.outline.inside(part):
+            source = flow(e, body, inner, path=turn_path)
+        part.results = ids(source)
     return source

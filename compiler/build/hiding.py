@@ -1,4 +1,7 @@
-"""One namespace: no name in a body, step or data line hides a param, block, net or operation."""
+"""One namespace: no name in a body, step or data line hides a param, a block or a net.
+
+Operations of the library may be hidden: whoever calls one then is told so (see `calls.py`).
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,7 @@ def hiding(catalogue: Catalogue) -> Iterator[Fault]:
         yield from _taken(catalogue, own, set())
         yield from _taken(catalogue, _of_body(block.body), params - settings)
     params = set(spec.constants)
-    yield from _taken(
-        catalogue, [(p.name, p.place) for p in spec.file.params], set(), ("operation",)
-    )
+    yield from _taken(catalogue, [(p.name, p.place) for p in spec.file.params], set(), ())
     for net in spec.file.nets:
         yield from _taken(catalogue, _of_body(net.body), params)
     if spec.file.train is not None:
@@ -36,7 +37,7 @@ def _taken(
     catalogue: Catalogue,
     names: list[tuple[str, Place]] | Named,
     params: set[str],
-    kinds: tuple[str, ...] = ("block", "net", "operation"),
+    kinds: tuple[str, ...] = ("block", "net"),
 ) -> Iterator[Fault]:
     for name, place in names:
         what = "param" if name in params else catalogue.taken(name)

@@ -46,17 +46,38 @@ def origins(e: Elaboration, blamed: Sequence[Tensor], place: Place, axis: int | 
     return f"axis {where}: {text}" if axis is not None and axis >= 0 and len(blamed) == 2 else text
 
 
+def shortcut(main: Tensor, short: Tensor) -> str:
+    """The layer that would give the other side of a `residual` the shape of this one."""
+    ours, theirs = main.type.shape, short.type.shape
+    differing = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
+    if len(ours) == len(theirs) > 2 and 1 in differing:
+        strided = ", stride=2" if differing != [1] else ""
+        return f"conv({ours[1]}, 1{strided})"
+    known = len(ours) == len(theirs) and differing == [len(ours) - 1]
+    return f"linear({ours[-1]})" if known else "linear(n)"
+
+
 def _origin(tensor: Tensor, place: Place, axis: int | None) -> str | None:
     """`` `s` from 3:8``, or `H//2 since max_pool at 3:27` for a value without a name."""
     if tensor.origin.place == place or tensor.origin.place is None:
         return None
     if tensor.name:
-        return f"`{tensor.name}` from {tensor.origin.where(place)}"
+        return f"`{tensor.name}` from {tensor.origin.where(place)}{_since(tensor, place, axis)}"
     if axis is not None and -len(tensor.since) <= axis < len(tensor.since):
         since = tensor.since[axis]
         if since.place is not None:
             return f"{tensor.type.shape[axis]} since {made_by(since)} at {since.where(place)}"
     return f"{tensor} from {made_by(tensor.origin)} at {tensor.origin.where(place)}"
+
+
+def _since(tensor: Tensor, place: Place, axis: int | None) -> str:
+    """`, 16 since conv at 4:12`: the layer that made an axis of a named value so long."""
+    if axis is None or not -len(tensor.since) <= axis < len(tensor.since):
+        return ""
+    since = tensor.since[axis]
+    if since.place is None or since.place == tensor.origin.place:
+        return ""
+    return f", {tensor.type.shape[axis]} since {made_by(since)} at {since.where(place)}"
 
 
 def made_by(origin: Origin) -> str:

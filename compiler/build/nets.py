@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...spec.dims import Dim
 from ...spec.place import Place
 from ...spec.tree import Flow, Name, Net, is_structure
+from ..conditions import Condition, conditions
 from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.types import TensorType
@@ -15,6 +16,7 @@ from . import bodies, expressions, types
 from .cost import live, total
 from .elaboration import Catalogue, Elaboration
 from .faults import Fault, Faults, Silent, fault
+from .outline import Part
 from .scope import Scope
 from .values import Origin, Tensor, Values, show
 
@@ -33,7 +35,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class NetProgram:
-    """A net in inference mode; its graph is fed with the inputs and the parameters by name."""
+    """A net in inference mode; its graph is fed with the inputs and the parameters by name.
+
+    `outline`: what ran, as the text calls it; empty after an elaboration that plays back.  `needs`:
+    what must hold of the sizes of its inputs.  `buffers`: what training leaves in each buffer, or
+    the buffer itself.
+    """
 
     name: str
     inputs: Mapping[str, TensorType]
@@ -42,6 +49,9 @@ class NetProgram:
     layers: tuple[Layer, ...]
     parameters: tuple[str, ...]
     place: Place
+    outline: tuple[Part, ...]
+    needs: tuple[Condition, ...]
+    buffers: Mapping[str, int]
 
     @property
     def graph(self) -> Graph:
@@ -77,7 +87,15 @@ def _build(e: Elaboration, net: Net) -> NetProgram:
         e.b.outputs[name] = tensor.id
     outputs = {name: e.b[i].type for name, i in e.b.outputs.items()}
     parameters = tuple(name for name in e.parameters)
-    return NetProgram(net.name, inputs, outputs, e.b, _layers(e, net.name), parameters, net.place)
+    layers = _layers(e, net.name)
+    outline = tuple(e.outline.parts) if e.catalogue.memory is None else ()
+    declared = e.catalogue.declared
+    kept = {name: e.parameters[name].id for name in parameters if not declared[name].trainable}
+    buffers = kept | e.updates
+    needs = conditions(e.b, live(e.b, e.b.outputs.values()))
+    return NetProgram(
+        net.name, inputs, outputs, e.b, layers, parameters, net.place, outline, needs, buffers
+    )
 
 
 def _inputs(e: Elaboration, net: Net, body: Scope) -> dict[str, TensorType]:
@@ -145,7 +163,8 @@ def _layers(e: Elaboration, net: str) -> tuple[Layer, ...]:
     needed = live(e.b, e.b.outputs.values())
     layers = []
     for row in e.rows:
-        size = sum(_count(e, name) for name in row.parameters)
+        declared = e.catalogue.declared
+        size = sum(_count(e, name) for name in row.parameters if declared[name].trainable)
         cost = total(e.b, (i for i in row.nodes if i in needed))
         path = row.path.removeprefix(f"{net}.")
         layers.append(Layer(path, row.op, row.outputs, size, cost, row.place))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ...spec.dims import Dim, exact_quotient, numel
+from ...spec.dims import Dim, Polynomial, exact_quotient, numel
 from .request import Refusal, Request, agree, shown
+from .values import show
 
 Group = list[str]
 _TOKEN = re.compile(r"\(|\)|\.\.\.|[A-Za-z_]\w*|1|\S")
@@ -97,6 +98,12 @@ def _check_names(
     unknown = sorted(set(sizes) - set(before))
     if unknown:
         raise _bad(f"`{pattern}` has no axis `{unknown[0]}`")
+    for name, size in sizes.items():
+        whole = isinstance(size, (int, Polynomial)) and not isinstance(size, bool)
+        if not whole or (isinstance(size, int) and size < 1):
+            wanted = "a whole number of at least 1"
+            text = f"the size of the axis `{name}` must be {wanted}, not {show(size)}"
+            raise Refusal("E311", text, ())
 
 
 def _extents(

@@ -15,6 +15,7 @@ from ...spec.signature import fault as wrong_value
 from ...spec.stopping import STOPPING
 from ...spec.tree import Call, Expr, Name, Number, Setting, Step, Train
 from .elaboration import Elaboration
+from .elsewhere import setting_of
 from .faults import Fault, Faults, fault
 from .scope import Scope
 from .starts import bind_table, plain, problem
@@ -63,7 +64,8 @@ def train_settings(
         faults.append(
             Fault("E215", "both `epochs` and `steps` say how long", both[1].place, "leave one out")
         )
-    if not both:
+    meant = [suggest(s.name, ("epochs", "steps")) for s in train.settings if s.name not in TRAIN]
+    if not both and not any(meant):
         hint = "for instance `epochs = 20`"
         faults.append(Fault("E307", "`train` needs `epochs` or `steps`", train.place, hint))
     return result
@@ -93,7 +95,8 @@ def _known(
 ) -> dict[str, Setting]:
     for setting in settings:
         if setting.name not in options:
-            hint = suggest(setting.name, options) or f"its settings are {', '.join(options)}"
+            hint = suggest(setting.name, options) or setting_of(setting.name)
+            hint = hint or f"its settings are {', '.join(options)}"
             text = f"`{what}` has no setting `{setting.name}`"
             faults.append(Fault("E304", text, setting.place, hint))
     return {s.name: s for s in settings if s.name in options}

@@ -47,6 +47,31 @@ def _shape(r: Request) -> Shape:
     return shape
 
 
+def _numbers(r: Request) -> Result:
+    """One constant after the other, whole numbers as i32."""
+    shape, flat = _table(r["values"])
+    if any(isinstance(v, int) and abs(v) >= 1 << 31 for v in flat):
+        raise Refusal("E311", "whole numbers in `values` must fit into 32 bits")
+    dtype = "i32" if all(isinstance(v, int) for v in flat) else "f32"
+    line = [r.b.broadcast(r.b.constant(v, dtype), (), (1,)) for v in flat]
+    return r.b.reshape(r.b.concat(line, 0), shape)
+
+
+def _table(value: object) -> tuple[tuple[int, ...], list[float]]:
+    """The shape and the numbers of a list of numbers, or of lists of them.
+
+    Raises: Refusal E311 for anything else in it, and for rows of different lengths.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (), [value]
+    if not isinstance(value, tuple) or not value:
+        raise Refusal("E311", "`values` must be numbers, in lists of one length")
+    rows = [_table(entry) for entry in value]
+    if len({shape for shape, _ in rows}) > 1:
+        raise Refusal("E311", "the lists in `values` have different lengths")
+    return (len(value), *rows[0][0]), [number for _, flat in rows for number in flat]
+
+
 def _normal(r: Request) -> Result:
     return _scaled(r, r.b.random("normal", _shape(r), r.stream()), r["std"], r["mean"])
 
@@ -69,6 +94,7 @@ def _randint(r: Request) -> Result:
 LEAVES = (
     ("arange(; n:dim)", _arange, "0, 1, ... n - 1"),
     ("linspace(; start:number, stop:number, n:dim)", _linspace, "n numbers from start to stop"),
+    ("numbers(; values:value)", _numbers, "a list of numbers, or lists of them, as a tensor"),
     ("zeros(; shape:dims=none)[like]", _filled(0.0), "zeros"),
     ("ones(; shape:dims=none)[like]", _filled(1.0), "ones"),
     ("full(; shape:dims, value:number)", _filled(None), "one number everywhere"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...spec.place import Place
 from ...spec.tree import Default
+from .trace import Trace
 from .values import Value, Values
 
 MUST_BE_USED = ("value", "input", "let", "weight")
@@ -50,6 +51,7 @@ class Scope:
         self.entries: dict[str, Entry] = {}
         self.defaults: tuple[Default, ...] = ()
         self.counts: dict[str, int] = {}
+        self.trace: Trace | None = parent.trace if parent else None
 
     @staticmethod
     def of_file(
@@ -101,6 +103,8 @@ class Scope:
     def define(self, name: str, value: Value, place: Place | None, kind: str) -> None:
         """Bind a name here."""
         self.entries[name] = Entry(value, place, kind)
+        if self.trace is not None and place is not None and not self.library:
+            self.trace.name(place, self.path, name, kind, value)
 
     def take_inputs(self) -> Values | None:
         """The input of the body or arm; the name it came by counts as used."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ...spec.dims import symbols
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.tree import Flow, Step, Train
@@ -27,7 +28,8 @@ class StepProgram:
     """A training step: the loss in training mode, not differentiated yet, and its evaluation.
 
     `loss` and `metrics` are nodes of `builder`; `parameters` those of all nets in use, by full
-    name; `inputs` the fields of the data that the step reads.
+    name; `inputs` the fields of the data that the step reads; `buffers` what training leaves in
+    each buffer.
     """
 
     name: str
@@ -40,6 +42,7 @@ class StepProgram:
     evaluated: Builder
     recipe: Mapping[str, Any]
     place: Place
+    buffers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def evaluation(self) -> Graph:
@@ -84,8 +87,10 @@ def _build_step(
     """One step in training mode and in evaluation, or None after noting what is wrong."""
     streams = (len(catalogue.nets) + index + 1) << 20
     faults: list[Fault] = []
-    runs = []
+    runs: list[_Run] = []
     for training in (True, False):
+        if runs and not runs[0].e.asked:
+            break  # it would come out the same
         e = Elaboration(catalogue, training=training, declaring=False, streams=streams)
         run = _Run(e, step, sizes, lines, whole)
         runs.append(run)
@@ -95,7 +100,7 @@ def _build_step(
             run.execute(faults)
         except Faults as found:  # a fatal one
             faults += found.faults
-    first, second = runs
+    first, second = runs[0], runs[-1]
     _check_updates(first, faults)
     if faults:
         catalogue.add(Faults(faults))
@@ -111,7 +116,8 @@ def _build_step(
         "place": str(step.place),
     }
     b = first.e.b
-    second.e.b.outputs |= {"loss": second.loss, **second.metrics}
+    evaluated = b.fork() if second is first else second.e.b
+    evaluated.outputs |= {"loss": second.loss, **second.metrics}
     parameters = {name: tensor.id for name, tensor in first.e.parameters.items()}
     program = StepProgram(
         step.name,
@@ -121,9 +127,10 @@ def _build_step(
         first.metrics,
         parameters,
         inputs,
-        second.e.b,
+        evaluated,
         entry,
         step.place,
+        dict(first.e.updates),
     )
     return program, first.e.bounds
 
@@ -176,10 +183,18 @@ class _Run:
             )
 
     def inputs(self) -> dict[str, TensorType]:
-        """The fields that loss and metrics depend on."""
+        """The fields that loss and metrics depend on, and those that alone give a size of theirs."""
         assert self.loss is not None
-        needed = live(self.e.b, (self.loss, *self.metrics.values()))
-        feeds = {self.e.b[i]["feed"] for i in needed if self.e.b[i].op == "input"}
+        b = self.e.b
+        needed = live(b, (self.loss, *self.metrics.values()))
+        feeds = {b[i]["feed"] for i in needed if b[i].op == "input"}
+        unknown = {name for i in needed for name in _sizes(b[i].type)}
+        for name in feeds & self.types.keys():
+            unknown -= _sizes(self.types[name])
+        for name, type in self.types.items():
+            if unknown & _sizes(type):
+                feeds.add(name)
+                unknown -= _sizes(type)
         return {name: type for name, type in self.types.items() if name in feeds}
 
     def _number(self, text: Flow, name: str, what: str, faults: list[Fault]) -> int | None:
@@ -213,6 +228,11 @@ class _Run:
         return b.rename(id, name)
 
 
+def _sizes(type: TensorType) -> frozenset[str]:
+    """The symbols in the shape of a type."""
+    return frozenset(name for extent in type.shape for name in symbols(extent))
+
+
 def _unbound(step: Step, scope: Scope) -> set[str]:
     """Names that may be those of a data line that could not be read."""
     texts = (*(a.flow for a in step.values), step.loss, *(m.flow for m in step.metrics))
@@ -226,7 +246,8 @@ def _check_updates(run: _Run, faults: list[Fault]) -> None:
     for name, place in zip(step.updates, step.places, strict=True):
         if name not in nets:
             text = f"unknown net `{name}`"
-            faults.append(Fault("E301", text, place, suggest(name, nets)))
+            listed = f"the nets here are {', '.join(nets)}" if nets else "there is no net"
+            faults.append(Fault("E301", text, place, suggest(name, nets) or listed))
         elif run.loss is not None and name not in run.e.catalogue.broken:
             own = {t.id for n, t in run.e.parameters.items() if n.startswith(f"{name}.")}
             if not own & live(run.e.b, (run.loss,)):

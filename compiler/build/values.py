@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from ...spec.dims import Polynomial
+from ...spec.dims import Polynomial, shape_text
 from ...spec.place import Place
 from ...spec.tree import Expr
 from ..ir.types import TensorType
@@ -40,7 +40,7 @@ class Tensor:
     """A value of the graph.
 
     `name` is what the spec calls it; `since` says who made each axis so long; `weight` is the full
-    name of a parameter.
+    name of a parameter; `given` tells a tensor that stands where a setting may be left out.
     """
 
     id: int
@@ -49,9 +49,10 @@ class Tensor:
     name: str = ""
     since: tuple[Origin, ...] = ()
     weight: str = ""
+    given: bool = False
 
     def __str__(self) -> str:
-        return f"[{', '.join(map(str, self.type.shape))}]"
+        return shape_text(self.type.shape)
 
 
 @dataclass(frozen=True, slots=True)

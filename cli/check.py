@@ -3,70 +3,116 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Iterator, Mapping
 
+from ..compiler.expectations import Expectation, compare, read_expectations
 from ..compiler.report import NetReport, Report, check
-from ..spec.errors import WeftError
-from .options import add_json, add_spec, load, print_json
-from .table import bytes_text, count_text, table
+from ..spec.errors import UsageError
+from ..spec.load import load as load_spec
+from .check_many import Wanted, called, check_many, published_json
+from .layer_table import layer_table
+from .options import add_json, add_spec, print_json, settings
+from .spec_files import spec_files
+from .table import bytes_text, count_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft check`."""
     add_spec(parser, several=True)
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="the spec as it stands and all of its variants, one line each",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="every layer, also those that repeat others"
+    )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every file; the code is the worst of all."""
-    reports: dict[str, Report] = {}
-    worst = 0
-    for file in arguments.files:
-        try:
-            reports[file] = check(load(arguments, file))
-        except WeftError as error:
-            if len(arguments.files) == 1:
-                raise
-            print(error, file=sys.stderr)
-            worst = max(worst, error.exit_code)
+    if arguments.variants and (arguments.variant or arguments.settings):
+        raise UsageError("--variants goes without --variant and --set")
+    given = settings(arguments.settings)
+    files = spec_files(arguments.files)
+    if len(files) == 1 and not arguments.variants:
+        return _alone(files[0], arguments, given)
+    wanted = Wanted(arguments.variant, given, arguments.variants)
+    return check_many(files, wanted, json=arguments.json)
+
+
+def text(report: Report, *, every: bool = False) -> str:
+    """The report for people; `every`: with layers that repeat others."""
+    parts = [_net(net, every) for net in report.nets.values()]
+    return "\n\n".join([*parts, "\n".join(_totals(report))])
+
+
+# ---- one spec ----------------------------------------------------------------------------------
+
+
+def _alone(file: str, arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
+    """The whole report of one spec."""
+    spec = load_spec(file, variant=arguments.variant, params=given)
+    report = check(spec)
+    expected = read_expectations(spec)
+    entry = expected.of(spec, given) if expected else None
     if arguments.json:
-        answers = {file: report.to_json() for file, report in reports.items()}
-        print_json(answers if len(arguments.files) > 1 else next(iter(answers.values())))
+        figures = published_json(entry.figures if entry else ())
+        print_json({**report.to_json(), "published": figures})
     else:
-        print("\n\n".join(text(report) for report in reports.values()))
-    return worst
+        print(text(report, every=arguments.all))
+    if entry is not None and expected is not None:
+        compare(entry, report, expected.texts, called(file, spec.variant, given))
+        if not arguments.json:
+            print(f"published   {_published(entry)}")
+    return 0
 
 
-def text(report: Report) -> str:
-    """The report for people."""
-    parts = [_net(net) for net in report.nets.values()]
-    memory = report.memory
-    batch = ", ".join(f"{name}={size}" for name, size in memory.sizes.items())
-    lines = [f"parameters  {report.parameters:,}"] if len(report.nets) > 1 else []
-    shares = [
-        f"parameters {bytes_text(memory.parameters)}",
-        f"gradients {bytes_text(memory.gradients)}",
-        f"optimizer {bytes_text(memory.optimizer)}",
-        f"layer outputs {bytes_text(memory.outputs)}",
-    ]
-    lines.append(f"memory      {', '.join(shares)}{f' at {batch}' if batch else ''}")
-    return "\n\n".join([*parts, "\n".join(lines)])
-
-
-def _net(net: NetReport) -> str:
+def _net(net: NetReport, every: bool) -> str:
     inputs = ", ".join(f"{name}: {type}" for name, type in net.inputs.items())
     outputs = ", ".join(f"{name}: {type}" for name, type in net.outputs.items())
-    rows = [
-        (
-            row.path,
-            row.op,
-            " ".join(map(str, row.outputs)),
-            f"{row.parameters:,}" if row.parameters else "",
-            count_text(row.flops) if row.flops else "",
-            f"{row.place.line}",
-        )
-        for row in net.layers
+    needs = [
+        f"  needs {need.text}{f' (line {need.place.line})' if need.place else ''}"
+        for need in net.needs
     ]
-    total = ("total", "", "", f"{net.parameters:,}", count_text(net.flops), "")
-    head = ("layer", "op", "output", "parameters", "FLOPs/sample", "line")
-    return f"net {net.name}: {inputs} -> {outputs}\n" + table(head, rows, total, "<<<>>>")
+    head = f"net {net.name}: {inputs} -> {outputs}"
+    return "\n".join([head, *needs, layer_table(net, every=every)])
+
+
+def _totals(report: Report) -> Iterator[str]:
+    """Counts, FLOPs and memory of everything in the file."""
+    memory = report.memory
+    counts = [f"{report.parameters:,}"]
+    if report.trainable != report.parameters:
+        counts.append(f"of which {report.trainable:,} are trained")
+    if report.buffers:
+        counts.append(f"and {report.buffers:,} in buffers")
+    yield f"parameters  {' '.join(counts)}"
+    for name, step in report.training.items():
+        yield f"training    {count_text(step.flops)} FLOPs in step `{name}`{_at(step.sizes)}"
+    shares = {
+        "parameters": memory.parameters,
+        "buffers": memory.buffers,
+        "gradients": memory.gradients,
+        "optimizer": memory.optimizer,
+        "layer outputs": memory.outputs,
+    }
+    said = [f"{name} {bytes_text(size)}" for name, size in shares.items() if size]
+    yield f"memory      {', '.join(said)}{_at(memory.sizes)}"
+
+
+def _at(sizes: Mapping[str, int]) -> str:
+    """` at B=64, T=64`."""
+    said = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    return f" at {said}" if said else ""
+
+
+def _published(entry: Expectation) -> str:
+    """`124,439,808 parameters: as published (transformers 5.23)`."""
+    several = len(entry.figures) > 1
+    said = [
+        f"{figure.number:,} {figure.counted}{f' of {figure.subject}' if several else ''}"
+        for figure in entry.figures
+    ]
+    return f"{', '.join(said)}: it comes out ({entry.source})"

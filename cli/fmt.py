@@ -11,13 +11,14 @@ from ..spec.errors import UsageError
 from ..spec.format import write_weft, write_yaml
 from ..spec.load import decode, read_text
 from ..spec.tree import File
+from .spec_files import spec_files
 
 WRITERS = {"weft": write_weft, "yaml": write_yaml}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft fmt`."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a .weft or .yaml spec")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a spec, or a folder of them")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--check", action="store_true", help="change nothing; exit 1 if one would")
     action.add_argument("--to", choices=sorted(WRITERS), help="print it in this form instead")
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to and len(arguments.files) > 1:
         raise UsageError("--to converts one file at a time")
     changed = 0
-    for path in map(Path, arguments.files):
+    for path in map(Path, spec_files(arguments.files)):
         text, tree = _read(path)
         if arguments.to:
             print(WRITERS[arguments.to](tree), end="")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..spec.errors import SpecError, UsageError
 from ..spec.read_weft import read_weft
+from . import schema
 
 SPEC = """\
 # Which arm of a spiral does a point lie on? A small network, ready to train: `weft train {file}`
@@ -50,7 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", metavar="NAME", help="the folder to make; its last part names the net"
     )
-    parser.add_argument("--yaml", action="store_true", help="write the spec as YAML")
+    parser.add_argument(
+        "--yaml", action="store_true", help="write the spec as YAML, with its schema"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / file).write_text(spec, encoding="utf-8")
     (folder / "spirals.csv").write_text(_spirals(), encoding="utf-8")
+    if arguments.yaml:
+        (folder / schema.FILE).write_text(schema.schema_text(), encoding="utf-8")
     (folder / "README.md").write_text(README.format(name=name, file=file), encoding="utf-8")
     print(f"{folder / file}: the spec\n{folder / 'spirals.csv'}: its data\n{folder / 'README.md'}")
     print(f"next: weft check {folder / file}; weft train {folder / file}")
@@ -84,7 +89,7 @@ def _spec(name: str, file: str) -> str:
         return text
     from ..spec.format import write_yaml
 
-    return write_yaml(tree)
+    return schema.MODELINE + write_yaml(tree)
 
 
 def _spirals(points: int = 300, arms: int = 3) -> str:

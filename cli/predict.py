@@ -12,7 +12,7 @@ from .runs import add_checkpoint, checkpoint
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft predict`."""
     add_spec(parser)
-    parser.add_argument("--input", metavar="FILE", required=True, help="csv, tsv, npz or npy")
+    parser.add_argument("--input", metavar="FILE", required=True, help="csv, tsv, npz, npy, images")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="csv, tsv or npz")
     parser.add_argument("--net", metavar="NAME", help="which net, where the spec has several")
     add_checkpoint(parser)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..compiler.build import NetProgram, elaborate
 from ..spec.errors import UsageError, suggest
-from .diagram import diagram
+from ..spec.load import Spec
+from .drawing.compose import diagram
+from .drawing.markup import to_dot, to_mermaid
+from .drawing.sketch import Source
+from .drawing.svg import to_svg
+from .drawing.text import to_text
 from .options import add_spec, load
-from .picture import to_dot, to_mermaid, to_svg, to_text
 
 FORMATS = {"text": to_text, "dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}
 ENDINGS = {".txt": "text", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".svg": "svg"}
@@ -23,7 +30,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--net", metavar="NAME", help="this net only")
     parser.add_argument(
-        "--depth", metavar="N", type=int, help="fold what lies deeper than N blocks"
+        "--depth", metavar="N", type=int, help="close what lies inside more than N blocks"
+    )
+    parser.add_argument(
+        "--unfold", action="store_true", help="draw blocks that repeat as often as they come"
+    )
+    parser.add_argument(
+        "--size",
+        dest="sizes",
+        metavar="NAME=NUMBER",
+        action="append",
+        default=[],
+        help="write a number for a size that the net leaves open; may be repeated",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of the screen")
 
@@ -38,11 +56,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"what is `{arguments.output}`?", hint=f"name it {', '.join(ENDINGS)}, or give --format"
         )
-    nets = _chosen(elaborate(load(arguments)).nets, arguments.net)
-    if form == "svg" and len(nets) > 1:
-        names = ", ".join(net.name for net in nets)
-        raise UsageError("an svg shows one net", hint=f"choose with --net: {names}")
-    drawn = "\n\n".join(FORMATS[form](diagram(net, arguments.depth)) for net in nets)
+    sizes = _sizes(arguments.sizes)
+    program = elaborate(_without_training(load(arguments)))
+    counts = {p.name: math.prod(p.shape) for p in program.parameters if p.trainable}
+    drawn = FORMATS[form](
+        [
+            diagram(
+                Source(net, counts, program.spec.texts, sizes),
+                depth=arguments.depth,
+                folded=not arguments.unfold,
+            )
+            for net in _chosen(program.nets, arguments.net)
+        ]
+    )
     if arguments.output:
         Path(arguments.output).write_text(drawn + "\n", encoding="utf-8")
     else:
@@ -50,8 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(nets: object, name: str | None) -> list[NetProgram]:
-    assert isinstance(nets, dict)
+def _without_training(spec: Spec) -> Spec:
+    """Nets only: what is drawn is the same, whatever the training section says."""
+    return replace(spec, file=replace(spec.file, train=None))
+
+
+def _chosen(nets: Mapping[str, NetProgram], name: str | None) -> list[NetProgram]:
     if name is None:
         return list(nets.values())
     if name not in nets:
@@ -59,3 +89,14 @@ def _chosen(nets: object, name: str | None) -> list[NetProgram]:
             f"no net `{name}`", hint=suggest(name, nets) or f"there is {', '.join(nets)}"
         )
     return [nets[name]]
+
+
+def _sizes(pairs: list[str]) -> dict[str, int]:
+    """`["H=224", "W=224"]` as numbers."""
+    sizes: dict[str, int] = {}
+    for pair in pairs:
+        name, _, text = (part.strip() for part in pair.partition("="))
+        if not name or not text.isascii() or not text.isdecimal() or len(text) > 9:
+            raise UsageError(f"--size {pair}: expected NAME=NUMBER", hint="such as --size H=224")
+        sizes[name] = int(text)
+    return sizes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-ROOMS = ("cli", "spec", "compiler", "runtime")
+ROOMS = ("cli", "spec", "compiler", "runtime", "server")
 
 
 def _folders() -> dict[str, Path]:
@@ -43,7 +43,7 @@ def test_constraints_pin_every_dependency() -> None:
     pinned = set(re.findall(r"^([a-z0-9.-]+)==", text, re.MULTILINE))
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = [*PROJECT["project"]["dependencies"]]
-    wanted += [each for extra in ("digits", "image", "dev") for each in extras[extra]]
+    wanted += [each for extra in ("digits", "image", "lsp", "dev") for each in extras[extra]]
     names = {re.match(r"[A-Za-z0-9_.-]+", each)[0].lower().replace("_", "-") for each in wanted}
     assert names <= pinned
 

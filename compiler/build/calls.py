@@ -139,6 +139,8 @@ def invoke(
     key, operands = found
     if (played := memory.play(e, key, operands, place, path)) is not None:
         return played
+    if not memory.again(key):
+        return _invoke(e, callee, library, bound, place, scope, path, shared, home)
     with memory.recording(e, key, operands, path) as recording:
         recording.results = _invoke(e, callee, library, bound, place, scope, path, shared, home)
     return recording.results
@@ -342,7 +344,7 @@ def _part(callee: Callee, library: bool, bound: Bound, place: Place, path: str) 
     """The call as the outline has it; tensors in the place of settings are inputs too."""
     kind = "layer" if library else "net" if isinstance(callee, Net) else "block"
     named = {name: given.value for name, given in (bound.named | bound.settings).items()}
-    tensors = (v for v in named.values() if isinstance(v, Tensor) and not v.weight)
+    tensors = [v for v in named.values() if isinstance(v, Tensor) and not v.weight]
     if library and len(bound.inputs) == 2:
         sides = zip(("left", "right"), bound.inputs, strict=True)
         named |= {side: value for side, value in sides if is_number(value)}

@@ -446,9 +446,10 @@ def _told(node: Node) -> tuple[tuple[str, Any], ...]:
 
 
 class Memory:
-    """What was taken down of each call."""
+    """What was taken down of each call, from the second one on: most are made once."""
 
     def __init__(self) -> None:
+        self._seen: set[Key] = set()
         self._known: dict[Key, Recording] = {}
         self._failures: Counter[Key] = Counter()
 
@@ -490,6 +491,13 @@ class Memory:
         else:
             e.count_call(place, found.calls)
         return results
+
+    def again(self, key: Key) -> bool:
+        """Was such a call made before?"""
+        if key in self._seen:
+            return True
+        self._seen.add(key)
+        return False
 
     @contextmanager
     def recording(

@@ -47,3 +47,22 @@ def test_names_that_cannot_be(weft, tmp_path: Path, name: str) -> None:
     assert answer.code == 2
     assert "cannot name a network" in answer.err
     assert not (tmp_path / name).exists()
+
+
+def test_yaml_comes_with_its_schema(weft, tmp_path: Path) -> None:
+    """Editors find it by the first line, which the formatter leaves where it is."""
+    weft("new", tmp_path / "hello", "--yaml")
+    spec = tmp_path / "hello" / "hello.yaml"
+    head, _, _ = spec.read_text().partition("\n")
+    assert head == "# yaml-language-server: $schema=weft.schema.json"
+    schema = spec.parent / "weft.schema.json"
+    assert json.loads(schema.read_text())["title"] == "weft"
+    assert weft("schema").out == schema.read_text()
+    assert weft("fmt", "--check", spec).code == 0
+    assert weft("fmt", "--to", "weft", spec).out.startswith(f"{head}\n")
+
+
+def test_the_schema_is_written_where_it_is_wanted(weft, tmp_path: Path) -> None:
+    answer = weft("schema", "-o", tmp_path / "s.json")
+    assert answer.code == 0 and "$schema=s.json" in answer.out
+    assert (tmp_path / "s.json").read_text() == weft("schema").out

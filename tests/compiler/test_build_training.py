@@ -183,7 +183,8 @@ def test_two_nets_and_two_steps() -> None:
     first, second = built.steps["discriminate"], built.steps["generate"]
     assert list(built.nets) == ["generator", "discriminator"]
     assert set(first.parameters) == set(second.parameters) == {p.name for p in built.parameters}
-    assert list(first.inputs) == ["real"] and list(second.inputs) == []
+    assert list(first.inputs) == ["real"]
+    assert list(second.inputs) == ["real"]  # for the size of the batch alone
     recipe = built.train["step"][1]
     assert (recipe["every"], recipe["accumulate"], recipe["optimizer"]) == (2, 3, "sgd")
     assert recipe["schedule"] == {"name": "constant", "rate": 0.001, "warmup": 0, "per": None}

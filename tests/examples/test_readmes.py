@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "examples"
-EXPECTED = tomllib.loads(Path(__file__).with_name("expected.toml").read_text(encoding="utf-8"))
-COMMAND = re.compile(r"^weft (?:train|predict) (\S+\.weft)(.*?)(?:#.*)?$", re.MULTILINE)
+from .counts import FOLDER, counts
+
+ROOT = FOLDER.parent
+EXPECTED: dict[str, dict[str, dict[str, int]]] = {}
+for count in counts():
+    if isinstance(count.parameters, int):
+        folder, _, name = count.spec.rpartition("/")
+        variants = EXPECTED.setdefault(folder, {}).setdefault(name, {})
+        variants[count.variant] = count.parameters
+COMMAND = re.compile(r"^weft (?:train|predict|check|show) (\S+\.weft)(.*?)(?:#.*)?$", re.MULTILINE)
 OPTION = re.compile(r"--(variant|set) (\S+)")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)\)")
 

@@ -395,3 +395,22 @@ def test_the_module_keeps_running_statistics_and_gives_input_gradients() -> None
     buffers = [b for n, b in twin.named_buffers() if "num_batches" not in n]
     for mine, theirs in zip(own.net.buffers(), buffers, strict=True):
         assert mine.double().numpy() == pytest.approx(theirs.numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize("target", ["reference", "cpu"])
+def test_gradients_by_the_inputs(target: str) -> None:
+    """As the loss is evaluated: batch norm with its running statistics."""
+    own, twin = fresh("resnet", target)
+    twin.eval()
+    x, t = TWINS["resnet"].batches()[0]
+    given = torch.tensor(x, requires_grad=True)
+    wanted = F.cross_entropy(twin(given), torch.tensor(t))
+    wanted.backward()
+    loss, grads = own.value_and_grad({"x": x, "target": t}, wrt="inputs")
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert given.grad is not None
+    assert float((grads["x"].double() - given.grad).abs().max()) <= 1e-5 * float(
+        given.grad.abs().max()
+    )
+    with pytest.raises(weft.UsageError, match="no gradient by `weights`"):
+        own.value_and_grad({"x": x, "target": t}, wrt="weights")

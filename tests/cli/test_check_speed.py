@@ -1,0 +1,95 @@
+"""Time and memory of `weft check` as a command of its own, on nets of hundreds of layers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+STEP = """
+train {{
+  steps = 1
+  data {data} = npz("points.npz", batch=8)
+  step main updates model {{
+    optimizer = adamw(lr=1e-3)
+    loss = {loss}
+  }}
+}}
+"""
+DEEP = """\
+net model {
+  in x: f32[B, 784]
+  x -> linear(512) -> repeat 200 { residual { layer_norm -> linear(512) -> gelu } } as body
+    -> linear(10) as logits
+}
+""" + STEP.format(data="x: f32[B, 784], y: i32[B]", loss="x -> model -> cross_entropy(y)")
+GPT2_XL = """\
+param width=1600, heads=25, context=1024
+
+block Attention {
+  in x: f32[B, T, C]
+  q = linear(x, C) -> rearrange("b t (h e) -> b h t e", h=heads)
+  k = linear(x, C) -> rearrange("b t (h e) -> b h t e", h=heads)
+  v = linear(x, C) -> rearrange("b t (h e) -> b h t e", h=heads)
+  scores = softmax(matmul(q, transpose(k))/sqrt(width//heads))
+  matmul(scores, v) -> rearrange("b h t e -> b t (h e)") -> linear(C) as project
+}
+
+block Layer {
+  in x: f32[B, T, C]
+  x -> residual { layer_norm -> Attention }
+    -> residual { layer_norm -> linear(4*C) -> gelu(approximate=tanh) -> linear(C) }
+}
+
+net model {
+  in tokens: i32[B, T]
+  let wte = embedding(50257, width)
+  weight wpe: f32[context, width] = normal(std=0.01)
+  h = wte(tokens) + wpe[:T]
+  h -> repeat 48 { Layer } as body -> layer_norm
+    -> linear(50257, bias=false, weight=wte.weight) as logits
+}
+""" + STEP.format(
+    data="t: i32[B, 1024], y: i32[B]",
+    loss="model(t)[:, -1] -> cross_entropy(y)",
+)
+
+
+def _run(path: Path) -> tuple[float, int, str]:
+    """Processor time in seconds, largest memory in MB, and the output of one command.
+
+    The time of the processor, because others may be using this machine.
+    """
+    read, write = os.pipe()
+    started = time.monotonic()
+    actions = [(os.POSIX_SPAWN_DUP2, write, 1)]
+    command = [sys.executable, "-m", "weft.cli", "check", str(path)]
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
+    os.close(write)
+    with open(read, encoding="utf-8") as stream:
+        output = stream.read()
+    _, status, usage = os.wait4(process, 0)
+    assert status == 0, output
+    assert time.monotonic() - started < 60
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1000, output
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        (DEEP, 784 * 512 + 512 + 200 * (512 * 512 + 3 * 512) + 5130),
+        (GPT2_XL, 1_557_611_200),
+    ],
+    ids=["200 layers", "GPT-2 XL"],
+)
+def test_large_nets_take_less_than_a_second(tmp_path: Path, text: str, parameters: int) -> None:
+    path = tmp_path / "net.weft"
+    path.write_text(text)
+    runs = [_run(path) for _ in range(2)]
+    seconds, memory = min(run[0] for run in runs), max(run[1] for run in runs)
+    assert f"{parameters:,}" in runs[0][2]
+    assert seconds < 1
+    assert memory < 300

@@ -20,13 +20,15 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Run every script, with the options given (`--quick`); the training step's table is kept."""
+    """Run every script, with the options given (`--quick`); the tables of training steps are kept."""
     options = sys.argv[1:]
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     subprocess.run([sys.executable, HERE / "gemm.py"], check=True)
-    table = results / f"{machine()}-train_step.md"
-    subprocess.run([sys.executable, HERE / "train_step.py", *options, "--out", table], check=True)
+    for name in ("train_step", "networks"):
+        table = results / f"{machine()}-{name}.md"
+        script = HERE / f"{name}.py"
+        subprocess.run([sys.executable, script, *options, "--out", table], check=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .artifact import Port, Scalar
+from ..spec.dims import Dim, multiples, symbol
+from .artifact import Expression, Need, Port, Scalar
+from .conditions import Condition, conditions
 from .ir.builder import Builder
 from .ir.graph import Graph
 from .ir.types import FLOATS, TensorType
@@ -55,7 +57,35 @@ def own_memory(b: Builder, outputs: Mapping[str, int]) -> dict[str, int]:
 
 def port(name: str, type: TensorType) -> Port:
     """A tensor at the border, its symbolic dimensions as plain data."""
-    return Port(name, type.dtype, tuple(expression(d) for d in type.shape))
+    return Port(name, type.dtype, tuple(_extent(d) for d in type.shape))
+
+
+def _extent(dim: Dim) -> Expression:
+    """A size that a call binds is its name, also where it has to be a multiple."""
+    for name, multiple in multiples(dim).items():
+        if dim == symbol(name, multiple):
+            return name
+    return expression(dim)
+
+
+def needs_of(entry: EntryGraph) -> tuple[Need, ...]:
+    """What an entry demands of the sizes of its inputs."""
+    if entry.graph is None:
+        return ()
+    graph = entry.graph
+    dims = {dim for node in graph.inputs() for dim in node.shape}
+    divisors = sorted({pair for dim in dims for pair in multiples(dim).items() if pair[1] > 1})
+    whole = [
+        Need(f"{name} to be divisible by {divisor}", ("-", 0, ("%", name, divisor)))
+        for name, divisor in divisors
+    ]
+    found = conditions(graph, [node.id for node in graph])
+    return (*whole, *(Need(_said(each), expression(each.least)) for each in found))
+
+
+def _said(condition: Condition) -> str:
+    """The condition and the line that it comes from."""
+    return f"{condition.text} ({condition.place})" if condition.place else condition.text
 
 
 def training_graph(step: StepProgram, trained: Sequence[str]) -> tuple[Graph, dict[str, str]]:
@@ -88,7 +118,7 @@ def step_entries(
         EntryGraph("gradient", name, whole, inputs, results, gradients, None, buffers),
         EntryGraph("update", name, None, (), (norm,), {}, alone),
         EntryGraph("evaluate", name, evaluation, inputs, results, {}),
-        EntryGraph("probe", name, graph, inputs, results, gradients),
+        EntryGraph("probe", name, whole, inputs, results, gradients),
     ]
 
 
@@ -135,6 +165,21 @@ def forward_entry(net: NetProgram) -> EntryGraph:
     return EntryGraph("forward", net.name, with_own_memory(net.graph), inputs, outputs, {})
 
 
+def input_entry(step: StepProgram) -> EntryGraph:
+    """The loss as it is evaluated, and its gradients by the real fields of the data."""
+    b = Builder(OPS, RULES)
+    b.nodes = list(step.evaluated.nodes)
+    loss = step.evaluated.outputs["loss"]
+    feeds = {n["feed"]: n.id for n in b.nodes if n.op == "input"}
+    wrt = {name: feeds[name] for name in step.inputs if b[feeds[name]].dtype in FLOATS}
+    found = differentiate(b, loss, list(wrt.values()))
+    results = {"loss": loss, **{f"d_{name}": found[i] for name, i in wrt.items()}}
+    b.outputs = own_memory(b, results)
+    inputs = tuple(port(name, type) for name, type in step.inputs.items())
+    outputs = tuple(port(name, b[i].type) for name, i in b.outputs.items())
+    return EntryGraph("by_inputs", step.name, b.graph(), inputs, outputs, {})
+
+
 def module_entries(net: NetProgram) -> list[EntryGraph]:
     """A net in training mode, and its backward pass for given cotangents of the outputs.
 
@@ -167,4 +212,11 @@ def module_entries(net: NetProgram) -> list[EntryGraph]:
     return [run, EntryGraph("backward", net.name, b.graph(), given, wanted, gradients)]
 
 
-__all__ = ["EntryGraph", "forward_entry", "module_entries", "step_entries", "update_graph"]
+__all__ = [
+    "EntryGraph",
+    "forward_entry",
+    "input_entry",
+    "module_entries",
+    "step_entries",
+    "update_graph",
+]

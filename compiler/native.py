@@ -16,10 +16,14 @@ from .homes import graph_homes, update_homes
 from .ir.builder import Builder
 from .ir.graph import Graph
 from .ops import OPS
-from .plan.layout import row_major
+from .plan.layout import row_major, weight_layout
 from .plan.memory import Home
+from .plan.panels import PanelFusion
 from .plan.traffic import Traffic, traffic
-from .plan.unroll import unroll
+from .plan.unroll import Piece, unroll
+
+Unrolled = tuple[Graph, Mapping[str, tuple[Piece, ...]]]
+Known = dict[int, tuple[Unrolled, PanelFusion]]
 
 HEADER = "weft.h"
 """What every file includes: functions, products, threads."""
@@ -61,9 +65,10 @@ def emit_native(
     records: list[Entry] = []
     costs: list[KernelRecord] = []
     report: dict[str, Any] = {}
+    known: Known = {}
     for e in entries:
         file = files.setdefault(FILES.get(e.kind, "kernels.c"), _File())
-        writer = plan_entry(e, arena, states, sizes, file.kernels)
+        writer = plan_entry(e, arena, states, sizes, file.kernels, known)
         function, entry = writer.write()
         file.functions.append(function)
         file.names.append(entry.name)
@@ -85,12 +90,20 @@ def plan_entry(
     states: Mapping[tuple[str, str], int],
     sizes: Mapping[str, int],
     kernels: Kernels | None = None,
+    known: Known | None = None,
 ) -> StepWriter:
-    """One entry planned: launches, stages and levels of its graph and of the update after it."""
+    """One entry planned: launches, stages and levels of its graph and of the update after it.
+
+    `known` keeps what was found for graphs that several entries share.
+    """
     ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
     writer = StepWriter(ports, kernels or Kernels(), sizes, keep=e.kind == "probe")
     if e.graph is not None:
-        writer.add(*_unrolled(e, arena))
+        known = known if known is not None else {}
+        settled, fusion = known.get(id(e.graph), (None, None))
+        settled = settled or _unrolled(e, arena)
+        part = writer.add(settled[0], _homes(e, arena, *settled), fusion)
+        known[id(e.graph)] = settled, part.fusion
     if e.update is not None:
         writer.add(e.update.graph, update_homes(e, e.update, arena, states))
     return writer
@@ -105,7 +118,8 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
     for node in e.graph:
         moved = [new.get(o, o) for o in node.operands]
         weight = b[moved[1]] if node.op == "convolve" else None
-        if weight is not None and weight.op == "input" and weight["feed"] not in arena.layouts:
+        host = weight is not None and weight.op == "input"
+        if host and arena.layouts.get(b[moved[1]]["feed"]) != weight_layout(b[moved[1]].shape):
             moved[1] = b.copy(moved[1], "weight")
         if tuple(moved) != node.operands:
             with b.at(node.place, node.scope):
@@ -117,8 +131,8 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
     return b.graph()
 
 
-def _unrolled(e: EntryGraph, arena: Arena) -> tuple[Graph, dict[int, Home]]:
-    """The graph without thin contractions; pieces of a gradient lie where the whole would."""
+def _unrolled(e: EntryGraph, arena: Arena) -> Unrolled:
+    """The graph without thin contractions, and the pieces of the gradients that were cut."""
     assert e.graph is not None
     settled = _settled(e, arena)
     whole = {settled.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
@@ -126,7 +140,13 @@ def _unrolled(e: EntryGraph, arena: Arena) -> tuple[Graph, dict[int, Home]]:
     def may_cut(i: int, axis: int) -> bool:
         return i in whole and len(whole[i]) == 2 and whole[i][1 - axis] == 1
 
-    graph, cut = unroll(settled, may_cut)
+    return unroll(settled, may_cut)
+
+
+def _homes(
+    e: EntryGraph, arena: Arena, graph: Graph, cut: Mapping[str, tuple[Piece, ...]]
+) -> dict[int, Home]:
+    """Pieces of a gradient lie where the whole would."""
     kept = {output: p for output, p in e.gradients.items() if output not in cut}
     homes = graph_homes(replace(e, graph=graph, gradients=kept), arena)
     for output, pieces in cut.items():
@@ -137,4 +157,4 @@ def _unrolled(e: EntryGraph, arena: Arena) -> tuple[Graph, dict[int, Home]]:
             layout = row_major(graph[i].shape)
             offset = arena.offsets[parameter] + piece.index * step
             homes[i] = Home("gradient", 0, offset, layout)
-    return graph, homes
+    return homes

@@ -60,17 +60,19 @@ class Fusion:
                     self.readers.setdefault(source, set()).add(node.id)
 
     def legal(self, roots: Roots) -> bool:
-        """Can one kernel make all of `roots`?"""
-        try:
-            space(self.values, roots)
-        except Refused:
-            return False
+        """Can one kernel make all of `roots`?  What is quickly told is asked first."""
         if self._reads_back(roots):
             return False
         members, leaves = self.values.cone(roots)
         full = max(map(self.values.count, members), default=0)
         streams = [i for i in (*leaves, *self.written(roots)) if self.values.count(i) == full]
-        return len(streams) <= MAX_STREAMS and not self._cyclic(roots)
+        if len(streams) > MAX_STREAMS or self._cyclic(roots):
+            return False
+        try:
+            space(self.values, roots)
+        except Refused:
+            return False
+        return True
 
     def _reads_back(self, roots: Roots) -> bool:
         """Would the kernel read, elsewhere than at the row at hand, memory that it writes?"""
@@ -83,12 +85,20 @@ class Fusion:
         return any(self.values.base(o) in roots for o in sources)
 
     def _cyclic(self, roots: Roots) -> bool:
-        """Would the kernel have to run both before and after another launch?"""
+        """Would the kernel have to run both before and after another launch?
+
+        Readers have larger ids than what they read: a kernel all of whose values are larger than
+        the roots leads back to none of them.
+        """
+        last = max(roots)
         stack = [u for r in roots for u in self.readers.get(r, ()) if u not in roots]
         seen = set(stack)
         while stack:
             i = stack.pop()
-            for together in self.home.get(i, (i,)):
+            kernel = self.home.get(i, (i,))
+            for together in kernel:
+                if together >= last:
+                    continue
                 for user in self.readers.get(together, ()):
                     if user in roots:
                         return True

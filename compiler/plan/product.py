@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...spec.dims import Dim
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
-from .layout import Layout
+from .layout import Layout, Strides
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,53 @@ def product_of(
 
     The letter `walked` is never merged into an outer one, so that it can be walked in panels.
     """
-    first, second, result = letters(node["spec"])
     x, y = node.operands
+    shapes = (graph[x].shape, graph[y].shape)
+    strides = tuple(layout(i).strides for i in (x, y, node.id))
+    return _read(node, letters(node["spec"]), shapes, strides, walked)
+
+
+def pointwise(graph: Graph, node: Node, layout: Callable[[int], Layout]) -> Product:
+    """Read a convolution of single elements, or an adjoint of one, as matrix products.
+
+    x[b, h, w, i], w[o, i] -> y[b, h, w, o]
+    """
+    x, y = node.operands
+    space = "xyz"[: len(graph[x].shape) - 2]
+    image = f"b{space}"
+    texts = {
+        "convolve": (f"{image}i", "oi", f"{image}o"),
+        "convolve_input": (f"{image}o", "oi", f"{image}i"),
+        "convolve_weight": (f"{image}i", f"{image}o", "oi"),
+    }
+    side = 2 if node.op == "convolve_weight" else 1
+    channels = slice(-2, None) if node.op == "convolve_input" else slice(0, 2)
+    shapes = [graph[x].shape, graph[y].shape]
+    strides = [layout(i).strides for i in (x, y, node.id)]
+    strides[side] = strides[side][channels]
+    if side == 1:
+        shapes[1] = shapes[1][channels]
+    return _read(node, texts[node.op], tuple(shapes), tuple(strides), "")
+
+
+def _read(
+    node: Node,
+    texts: tuple[str, str, str],
+    shapes: tuple[tuple[Dim, ...], ...],
+    strides: tuple[Strides, ...],
+    walked: str,
+) -> Product:
+    first, second, result = texts
+    x, y = node.operands
+    extents = dict(zip(second, shapes[1], strict=True)) | dict(zip(first, shapes[0], strict=True))
     indices: dict[str, Index] = {}
     for letter in dict.fromkeys(first + second + result):
         indices[letter] = Index(
             letter,
-            _extent(graph, node, letter),
-            _stride(layout(x).strides, first, letter),
-            _stride(layout(y).strides, second, letter),
-            _stride(layout(node.id).strides, result, letter),
+            extents[letter],
+            _stride(strides[0], first, letter),
+            _stride(strides[1], second, letter),
+            _stride(strides[2], result, letter),
         )
     m = [i for letter, i in indices.items() if letter in first and letter not in second]
     n = [i for letter, i in indices.items() if letter in second and letter not in first]
@@ -84,15 +121,6 @@ def product_of(
         chosen.append(merged[-1] if merged else Index("", 1, 0, 0, 0))
         outer += merged[:-1]
     return Product(x, y, node.id, chosen[0], chosen[1], chosen[2], tuple(outer), swapped)
-
-
-def _extent(graph: Graph, node: Node, letter: str) -> Dim:
-    for text, shape in zip(
-        letters(node["spec"])[:2], (graph[o].shape for o in node.operands), strict=True
-    ):
-        if letter in text:
-            return shape[text.index(letter)]
-    raise KeyError(letter)
 
 
 def _stride(strides: tuple[Dim, ...], text: str, letter: str) -> Dim:

@@ -100,7 +100,7 @@ class Values:
                 found |= {self._held(node, slot) for slot in range(len(node.operands))}
             if kind == "alias":
                 found.add(node.operands[0])
-            if self._runs_along_two_axes(node):
+            if node.op == "table" or self._runs_along_two_axes(node):
                 found.add(node.id)
             if kind == "reindex":
                 found |= set(node.operands[:1] if node.op == "take" else node.operands)

@@ -84,6 +84,15 @@ def geometry(graph: Graph, node: Node) -> Geometry:
     )
 
 
+def is_pointwise(graph: Graph, node: Node) -> bool:
+    """Is this a convolution of single elements, or an adjoint: a product of matrices?"""
+    if node.op not in CONVOLUTIONS or node["groups"] != 1:
+        return False
+    g = geometry(graph, node)
+    same = all(a == b for a, b in zip(g.inner, g.outer, strict=True))
+    return same and {*g.kernel, *g.stride} == {1} and set(g.low) == {0}
+
+
 def _kernel(graph: Graph, node: Node) -> tuple[int, ...]:
     shape = graph[node.operands[1]].shape
     return _numbers(shape[2:] if node.op == "convolve" else shape[:-2])

@@ -58,15 +58,15 @@ net model {
 )
 
 
-def _run(path: Path) -> tuple[float, int, str]:
-    """Processor time in seconds, largest memory in MB, and the output of one command.
+def _run(*arguments: str) -> tuple[float, int, str]:
+    """Processor time in seconds, largest memory in MB, and the output of one run of Python.
 
     The time of the processor, because others may be using this machine.
     """
     read, write = os.pipe()
     started = time.monotonic()
     actions = [(os.POSIX_SPAWN_DUP2, write, 1)]
-    command = [sys.executable, "-m", "weft.cli", "check", str(path)]
+    command = [sys.executable, *arguments]
     process = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
     os.close(write)
     with open(read, encoding="utf-8") as stream:
@@ -88,8 +88,9 @@ def _run(path: Path) -> tuple[float, int, str]:
 def test_large_nets_take_less_than_a_second(tmp_path: Path, text: str, parameters: int) -> None:
     path = tmp_path / "net.weft"
     path.write_text(text)
-    runs = [_run(path) for _ in range(2)]
+    runs = [_run("-m", "weft.cli", "check", str(path)) for _ in range(3)]
+    start = min(_run("-c", "import numpy")[0] for _ in range(3))  # 0.1 s on an idle machine
     seconds, memory = min(run[0] for run in runs), max(run[1] for run in runs)
     assert f"{parameters:,}" in runs[0][2]
-    assert seconds < 1
+    assert seconds < max(1, 10 * start)
     assert memory < 300

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from weft.compiler import reference
-from weft.compiler.build import Program, elaborate
+from weft.compiler.build import NetProgram, Program, elaborate, training_net
 from weft.compiler.passes.differentiate import differentiate
 from weft.spec.dims import evaluate, symbols
 from weft.spec.load import load_text
@@ -20,18 +20,26 @@ def program(text: str, **params: object) -> Program:
     return elaborate(load_text(text, "test.weft", params=params))
 
 
-def net(text: str, feeds: Arrays) -> dict[str, np.ndarray]:
+def net(text: str, feeds: Arrays, *, training: bool = False) -> dict[str, np.ndarray]:
     """The outputs of the only net; parameters are fed under their names inside the net."""
-    built = next(iter(program(text).nets.values()))
+    built = _only(text, training)
     return reference.run(built.graph, _named(built.name, feeds), _sizes(built.inputs, feeds))
 
 
+def buffers(text: str, feeds: Arrays) -> dict[str, np.ndarray]:
+    """What training leaves in the buffers of the only net."""
+    built = _only(text, training=True)
+    built.builder.outputs = dict(built.buffers)
+    found = reference.run(built.graph, _named(built.name, feeds), _sizes(built.inputs, feeds))
+    return {name.removeprefix(f"{built.name}."): value for name, value in found.items()}
+
+
 def gradients(
-    text: str, feeds: Arrays, cotangent: np.ndarray | None = None
+    text: str, feeds: Arrays, cotangent: np.ndarray | None = None, *, training: bool = False
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The only output, and the gradient of `sum(output * cotangent)` for every floating-point input
     and every parameter."""
-    built = next(iter(program(text).nets.values()))
+    built = _only(text, training)
     b = built.builder
     (output,) = built.outputs
     out = b.outputs[output]
@@ -41,6 +49,7 @@ def gradients(
         node["feed"]: node.id
         for node in b.nodes
         if node.op == "input" and node.dtype == "f32" and node.id != weight
+        if node["feed"] not in built.buffers
     }
     found = differentiate(b, loss, list(wrt.values()))
     b.outputs = {"": out} | {name: found[i] for name, i in wrt.items()}
@@ -51,6 +60,12 @@ def gradients(
     result = reference.run(b.graph(), fed, sizes)
     value = result.pop("")
     return value, {name.removeprefix(f"{built.name}."): g for name, g in result.items()}
+
+
+def _only(text: str, training: bool) -> NetProgram:
+    made = program(text)
+    (name,) = made.nets
+    return training_net(made, name) if training else made.nets[name]
 
 
 def _named(name: str, feeds: Arrays) -> dict[str, np.ndarray]:

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from numpy.lib.stride_tricks import sliding_window_view
 
 from weft.compiler.build.intrinsics import INTRINSICS
 from weft.spec.static import FUNCTIONS
@@ -47,6 +50,38 @@ def sigmoid(x: Array) -> Array:
 
 def logsumexp(x: Array, axis: int) -> Array:
     return np.log(np.exp(x).sum(axis))
+
+
+def torch_of(function: Callable[..., Any], *arrays: Array) -> Array:
+    """A function of torch, for arrays."""
+    return function(*map(torch.from_numpy, arrays)).numpy()
+
+
+def scaled(x: Any, scale: int, corners: bool) -> Any:
+    return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=corners)
+
+
+def recurred(gates: Array, weight: Array, bias: Array, state: Any, cell: Callable[..., Any]) -> Array:
+    """The first state of a cell after every step."""
+    states = []
+    for t in range(gates.shape[1]):
+        h = state[0] if isinstance(state, tuple) else state
+        state = cell(gates[:, t], h @ weight.T + bias, state)
+        states.append(state[0] if isinstance(state, tuple) else state)
+    return np.stack(states, 1)
+
+
+def lstm_cell(gates: Array, inner: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Gates in the order input, forget, cell, output."""
+    i, f, g, o = ((gates + inner)[:, k : k + 2] for k in (0, 2, 4, 6))
+    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def gru_cell(gates: Array, inner: Array, h: Array) -> Array:
+    """Gates in the order reset, update, new."""
+    reset, update = sigmoid(gates[:, :2] + inner[:, :2]), sigmoid(gates[:, 2:4] + inner[:, 2:4])
+    return update * h + (1 - update) * np.tanh(gates[:, 4:] + reset * inner[:, 4:])
 
 
 CASES = [
@@ -186,6 +221,87 @@ CASES = [
     Case("out x*position(x, axis=0)", lambda x: x * np.arange(5)[:, None]),
     Case("out x + shape(x)[1]", lambda x: x + 6),
     Case("out k -> if is_integer(k) { identity -> add(1) }", lambda x, k: k + 1, INDEX, False),
+    Case(
+        "out pad(x, [0, [2, 3]], mode=reflect)",
+        lambda x: np.pad(x, ((0, 0), (2, 3)), mode="reflect"),
+    ),
+    Case(
+        "out pad(x, [[5, 1], 0], mode=circular)",
+        lambda x: np.pad(x, ((5, 1), (0, 0)), mode="wrap"),
+    ),
+    Case("out pad(x, 7, mode=replicate)", lambda x: np.pad(x, 7, mode="edge")),
+    Case("out x*numbers([1, 2, 3, 5, 7, 0.5])", lambda x: x * [1, 2, 3, 5, 7, 0.5]),
+    # windows
+    Case(
+        "out convolve(x, y, stride=[2, 1], pad=[[1, 0], 2], dilation=[1, 3], groups=2)",
+        lambda x, y: torch_of(
+            lambda x, y: F.conv2d(F.pad(x, (2, 2, 1, 0)), y, None, (2, 1), 0, (1, 3), 2), x, y
+        ),
+        "x: f32[B, 6, 5, 4], y: f32[4, 3, 3, 2]",
+    ),
+    Case(
+        "out convolve(x, y, pad=same, pad_mode=reflect)",
+        lambda x, y: torch_of(lambda x, y: F.conv1d(F.pad(x, (2, 2), "reflect"), y), x, y),
+        "x: f32[B, 6, 4], y: f32[2, 6, 5]",
+    ),
+    Case(
+        "out convolve_transpose(x, y, stride=3, pad=1, output_pad=2, groups=3)",
+        lambda x, y: torch_of(
+            lambda x, y: F.conv_transpose2d(x, y, None, 3, 1, 2, 3), x, y
+        ),
+        "x: f32[B, 6, H, W], y: f32[6, 1, 4, 2]",
+    ),
+    Case(
+        "out convolve_transpose(x, y, pad=[[1, 0]])",
+        lambda x, y: torch_of(F.conv_transpose1d, x, y)[:, :, 1:],
+        "x: f32[B, 6, 4], y: f32[6, 2, 3]",
+    ),
+    Case(
+        "x -> max_pool(2, stride=1)",
+        lambda x: sliding_window_view(x, (2, 2), (2, 3)).max((4, 5)),
+        IMAGE,
+    ),
+    Case(
+        "x -> avg_pool([1, 3], stride=1)",
+        lambda x: sliding_window_view(x, (1, 3), (2, 3)).mean((4, 5)),
+        IMAGE,
+    ),
+    Case("out x*per_axis(x, 3)[1] + len(per_axis(x, [2, W]))", lambda x: x * 3 + 2, IMAGE),
+    Case("x -> repeat_pixels([3, 2])", lambda x: x.repeat(3, 2).repeat(2, 3), IMAGE),
+    Case("x -> blend(2)", lambda x: torch_of(lambda x: scaled(x, 2, False), x), IMAGE),
+    Case("x -> stretch(3)", lambda x: torch_of(lambda x: scaled(x, 3, True), x), IMAGE),
+    Case(
+        "x -> resize([W, 3])",
+        lambda x: torch_of(lambda x: F.interpolate(x, (4, 3), mode="bilinear"), x),
+        IMAGE,
+    ),
+    Case(
+        "x -> window_sum(3, axis=1)",
+        lambda x: sliding_window_view(np.pad(x, ((0, 0), (1, 1))), 3, 1).sum(2),
+    ),
+    Case(
+        "x -> window_sum(4, axis=0)",
+        lambda x: sliding_window_view(np.pad(x, ((2, 1), (0, 0))), 4, 0).sum(2),
+    ),
+    # states
+    Case(
+        "out rnn_states(x, y, p, s)",
+        lambda x, y, p, s: recurred(x, y, p, s, lambda g, u, h: np.tanh(g + u)),
+        "x: f32[B, T, 2], y: f32[2, 2], p: f32[2], s: f32[B, 2]",
+        False,
+    ),
+    Case(
+        "h, _ = lstm_states(x, y, p, s, 2*s)\n  out h",
+        lambda x, y, p, s: recurred(x, y, p, (s, 2 * s), lstm_cell),
+        "x: f32[B, T, 8], y: f32[8, 2], p: f32[8], s: f32[B, 2]",
+        False,
+    ),
+    Case(
+        "out gru_states(x, y, p, s)",
+        lambda x, y, p, s: recurred(x, y, p, s, gru_cell),
+        "x: f32[B, T, 6], y: f32[6, 2], p: f32[6], s: f32[B, 2]",
+        False,
+    ),
     # new values
     Case("out x*arange(6)", lambda x: x * np.arange(6)),
     Case("out x + unsqueeze(arange(B), 1)", lambda x: x + np.arange(5)[:, None]),
@@ -194,7 +310,8 @@ CASES = [
     Case("out x*full([6], 2.5)", lambda x: x * 2.5),
 ]
 
-ELSEWHERE = {"normal", "uniform", "randint", "size"}  # random: test_build; size: above as a setting
+ELSEWHERE = {"normal", "uniform", "randint", "size", "running"}
+# random: test_build; size: above as a setting; running: test_prelude, with batch_norm
 
 
 def spec_of(case: Case) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from weft.compiler.build import Program, elaborate, replay
+from weft.compiler.build import Program, elaborate, recorder, replay
 from weft.compiler.ir.builder import Builder
 from weft.spec.errors import SpecError
 from weft.spec.load import Spec, load, load_text
@@ -125,6 +125,7 @@ def _variants() -> list[tuple[Path, str | None]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "variant"), _variants(), ids=lambda x: getattr(x, "stem", x))
 def test_examples(path: Path, variant: str | None) -> None:
     spec = load(path, variant=variant)
@@ -183,7 +184,7 @@ def test_what_comes_out_otherwise_is_taken_back(
     """A call that differs after some of its events leaves nothing behind."""
     spec = load_text(GAN.replace(" as out_", ""), "gan.weft")
     plain = elaborate(spec)
-    insert, count, refused = replay.Recorder.insert, 0, 0
+    insert, count, refused = recorder.Recorder.insert, 0, 0
 
     def other(self, *arguments, **attributes):  # type: ignore[no-untyped-def]
         nonlocal count, refused
@@ -194,6 +195,6 @@ def test_what_comes_out_otherwise_is_taken_back(
                 raise replay.Unlike
         return insert(self, *arguments, **attributes)
 
-    monkeypatch.setattr(replay.Recorder, "insert", other)
+    monkeypatch.setattr(recorder.Recorder, "insert", other)
     _equal(plain, elaborate(spec, replay=True))
     assert refused > 3

@@ -22,6 +22,8 @@ from weft.spec.dims import (
     multiples,
     numel,
     python_expression,
+    readable,
+    shape_text,
     sign,
     substitute,
     symbol,
@@ -190,3 +192,46 @@ def test_c_expressions_agree_with_python(tmp_path: Path) -> None:
         for dim in dims
     ]
     assert [int(number) for number in printed.split()] == wanted
+
+
+@pytest.mark.parametrize(
+    ("dim", "shown"),
+    [
+        (H // 2, "H/2"),
+        (H // 8, "H//8"),
+        (W // 2, "W//2"),
+        (3 * H // 4 + 1, "3*H/4 + 1"),
+        (((W + 2 * 3 - 7) // 2 + 1 + 2 - 3) // 2 + 1, "(W + 3)//4"),
+        (((H - 1) // 2 + 1 - 1) // 2 + 1, "H/4"),
+        ((W // 2) // 2, "W//4"),
+        ((2 * W) // 2, "W"),
+    ],
+)
+def test_people_read_exact_divisions(dim: Dim, shown: str) -> None:
+    assert readable(dim) == shown
+    assert shape_text((B, 64, dim)) == f"[B, 64, {shown}]"
+
+
+def test_bounds_know_that_a_part_is_not_more_than_the_whole() -> None:
+    for whole, part in ((W, W // 3), (W, (W + 1) // 2), (H, 3 * (H // 8)), (W * T, (W * T) // 2)):
+        low, _ = bounds(whole - part)
+        assert low is not None and low >= 0
+        _, high = bounds(part - whole)
+        assert high is not None and high <= 0
+    assert bounds(W // 2 - W // 3)[0] == 0
+    assert bounds(W // 3 - W // 2)[0] is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 5), st.integers(1, 6)), max_size=4),
+    st.integers(1, 60),
+)
+def test_bounds_hold(terms: list[tuple[int, int, int]], number: int) -> None:
+    dim: Dim = 0
+    for factor, shift, divisor in terms:
+        dim = dim + factor * ((W + shift) // divisor)
+    low, high = bounds(dim)
+    value = evaluate(dim, {"W": number})
+    assert low is None or low <= value
+    assert high is None or value <= high

@@ -42,17 +42,24 @@ class Part:
 
     `homes` places its inputs and outputs at first, all its values in the end; `spare` are the
     offsets of values that every thread makes, in the thread's own memory.  `keep`: every value
-    stays readable afterwards (probes).  Units: `local` and `own` in elements.
+    stays readable afterwards (probes).  `fusion`: that of another part of the same graph.
+    Units: `local` and `own` in elements.
     """
 
     def __init__(
-        self, graph: Graph, homes: Mapping[int, Home], sizes: Mapping[str, int], *, keep: bool
+        self,
+        graph: Graph,
+        homes: Mapping[int, Home],
+        sizes: Mapping[str, int],
+        *,
+        keep: bool,
+        fusion: PanelFusion | None = None,
     ) -> None:
         self.graph = graph
         self.homes = dict(homes)
         self.keep = keep
-        self.values = Values(graph, sizes, keep_dear=True)
-        self.fusion = PanelFusion(self.values)
+        self.fusion = fusion or PanelFusion(Values(graph, sizes, keep_dear=True))
+        self.values = self.fusion.values
         heavy = heavy_nodes(graph)
         launches = [heavy_launch(self.values, node, self._outermost(node)) for node in heavy]
         launches += [self._group(roots) for roots in self.fusion.groups]

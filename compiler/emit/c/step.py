@@ -12,6 +12,7 @@ from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
+from ...plan.panels import PanelFusion
 from ...plan.product import product_of
 from ...plan.schedule import Launch, multiplications
 from ...plan.windows import CONVOLUTIONS, WINDOWED
@@ -56,9 +57,11 @@ class StepWriter:
         self.records: list[KernelRecord] = []
         self._used = set(TAKEN.split())
 
-    def add(self, graph: Graph, homes: Mapping[int, Home]) -> Part:
-        """Plan one graph; `homes` places its inputs and outputs."""
-        part = Part(graph, homes, self.sizes, keep=self.keep)
+    def add(
+        self, graph: Graph, homes: Mapping[int, Home], fusion: PanelFusion | None = None
+    ) -> Part:
+        """Plan one graph; `homes` places its inputs and outputs, `fusion` is known already."""
+        part = Part(graph, homes, self.sizes, keep=self.keep, fusion=fusion)
         self.parts.append(part)
         return part
 

@@ -1,0 +1,271 @@
+"""Convolutions, pools, resampling and normalisation over channels beside torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .prelude_case import Case
+
+Tensor = torch.Tensor
+IMAGE = "x: f32[B, 4, 7, 8]"
+LINE = "x: f32[B, 4, 11]"
+VOLUME = "x: f32[B, 2, 5, 4, 3]"
+OPEN = "x: f32[B, 4, H, W]"
+ONE = {"B": 1}
+
+
+# ---- convolutions --------------------------------------------------------------------------------
+
+
+def conv(settings: str, weight: tuple[int, ...], inputs: str = IMAGE, *, bias: bool = True,
+         name: str = "conv", sizes: dict[str, int] | None = None,
+         twin: Callable[..., Tensor] | None = None, **torchs: Any) -> Case:  # fmt: skip
+    """A convolution; what torch calls its settings stands in `torchs`."""
+    functions = {"conv": (F.conv1d, F.conv2d, F.conv3d)}
+    functions["conv_transpose"] = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+    function = functions[name][len(weight) - 3]
+    outs = weight[0] if name == "conv" else weight[1] * torchs.get("groups", 1)
+    weights: dict[str, tuple[int, ...]] = {f"{name}.weight": weight}
+    if bias:
+        weights[f"{name}.bias"] = (outs,)
+    made = twin or (lambda x, w, b=None: function(x, w, b, **torchs))
+    return Case(f"x -> {name}({settings})", made, inputs, weights, sizes=sizes or {})
+
+
+def padded(mode: str, *pads: int) -> Callable[..., Tensor]:
+    """A convolution after a padding in torch's order: last axis first."""
+
+    def twin(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        x = F.pad(x, pads, mode)
+        return F.conv2d(x, w, b) if w.ndim == 4 else F.conv1d(x, w, b)
+
+    return twin
+
+
+def standardised(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    var, mean = torch.var_mean(w, (1, 2, 3), correction=0, keepdim=True)
+    return F.conv2d(x, (w - mean) / torch.sqrt(var + 1e-5), b, padding=1)
+
+
+def separable(x: Tensor, depthwise: Tensor, pointwise: Tensor, bias: Tensor) -> Tensor:
+    return F.conv2d(F.conv2d(x, depthwise, padding=1, stride=2, groups=4), pointwise, bias)
+
+
+CONVOLUTIONS = [
+    conv("6, 3", (6, 4, 3, 3), padding=1),
+    conv("6, 3", (6, 4, 3, 3), OPEN, padding=1),
+    conv("6, 3", (6, 4, 3, 3), "x: f32[B, 4, 1, 1]", padding=1),
+    conv("6, 3", (6, 4, 3, 3), sizes=ONE, padding=1),
+    conv("6, 3, bias=false", (6, 4, 3, 3), bias=False, padding=1),
+    conv("5, 1", (5, 4, 1, 1)),
+    conv("5, 1, stride=3", (5, 4, 1, 1), stride=3),
+    conv("5, 2, stride=3, pad=0", (5, 4, 2, 2), stride=3),
+    conv("5, 2, stride=5, pad=1", (5, 4, 2, 2), stride=5, padding=1),
+    conv("5, 4, stride=2", (5, 4, 4, 4), stride=2, padding=1),
+    conv("5, 2, pad=0", (5, 4, 2, 2)),
+    conv("3, [7, 8], pad=0", (3, 4, 7, 8)),
+    conv("3, [1, 5], stride=[2, 1], pad=[0, 3]", (3, 4, 1, 5), stride=(2, 1), padding=(0, 3)),
+    conv("3, 3, pad=4", (3, 4, 3, 3), padding=4),
+    conv("3, 3, pad=[[0, 2], [1, 0]]", (3, 4, 3, 3), twin=padded("constant", 1, 0, 0, 2)),
+    conv("3, 3, dilation=2", (3, 4, 3, 3), dilation=2, padding=2),
+    conv("3, 3, dilation=[3, 1], pad=[0, 1]", (3, 4, 3, 3), dilation=(3, 1), padding=(0, 1)),
+    conv("3, 2, dilation=2, stride=3, pad=2", (3, 4, 2, 2), dilation=2, stride=3, padding=2),
+    conv("6, 3, groups=2", (6, 2, 3, 3), groups=2, padding=1),
+    conv("8, 3, groups=4, stride=2", (8, 1, 3, 3), groups=4, stride=2, padding=1),
+    conv("4, 3, groups=4, bias=false", (4, 1, 3, 3), bias=False, groups=4, padding=1),
+    conv("3, 3, pad_mode=reflect", (3, 4, 3, 3), twin=padded("reflect", 1, 1, 1, 1)),
+    conv("3, 5, pad_mode=reflect, pad=[[2, 0], [1, 3]]", (3, 4, 5, 5),
+         twin=padded("reflect", 1, 3, 2, 0)),
+    conv("3, 3, pad_mode=reflect", (3, 4, 3), LINE, twin=padded("reflect", 1, 1)),
+    conv("3, 3, pad_mode=replicate, pad=3", (3, 4, 3, 3), twin=padded("replicate", 3, 3, 3, 3)),
+    conv("3, 3, pad_mode=circular", (3, 4, 3, 3), twin=padded("circular", 1, 1, 1, 1)),
+    conv("3, 3, pad_mode=circular, pad=[[0, 2], 1]", (3, 4, 3, 3),
+         twin=padded("circular", 1, 1, 0, 2)),
+    conv("6, 5, stride=2", (6, 4, 5), LINE, stride=2, padding=2),
+    conv("6, 2, stride=7, pad=0", (6, 4, 2), LINE, stride=7),
+    conv("6, 3, pad=[[2, 0]]", (6, 4, 3), LINE, twin=padded("constant", 2, 0)),
+    conv("3, 3", (3, 2, 3, 3, 3), VOLUME, padding=1),
+    conv("3, [2, 1, 3], stride=[2, 1, 1], pad=[1, 0, 0]", (3, 2, 2, 1, 3), VOLUME,
+         stride=(2, 1, 1), padding=(1, 0, 0)),
+    conv("6, 2, stride=2", (4, 6, 2, 2), name="conv_transpose", stride=2),
+    conv("6, 2, stride=2", (4, 6, 2, 2), OPEN, name="conv_transpose", stride=2),
+    conv("6, 3", (4, 6, 3, 3), sizes=ONE, name="conv_transpose"),
+    conv("6, 3, bias=false", (4, 6, 3, 3), name="conv_transpose", bias=False),
+    conv("6, 3, stride=2, pad=1, output_pad=1", (4, 6, 3, 3), name="conv_transpose", stride=2,
+         padding=1, output_padding=1),
+    conv("6, 2, stride=3, pad=[0, 1]", (4, 6, 2, 2), name="conv_transpose", stride=3,
+         padding=(0, 1)),
+    conv("6, [4, 1], stride=[2, 3], output_pad=[1, 2]", (4, 6, 4, 1), name="conv_transpose",
+         stride=(2, 3), output_padding=(1, 2)),
+    conv("6, 3, dilation=3, output_pad=2", (4, 6, 3, 3), name="conv_transpose", dilation=3,
+         output_padding=2),
+    conv("6, 3, stride=2, groups=2", (4, 3, 3, 3), name="conv_transpose", stride=2, groups=2),
+    conv("4, 4, stride=2, pad=1, groups=4", (4, 1, 4, 4), name="conv_transpose", stride=2,
+         padding=1, groups=4),
+    conv("3, 3, stride=2", (4, 3, 3), LINE, name="conv_transpose", stride=2),
+    conv("3, 2, stride=2", (2, 3, 2, 2, 2), VOLUME, name="conv_transpose", stride=2),
+    Case("x -> separable_conv(6, 3, stride=2)", separable, IMAGE,
+         {"separable_conv.depthwise.weight": (4, 1, 3, 3),
+          "separable_conv.pointwise.weight": (6, 4, 1, 1),
+          "separable_conv.pointwise.bias": (6,)}),
+    Case("x -> standardised_conv(6, 3)", standardised, IMAGE,
+         {"standardised_conv.weight": (6, 4, 3, 3), "standardised_conv.bias": (6,)}),
+]  # fmt: skip
+
+
+# ---- pools and sizes -----------------------------------------------------------------------------
+
+
+def upsampled(mode: str, scale: Any, corners: bool | None = None) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.interpolate(x, scale_factor=scale, mode=mode, align_corners=corners)
+
+
+def resized(mode: str, size: Any, corners: bool = False) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.interpolate(x, size=size, mode=mode, align_corners=corners)
+
+
+def shuffled(x: Tensor) -> Tensor:
+    return x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def average(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False)
+
+
+SAMPLING = [
+    Case("x -> max_pool(2)", lambda x: F.max_pool2d(x, 2), IMAGE),
+    Case("x -> max_pool(3, stride=2, pad=1, ceil=true)",
+         lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), IMAGE),
+    Case("x -> max_pool([2, 3], stride=1, dilation=[3, 1])",
+         lambda x: F.max_pool2d(x, (2, 3), 1, 0, (3, 1)), IMAGE),
+    Case("x -> max_pool(2, pad=1)", lambda x: F.max_pool2d(x, 2, padding=1), IMAGE),
+    Case("x -> max_pool(3, stride=4)", lambda x: F.max_pool1d(x, 3, 4), LINE),
+    Case("x -> max_pool(2)", lambda x: F.max_pool3d(x, 2), VOLUME, sizes=ONE),
+    Case("x -> avg_pool(2)", lambda x: F.avg_pool2d(x, 2), IMAGE),
+    Case("x -> avg_pool(3, stride=2, pad=1)", lambda x: F.avg_pool2d(x, 3, 2, 1), IMAGE),
+    Case("x -> avg_pool(3, stride=2, pad=1, ceil=true, count_pad=false)", average, IMAGE),
+    Case("x -> avg_pool(3, stride=3, ceil=true)",
+         lambda x: F.avg_pool2d(x, 3, 3, ceil_mode=True), IMAGE),
+    Case("x -> avg_pool(2, pad=1, count_pad=false)",
+         lambda x: F.avg_pool1d(x, 2, padding=1, count_include_pad=False), LINE),
+    Case("x -> avg_pool([5, 2, 3])", lambda x: F.avg_pool3d(x, (5, 2, 3)), VOLUME),
+    Case("x -> avg_pool(2)", lambda x: F.avg_pool2d(x, 2), OPEN),
+    Case("x -> avg_pool(3, stride=2, pad=1, count_pad=false)",
+         lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), OPEN),
+    Case("x -> global_avg_pool", lambda x: x.mean((2, 3)), OPEN),
+    Case("x -> global_avg_pool", lambda x: x.mean(2), LINE),
+    Case("x -> global_max_pool", lambda x: x.amax((2, 3)), IMAGE),
+    Case("x -> global_max_pool", lambda x: x.amax((2, 3, 4)), VOLUME),
+    Case("x -> upsample", upsampled("nearest", 2), OPEN),
+    Case("x -> upsample([3, 1])", upsampled("nearest", (3, 1)), IMAGE),
+    Case("x -> upsample(3)", upsampled("nearest", 3), LINE),
+    Case("x -> upsample(2)", upsampled("nearest", 2), VOLUME),
+    Case("x -> upsample(2, bilinear)", upsampled("bilinear", 2, False), IMAGE),
+    Case("x -> upsample([3, 2], bilinear)", upsampled("bilinear", (3, 2), False), OPEN),
+    Case("x -> upsample(4, bilinear)", upsampled("bilinear", 4, False), "x: f32[B, 2, 1, 2]"),
+    Case("x -> upsample(3, bilinear)", upsampled("linear", 3, False), LINE),
+    Case("x -> upsample(2, bilinear)", upsampled("trilinear", 2, False), VOLUME),
+    Case("x -> upsample(2, bilinear, align_corners=true)", upsampled("bilinear", 2, True), OPEN),
+    Case("x -> upsample([1, 3], bilinear, align_corners=true)",
+         upsampled("bilinear", (1, 3), True), "x: f32[B, 2, 3, 1]"),
+    Case("x -> upsample(2, bilinear, align_corners=true)", upsampled("trilinear", 2, True), VOLUME),
+    Case("x -> resize(5)", resized("bilinear", (5, 5)), IMAGE),
+    Case("x -> resize([13, 3])", resized("bilinear", (13, 3)), IMAGE),
+    Case("x -> resize([1, 17])", resized("bilinear", (1, 17)), OPEN),
+    Case("x -> resize([13, 3], align_corners=true)", resized("bilinear", (13, 3), True), IMAGE),
+    Case("x -> resize(1, align_corners=true)", resized("linear", 1, True), LINE),
+    Case("x -> pixel_shuffle(2)", lambda x: F.pixel_shuffle(x, 2), OPEN),
+    Case("x -> pixel_unshuffle(2)", lambda x: F.pixel_unshuffle(x, 2), "x: f32[B, 3, H%2, W%2]"),
+    Case("x -> channel_shuffle(2)", shuffled, IMAGE),
+    Case("x -> channel_shuffle(2)", shuffled, LINE),
+    Case("x -> patchify(2)", lambda x: F.unfold(x, 2, stride=2).transpose(1, 2),
+         "x: f32[B, 3, 4, W%2]"),
+    Case("x -> center_crop(4)", lambda x: x[:, :, 1:5, 2:6], IMAGE),
+    Case("x -> center_crop([7, 1])", lambda x: x[:, :, :, 3:4], IMAGE),
+    Case("x -> center_crop([H, 2])", lambda x: x[:, :, :, 1:3], OPEN),
+    Case("x -> maxout(3)", lambda x: x.unflatten(1, (2, 3)).amax(2)),
+    Case("x -> maxout(2, axis=1)", lambda x: x.unflatten(1, (2, 2)).amax(2), IMAGE),
+    Case("x -> channel_dropout(0.4)", lambda x: x, IMAGE),
+    Case("x -> stochastic_depth(0.4)", lambda x: x, IMAGE),
+]  # fmt: skip
+
+
+# ---- normalisation -------------------------------------------------------------------------------
+
+
+def squeezed(x: Tensor, a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> Tensor:
+    gate = torch.sigmoid(F.linear(torch.relu(F.linear(x.mean((2, 3)), a, c)), b, d))
+    return x * gate[:, :, None, None]
+
+
+def normed(settings: str = "", inputs: str = IMAGE, *, weights: str = "weight bias",
+           training: bool = True, eps: float = 1e-5, momentum: float = 0.1,
+           sizes: dict[str, int] | None = None) -> Case:  # fmt: skip
+    """batch_norm; torch blends the running statistics in place."""
+    channels = int(inputs.split(", ")[1].rstrip("]"))
+    names = weights.split()
+
+    def twin(x: Tensor, *rest: Tensor) -> Tensor:
+        given = dict(zip(names, rest, strict=False))
+        mean, var = rest[len(names) :]
+        return F.batch_norm(x, mean, var, given.get("weight"), given.get("bias"), training,
+                            momentum, eps)  # fmt: skip
+
+    begin = np.linspace(0.5, 2, channels)
+    return Case(
+        f"x -> batch_norm({settings})" if settings else "x -> batch_norm",
+        twin,
+        inputs,
+        {f"batch_norm.{name}": (channels,) for name in names},
+        training=training,
+        sizes=sizes or {},
+        buffers={"batch_norm.running_mean": begin - 1, "batch_norm.running_var": begin},
+    )
+
+
+def two(name: str, channels: int = 4) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+
+
+NORMS = [
+    normed(),
+    normed(training=False),
+    normed(inputs="x: f32[B, 6]"),
+    normed(inputs="x: f32[B, 6]", training=False),
+    normed(inputs="x: f32[B, 6]", sizes={"B": 2}),
+    normed(inputs=OPEN),
+    normed(inputs=LINE, sizes=ONE),
+    normed(inputs=VOLUME),
+    normed(inputs=VOLUME, training=False),
+    normed("affine=false", weights=""),
+    normed("affine=false", weights="", training=False),
+    normed("bias=false", weights="weight"),
+    normed("weight=false", weights="bias"),
+    normed("eps=0.1, momentum=0.7", eps=0.1, momentum=0.7),
+    Case("x -> group_norm(2)", lambda x, w, b: F.group_norm(x, 2, w, b), IMAGE, two("group_norm")),
+    Case("x -> group_norm(4)", lambda x, w, b: F.group_norm(x, 4, w, b), OPEN, two("group_norm")),
+    Case("x -> group_norm(1, eps=0.1)", lambda x, w, b: F.group_norm(x, 1, w, b, 0.1), LINE,
+         two("group_norm")),
+    Case("x -> group_norm(3)", lambda x, w, b: F.group_norm(x, 3, w, b),
+         weights=two("group_norm", 6)),
+    Case("x -> group_norm(2, affine=false)", lambda x: F.group_norm(x, 2), VOLUME),
+    Case("x -> instance_norm", F.instance_norm, IMAGE),
+    Case("x -> instance_norm", F.instance_norm, LINE, sizes=ONE),
+    Case("x -> instance_norm(affine=true, eps=0.1)",
+         lambda x, w, b: F.instance_norm(x, weight=w, bias=b, eps=0.1), OPEN, two("instance_norm")),
+    Case("x -> local_response_norm", lambda x: F.local_response_norm(x, 5), IMAGE),
+    Case("x -> local_response_norm(2, alpha=0.3, beta=0.5, k=2)",
+         lambda x: F.local_response_norm(x, 2, 0.3, 0.5, 2.0), LINE),
+    Case("x -> local_response_norm(9, alpha=1)",
+         lambda x: F.local_response_norm(x, 9, 1.0), VOLUME),
+    Case("x -> squeeze_excite(2)", squeezed, IMAGE,
+         {"squeeze_excite.squeeze.weight": (2, 4), "squeeze_excite.squeeze.bias": (2,),
+          "squeeze_excite.excite.weight": (4, 2), "squeeze_excite.excite.bias": (4,)}),
+]  # fmt: skip
+
+IMAGES = [*CONVOLUTIONS, *SAMPLING, *NORMS]

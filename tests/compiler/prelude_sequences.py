@@ -1,0 +1,225 @@
+"""Attention, recurrent layers, positions and sums along an axis beside torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .prelude_case import Case
+
+Tensor = torch.Tensor
+ROWS = "x: f32[B, T, 12]"
+SOURCE = "x: f32[B, T, 12], m: f32[B, 4, 8]"
+LAST = "x: f32[B, 3, 6]"
+
+
+# ---- attention -----------------------------------------------------------------------------------
+
+
+def attended(heads: int, key_heads: int = 0, *, causal: bool = False, rope: float = 0,
+             memory: bool = False, mask: bool = False, bias: bool = True) -> Callable[..., Tensor]:  # fmt: skip
+    """torch's own product of queries, keys and values; its masks are [B, heads, T, S]."""
+
+    def split(x: Tensor, w: Tensor, b: Tensor | None, count: int) -> Tensor:
+        y = F.linear(x, w, b).unflatten(-1, (count, -1)).transpose(1, 2)
+        return y
+
+    def twin(x: Tensor, *rest: Tensor) -> Tensor:
+        given = list(rest)
+        source = given.pop(0) if memory else x
+        seen = given.pop(0) if mask else None
+        if seen is not None:
+            seen = seen[:, None, None] if seen.ndim == 2 else seen
+            seen = seen[:, None] if seen.ndim == 3 else seen
+        layers = [(given[i], given[i + 1]) for i in range(0, 8, 2)] if bias else [
+            (w, None) for w in given
+        ]  # fmt: skip
+        few = key_heads or heads
+        q, k, v = (
+            split(y, w, b, n)
+            for y, (w, b), n in zip(
+                (x, source, source), layers[:3], (heads, few, few), strict=True
+            )
+        )
+        if rope:
+            q, k = turned_halves(q, rope), turned_halves(k, rope)
+        y = F.scaled_dot_product_attention(q, k, v, seen, is_causal=causal, enable_gqa=True)
+        return F.linear(y.transpose(1, 2).flatten(2), *layers[3])
+
+    return twin
+
+
+def projections(features: int = 12, source: int = 12, keys: int = 12,
+                bias: bool = True) -> dict[str, tuple[int, ...]]:  # fmt: skip
+    found: dict[str, tuple[int, ...]] = {}
+    sizes = {"query": (features, features), "key": (keys, source), "value": (keys, source),
+             "out": (features, features)}  # fmt: skip
+    for name, shape in sizes.items():
+        found[f"attention.{name}.weight"] = shape
+        if bias:
+            found[f"attention.{name}.bias"] = shape[:1]
+    return found
+
+
+def multihead(x: Tensor, *parts: Tensor) -> Tensor:
+    """PyTorch's layer, whose three projections are one."""
+    layer = nn.MultiheadAttention(12, 3, batch_first=True).double()
+    wq, bq, wk, bk, wv, bv, wo, bo = parts
+    state = {"in_proj_weight": torch.cat([wq, wk, wv]), "in_proj_bias": torch.cat([bq, bk, bv]),
+             "out_proj.weight": wo, "out_proj.bias": bo}  # fmt: skip
+    later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+    call = {"need_weights": False, "attn_mask": later}
+    return torch.func.functional_call(layer, state, (x, x, x), call)[0]
+
+
+def turned_halves(x: Tensor, base: float = 10000) -> Tensor:
+    """Numbers a + b i, turned by e^(i t rate)."""
+    half = x.shape[-1] // 2
+    rates = base ** (-torch.arange(half, dtype=torch.float64) / half)
+    angles = torch.arange(x.shape[-2], dtype=torch.float64)[:, None] * rates
+    turned = torch.complex(x[..., :half], x[..., half:]) * torch.polar(torch.ones_like(angles), angles)
+    return torch.cat([turned.real, turned.imag], -1)
+
+
+def turned_neighbours(x: Tensor, base: float = 10000) -> Tensor:
+    order = [*range(0, x.shape[-1], 2), *range(1, x.shape[-1], 2)]
+    back = torch.argsort(torch.tensor(order))
+    return turned_halves(x[..., order], base)[..., back]
+
+
+ATTENTION = [
+    Case("x -> attention(3)", attended(3), ROWS, projections()),
+    Case("x -> attention(1)", attended(1), ROWS, projections(), sizes={"B": 1, "T": 1}),
+    Case("x -> attention(12)", attended(12), ROWS, projections(), sizes={"T": 7}),
+    Case("x -> attention(3, causal=true)", attended(3, causal=True), ROWS, projections()),
+    Case("x -> attention(3, causal=true)", multihead, ROWS, projections(), sizes={"T": 5}),
+    Case("x -> attention(3, bias=false)", attended(3, bias=False), ROWS, projections(bias=False)),
+    Case("x -> attention(6, key_heads=2)", attended(6, 2), ROWS, projections(keys=4)),
+    Case("x -> attention(4, key_heads=1, causal=true, bias=false)",
+         attended(4, 1, causal=True, bias=False), ROWS, projections(keys=3, bias=False)),
+    Case("x -> attention(3, memory=m)", attended(3, memory=True), SOURCE, projections(source=8)),
+    Case("x -> attention(6, key_heads=3, memory=m, causal=true)",
+         attended(6, 3, memory=True, causal=True), SOURCE, projections(source=8, keys=6)),
+    Case("x -> attention(3, mask=k)", attended(3, mask=True), f"{ROWS}, k: bool[B, T]",
+         projections()),
+    Case("x -> attention(3, mask=k)", attended(3, mask=True), f"{ROWS}, k: bool[B, T, T]",
+         projections()),
+    Case("x -> attention(3, mask=k)", attended(3, mask=True), f"{ROWS}, k: bool[B, 3, T, T]",
+         projections()),
+    Case("x -> attention(6, key_heads=2, mask=k)", attended(6, 2, mask=True),
+         f"{ROWS}, k: bool[B, 6, T, T]", projections(keys=4)),
+    Case("x -> attention(3, memory=m, mask=k)", attended(3, memory=True, mask=True),
+         f"{SOURCE}, k: bool[B, T, 4]", projections(source=8)),
+    Case("x -> attention(3, memory=m, mask=k)", attended(3, memory=True, mask=True),
+         f"{SOURCE}, k: bool[B, 4]", projections(source=8)),
+    Case("x -> attention(3, rope=100)", attended(3, rope=100), ROWS, projections()),
+    Case("x -> attention(3, dropout=0.3)", attended(3), ROWS, projections()),
+    Case("x -> attention(3, dropout=0)", attended(3), ROWS, projections(), training=True),
+]  # fmt: skip
+
+
+# ---- recurrent layers ----------------------------------------------------------------------------
+
+
+def recurrent(kind: str, settings: str, begin: str = "", *, bias: bool = True,
+              results: str = "y") -> Case:  # fmt: skip
+    """A recurrent layer of five units; `begin` names the states it begins with."""
+    gates = {"rnn": 1, "lstm": 4, "gru": 3}[kind]
+    built = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[kind]
+    weights = {f"{kind}.weight_ih": (5 * gates, 6), f"{kind}.weight_hh": (5 * gates, 5)}
+    if bias:
+        weights |= {f"{kind}.bias_ih": (5 * gates,), f"{kind}.bias_hh": (5 * gates,)}
+    names = begin.split()
+
+    def twin(x: Tensor, *rest: Tensor) -> Any:
+        layer = built(6, 5, bias=bias, batch_first=True).double()
+        begins = tuple(s[None] for s in rest[: len(names)])
+        state = dict(zip((f"{w.split('.')[1]}_l0" for w in weights), rest[len(names) :], strict=True))
+        given = begins if kind == "lstm" else begins[0] if begins else None
+        call = (x, given) if begins else (x,)
+        y, last = torch.func.functional_call(layer, state, call)
+        ends = last if kind == "lstm" else (last,)
+        return (y, *(s[0] for s in ends)) if results != "y" else y
+
+    inputs = ", ".join(["x: f32[B, T, 6]", *(f"{name}: f32[B, 5]" for name in names)])
+    given = "".join(f", {letter}={name}" for letter, name in zip("hc", names, strict=False))
+    if results == "y":
+        flow = f"x -> {kind}(5{settings}{given})"
+    else:
+        flow = f"{results} = x -> {kind}(5, return_state=true{settings}{given})\n  out {results}"
+    return Case(flow, twin, inputs, weights)
+
+
+RECURRENT = [
+    recurrent("rnn", ""),
+    recurrent("rnn", ", bias=false", bias=False),
+    recurrent("rnn", "", "a", results="y, h"),
+    recurrent("lstm", ""),
+    recurrent("lstm", ", bias=false", bias=False),
+    recurrent("lstm", "", "a b", results="y, h, c"),
+    recurrent("lstm", "", results="y, h, c"),
+    recurrent("gru", ""),
+    recurrent("gru", ", bias=false", "a", bias=False),
+    recurrent("gru", "", "a", results="y, h"),
+]
+
+
+# ---- positions, sums along an axis, gated layers -------------------------------------------------
+
+
+def waves(index: Tensor, features: int, base: float = 10000) -> Tensor:
+    """The table of Vaswani et al.: sin and cos in turn, of index / base^(2 i / features)."""
+    table = torch.zeros(*index.shape, features, dtype=torch.float64)
+    for i in range(0, features, 2):
+        angle = index.double() / base ** (i / features)
+        table[..., i], table[..., i + 1] = torch.sin(angle), torch.cos(angle)
+    return table
+
+
+def halves(index: Tensor, features: int) -> Tensor:
+    table = waves(index, features)
+    return torch.cat([table[..., ::2], table[..., 1::2]], -1)
+
+
+def gated(activation: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    def twin(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        return F.linear(activation(F.linear(x, gate)) * F.linear(x, up), down)
+
+    return twin
+
+
+def gates(name: str) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.gate.weight": (8, 6), f"{name}.up.weight": (8, 6), f"{name}.down.weight": (6, 8)}
+
+
+OTHERS = [
+    Case("x -> swiglu(8)", gated(F.silu), weights=gates("swiglu")),
+    Case("x -> geglu(8)", gated(F.gelu), weights=gates("geglu")),
+    Case("x -> geglu(8, tanh)", gated(lambda x: F.gelu(x, approximate="tanh")),
+         weights=gates("geglu")),
+    Case("sinusoidal(y, 6)*x", lambda x, y: waves(y, 6) * x, "x: f32[B, 6], y: i32[B]"),
+    Case("sinusoidal(y, 6, order=halves)*x", lambda x, y: halves(y, 6) * x,
+         "x: f32[B, 6], y: i32[B]"),
+    Case("x -> sinusoidal_positions", lambda x: x + waves(torch.arange(3), 12), ROWS),
+    Case("x -> sinusoidal_positions(base=50)",
+         lambda x: x + waves(torch.arange(3), 6, 50), "x: f32[B, 2, T, 6]"),
+    Case("x -> learned_positions(7)", lambda x, w: x + w[:3], "x: f32[B, 3, 12]",
+         {"learned_positions.weight": (7, 12)}),
+    Case("x -> rope", turned_halves, ROWS),
+    Case("x -> rope(base=100, pairs=neighbours)", lambda x: turned_neighbours(x, 100),
+         "x: f32[B, 2, T, 6]"),
+    Case("x -> flip", lambda x: x.flip(1)),
+    Case("x -> flip(axis=-2)", lambda x: x.flip(-2), "x: f32[B, H, W]"),
+    Case("x -> flip(axis=0)", lambda x: x.flip(0), LAST),
+    Case("x -> cumsum", lambda x: x.cumsum(-1)),
+    Case("x -> cumsum(axis=0)", lambda x: x.cumsum(0), LAST),
+    Case("x -> cumsum(axis=1)", lambda x: x.cumsum(1), "x: f32[B, T, 6]", sizes={"T": 1}),
+    Case("x -> cumprod", lambda x: x.cumprod(-1)),
+    Case("x -> cumprod(axis=1)", lambda x: x.cumprod(1), "x: f32[B, T, 6]"),
+]  # fmt: skip
+
+SEQUENCES = [*ATTENTION, *OTHERS]

@@ -10,22 +10,33 @@ from ..spec.errors import UsageError
 from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, Entry, KernelRecord, State
 from .build import training_net
-from .entries import EntryGraph, forward_entry, module_entries, step_entries, trained_by
+from .entries import (
+    EntryGraph,
+    forward_entry,
+    input_entry,
+    module_entries,
+    needs_of,
+    step_entries,
+    trained_by,
+)
 from .gpu import emit_gpu
+from .inner import inner_entry
 from .ir.graph import Graph
 from .ir.types import FLOATS
 from .ir.verify import verify
 from .native import emit_native
 from .ops import OPS
 from .optimizers import OPTIMIZERS
+from .plan.schedule import BATCHED
+from .plan.windows import WINDOWED
 from .plan.windows import WINDOWED
 from .update import update_graph
 
 if TYPE_CHECKING:
     from .build import Program, StepProgram
 
-NATIVE = ("contract", "scatter_add", *WINDOWED)
-GPU = ("contract", "scatter_add")
+NATIVE = ("contract", "scatter_add", *BATCHED)
+GPU = ("contract", "scatter_add", *WINDOWED)
 """The heavy operations that have kernels."""
 
 PLAIN_SGD = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov": False}
@@ -102,6 +113,18 @@ def lower_module(lowered: Lowered, name: str) -> Lowered:
     )
 
 
+def lower_inputs(lowered: Lowered, step: str) -> Lowered:
+    """The gradients of a step's loss by the fields of the data, with the same parameter arena."""
+    entry = input_entry(lowered.program.steps[step])
+    return replace(lowered, entries=(entry,), states=())
+
+
+def lower_inner(lowered: Lowered, net: str, ids: Sequence[int]) -> Lowered:
+    """The values of these nodes of a net as it is used, with the same parameter arena."""
+    entry = inner_entry(lowered.program.nets[net], ids)
+    return replace(lowered, entries=(entry,), states=())
+
+
 def artifact_of(
     lowered: Lowered,
     target: str,
@@ -121,7 +144,10 @@ def artifact_of(
         parameters=parameter_records(program.parameters, lowered.arena),
         length=lowered.arena.length,
         states=lowered.states,
-        entries=tuple(entries),
+        entries=tuple(
+            replace(entry, needs=needs_of(lowered.entry(entry.kind, entry.subject)))
+            for entry in entries
+        ),
         kernels=tuple(kernels),
         sizes=dict(program.sizes),
         train=program.train,

@@ -11,7 +11,7 @@ from .shaping import cut
 
 def _recurrence(cell: str) -> Callable[[Request], Result]:
     """All states of a cell, split into one tensor [B, T, u] for each."""
-    _, _, states = CELLS[cell]
+    states = CELLS[cell].states
 
     def build(r: Request) -> Result:
         units = r.shape(1)[-1]

@@ -65,6 +65,9 @@ def parameter_layouts(
         if native and is_weight(graph, i):
             found[name] = weight_layout(node.shape)
             continue
+        if not native and _by_windows(graph, i):
+            found[name] = device_weight_layout(node.shape)
+            continue
         inner = _innermost(graph, node) if native and len(node.shape) == 2 else None
         found[name] = (
             _with_innermost(node.shape, inner) if inner is not None else row_major(node.shape)
@@ -86,6 +89,8 @@ def _innermost(graph: Graph, node: Node) -> int | None:
     one of thin weights, whose gradient is written in pieces.
     """
     for user in map(graph.__getitem__, graph.users(node.id)):
+        if user.op == "recurrence" and user.operands[1] == node.id:
+            return 0  # the product of a step reads rows of gates
         if user.op != "contract":
             continue
         if narrow(user.shape) and min(node.shape) <= THIN:
@@ -107,6 +112,31 @@ def weight_layout(shape: Sequence[Dim]) -> Layout:
         strides.insert(2, step)
         step *= extent
     return Layout(tuple(strides), step)
+
+
+def device_weight_layout(shape: Sequence[Dim]) -> Layout:
+    """[out, in, *kernel] in memory as [out, *kernel, in]: neighbours are channels of one tap.
+
+    With a single channel a group (depthwise) neighbours are groups: [*kernel, out].
+    """
+    out, depth, *kernel = (e for e in shape if isinstance(e, int))
+    order = [*range(2, len(shape)), 0, 1] if depth == 1 else [0, *range(2, len(shape)), 1]
+    extents, strides, step = (out, depth, *kernel), [1] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis] = step
+        step *= extents[axis]
+    return Layout(tuple(strides), step)
+
+
+def _by_windows(graph: Graph, i: int) -> bool:
+    """Do convolutions read the value as their weight, and nothing wants it row-major?"""
+    users = [graph[user] for user in graph.users(i)]
+    if len(graph[i].shape) < 3 or any(user.op in ("reshape", "scatter_add") for user in users):
+        return False
+    turned = [graph[t] for s in users if s.op == "slice" for t in graph.users(s.id)]
+    turned += [user for user in users if user.op == "transpose"]
+    last = [graph[c] for t in turned for c in graph.users(t.id)]
+    return is_weight(graph, i) or any(c.op == "convolve_input" for c in last)
 
 
 def is_weight(graph: Graph, i: int) -> bool:

@@ -18,6 +18,7 @@ import networkx as nx
 from ...spec.dims import Dim, evaluate, numel
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
+from ..ops.recurrences import RECURRENCES
 from .fuse import Roots
 from .layout import LANES, narrow
 from .values import Values, lowering
@@ -30,6 +31,17 @@ STRETCH = 48  # rows of a result that are worth sharing between threads
 LARGE = 1 << 15  # elements of weights that are worth keeping in one thread's cache
 SPLIT = 4  # parts of a sum over the depth of such weights
 PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
+
+BATCHED = (*WINDOWED, *RECURRENCES)
+"""Heavy operations that treat every sample of a batch by itself."""
+
+WHOLE = {
+    "convolve": (1,),
+    "convolve_input": (1,),
+    "recurrence": (1, 2),
+    "recurrence_input": (2,),
+}
+"""Operands that every sample reads as a whole: weights."""
 
 PANELS, ONCE, EVERY, SHARED = "panels", "once", "every", "shared"
 
@@ -173,13 +185,14 @@ def scatter_launch(values: Values, node: Node) -> Launch:
     return Launch(node.id, frozenset(), reads, frozenset({node.id}), 1, along, frozenset())
 
 
-def windowed_launch(values: Values, node: Node) -> Launch:
-    """Windows are walked image by image; the adjoint in the weight sums over the images."""
+def batched_launch(values: Values, node: Node) -> Launch:
+    """Windows and recurrences are walked sample by sample; the adjoint of a convolution in the
+    weight sums over the samples.
+    """
     graph, weight = values.graph, node.op == "convolve_weight"
     images = [values.base(o) for o in node.operands]
     along: dict[int, int | None] = dict.fromkeys(images, 0)
-    if node.op in ("convolve", "convolve_input"):
-        along[images[1]] = None
+    along |= {images[slot]: None for slot in WHOLE.get(node.op, ())}
     along |= {i: None for o, i in zip(node.operands, images, strict=True) if _regrouped(values, o)}
     along[node.id] = None if weight else 0
     domain = graph[node.operands[0]].shape[0]
@@ -202,8 +215,8 @@ def heavy_launch(values: Values, node: Node, outermost: int = 0) -> Launch:
     """
     if node.op == "contract":
         return product_launch(values, node, outermost)
-    if node.op in WINDOWED:
-        return windowed_launch(values, node)
+    if node.op in BATCHED:
+        return batched_launch(values, node)
     return scatter_launch(values, node)
 
 

@@ -225,6 +225,28 @@ def _constants(b: Builder) -> dict[str, int]:
     }
 
 
+def _tables(b: Builder) -> dict[str, int]:
+    """Listed numbers: as they are, beside tensors, as rows to take, as a matrix of a product."""
+    x = f32(b, "x", B, 6)
+    weights = b.table([0.5, -1, 1e-7, 3, 3, 3, -0.0, 100, 2, 7, 8, 9], (2, 6))
+    places = b.table([5, 0, 0, 2], (4,), "i32")
+    matrix = b.table([k % 7 - 3 for k in range(6 * 20)], (6, 20))
+    columns = b.take(b.transpose(x, (1, 0)), places)
+    return {
+        "bare": b.copy(b.table([1, 2, 3], (3, 1)), "bare"),
+        "whole": places,
+        "scaled": b.map("mul", x, b.broadcast(b.table([1, 2, 4, 8, 16, 32], (6,)), (1,), (B, 6))),
+        "columns": columns,
+        "product": b.contract("ik,kj->ij", x, matrix),
+        "both": b.map(
+            "mul", b.broadcast(x, (0, 2), (B, 2, 6)), b.broadcast(weights, (1, 2), (B, 2, 6))
+        ),
+        "summed": b.sum(
+            b.map("mul", x, b.broadcast(b.table([3, 1, 4, 1, 5, 9], (6,)), (1,), (B, 6))), (0,)
+        ),
+    }
+
+
 def _mixed(b: Builder) -> dict[str, int]:
     """Row sums, column sums and a full sum of one tensor, beside a map of it."""
     x = f32(b, "x", B, 37)
@@ -318,6 +340,7 @@ CASES: tuple[Case, ...] = (
     Case("tied", _tied, MANY),
     Case("one_hot", _one_hot, MANY, smooth=False),
     Case("random", _random, MANY, smooth=False),
+    Case("tables", _tables, MANY),
     Case("constants", _constants, MANY, smooth=False),
     Case("mixed_sums", _mixed, MANY),
     Case("pairs", _pairs, MANY),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.laws.cases import CASES, Case
 from tests.laws.harness import SEED, STEP, build, expected, feeds, graph_of
+from tests.laws.recurrence_cases import RECURRENCE_CASES
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler import reference
 from weft.compiler.ops import OPS, RULES  # type: ignore[attr-defined]
@@ -14,12 +15,12 @@ from weft.compiler.passes.differentiate import differentiate
 from weft.spec.dims import evaluate
 
 EPSILON = 1e-6
-ALL = (*CASES, *WINDOW_CASES)
+ALL = (*CASES, *WINDOW_CASES, *RECURRENCE_CASES)
 
 
 def test_every_op_has_a_case() -> None:
     used = {node.op for case in ALL for node in build(case)[0].nodes}
-    assert set(OPS) - used - {"scatter_add", "stop_gradient", "recurrence"} == set()
+    assert set(OPS) - used - {"scatter_add", "stop_gradient", "recurrence_input"} == set()
     assert set(RULES) <= set(OPS)
 
 

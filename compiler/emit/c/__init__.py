@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-PARTS = ("math", "random", "gemm", "windows", "team", "step")
+PARTS = ("math", "random", "gemm", "windows", "recurrent", "team", "step")
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 
 STRIP = 32

@@ -13,6 +13,7 @@ from ...plan.memory import Home, Request, nominal
 from ...plan.panels import PanelFusion, batch_panel, literal_panel
 from ...plan.product import product_of
 from ...plan.schedule import (
+    BATCHED,
     EVERY,
     PANELS,
     PARTS,
@@ -27,11 +28,10 @@ from ...plan.schedule import (
     work,
 )
 from ...plan.values import Values, lowering
-from ...plan.windows import WINDOWED
 from ..loops import Kernel
 from ..lower import lower
+from .batched import planes
 from .stage import Walk
-from .windowed import planes
 
 TILE = 4  # rows of a product that fill some register tile
 FOREVER = 1 << 30  # a moment after the last
@@ -73,7 +73,7 @@ class Part:
         self.own = self._place_own()
         self.local = max((self._place_local(stage) for stage in self._stages()), default=0)
         self.planes = largest(
-            (planes(graph, node, sizes) for node in heavy if node.op in WINDOWED), sizes
+            (planes(graph, node, sizes) for node in heavy if node.op in BATCHED), sizes
         )
 
     def _stages(self) -> Iterable[Stage]:
@@ -181,7 +181,7 @@ class Part:
     def _literal_panel(self, domain: int, launch: Launch) -> int:
         """Rows of a chunk: whole strips of columns where a product walks those of its result."""
         heavy = launch.heavy
-        if heavy is None or self.graph[heavy].op in WINDOWED:
+        if heavy is None or self.graph[heavy].op in BATCHED:
             return literal_panel(domain, work(self.values, launch), LANES if heavy is None else 1)
         if launch.summed:
             return -(-domain // SPLIT)

@@ -10,10 +10,11 @@ from ....spec.errors import InternalError
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home
 from ...plan.product import Index, Product
-from ...plan.schedule import EVERY, ONCE, PARTS, SHARED, Launch, Stage
+from ...plan.schedule import BATCHED, EVERY, ONCE, PARTS, SHARED, Launch, Stage
 from ...plan.values import Values
 from ..loops import Kernel
 from .printer import STORED, Signature
+from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
 
 
@@ -234,8 +235,8 @@ class StageWriter:
             self.emit(self._kernel(*call.kernel, rows), depth)
         elif call.product is not None:
             self._product(call, call.product, depth)
-        elif call.windows:
-            self._windows(call, rows, depth)
+        elif self.values.graph[call.launch.heavy or 0].op in BATCHED:
+            self._batched(call, rows, depth)
         else:
             self._scatter(call, depth)
 
@@ -290,10 +291,9 @@ class StageWriter:
         rest = c_expression(self._rest(i))
         return "rows" if rest == "1" else f"rows * {_tight(rest)}"
 
-    def _windows(self, call: Call, images: str, depth: int) -> None:
-        """A convolution or a pool of the images at hand."""
+    def _batched(self, call: Call, samples: str, depth: int) -> None:
+        """A convolution, a pool or a recurrence of the samples at hand."""
         node = self.values.graph[call.launch.heavy or 0]
-        name = f"windows_of_{self.names[node.id]}"
         where = f"  /* {call.places[-1]} */" if call.places else ""
         pointers = []
         for value in (*(self.values.base(o) for o in node.operands), node.id):
@@ -301,8 +301,14 @@ class StageWriter:
             step = self.homes[value].layout.strides[along] if along is not None else 0
             pointers.append(self.pointer(value, step))
         *operands, result = pointers
-        self.emit(f"const weft_windows {name} = {call.windows};", depth)
-        self.emit(windowed_call(node, name, images, operands, result) + where, depth)
+        if call.windows:
+            name = f"windows_of_{self.names[node.id]}"
+            self.emit(f"const weft_windows {name} = {call.windows};", depth)
+            text = windowed_call(node, name, samples, operands, result)
+        else:
+            layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
+            text = recurrent_call(self.values.graph, node, samples, operands, result, layouts)
+        self.emit(text + where, depth)
 
     def _scatter(self, call: Call, depth: int) -> None:
         """table[indices[i]] += updates[i], in order; the updates are contiguous."""

@@ -10,6 +10,7 @@ from ....spec.dims import Dim, c_expression, symbols
 from ...artifact import Buffer, Entry, KernelRecord, Port, Scalar
 from ...ir.graph import Graph, Node
 from ...ops import OPS
+from ...ops.recurrences import RECURRENCES
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
 from ...plan.panels import PanelFusion
@@ -23,7 +24,7 @@ from .part import Part, largest, line
 from .printer import STORED
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
 from .stage import Call, StageWriter, place_in
-from .windowed import record
+from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
 TAKEN = (
@@ -264,8 +265,10 @@ class StepWriter:
         made = (part.names[node.id],)
         self.records.append(KernelRecord(kind, entry, kind, moved, flops, reads, made, places))
         found = product_of(part.graph, node, part.layout, launch.letter) if product else None
-        windows = record(part.graph, node, part.layout, self.sizes) if node.op in WINDOWED else ""
-        return Call(launch, None, found, places, windows)
+        record = ""
+        if node.op in WINDOWED:
+            record = windows_record(part.graph, node, part.layout, self.sizes)
+        return Call(launch, None, found, places, record)
 
     def _entry(self, name: str, names: Sequence[str], total: Dim) -> Entry:
         from . import GEMM_SCRATCH
@@ -280,7 +283,7 @@ class StepWriter:
         """A rough estimate on one thread: 200 GFLOP/s in products, 10 in maps, 40 GB/s."""
         total = 0.0
         for each in self.records:
-            rate = 2e5 if each.kind in ("product", *CONVOLUTIONS) else 1e4
+            rate = 2e5 if each.kind in ("product", *CONVOLUTIONS, *RECURRENCES) else 1e4
             total += max(each.flops / rate, each.bytes / 4e4)
         return total
 

@@ -85,6 +85,8 @@ class Words:
         standing = standing_values(kernel) - set(self.row_loads) if self.over_rows else ()
         self.panels = frozenset(standing)
         self.leads: dict[str, str] = {}
+        self.tables: dict[str, str] = {}
+        self.declared: list[str] = []
         self.in_panel = False
 
     # ---- words -------------------------------------------------------------------------------
@@ -114,6 +116,16 @@ class Words:
             self.leads[text] = f"lead_{len(self.leads) + 1}" if self.leads else "lead"
         return self.leads[text]
 
+    def table(self, kind: str, numbers: list[str]) -> str:
+        """The name of an array of numbers, which stands at the head of the function."""
+        text = f"[{len(numbers)}] = {{{', '.join(numbers)}}}"
+        key = f"{kind} {text}"
+        if key not in self.tables:
+            name = f"weft_table_{len(self.tables) + 1}"
+            self.tables[key] = name
+            self.declared.append(f"    static const {kind} {name}{text};")
+        return self.tables[key]
+
     def guard(self, guard: Guard) -> str:
         text = self.index(guard.index, absolute=True)
         low, high = c_expression(guard.low), c_expression(guard.high)
@@ -126,6 +138,8 @@ class Words:
         return f"({' && '.join(map(self.guard, load.guards))} ? {found} : {literal(load.other)})"
 
     def spell(self, let: Let, operands: list[str]) -> str:
+        if let.function == "table":
+            return f"{self.table(TYPE[self.kernel.values[let.target].dtype], operands[1:])}[{operands[0]}]"
         if let.function == "cast":
             dtype = self.kernel.values[let.target].dtype
             return f"{operands[0]} != 0" if dtype == "bool" else f"({TYPE[dtype]}){operands[0]}"
@@ -188,7 +202,7 @@ class Words:
         self.loops(passes)
         drawn = any(isinstance(s, Draw) for p in kernel.passes for s in p.body)
         leads = [f"    const long {name} = {text};" for text, name in self.leads.items()]
-        text = "\n".join([*leads, *self.lines])
+        text = "\n".join([*self.declared, *leads, *self.lines])
         sizes = sorted(size_symbols(kernel))
         first = "first" in text
         arguments = ["const long rows"] + (["const long first"] if first else [])

@@ -1,0 +1,82 @@
+"""Recurrent networks against PyTorch twins: losses, gradients, a few training steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import weft
+
+SPEC = """
+net twin {{
+  in tokens: i32[B, T]
+  tokens -> embedding(11, 6) -> {layers} -> linear(11) as logits
+}}
+train {{
+  steps = 3
+  data tokens: i32[B, 7], next: i32[B, 7] = npz("unused.npz", batch=5)
+  step main updates twin {{
+    optimizer = adam(lr=0.01)
+    clip = 1.0
+    loss = tokens -> twin -> cross_entropy(next)
+  }}
+}}
+"""
+
+LAYERS: dict[str, tuple[str, Any]] = {
+    "rnn": ("rnn(9) -> rnn(8)", lambda: [nn.RNN(6, 9), nn.RNN(9, 8)]),
+    "lstm": ("repeat 2 { lstm(8) }", lambda: [nn.LSTM(6, 8), nn.LSTM(8, 8)]),
+    "gru": ("gru(20) -> gru(8)", lambda: [nn.GRU(6, 20), nn.GRU(20, 8)]),
+    "bare": ("lstm(8, bias=false)", lambda: [nn.LSTM(6, 8, bias=False)]),
+}
+
+
+class Twin(nn.Module):
+    """An embedding, recurrent layers, scores."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.table = nn.Embedding(11, 6)
+        self.body = nn.ModuleList(layers)
+        self.last = nn.Linear(8, 11)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        h = self.table(tokens).transpose(0, 1)
+        for layer in self.body:
+            h, _ = layer(h)
+        return self.last(h.transpose(0, 1))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(("target", "tolerance"), [("reference", 1e-9), ("cpu", 2e-5)])
+def test_training_is_the_twins(name: str, target: str, tolerance: float) -> None:
+    layers, build = LAYERS[name]
+    own = weft.compile(weft.load_text(SPEC.format(layers=layers), "twin.weft"), target=target)
+    torch.manual_seed(2)
+    twin = Twin(build()).double()
+    paths = list(own.state_dict())
+    own.load_state_dict(dict(zip(paths, (p.detach() for p in twin.parameters()), strict=True)))
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.01)
+    rng = np.random.default_rng(4)
+    for turn in range(3):
+        x, t = rng.integers(0, 11, (2, 5, 7))
+        wanted = F.cross_entropy(twin(torch.tensor(x)).flatten(0, 1), torch.tensor(t).flatten())
+        optimizer.zero_grad()
+        wanted.backward()
+        if turn == 0:
+            _, grads = own.value_and_grad({"tokens": x, "next": t})
+            for path, p in zip(paths, twin.parameters(), strict=True):
+                assert p.grad is not None
+                worst = float((grads[path].double() - p.grad).abs().max())
+                assert worst <= max(tolerance, 1e-7) * max(float(p.grad.abs().max()), 1e-2), path
+        nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
+        optimizer.step()
+        loss = own.train_step({"tokens": x, "next": t})
+        assert loss == pytest.approx(wanted.item(), rel=tolerance)
+    for value, p in zip(own.state_dict().values(), twin.parameters(), strict=True):
+        assert value.double().numpy() == pytest.approx(p.detach().numpy(), abs=100 * tolerance)

@@ -86,10 +86,11 @@ def _infer_take(types: Types, _: Attributes) -> TensorType:
 
 
 def _broadcast(x: np.ndarray, *, dims: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    order = sorted(range(len(dims)), key=lambda axis: dims[axis])
     ones = [1] * len(shape)
     for axis, place in enumerate(dims):
         ones[place] = x.shape[axis]
-    return np.broadcast_to(x.reshape(ones), shape)
+    return np.broadcast_to(x.transpose(order).reshape(ones), shape)
 
 
 def _slice(
@@ -113,7 +114,9 @@ def _take(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 def _d_broadcast(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
-    return (b.sum(d, [axis for axis in range(len(n.shape)) if axis not in n["dims"]]),)
+    kept = sorted(n["dims"])
+    total = b.sum(d, [axis for axis in range(len(n.shape)) if axis not in kept])
+    return (b.transpose(total, [kept.index(axis) for axis in n["dims"]]),)
 
 
 def _d_transpose(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:

@@ -219,7 +219,15 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+LONG = ("inception_resnet_v2", "alexnet", "googlenet-torchvision", "dpt-lean")
+"""What takes more than five seconds: `make quick` leaves it out."""
+PARAMETERS = [
+    pytest.param(case, id=case.id, marks=[pytest.mark.slow] if case.id.endswith(LONG) else [])
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_outputs_and_gradients(case: Case) -> None:
     program = elaborate(
         load(FOLDER / f"{case.spec}.weft", variant=case.variant, params=case.params)

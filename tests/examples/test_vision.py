@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,3 +105,35 @@ def test_numbers_are_a_tensor() -> None:
     graph = elaborate(load_text(text, "test.weft")).nets["test"].graph
     y = reference.run(graph, {"x": np.array([2.0])}, {"B": 1})["y"]
     assert y.tolist() == [[2, 5], [-6, 8]]
+
+
+TRAINED = [
+    ("lenet5/lenet5", "", "accuracy", 0.985),
+    ("convolutional_autoencoder/autoencoder", "", "squared_error", 1.5),
+    ("convolutional_autoencoder/autoencoder", "code4", "squared_error", 0.6),
+    ("unet/curves", "", "dice", 0.75),
+]
+"""What the READMEs show, with room for other machines; two errors are held from above."""
+
+
+@pytest.mark.parametrize(("spec", "variant"), [case[:2] for case in TRAINED])
+def test_a_few_steps(spec: str, variant: str, tmp_path: Path) -> None:
+    losses = _losses(spec, variant, tmp_path, steps=1), _losses(spec, variant, tmp_path, steps=25)
+    assert losses[1]["loss"] < losses[0]["loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spec", "variant", "measure", "bound"), TRAINED)
+def test_whole_trainings(
+    spec: str, variant: str, measure: str, bound: float, tmp_path: Path
+) -> None:
+    found = _losses(spec, variant, tmp_path)[measure]
+    assert found < bound if measure == "squared_error" else found > bound
+
+
+def _losses(spec: str, variant: str, out: Path, **options: Any) -> dict[str, float]:
+    """Loss and measures on held-out samples after a training."""
+    loaded = weft.load(FOLDER / f"{spec}.weft", variant=variant or None)
+    record = weft.compile(loaded, target="cpu").train(out, progress="quiet", **options)
+    measured: dict[str, float] = record.metrics["test"]
+    return measured

@@ -185,6 +185,13 @@ def _product(spec: str, a: tuple[object, ...], c: tuple[object, ...]) -> Build:
     return lambda b: {"y": b.contract(spec, f32(b, "a", *a), f32(b, "c", *c))}
 
 
+def _turned_broadcast(b: Builder) -> dict[str, int]:
+    """A broadcast whose axes come in another order."""
+    x, y = f32(b, "x", B, 4), f32(b, "y", T)
+    wide = b.broadcast(x, (2, 0), (4, T, B))
+    return {"y": b.map("tanh", b.map("add", wide, b.broadcast(y, (1,), (4, T, B))))}
+
+
 def _embedding(b: Builder) -> dict[str, int]:
     table, indices = f32(b, "table", 11, 5), i32(b, "indices", B, T)
     return {"rows": b.map("tanh", b.take(table, indices))}
@@ -334,8 +341,11 @@ CASES: tuple[Case, ...] = (
             ("i,i->", (B,), (B,)),
             ("btk,kj->btj", (B, T, 7), (7, 33)),
             ("btk,btj->kj", (B, T, 7), (B, T, 9)),
+            ("bkt,btj->kj", (B, 7, T), (B, T, 9)),
+            ("abmn,abkm->akn", (B, 2, T, 4), (B, 2, 5, T)),
         )
     ),
+    Case("turned_broadcast", _turned_broadcast, MANY),
     Case("embedding", _embedding, MANY),
     Case("tied", _tied, MANY),
     Case("one_hot", _one_hot, MANY, smooth=False),

@@ -18,6 +18,10 @@ from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
 
 
+LOOP = "loop_"
+"""Begins the names of loops round a product, and of nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A launch with the kernel, the product or the record of windows that carries it out."""
@@ -250,7 +254,8 @@ class StageWriter:
         walked = self._walked(p, call.launch.letter)
         for i in p.outer:
             extent = "rows" if i is walked else c_expression(i.extent)
-            self.emit(f"for (long {i.letter} = 0; {i.letter} < {extent}; ++{i.letter})", depth)
+            loop = LOOP + i.letter
+            self.emit(f"for (long {loop} = 0; {loop} < {extent}; ++{loop})", depth)
             depth += 1
         sides = []
         for key, value in (("a", p.a), ("b", p.b), ("c", p.c)):
@@ -259,11 +264,14 @@ class StageWriter:
             for i in p.outer:
                 stride = getattr(i, key)
                 if stride != 0:
-                    place += f" + {i.letter} * {_tight(c_expression(stride))}"
+                    place += f" + {LOOP}{i.letter} * {_tight(c_expression(stride))}"
             sides.append(place)
         m, n, k = (self._extent(i, walked) for i in (p.m, p.n, p.k))
         a, b, c = sides
-        accumulate = 1 if p.c in self.stage.summed and not self._one_product(p.c) else 0
+        again = [f"{LOOP}{i.letter} > 0" for i in p.outer if i.c == 0 and i is not walked]
+        accumulate = " || ".join(again) or "0"  # a letter of the sum that is a loop of its own
+        if p.c in self.stage.summed and not self._one_product(p.c):
+            accumulate = "1"
         where = f"  /* {call.places[-1]} */" if call.places else ""
         self.emit(
             f"weft_gemm({m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, "

@@ -23,7 +23,7 @@ from .kernels import Kernels
 from .part import Part, largest, line
 from .printer import STORED
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
-from .stage import Call, StageWriter, place_in
+from .stage import LOOP, Call, StageWriter, place_in
 from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
@@ -167,6 +167,7 @@ class StepWriter:
         for value in sorted({v for launch in launches for v in launch.reads | launch.writes}):
             node = part.graph[value]
             base = identifier(node["feed"] if node.op == "input" else node.name)
+            base = f"value_{base}" if base.startswith(LOOP) else base
             found, count = base, 2
             while found in self._used:
                 found, count = f"{base}_{count}", count + 1

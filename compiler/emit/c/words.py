@@ -139,7 +139,8 @@ class Words:
 
     def spell(self, let: Let, operands: list[str]) -> str:
         if let.function == "table":
-            return f"{self.table(TYPE[self.kernel.values[let.target].dtype], operands[1:])}[{operands[0]}]"
+            kind = TYPE[self.kernel.values[let.target].dtype]
+            return f"{self.table(kind, operands[1:])}[{operands[0]}]"
         if let.function == "cast":
             dtype = self.kernel.values[let.target].dtype
             return f"{operands[0]} != 0" if dtype == "bool" else f"({TYPE[dtype]}){operands[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .arena import Arena
@@ -12,6 +13,7 @@ from .emit.triton.part import Machine, Part, Work
 from .emit.triton.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
+from .passes.align import align
 
 INTERPRET = Machine("interpret", "ieee")
 
@@ -48,7 +50,9 @@ def emit_gpu(
             ports, kernels, sizes, machine_of(target, levels=levels), keep=e.kind == "probe"
         )
         if e.graph is not None:
-            writer.add(e.graph, graph_homes(e, arena))
+            aligned = replace(e, graph=align(e.graph))
+            assert aligned.graph is not None
+            writer.add(aligned.graph, graph_homes(aligned, arena))
         if e.update is not None:
             writer.add(e.update.graph, update_homes(e, e.update, arena, states))
         records.append(writer.write())
@@ -59,10 +63,12 @@ def emit_gpu(
 
 
 def traffic(parts: list[Part]) -> dict[str, Any]:
-    """Modelled bytes against the bound: products touch their operands once, all else is free."""
+    """Modelled bytes against the bound: products and windows touch their operands once, all else is
+    free.
+    """
     graph, updates = parts[0], parts[1:]
-    bound = sum(_product_bytes(graph, i) for w in graph.works for i in _contraction(graph, w))
-    products = sum(_own_bytes(graph, w) for w in graph.works if _contraction(graph, w))
+    bound = sum(_product_bytes(graph, i) for w in graph.works for i in _products(graph, w))
+    products = sum(_own_bytes(graph, w) for w in graph.works if _products(graph, w))
     total = sum(_bytes(graph, w) for w in graph.works)
     return {
         "product_bytes": products,
@@ -72,10 +78,9 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
     }
 
 
-def _contraction(part: Part, work: Work) -> list[int]:
-    return (
-        [work.heavy] if work.heavy is not None and part.graph[work.heavy].op == "contract" else []
-    )
+def _products(part: Part, work: Work) -> list[int]:
+    """The contraction or the windows of a kernel."""
+    return [work.heavy] if work.heavy is not None and part.is_host(work) else []
 
 
 def _bytes(part: Part, work: Work) -> int:

@@ -16,6 +16,7 @@ from ..ir.graph import Node
 from . import orders
 from .maps import MAPS
 from .products import letters
+from .tables import fold_tables
 
 Ids = tuple[int, ...]
 Attributes = dict[str, Any]
@@ -110,12 +111,17 @@ def sub(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
     if b.value(right) == 0:
         return left
     if left == right:
-        return b.constant(0.0, b[left].dtype)
+        return _nothing(b, left)
     if b.value(left) == 0:
         return b.map("neg", right)
     if _is(b, right, "neg"):
         return b.map("add", left, b[right].operands[0])
     return None
+
+
+def _nothing(b: Builder, like: int) -> int:
+    """Zeros in the shape of a value."""
+    return b.broadcast(b.constant(0.0, b[like].dtype), (), b[like].shape)
 
 
 def mul(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
@@ -124,7 +130,7 @@ def mul(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
     if value == 1:
         return x[0]
     if value == 0:
-        return b.constant(0.0, b[x[0]].dtype)
+        return _nothing(b, x[0])
     if value == -1:
         return b.map("neg", x[0])
     for i, j in ((0, 1), (1, 0)):
@@ -384,6 +390,7 @@ _MAP_RULES: dict[str, tuple[Rule, ...]] = {
 RULES: dict[str, tuple[Rule, ...]] = {
     name: (
         fold_constants,
+        fold_tables,
         bare_constants,
         *_MAP_RULES.get(name, ()),
         broadcast_outwards,
@@ -392,12 +399,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
     for name in MAPS
 } | {
     "broadcast": (broadcast, orders.broadcast_of_transpose),
-    "transpose": (transpose,),
-    "reshape": (reshape, orders.reshape_outwards),
-    "squeeze": (squeeze, orders.squeeze_outwards),
-    "slice": (whole_slice, orders.window_outwards),
-    "pad": (no_pad, orders.window_outwards),
-    "concat": (orders.concat_outwards,),
+    "transpose": (fold_tables, transpose),
+    "reshape": (fold_tables, reshape, orders.reshape_outwards),
+    "squeeze": (fold_tables, squeeze, orders.squeeze_outwards),
+    "slice": (fold_tables, whole_slice, orders.window_outwards),
+    "pad": (fold_tables, no_pad, orders.window_outwards),
+    "concat": (
+        fold_tables,
+        orders.concat_outwards,
+    ),
     "contract": (contract,),
     "sum": (sum_, orders.fold_outwards),
     "max": (orders.fold_outwards,),
@@ -405,6 +415,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "logsumexp": (orders.fold_outwards,),
     "argmax": (orders.fold_outwards,),
     "argmin": (orders.fold_outwards,),
-    "cast": (broadcast_outwards, orders.map_outwards),
+    "cast": (fold_tables, broadcast_outwards, orders.map_outwards),
     "stop_gradient": (orders.map_outwards,),
 }

@@ -12,6 +12,9 @@ from pathlib import Path
 PARTS = ("math", "random", "gemm", "windows", "recurrent", "team", "step")
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 
+PRODUCTS = ("windows", "recurrent")
+"""Texts that call matrix products."""
+
 STRIP = 32
 """Columns of a packed strip, on every machine."""
 
@@ -25,6 +28,8 @@ def text(*parts: str) -> str:
     if unknown:
         raise KeyError(f"no C text named {', '.join(sorted(unknown))}")
     wanted = {"math", *parts}
+    if wanted & set(PRODUCTS):
+        wanted.add("gemm")
     return "\n".join(_read(part) for part in PARTS if part in wanted)
 
 

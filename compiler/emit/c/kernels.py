@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..loops import Kernel
 from .printer import Signature, print_kernel
@@ -14,7 +14,7 @@ MOST_PLACES = 6  # spec lines named above a kernel; the rest are counted
 class _Shared:
     """One text: its name, all spec lines it stands for, and what follows them."""
 
-    signature: Signature
+    name: str
     text: str
     places: dict[str, None] = field(default_factory=dict)
 
@@ -38,12 +38,11 @@ class Kernels:
         body = text[text.index(head) + len(head) :]
         if body not in self._known:
             name = self._fresh(kernel.name)
-            own = Signature(name, signature.sizes, signature.first, signature.buffers)
             text = text.replace(head, f"WEFT_KERNEL void {name}(", 1)
-            self._known[body] = _Shared(own, text)
+            self._known[body] = _Shared(name, text)
         shared = self._known[body]
         shared.places.update(dict.fromkeys(kernel.places))
-        return shared.signature
+        return replace(signature, name=shared.name)
 
     def _fresh(self, name: str) -> str:
         found, count = name, 2

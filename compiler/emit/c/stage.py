@@ -17,7 +17,6 @@ from .printer import STORED, Signature
 from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
 
-
 LOOP = "loop_"
 """Begins the names of loops round a product, and of nothing else."""
 

@@ -34,7 +34,10 @@ STORED = {**TYPE, "bool": "unsigned char"}
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How to call a printed kernel: sizes by symbol, then one pointer a buffer."""
+    """How to call a printed kernel: sizes by symbol, random streams, one pointer a buffer.
+
+    Which streams these are is the caller's matter, so that layers with dropout share a text.
+    """
 
     name: str
     sizes: tuple[str, ...]
@@ -85,6 +88,7 @@ class Words:
         standing = standing_values(kernel) - set(self.row_loads) if self.over_rows else ()
         self.panels = frozenset(standing)
         self.leads: dict[str, str] = {}
+        self.streams: dict[int, str] = {}
         self.tables: dict[str, str] = {}
         self.declared: list[str] = []
         self.in_panel = False
@@ -173,7 +177,8 @@ class Words:
         if isinstance(s, Size):
             return f"(float)({c_expression(s.dim)})"
         index = self.index(s.index, absolute=True)
-        return f"weft_{s.kind}(seed, step, {s.stream}u, (uint64_t)({index}))"
+        stream = self.streams.setdefault(s.stream, f"stream_{len(self.streams) + 1}")
+        return f"weft_{s.kind}(seed, step, {stream}, (uint64_t)({index}))"
 
     # ---- the function ------------------------------------------------------------------------
 
@@ -201,18 +206,19 @@ class Words:
         ]
         passes = [p for p in passes if p.body]
         self.loops(passes)
-        drawn = any(isinstance(s, Draw) for p in kernel.passes for s in p.body)
         leads = [f"    const long {name} = {text};" for text, name in self.leads.items()]
         text = "\n".join([*self.declared, *leads, *self.lines])
         sizes = sorted(size_symbols(kernel))
         first = "first" in text
         arguments = ["const long rows"] + (["const long first"] if first else [])
         arguments += [f"const long {s}" for s in sizes]
-        arguments += ["const uint32_t seed", "const uint32_t step"] if drawn else []
+        drawn = ["seed", "step", *self.streams.values()] if self.streams else []
+        arguments += [f"const uint32_t {name}" for name in drawn]
         arguments += [self.argument(b) for b in kernel.buffers]
         head = self.heading()
         head += [f"WEFT_KERNEL void {kernel.name}({', '.join(arguments)})", "{"]
-        names = tuple(sizes) + (("seed", "step") if drawn else ())
+        streams = [f"{number}u" for number in self.streams]
+        names = (*sizes, *(["seed", "step", *streams] if streams else ()))
         signature = Signature(kernel.name, names, first, tuple(b.name for b in kernel.buffers))
         return "\n".join([*head, text, "}"]), signature
 

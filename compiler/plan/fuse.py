@@ -87,10 +87,10 @@ class Fusion:
     def _cyclic(self, roots: Roots) -> bool:
         """Would the kernel have to run both before and after another launch?
 
-        Readers have larger ids than what they read: a kernel all of whose values are larger than
-        the roots leads back to none of them.
+        Readers have larger ids than what they read, and only kernels of several values lead back
+        to smaller ones: beyond what those can reach, nothing returns to the roots.
         """
-        last = max(roots)
+        last = self._horizon(max(roots))
         stack = [u for r in roots for u in self.readers.get(r, ()) if u not in roots]
         seen = set(stack)
         while stack:
@@ -107,7 +107,17 @@ class Fusion:
                         stack.append(user)
         return False
 
+    def _horizon(self, last: int) -> int:
+        """The largest id from which a value before `last` may be reached."""
+        grown = True
+        while grown:
+            far = max((high for low, high in self.spans if low < last), default=last)
+            grown = far > last
+            last = max(last, far)
+        return last
+
     def _fuse(self) -> None:
+        self.spans: set[tuple[int, int]] = set()  # first and last value of kernels of several
         alive = {group: self.cost(group) for group in self.groups}
         self.home = {r: group for group in self.groups for r in group}
         touching: dict[int, set[Roots]] = {}
@@ -136,6 +146,8 @@ class Fusion:
                 continue
             del alive[a], alive[b]
             alive[a | b] = self.cost(a | b)
+            self.spans -= {(min(a), max(a)), (min(b), max(b))}
+            self.spans.add((min(a | b), max(a | b)))
             for root in a | b:
                 self.home[root] = a | b
             offer(a | b)

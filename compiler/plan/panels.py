@@ -10,6 +10,7 @@ from .space import space
 
 SMALL_PANEL, LARGE_PANEL = 64, 256  # rows of a panel of the batch
 PANEL_FLOATS = 1 << 16  # what a panel may hold: a quarter of a typical second-level cache
+LARGE_ROW = 1 << 12  # floats of one row of a batch that fill a panel's vectors by themselves
 CHUNKS = 16  # of a literal domain, at most
 GRAIN = 1 << 12  # elements that are worth a chunk of their own
 
@@ -27,12 +28,15 @@ class PanelFusion(Fusion):
         return len(roots) > 1 and not found.rows and folded
 
 
-def batch_panel(nominal: int, row: int, parts: int) -> int:
+def batch_panel(nominal: int, row: int, parts: int, each: int = 0, least: int = 1) -> int:
     """Rows of a panel of a batch of `nominal` rows; `row` floats of each live in the panel.
 
     A panel fits the second-level cache, fills the register tiles of the products, and leaves
-    work for every part of a sum.
+    work for every part of a sum.  Where `each` row makes many floats, as images and sequences do,
+    a few rows are a panel, `least` of them at least.
     """
+    if each >= LARGE_ROW:
+        return max(1, min(max(least, PANEL_FLOATS // each), -(-nominal // 2)))
     if nominal < 4 * SMALL_PANEL:
         return max(LANES, _lanes(-(-nominal // 2)))
     fits = PANEL_FLOATS // max(row, 1) // LANES * LANES

@@ -43,6 +43,16 @@ class Product:
     def loops(self) -> tuple[Index, ...]:
         return (self.m, self.n, self.k, *self.outer)
 
+    @property
+    def batch(self) -> tuple[Index, ...]:
+        """The outer indices of the result."""
+        return tuple(i for i in self.outer if i.c != 0)
+
+    @property
+    def apart(self) -> tuple[Index, ...]:
+        """The outer indices that are summed, like k, from which they lie apart."""
+        return tuple(i for i in self.outer if i.c == 0)
+
 
 def product_of(
     graph: Graph, node: Node, layout: Callable[[int], Layout], walked: str = ""
@@ -107,7 +117,7 @@ def _read(
         for letter, i in indices.items()
         if letter in first and letter in second and letter in result
     ]
-    swapped = not _unit(n) and (_unit(m) or _whole(n) == 1)
+    swapped = not _unit(n) and _unit(m)
     if swapped:
         m, n = ([_exchanged(i) for i in group] for group in (n, m))
         k, batch = [_exchanged(i) for i in k], [_exchanged(i) for i in batch]
@@ -133,13 +143,6 @@ def _exchanged(i: Index) -> Index:
 
 def _unit(group: list[Index]) -> bool:
     return any(i.c == 1 and i.extent != 1 for i in group)
-
-
-def _whole(group: list[Index]) -> Dim:
-    total: Dim = 1
-    for i in group:
-        total = total * i.extent
-    return total
 
 
 def _order(stride: Dim) -> tuple[int, int, str]:

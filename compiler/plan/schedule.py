@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import networkx as nx
 
@@ -46,7 +47,7 @@ WHOLE = {
 PANELS, ONCE, EVERY, SHARED = "panels", "once", "every", "shared"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Launch:
     """One kernel: the group of `roots`, the heavy node `heavy`, or the finish of a partial sum.
 
@@ -78,7 +79,7 @@ class Launch:
         return dict(self.along).get(value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """Launches of one mode, in order; those in panels walk one domain together."""
 
@@ -86,11 +87,17 @@ class Stage:
     domain: Dim
     launches: tuple[Launch, ...]
 
-    @property
+    @cached_property
     def writes(self) -> frozenset[int]:
         return frozenset().union(*(launch.writes for launch in self.launches))
 
-    @property
+    @cached_property
+    def crossed(self) -> frozenset[int]:
+        """Values whose rows are not those of the domain."""
+        sides = (side for launch in self.launches for side in launch.along)
+        return frozenset(value for value, dimension in sides if dimension != 0)
+
+    @cached_property
     def summed(self) -> frozenset[int]:
         return frozenset().union(*(launch.summed for launch in self.launches))
 

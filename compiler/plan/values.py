@@ -13,6 +13,7 @@ from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
 from .layout import narrow
+from .windows import turned_from
 
 STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
 """Operands of heavy operations that may lie in memory in any order."""
@@ -30,11 +31,20 @@ class Values:
 
     `stored` is fixed once: `required` values (folds, outputs, operands of heavy and reindexing
     ops) and those that the sweep adds; `keep_dear` also stores those in `dear`, which a kernel of
-    several passes then computes once.  Units: `bytes_of` in bytes, at the nominal `sizes`.
+    several passes then computes once.  `turned`: turned weights are read where the others lie.
+    Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
-    def __init__(self, graph: Graph, sizes: Mapping[str, int], *, keep_dear: bool = False) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        sizes: Mapping[str, int],
+        *,
+        keep_dear: bool = False,
+        turned: bool = False,
+    ) -> None:
         self.graph = graph
+        self.views = ("transpose", "slice") if turned else ("transpose",)
         self.sizes = sizes
         self.dear: frozenset[int] = frozenset()
         self.outputs = frozenset(graph.outputs.values())
@@ -80,8 +90,10 @@ class Values:
         return i
 
     def is_view(self, i: int) -> bool:
-        """Is this a transposition that its reader resolves by strides?"""
-        return self.graph[i].op == "transpose" and i not in self.stored
+        """Is this a transposition, or part of a turned weight, that its reader resolves by
+        strides?
+        """
+        return self.graph[i].op in self.views and i not in self.stored
 
     def same_axis(self, i: int, dim: int) -> bool:
         """Is dimension `dim` of a value also that dimension of the memory it lies in?"""
@@ -117,6 +129,9 @@ class Values:
     def _held(self, node: Node, slot: int) -> int:
         """What must exist for an operand: itself, or what it is a transposition of."""
         i = node.operands[slot]
+        if slot == 1 and node.op == "convolve_input" and "slice" in self.views:
+            weight = turned_from(self.graph, i)
+            return i if weight is None else weight
         if slot in STRIDED.get(node.op, ()) and self.graph[i].op == "transpose":
             return self.graph[i].operands[0]
         return i

@@ -93,6 +93,26 @@ def is_pointwise(graph: Graph, node: Node) -> bool:
     return same and {*g.kernel, *g.stride} == {1} and set(g.low) == {0}
 
 
+def turned_from(graph: Graph, i: int) -> int | None:
+    """The weight [out, in, *kernel] of which `i` is the turned one; None if it is not."""
+    node = graph[i]
+    rank = len(node.shape)
+    if node.op != "transpose" or node["order"] != (*range(2, rank), 0, 1):
+        return None
+    source = graph[node.operands[0]]
+    kernel = source.shape[2:]
+    if set(kernel) == {1}:
+        return source.operands[0] if source.op == "slice" else source.id
+    ends = tuple(e - 1 for e in kernel)
+    whole = source.op == "slice" and source["sizes"] == graph[source.operands[0]].shape
+    if whole and (source["starts"], source["steps"]) == (
+        (0, 0, *ends),
+        (1, 1, *(-1 for _ in ends)),
+    ):
+        return source.operands[0]
+    return None
+
+
 def _kernel(graph: Graph, node: Node) -> tuple[int, ...]:
     shape = graph[node.operands[1]].shape
     return _numbers(shape[2:] if node.op == "convolve" else shape[:-2])

@@ -15,6 +15,7 @@ from ...plan.product import product_of
 from ...plan.schedule import (
     BATCHED,
     EVERY,
+    LARGE,
     PANELS,
     PARTS,
     SPLIT,
@@ -34,6 +35,7 @@ from .batched import planes
 from .stage import Walk
 
 TILE = 4  # rows of a product that fill some register tile
+TILE_ROWS = 16  # that are worth reading large weights for
 FOREVER = 1 << 30  # a moment after the last
 
 
@@ -65,6 +67,10 @@ class Part:
         launches += [self._group(roots) for roots in self.fusion.groups]
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
         self.levels: list[Level] = levels(arrange(self.values, launches, fixed))
+        self.readers: dict[int, set[Stage]] = {}
+        for stage in self._stages():
+            for value in frozenset().union(*(launch.reads for launch in stage.launches)):
+                self.readers.setdefault(value, set()).add(stage)
         self.names: dict[int, str] = {}
         self.spare: dict[int, int] = {}
         self.panels: dict[Stage, int] = {}
@@ -166,7 +172,7 @@ class Part:
         elif isinstance(stage.domain, int):
             panel = self._literal_panel(stage.domain, stage.launches[0])
         else:
-            panel = batch_panel(nominal(stage.domain, self.values.sizes), row, PARTS)
+            panel = self._batch_panel(stage, row)
         self.panels[stage] = panel
         for value in stage.summed:
             self.walks[value] = Walk(stage.domain, panel, self.layout(value).span)
@@ -177,6 +183,24 @@ class Part:
             self.homes[value] = Home("local", 0, at, layout)
             at += whole_lines(layout.span)
         return at
+
+    def _batch_panel(self, stage: Stage, row: int) -> int:
+        """Samples of a panel; `row` floats of each live in it."""
+        sizes, graph = self.values.sizes, self.graph
+        made = [v for v in stage.writes - stage.summed - stage.crossed if graph[v].shape]
+        each = sum(nominal(numel(graph[v].shape[1:]), sizes) for v in made)
+        least = TILE_ROWS if any(map(self._needs_rows, stage.launches)) else 1
+        return batch_panel(nominal(stage.domain, sizes), row, PARTS, each, least)
+
+    def _needs_rows(self, launch: Launch) -> bool:
+        """Does a product read large weights for a row a sample?"""
+        if launch.heavy is None or self.graph[launch.heavy].op != "contract":
+            return False
+        node = self.graph[launch.heavy]
+        return len(node.shape) == 2 and any(
+            isinstance(numel(self.graph[o].shape), int) and self.values.count(o) >= LARGE
+            for o in node.operands
+        )
 
     def _literal_panel(self, domain: int, launch: Launch) -> int:
         """Rows of a chunk: whole strips of columns where a product walks those of its result."""
@@ -196,10 +220,9 @@ class Part:
             return False
         if any(lowering(self.graph[user]) == "alias" for user in self.graph.users(value)):
             return False
-        readers = {s for s in self._stages() for x in s.launches if value in x.reads}
-        if readers - {stage}:
+        if self.readers.get(value, set()) - {stage}:
             return False
-        if any(dict(launch.along).get(value, 0) != 0 for launch in stage.launches):
+        if value in stage.crossed:
             return False
         return isinstance(numel(self.graph[value].shape[1:]), int)
 

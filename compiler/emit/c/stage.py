@@ -252,8 +252,7 @@ class StageWriter:
     def _product(self, call: Call, p: Product, depth: int) -> None:
         walked = self._walked(p, call.launch.letter)
         for i in p.outer:
-            extent = "rows" if i is walked else c_expression(i.extent)
-            loop = LOOP + i.letter
+            loop, extent = LOOP + i.letter, self._extent(i, walked)
             self.emit(f"for (long {loop} = 0; {loop} < {extent}; ++{loop})", depth)
             depth += 1
         sides = []

@@ -95,7 +95,10 @@ def _as_text(artifact: Artifact, out: Path, reports: Sequence[Report]) -> str:
     if reports:
         lines += ["", _kernels(reports)]
     where = "" if artifact.target in HERE else f"  (where there is {artifact.target})"
-    lines += ["", f"train it with  python {out / 'train.py'}{where}"]
+    if (out / "train.py").exists():
+        lines += ["", f"train it with  python {out / 'train.py'}{where}"]
+    else:
+        lines += ["", "there is no `train` in the spec: `model.py` computes its nets"]
     return "\n".join(lines)
 
 

@@ -22,14 +22,14 @@ VERBS = {
     "fmt": "the canonical form of a spec; converts between .weft and .yaml",
     "lsp": "a language server for editors, over stdin and stdout",
     "schema": "the JSON Schema of the YAML form, for editors",
-    "show": "the graph as text, dot, mermaid or svg",
+    "show": "the graph as text, dot, mermaid or svg; or what its filters have learnt, as PNG",
     "explain": "passes, fused groups, kernels, bytes and FLOPs",
     "explain-error": "what an error code means, with a bad spec and the mended one",
     "compile": "the generated package: kernels, step, trainer",
     "verify": "every target and every gradient against the float64 reference",
     "train": "train, with metrics, checkpoints and exact resume",
     "eval": "the metrics of a trained network on its held-out data",
-    "predict": "the outputs of a trained network for new inputs",
+    "predict": "the outputs of a trained network for new inputs, or its feature maps as PNG",
     "bench": "the time of a training step, beside torch where it is installed",
 }
 

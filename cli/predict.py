@@ -1,33 +1,75 @@
-"""The outputs of a trained network for the rows of a csv, tsv, npz or npy file."""
+"""The outputs of a trained network for the rows of a csv, tsv, npz or npy file or for images; or,
+with --activations, pictures of what its layers make of them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..spec.errors import UsageError
 from .options import add_json, add_spec, add_target, load, print_json
 from .runs import add_checkpoint, checkpoint
+
+if TYPE_CHECKING:
+    from ..runtime.program import CompiledProgram
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft predict`."""
     add_spec(parser)
     parser.add_argument("--input", metavar="FILE", required=True, help="csv, tsv, npz, npy, images")
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="csv, tsv or npz")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        required=True,
+        help="a csv, tsv or npz file; with --activations, a folder",
+    )
     parser.add_argument("--net", metavar="NAME", help="which net, where the spec has several")
     add_checkpoint(parser)
     add_target(parser)
     add_json(parser)
+    maps = parser.add_argument_group("feature maps")
+    maps.add_argument(
+        "--activations",
+        metavar="LAYER",
+        nargs="*",
+        help="draw what these layers give, a tile for each channel (no LAYER: all that have "
+        "rows and columns)",
+    )
+    maps.add_argument(
+        "--rows", metavar="N", type=int, default=4, help="how many inputs (default: the first 4)"
+    )
+    maps.add_argument(
+        "--scale",
+        choices=("channel", "layer"),
+        default="channel",
+        help="black and white are the ends of each channel's range (default), or of the layer's",
+    )
+    maps.add_argument("--npy", action="store_true", help="write the values as .npy files too")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the outputs for every row of the input."""
-    from ..runtime.predict import predict
+    """Write the outputs, or the feature maps, for every row of the input."""
     from ..runtime.program import compile
 
+    if arguments.activations is None and arguments.npy:
+        raise UsageError("--npy goes with --activations", hint="name the output .npz instead")
+    if arguments.rows < 1:
+        raise UsageError("--rows counts from 1")
     spec = load(arguments)
-    path = checkpoint(spec, arguments.checkpoint)
-    program = compile(spec, arguments.target)
+    draws = arguments.activations is not None
+    on_cpu = draws and arguments.target == "auto"  # where feature maps are made anyway
+    program = compile(spec, "cpu" if on_cpu else arguments.target)
+    free = not program.artifact.parameters and arguments.checkpoint is None
+    path = None if free else checkpoint(spec, arguments.checkpoint)
+    return (_draw if draws else _predict)(arguments, program, path)
+
+
+def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path | None) -> int:
+    from ..runtime.predict import predict
+
     rows = predict(
         program.engine,
         program.artifact,
@@ -37,7 +79,32 @@ def run(arguments: argparse.Namespace) -> int:
         net=arguments.net,
     )
     if arguments.json:
-        print_json({"checkpoint": str(path), "rows": rows, "output": arguments.output})
+        print_json({"checkpoint": _name(path), "rows": rows, "output": arguments.output})
     else:
-        print(f"{arguments.output}: {rows:,} rows from {path}")
+        print(f"{arguments.output}: {rows:,} rows" + (f" from {path}" if path else ""))
     return 0
+
+
+def _draw(arguments: argparse.Namespace, program: CompiledProgram, path: Path | None) -> int:
+    from .feature_maps import draw_maps
+
+    written = draw_maps(
+        program,
+        checkpoint=path,
+        source=Path(arguments.input),
+        out=Path(arguments.output),
+        layers=arguments.activations,
+        net=arguments.net,
+        most=arguments.rows,
+        common=arguments.scale == "layer",
+        values=arguments.npy,
+    )
+    if arguments.json:
+        print_json({"checkpoint": _name(path), "files": [str(file) for file in written]})
+    else:
+        print("\n".join(map(str, written)))
+    return 0
+
+
+def _name(path: Path | None) -> str | None:
+    return str(path) if path else None

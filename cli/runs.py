@@ -47,5 +47,5 @@ def checkpoint(spec: Spec, given: str | None) -> Path:
             return path / "checkpoints" / name
     raise UsageError(
         f"no checkpoint in `{path}`",
-        hint=f"train first: `weft train {spec.path}`, or name one with --checkpoint",
+        hint=f"train first: `weft train {spec.path}`, or name the folder of a run",
     )

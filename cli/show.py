@@ -1,4 +1,4 @@
-"""Draw the network: as text, dot, mermaid or svg, folded as far as you like."""
+"""Draw the network as text, dot, mermaid or svg, folded as far as you like; or its weights."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .drawing.sketch import Source
 from .drawing.svg import to_svg
 from .drawing.text import to_text
 from .options import add_spec, load
+from .runs import checkpoint
 
 FORMATS = {"text": to_text, "dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}
 ENDINGS = {".txt": "text", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".svg": "svg"}
@@ -43,13 +44,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="write a number for a size that the net leaves open; may be repeated",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of the screen")
+    parser.add_argument(
+        "--weights",
+        metavar=("RUN", "LAYER"),
+        nargs="+",
+        help="draw the filters of a run or checkpoint as PNG into the folder of -o: of these "
+        "layers, or all that are pictures",
+    )
+    parser.add_argument("-o", "--output", metavar="PATH", help="write there instead of the screen")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the nets of a spec."""
     if arguments.depth is not None and arguments.depth < 1:
         raise UsageError("--depth counts from 1")
+    if arguments.weights:
+        return _weights(arguments)
     ending = Path(arguments.output).suffix.lower() if arguments.output else ".txt"
     form = arguments.format or ENDINGS.get(ending)
     if form is None:
@@ -73,6 +83,23 @@ def run(arguments: argparse.Namespace) -> int:
         Path(arguments.output).write_text(drawn + "\n", encoding="utf-8")
     else:
         print(drawn)
+    return 0
+
+
+def _weights(arguments: argparse.Namespace) -> int:
+    """Draw what was learnt."""
+    from .weights import draw_weights
+
+    if not arguments.output:
+        raise UsageError("--weights needs a folder", hint="-o FOLDER")
+    spec = load(arguments)
+    run, *layers = arguments.weights
+    program = elaborate(_without_training(spec))
+    if arguments.net:
+        _chosen(program.nets, arguments.net)
+    path = checkpoint(spec, run)
+    for file in draw_weights(program, path, layers, Path(arguments.output), arguments.net):
+        print(file)
     return 0
 
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-SMALL, LARGE = 48, 2400
-"""What is smaller than SMALL pixels is enlarged, as long as the sheet stays within LARGE."""
+SMALL, MANY, LARGE = 96, 64, 2400
+"""Tiles are enlarged to about SMALL pixels, or half of that from MANY tiles on, as long as the
+sheet stays within LARGE.
+"""
 
 GAP, LINE, MARGIN = 2, 13, 8
 PAPER, INK, NOTE = (255, 255, 255), (20, 20, 20), (110, 110, 110)
@@ -60,27 +62,30 @@ def sheet(title: str, tiles: Sequence[Tile], columns: int | None = None) -> Any:
     drawing, fonts = _pillow()
     font = fonts.load_default()
     height, width = tiles[0].pixels.shape[:2]
-    columns = columns or math.ceil(math.sqrt(len(tiles) * (height + LINE) / width))
+    columns = columns or math.ceil(math.sqrt(len(tiles) * height / width))
     columns = max(1, min(columns, len(tiles)))
     rows = math.ceil(len(tiles) / columns)
     scale = _scale(height, width, rows, columns)
     step_x, step_y = width * scale + GAP, height * scale + GAP
-    labelled = any(font.getlength(tile.label) <= step_x for tile in tiles if tile.label)
+    labelled = bool(_fitting(font, tiles[0].label, step_x - GAP))
     step_y += LINE if labelled else 0
     size = (
         max(2 * MARGIN + columns * step_x, 2 * MARGIN + math.ceil(font.getlength(title))),
         2 * MARGIN + LINE + rows * step_y,
     )
-    image = drawing.new("RGB", size, PAPER)
+    corners = [
+        (MARGIN + k % columns * step_x, MARGIN + LINE + k // columns * step_y)
+        for k in range(len(tiles))
+    ]
+    canvas = np.full((size[1], size[0], 3), PAPER, np.uint8)
+    for (x, y), tile in zip(corners, tiles, strict=True):
+        canvas[y : y + height * scale, x : x + width * scale] = _pixels(tile, scale)
+    image = drawing.fromarray(canvas)
     pen = _pen(image)
     pen.text((MARGIN, MARGIN - 2), title, INK, font=font)
-    for number, tile in enumerate(tiles):
-        x = MARGIN + number % columns * step_x
-        y = MARGIN + LINE + number // columns * step_y
-        image.paste(_image(drawing, tile.pixels, scale), (x, y))
-        if labelled:
-            label = _fitting(font, tile.label, step_x - GAP)
-            pen.text((x, y + height * scale), label, NOTE, font=font)
+    for (x, y), tile in zip(corners, tiles, strict=True) if labelled else ():
+        label = _fitting(font, tile.label, step_x - GAP)
+        pen.text((x, y + height * scale), label, NOTE, font=font)
     return image
 
 
@@ -95,19 +100,22 @@ def save(image: Any, path: Path) -> None:
 
 def _scale(height: int, width: int, rows: int, columns: int) -> int:
     """How many pixels one element takes on a side."""
-    wanted = max(1, math.ceil(SMALL / max(height, width)))
+    small = SMALL if rows * columns <= MANY else SMALL // 2
+    wanted = max(1, math.ceil(small / max(height, width)))
     most = LARGE // max(rows * height, columns * width)
     return max(1, min(wanted, most))
 
 
-def _image(drawing: Any, pixels: Array, scale: int) -> Any:
-    levels = np.rint(np.asarray(pixels, np.float64) * 255).astype(np.uint8)
-    return drawing.fromarray(np.ascontiguousarray(levels.repeat(scale, 0).repeat(scale, 1)))
+def _pixels(tile: Tile, scale: int) -> Array:
+    """Bytes [row, column, 3], each element of the tile a square."""
+    levels = np.rint(tile.pixels * 255).astype(np.uint8)
+    large = levels.repeat(scale, 0).repeat(scale, 1) if scale > 1 else levels
+    return large if large.ndim == 3 else large[..., None]
 
 
 def _fitting(font: Any, text: str, room: int) -> str:
-    """The label, or its first word, if that fits."""
-    return next((t for t in (text, text.split(" ")[0]) if font.getlength(t) <= room), "")
+    """The label, or what stands before its colon, if that fits."""
+    return next((t for t in (text, text.partition(":")[0]) if font.getlength(t) <= room), "")
 
 
 def _pillow() -> tuple[Any, Any]:

@@ -135,6 +135,14 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """What must hold of the sizes of a call: `least` is at least 0; `text` is for people."""
+
+    text: str
+    least: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One function that the runtime can call.
 
@@ -154,6 +162,7 @@ class Entry:
     workspace: Expression
     buffers: tuple[Buffer, ...]
     launches: tuple[Launch, ...] = ()
+    needs: tuple[Need, ...] = ()
 
     @property
     def name(self) -> str:
@@ -253,6 +262,7 @@ _NESTED: dict[tuple[type, str], type] = {
     (Entry, "scalars"): Scalar,
     (Entry, "buffers"): Buffer,
     (Entry, "launches"): Launch,
+    (Entry, "needs"): Need,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,9 @@ from ..spec.dims import Dim, evaluate, symbols
 from ..spec.load import Spec
 from ..spec.place import Place
 from .artifact import ITEM_BYTES
-from .build import NetProgram, Program, elaborate
+from .build import NetProgram, Program, StepProgram, elaborate
+from .build.cost import flops, live
+from .conditions import Condition
 from .ir.types import TensorType
 from .optimizers import OPTIMIZERS
 
@@ -32,25 +35,33 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class NetReport:
-    """One net; a parameter that two layers share counts once."""
+    """One net; a parameter that two layers share counts once.
+
+    `needs`: what must hold of the sizes of the inputs.
+
+    Units: `parameters` and `buffers` in elements, `flops` of the forward pass for one sample.
+    """
 
     name: str
     parameters: int
+    buffers: int
     flops: int
     inputs: Mapping[str, TensorType]
     outputs: Mapping[str, TensorType]
     layers: tuple[LayerRow, ...]
+    needs: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a training needs.
+    """What running or training takes.
 
     Units: bytes.  `outputs` are those of all layers for a batch, the most that the backward pass
     can want to keep; the plan, which `weft explain` shows, shares and recomputes.
     """
 
     parameters: int
+    buffers: int
     gradients: int
     optimizer: int
     outputs: int
@@ -58,12 +69,32 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """One call of a training step: floating-point operations at some sizes, forward and backward.
+
+    The update is not counted, and the backward pass is that of products exactly, of the rest by
+    estimate.
+    """
+
+    flops: int
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """The whole answer."""
+    """The whole answer.
+
+    Units: elements; `trainable` parameters are those that a step updates (all, where nothing is
+    trained), `buffers` are what layers keep without a gradient.  `training` says for each step how
+    many floating-point operations one call takes, at the likely sizes of its batch.
+    """
 
     name: str
     parameters: int
+    trainable: int
+    buffers: int
     nets: Mapping[str, NetReport]
+    training: Mapping[str, Training]
     memory: Memory
 
     def to_json(self) -> dict[str, Any]:
@@ -71,9 +102,16 @@ class Report:
         return {
             "name": self.name,
             "parameters": self.parameters,
+            "trainable": self.trainable,
+            "buffers": self.buffers,
+            "training": {
+                name: {"flops": step.flops, "sizes": dict(step.sizes)}
+                for name, step in self.training.items()
+            },
             "nets": {name: _net_json(net) for name, net in self.nets.items()},
             "memory": {
                 "parameters": self.memory.parameters,
+                "buffers": self.memory.buffers,
                 "gradients": self.memory.gradients,
                 "optimizer": self.memory.optimizer,
                 "outputs": self.memory.outputs,
@@ -87,25 +125,63 @@ def check(spec: Spec) -> Report:
 
     Raises: SpecError with everything that is wrong.
     """
-    return report(elaborate(spec))
+    return report(elaborate(spec, replay=True))
 
 
 def report(program: Program) -> Report:
     """Describe an elaborated spec."""
-    counts = {p.name: math.prod(p.shape) for p in program.parameters}
-    nets = {name: _net(net, program.sizes, counts) for name, net in program.nets.items()}
-    total = sum(counts.values())
+    counts = {p.name: math.prod(p.shape) for p in program.parameters if p.trainable}
+    buffers = {p.name: math.prod(p.shape) for p in program.parameters if not p.trainable}
+    nets = {name: _net(net, program.sizes, counts, buffers) for name, net in program.nets.items()}
+    updated = {net for step in program.steps.values() for net in step.updates} or nets.keys()
+    total, held = sum(counts.values()), sum(buffers.values())
+    trainable = sum(n for name, n in counts.items() if name.partition(".")[0] in updated)
     memory = Memory(
         parameters=total * FLOAT,
-        gradients=total * FLOAT if program.train else 0,
+        buffers=held * FLOAT,
+        gradients=trainable * FLOAT if program.train else 0,
         optimizer=_optimizer(program, counts),
         outputs=sum(_outputs(net, program.sizes) for net in program.nets.values()),
         sizes=dict(program.sizes),
     )
-    return Report(program.name, total, nets, memory)
+    training = {name: _training(step, program.sizes) for name, step in program.steps.items()}
+    return Report(program.name, total, trainable, held, nets, training, memory)
 
 
-def _net(net: NetProgram, sizes: Mapping[str, int], counts: Mapping[str, int]) -> NetReport:
+def _training(step: StepProgram, sizes: Mapping[str, int]) -> Training:
+    """What a step costs, and the sizes in its inputs."""
+    dims = [dim for type in step.inputs.values() for dim in type.shape]
+    used = {name: sizes[name] for dim in dims for name in sorted(symbols(dim))}
+    return Training(training_flops(step, sizes), used)
+
+
+def training_flops(step: StepProgram, sizes: Mapping[str, int]) -> int:
+    """Forward and backward: the backward pass costs as much once more for each operand that
+    depends on an updated parameter, which is exact for products.
+    """
+    b = step.builder
+    owned = {i for name, i in step.parameters.items() if name.partition(".")[0] in step.updates}
+    backward = live(b, (step.loss,))
+    total = 0
+    known: dict[Dim, int] = {}
+    for i in sorted(live(b, (step.loss, *step.metrics.values()))):
+        node = b[i]
+        hot = sum(o in owned for o in node.operands) if node.op != "stop_gradient" else 0
+        if hot:
+            owned.add(i)
+        cost = flops(b, node)
+        if cost not in known:
+            known[cost] = evaluate(cost, sizes)
+        total += known[cost] * (1 + (hot if i in backward else 0))
+    return total
+
+
+def _net(
+    net: NetProgram,
+    sizes: Mapping[str, int],
+    counts: Mapping[str, int],
+    buffers: Mapping[str, int],
+) -> NetReport:
     """The report of one net; a sample is what one row along the inputs' first axis is."""
     single = {**sizes, **dict.fromkeys(_batch(net), 1)}
     layers = tuple(
@@ -116,12 +192,22 @@ def _net(net: NetProgram, sizes: Mapping[str, int], counts: Mapping[str, int]) -
     )
     return NetReport(
         net.name,
-        sum(counts[name] for name in net.parameters),
-        sum(row.flops for row in layers),
+        sum(counts.get(name, 0) for name in net.parameters),
+        sum(buffers.get(name, 0) for name in net.parameters),
+        _total(net, single),
         net.inputs,
         net.outputs,
         layers,
+        net.needs,
     )
+
+
+def _total(net: NetProgram, sizes: Mapping[str, int]) -> int:
+    """Everything that the outputs depend on, also what stands between the layers."""
+    known: Counter[Dim] = Counter()
+    for i in live(net.builder, net.builder.outputs.values()):
+        known[flops(net.builder, net.builder[i])] += 1
+    return sum(evaluate(cost, sizes) * count for cost, count in known.items())
 
 
 def _batch(net: NetProgram) -> frozenset[str]:
@@ -157,9 +243,13 @@ def _states(optimizer: str, settings: Mapping[str, Any]) -> int:
 def _net_json(net: NetReport) -> dict[str, Any]:
     return {
         "parameters": net.parameters,
+        "buffers": net.buffers,
         "flops": net.flops,
         "inputs": {name: _type_json(type) for name, type in net.inputs.items()},
         "outputs": {name: _type_json(type) for name, type in net.outputs.items()},
+        "needs": [
+            {"condition": c.text, "line": c.place.line if c.place else None} for c in net.needs
+        ],
         "layers": [
             {
                 "path": row.path,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler.artifact import Artifact, Buffer, Entry, Port, evaluate
+from ..compiler.artifact import Artifact, Buffer, Entry, Need, Port, evaluate
 from ..spec.errors import DataError, InternalError
 from .engine import Result
 from .machine import threads as usable_threads
@@ -55,7 +55,19 @@ def bind_sizes(entry: Entry, inputs: Mapping[str, Array]) -> dict[str, int]:
                 f"`{entry.subject}` needs the input `{port.name}`", hint=_inputs_hint(entry)
             )
         _check(entry, port, inputs[port.name], sizes)
+    check_needs(entry.subject, entry.needs, sizes)
     return sizes
+
+
+def check_needs(subject: str, needs: Iterable[Need], sizes: Mapping[str, int]) -> None:
+    """Refuse sizes for which a net or step means nothing.
+
+    Raises: DataError naming the condition and the sizes.
+    """
+    for need in needs:
+        if evaluate(need.least, sizes) < 0:
+            given = ", ".join(f"{name}={size}" for name, size in sizes.items())
+            raise DataError(f"`{subject}` needs {need.text}, got {given}")
 
 
 def _inputs_hint(entry: Entry) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+NO_DATA: Mapping[str, Any] = {"names": [], "types": [], "source": "", "settings": {}}
 
 
 def evaluate(
@@ -64,30 +65,63 @@ def predict(
     engine: Engine,
     artifact: Artifact,
     *,
-    checkpoint: Path,
+    checkpoint: Path | None,
     source: Path,
     out: Path,
     net: str | None = None,
 ) -> int:
     """Run a net on the rows of a file or on images, write its outputs, return their number.
 
-    The file is a csv, tsv, npz or npy file, an image, or a folder of images.
+    The file is a csv, tsv, npz or npy file, an image, or a folder of images; a net without
+    parameters needs no checkpoint.
 
     The inputs are laid out, filled and scaled as those of the training were; outputs that stand for
     a scaled target are given in its own units; for classes their number or word is added.
 
     Raises: CheckpointError, DataError, UsageError.
     """
-    loaded = files.load(checkpoint)
-    restore_parameters(engine, loaded, checkpoint)
     entry = _entry(artifact, net)
-    recipe, known = _training_data(artifact, loaded.state["data"], entry)
+    recipe, known = _restored(engine, artifact, checkpoint, entry)
     inputs = _inputs(entry, source, recipe, known)
-    outputs = _outputs(_run(engine, entry, inputs), recipe, known)
+    found = in_batches(entry, inputs, lambda piece: engine.forward(entry.subject, piece))
+    outputs = _outputs(found, recipe, known)
     if is_pictures(source):
         outputs = {"name": np.array(picture_names(source)), **outputs}
     _write(out, outputs)
     return len(next(iter(outputs.values())))
+
+
+def prepare(
+    engine: Engine,
+    artifact: Artifact,
+    *,
+    checkpoint: Path | None,
+    source: Path,
+    net: str | None = None,
+) -> tuple[Entry, dict[str, Array], list[str]]:
+    """The parameters of a checkpoint into the engine: the entry of the net, its inputs, and what
+    each of their rows is called.
+
+    Raises: CheckpointError, DataError, UsageError.
+    """
+    entry = _entry(artifact, net)
+    inputs = _inputs(entry, source, *_restored(engine, artifact, checkpoint, entry))
+    count = len(next(iter(inputs.values())))
+    rows = [f"row {number}" for number in range(1, count + 1)]
+    return entry, inputs, picture_names(source) if is_pictures(source) else rows
+
+
+def _restored(
+    engine: Engine, artifact: Artifact, checkpoint: Path | None, entry: Entry
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The data line whose fields the net takes, and what the checkpoint knows of it."""
+    if checkpoint is None:
+        if artifact.parameters:
+            raise UsageError("a checkpoint is needed: the spec has parameters")
+        return _training_data(artifact, [], entry)
+    loaded = files.load(checkpoint)
+    restore_parameters(engine, loaded, checkpoint)
+    return _training_data(artifact, loaded.state["data"], entry)
 
 
 def _entry(artifact: Artifact, net: str | None) -> Entry:
@@ -107,12 +141,12 @@ def _training_data(
     artifact: Artifact, known: Sequence[Mapping[str, Any]], entry: Entry
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The data line whose fields the net takes, and its statistics."""
-    recipes = (artifact.train or {}).get("data") or []
+    recipes = (artifact.train or {}).get("data") or [] if known else []
     names = {port.name for port in entry.inputs}
     for recipe, statistics in zip(recipes, known, strict=False):
         if names & set(recipe["names"]):
             return recipe, statistics
-    return (recipes[0], known[0]) if recipes else ({"names": [], "types": []}, {})
+    return (recipes[0], known[0]) if recipes else (NO_DATA, {})
 
 
 def _inputs(
@@ -187,8 +221,10 @@ def _as_declared(table: Array, port: Port) -> Array:
     return table.reshape(-1, *wanted) if fits else table
 
 
-def _run(engine: Engine, entry: Entry, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs for all rows, a batch at a time; a fixed batch is filled up with its last row."""
+def in_batches(
+    entry: Entry, inputs: Mapping[str, Array], run: Callable[[dict[str, Array]], dict[str, Array]]
+) -> dict[str, Array]:
+    """The results for all rows, a batch at a time; a fixed batch is filled up with its last row."""
     count = len(next(iter(inputs.values())))
     declared = entry.inputs[0].shape[0]
     batch = declared if isinstance(declared, int) else min(count, 1024)
@@ -201,7 +237,7 @@ def _run(engine: Engine, entry: Entry, inputs: Mapping[str, Array]) -> dict[str,
                 n: np.concatenate([a, a[-1:].repeat(batch - rows, 0)]) for n, a in piece.items()
             }
         piece = {name: np.ascontiguousarray(array) for name, array in piece.items()}
-        for name, array in engine.forward(entry.subject, piece).items():
+        for name, array in run(piece).items():
             parts.setdefault(name, []).append(np.array(array[:rows]))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.build import Program, elaborate
-from ..compiler.compile import Lowered, artifact_of, compile_gpu, compile_native, lower
-from ..spec.errors import DeviceError, UsageError
+from ..compiler.compile import (
+    Lowered,
+    compile_gpu,
+    compile_native,
+    compile_reference,
+    lower,
+    lower_inputs,
+)
+from ..spec.errors import DeviceError, UsageError, suggest
 from ..spec.load import Spec, load
 from . import trainer
+from .activations import Activations
 from .engine import Engine, parameter_view
 from .initialise import fill_parameters
 from .native_engine import NativeEngine
@@ -95,6 +104,8 @@ class CompiledProgram:
         self._seed = seed
         self._index: dict[str, int] = {}
         self._steppers: dict[str, tuple[_Given, Stepper]] = {}
+        self._sensitivity: dict[str, ReferenceEngine | NativeEngine] = {}
+        self._inner: dict[str, Activations] = {}
 
     # ---- the engine --------------------------------------------------------------------------
 
@@ -165,6 +176,41 @@ class CompiledProgram:
             )
         return self.nets[names[0]]
 
+    def inner(self, net: str) -> Activations:
+        """What a net computes on its way.  Raises: UsageError when there is no such net."""
+        if net not in self.program.nets:
+            hint = suggest(net, self.program.nets) or f"there is {', '.join(self.program.nets)}"
+            raise UsageError(f"the spec has no net `{net}`", hint=hint)
+        if net not in self._inner:
+            self._inner[net] = Activations(self.lowered, net, exact=self.target == "reference")
+        return self._inner[net]
+
+    def activations(
+        self, net: str, inputs: Mapping[str, Any], layers: Iterable[str] | None = None
+    ) -> dict[str, Any]:
+        """What the layers of a net give as torch tensors, in PyTorch's order of axes, by path.
+
+        `layers`: their paths as `weft check` lists them, or those of blocks; all layers without.
+
+        Raises: UsageError for a net or layer that does not exist, DataError for wrong inputs.
+        """
+        import torch
+
+        from .native_engine import DTYPES
+
+        inner = self.inner(net)
+        types = self.program.nets[net].inputs
+        if set(inputs) != set(types):
+            given_names = ", ".join(inputs) or "nothing"
+            raise UsageError(f"net `{net}` takes {', '.join(types)}; got {given_names}")
+        given: dict[str, Array] = {
+            name: np.ascontiguousarray(inputs[name], DTYPES[type.dtype])
+            for name, type in types.items()
+        }
+        found = inner.values(given, inner.chosen(layers), self.engine.parameters)
+        own = {path: np.require(value, None, "W") for path, value in found.items()}
+        return {path: torch.from_numpy(value) for path, value in own.items()}
+
     # ---- training steps --------------------------------------------------------------------------
 
     def _step(self, step: str | None) -> str:
@@ -193,14 +239,26 @@ class CompiledProgram:
         return {p.name: np.ascontiguousarray(inputs[p.name], DTYPES[p.dtype]) for p in ports}
 
     def value_and_grad(
-        self, inputs: Mapping[str, Any], step: str | None = None
+        self, inputs: Mapping[str, Any], step: str | None = None, *, wrt: str = "parameters"
     ) -> tuple[Any, dict[str, Any]]:
-        """The loss of a training step and its gradients by parameter name, as torch tensors; no
-        update.
+        """The loss of a training step and its gradients as torch tensors; no update.
+
+        `wrt`: by "parameters" under their names, in training mode, so that running statistics
+        move on; or by "inputs" under those of the data's fields, as the loss is evaluated.
+
+        Raises: UsageError for another `wrt`, or fields that are missing.
         """
         import torch
 
         name = self._step(step)
+        if wrt not in ("parameters", "inputs"):
+            hint = 'write wrt="parameters" or wrt="inputs"'
+            raise UsageError(f"no gradient by `{wrt}`", hint=hint)
+        if wrt == "inputs":
+            found = self._by_inputs(name, self._inputs(name, inputs))
+            loss = torch.tensor(float(found.pop("loss")))
+            named = {k.removeprefix("d_"): np.asarray(v) for k, v in found.items()}
+            return loss, {name: torch.from_numpy(value) for name, value in named.items()}
         result, arena = self.engine.gradient(
             name, self._inputs(name, inputs), index=self._index.get(name, 0), seed=self.seed
         )
@@ -210,6 +268,17 @@ class CompiledProgram:
         }
         grads = {name: torch.from_numpy(np.array(view, order="C")) for name, view in views.items()}
         return torch.tensor(result.values["loss"]), grads
+
+    def _by_inputs(self, step: str, inputs: dict[str, Array]) -> dict[str, Array]:
+        """The loss and `d_<field>`, by kernels for the CPU (by NumPy for `reference`)."""
+        if step not in self._sensitivity:
+            lowered = lower_inputs(self.lowered, step)
+            self._sensitivity[step] = (
+                ReferenceEngine(lowered) if self.target == "reference" else _native(lowered)
+            )
+        engine = self._sensitivity[step]
+        np.copyto(engine.parameters, self.engine.parameters)
+        return engine.call("by_inputs", step, inputs, seed=self.seed, index=0)
 
     def train_step(
         self, inputs: Mapping[str, Any], step: str | None = None, *, rate: float | None = None
@@ -251,9 +320,13 @@ class CompiledProgram:
         )
 
 
+def _native(lowered: Lowered) -> NativeEngine:
+    return NativeEngine(replace(compile_native(lowered), train=None))
+
+
 def _artifact(lowered: Lowered, target: str) -> Artifact:
     if target == "reference":
-        return artifact_of(lowered, "reference", {})
+        return compile_reference(lowered)
     if target == "cpu":
         return compile_native(lowered)
     return compile_gpu(lowered, target)

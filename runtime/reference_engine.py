@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..compiler import reference
 from ..compiler.artifact import Buffer, Expression, evaluate
-from ..compiler.compile import Lowered, artifact_of
-from ..compiler.entries import EntryGraph
+from ..compiler.compile import Lowered, compile_reference
+from ..compiler.entries import EntryGraph, needs_of
 from .engine import Result, parameter_view
+from .native_engine import check_needs
 
 Array = NDArray[Any]
 
@@ -26,7 +27,7 @@ class ReferenceEngine:
 
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
-        self.artifact = artifact_of(lowered, "reference", {})
+        self.artifact = compile_reference(lowered)
         length = max(1, lowered.arena.length)
         self.parameters: Array = np.zeros(length)
         self.states: dict[tuple[str, str], Array] = {
@@ -60,6 +61,12 @@ class ReferenceEngine:
         found = self._run(self.lowered.entry("evaluate", step), inputs, index, seed)
         values = {name: float(value) for name, value in found.items()}
         return Result(values, math.isfinite(values["loss"]))
+
+    def call(
+        self, kind: str, subject: str, inputs: Mapping[str, Array], *, seed: int, index: int
+    ) -> dict[str, Array]:
+        """The outputs of any entry."""
+        return self._run(self.lowered.entry(kind, subject), inputs, index, seed)
 
     def forward(self, net: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of a net, as in use."""
@@ -96,6 +103,7 @@ class ReferenceEngine:
             for extent, want in zip(np.shape(inputs[port.name]), port.shape, strict=True):
                 if isinstance(want, str):
                     sizes.setdefault(want, extent)
+        check_needs(entry.subject, needs_of(entry), sizes)
         return sizes
 
     def _run(

@@ -58,6 +58,8 @@ OPERATIONS: Mapping[str, str] = {
     "rank": "x: f32[B, 8, 64]; x -> mean(axis=rank(x) - 1)",
     "is_integer": "x: f32[B, 64]; x -> if not is_integer(x) { round }",
     "flip": "x: f32[B, 8, 64]; x -> flip",
+    "cumsum": "x: f32[B, 8, 64]; x -> cumsum(axis=1)",
+    "cumprod": "x: f32[B, 8, 64]; x -> sigmoid -> cumprod(axis=1)",
     # windows
     "convolve": "x: f32[B, 3, 32, 32]; weight w: f32[8, 3, 3, 3] = pytorch_conv(); "
     "convolve(x, w, pad=same)",
@@ -70,7 +72,15 @@ OPERATIONS: Mapping[str, str] = {
     "blend": "x: f32[B, 16, 7, 7]; x -> blend(2)",
     "stretch": "x: f32[B, 16, 7, 7]; x -> stretch(2)",
     "resize": "x: f32[B, 3, 30, 40]; x -> resize([224, 224])",
+    "middle": "x: f32[B, 3, 32, 32]; x -> middle([28, 20])",
     "window_sum": "x: f32[B, 16, 7, 7]; x -> window_sum(5, axis=1)",
+    "global_avg_pool": "x: f32[B, 64, 7, 7]; x -> global_avg_pool -> linear(10)",
+    "global_max_pool": "x: f32[B, 64, 7, 7]; x -> global_max_pool -> linear(10)",
+    "upsample": "x: f32[B, 16, 7, 7]; x -> upsample(2, bilinear)",
+    "channel_dropout": "x: f32[B, 16, 28, 28]; x -> channel_dropout(0.2)",
+    "stochastic_depth": "x: f32[B, 16, 28, 28]; "
+    "x -> residual { conv(16, 3) -> relu -> stochastic_depth(0.1) }",
+    "squeeze_excite": "x: f32[B, 64, 28, 28]; x -> squeeze_excite(16)",
     "conv": "x: f32[B, 3, 32, 32]; x -> conv(64, 3)",
     "conv_transpose": "x: f32[B, 64, 8, 8]; x -> conv_transpose(32, 2, stride=2)",
     "separable_conv": "x: f32[B, 32, 28, 28]; x -> separable_conv(64, 3)",
@@ -84,6 +94,9 @@ OPERATIONS: Mapping[str, str] = {
     # layers
     "linear": "x: f32[B, 64]; x -> linear(10)",
     "embedding": "token: i32[B, T]; token -> embedding(1000, 64)",
+    "batch_norm": "x: f32[B, 16, 28, 28]; x -> conv(32, 3, bias=false) -> batch_norm -> relu",
+    "instance_norm": "x: f32[B, 16, 28, 28]; x -> instance_norm(affine=true)",
+    "local_response_norm": "x: f32[B, 16, 28, 28]; x -> local_response_norm(5)",
     "group_norm": "x: f32[B, 32, 28, 28]; x -> group_norm(8)",
     "attention": "x: f32[B, 16, 64]; x -> attention(4, causal=true)",
     "rnn": "x: f32[B, 16, 8]; x -> rnn(32)",
@@ -108,7 +121,8 @@ OPERATIONS: Mapping[str, str] = {
     # new values
     "arange": "x: f32[B, 8, 64]; x*unsqueeze(cast(arange(8), f32), axis=-1)",
     "linspace": "x: f32[B, 64]; x*linspace(0, 1, 64)",
-    "numbers": "x: f32[B, 6, 28, 28]; x[:, numbers([0, 2, 4])]",
+    "numbers": "x: f32[B, 1, 28, 28]; edge = numbers([[[[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]]]); "
+    "convolve(x, edge, pad=same)",
     "zeros": "x: f32[B, 64]; concat(x, zeros([B, 1]), axis=1)",
     "ones": "x: f32[B, 64]; concat(x, ones([B, 1]), axis=1)",
     "full": "x: f32[B, 64]; concat(x, full([B, 1], 0.5), axis=1)",

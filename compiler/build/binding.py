@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from ...spec.errors import suggest
 from ...spec.place import Place
+from ...spec.static import SPELT
 from ...spec.tree import Call, Expr, Name
 from ...spec.tree import Setting as Argument
 from . import expressions, starts
-from .elaboration import Elaboration, is_operand
+from .elaboration import TRAINING, Elaboration, is_operand
 from .faults import Silent, fault
 from .scope import Scope
 from .signature import REQUIRED, Setting, Signature, accepts, wanted
@@ -30,6 +31,20 @@ PYTORCH_SETTINGS = {
     "elementwise_affine": "affine",
     "num_classes": "classes",
     "lambd": "by",
+    "out_channels": "channels",
+    "padding_mode": "pad_mode",
+    "output_padding": "output_pad",
+    "scale_factor": "scale",
+    "upscale_factor": "r",
+    "downscale_factor": "r",
+    "num_groups": "groups",
+    "num_heads": "heads",
+    "num_kv_heads": "key_heads",
+    "is_causal": "causal",
+    "attn_mask": "mask",
+    "dropout_p": "dropout",
+    "hidden_size": "units",
+    "dims": "axis",
 }
 """Names that users of PyTorch will try."""
 
@@ -103,11 +118,30 @@ def evaluate_setting(e: Elaboration, setting: Setting, expr: Expr, scope: Scope)
     """A setting's value: an initialiser, one of its words, or an expression."""
     if setting.starts:
         return starts.start(e, expr, scope)
+    if setting.words and isinstance(expr, Name) and _means_nothing(e, expr.id, setting, scope):
+        raise _no_word(setting, expr.id, expr.place)
     found = expressions.value(e, expr, scope, setting.words)
     if isinstance(found, Operation) and setting.words:
-        text = f"`{setting.name}` must be {wanted(setting)}, not `{found.name}`"
-        raise fault("E311", text, expr.place, suggest(found.name, setting.words))
+        raise _no_word(setting, found.name, expr.place)
     return expressions.needs_value(found, expr.place)
+
+
+def _means_nothing(e: Elaboration, name: str, setting: Setting, scope: Scope) -> bool:
+    """Is it neither a word of the setting nor a name, nor like one?"""
+    if name in setting.words or scope.has(name) or name == TRAINING or name in SPELT:
+        return False
+    operations = e.catalogue.operations(scope.library)
+    return name not in operations and (
+        suggest(name, setting.words) is not None or suggest(name, scope.visible()) is None
+    )
+
+
+def _no_word(setting: Setting, name: str, place: Place) -> Exception:
+    what = wanted(setting)
+    if not setting.kind and len(setting.words) == 1:
+        what = f"a value or {what}"
+    text = f"`{setting.name}` must be {what}, not `{name}`"
+    return fault("E311", text, place, suggest(name, setting.words))
 
 
 def check_setting(setting: Setting, value: Value, place: Place, subject: str) -> None:

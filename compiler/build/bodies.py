@@ -8,6 +8,7 @@ from ...spec import static
 from ...spec.dims import Dim, Polynomial
 from ...spec.errors import suggest
 from ...spec.place import Place
+from ...spec.prelude_index import prelude
 from ...spec.tree import Assign, Block, Body, Default, Expr, Input, Name, Net, Weight
 from ..ir.types import TensorType
 from . import calls, expressions, flows
@@ -234,9 +235,15 @@ def _no_size(weight: Weight, dim: Expr, found: static.Value, body: Scope) -> Fau
     what = f"`{dim.id}`" if isinstance(dim, Name) else f"a size of `{weight.name}`"
     text = f"{what} must be a whole number of at least 1, not {show(found)}"
     given = body.library and entry is not None and entry.kind == "setting"
+    given = given and entry is not None and entry.place is not None and _of_user(entry.place)
     return Faults(
         (Fault("E311", text, entry.place if given and entry else dim.place, settled=given),)
     )
+
+
+def _of_user(place: Place) -> bool:
+    """Is it a place to show?  Nobody sees the inside of the library."""
+    return place.file not in prelude().texts
 
 
 def _replaced(weight: Weight, shape: tuple[int, ...], given: Given) -> Value:
@@ -253,7 +260,8 @@ def _replaced(weight: Weight, shape: tuple[int, ...], given: Given) -> Value:
         message = f"{weight.name} must be {shown(shape)}, {what} is {shown(have)}"
         owner = path.rpartition(".")[0] or path or tensor.name
         made = f"`{owner}` is made at {tensor.origin.where(given.place)}" if owner else None
-        raise Faults((Fault("E406", message, given.place, made, settled=True),))
+        settled = _of_user(given.place)
+        raise Faults((Fault("E406", message, given.place, made, settled=settled),))
     return Tensor(
         tensor.id,
         tensor.type,

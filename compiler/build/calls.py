@@ -52,6 +52,15 @@ PYTORCH = {
     "binary_cross_entropy": "bce",
     "binary_cross_entropy_with_logits": "bce",
     "clip": "clamp",
+    "conv1d": "conv",
+    "conv2d": "conv",
+    "conv3d": "conv",
+    "adaptive_avg_pool": "global_avg_pool",
+    "adaptive_max_pool": "global_max_pool",
+    "interpolate": "resize",
+    "dropout2d": "channel_dropout",
+    "drop_path": "stochastic_depth",
+    "se_block": "squeeze_excite",
 }
 """Names that users of PyTorch and its like will try."""
 

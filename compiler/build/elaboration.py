@@ -17,12 +17,11 @@ from ..ir.types import FLOATS, TensorType
 from .faults import Fault, Faults, fault
 from .intrinsics import INTRINSICS, Intrinsic
 from .outline import Outline
-from .replay import (
+from .recorder import (
     Enter,
     Event,
     Fresh,
     Leave,
-    Memory,
     Range,
     Recorder,
     Rename,
@@ -31,6 +30,7 @@ from .replay import (
     Weighed,
     recorder,
 )
+from .replay import Memory
 from .request import Refusal
 from .scope import Scope
 from .trace import Trace

@@ -45,6 +45,7 @@ def _index_of(function: str) -> Callable[[Request], Result]:
 
 def _matmul(r: Request) -> Result:
     """The last axis of `a` with the second to last of `b`; axes before those are batches."""
+    r = r.of_floats()
     for i in (0, 1):
         if not r.shape(i):
             raise Refusal("E402", "a product needs at least one axis, got a number", (i,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from ...spec.dims import Dim, equal, shape_text
@@ -92,6 +92,20 @@ class Request:
         """The operand as floating-point numbers."""
         x = self.x[operand]
         return x if self.b[x].dtype in FLOATS else self.b.cast(x, "f32")
+
+    def of_floats(self) -> Request:
+        """The request with listed whole numbers as f32: like a number, they fit what they meet."""
+        b = self.b
+        return replace(
+            self, x=tuple(b.cast(x, "f32") if _is_whole_list(b, x) else x for x in self.x)
+        )
+
+
+def _is_whole_list(b: Builder, x: int) -> bool:
+    """Were whole numbers written down, different ones or all the same?"""
+    node = b[x]
+    same = node.op == "broadcast" and b[node.operands[0]].op == "constant"
+    return node.dtype == "i32" and (node.op == "table" or same)
 
 
 COUNTING = ("add", "sub", "mul", "floordiv", "mod", "neg", "abs", "sign", "maximum", "minimum")

@@ -1,10 +1,10 @@
-"""Larger images: pixels repeated, blended with their neighbours, or stretched; sums over neighbours."""
+"""Other sizes: pixels repeated, blended, stretched, or left out; sums over neighbours."""
 
 from __future__ import annotations
 
-from ...spec.dims import Dim
+from ...spec.dims import Dim, sign
 from ..ir.types import Shape
-from .request import Refusal, Request, Result
+from .request import Refusal, Request, Result, shown
 from .shaping import cut
 from .windowing import each, spatial
 
@@ -102,6 +102,19 @@ def _window_sum(r: Request) -> Result:
     return total
 
 
+def _middle(r: Request) -> Result:
+    """As much in front as behind, one less where that is odd."""
+    sizes = each(r, "size", spatial(r))
+    shape = r.shape()
+    starts: list[Dim] = [0, 0]
+    for axis, (extent, size) in enumerate(zip(shape[2:], sizes, strict=True), 2):
+        if sign(extent - size) == -1:
+            message = f"a size of {size} does not fit axis {axis} of {shown(shape)}"
+            raise Refusal("E408", message, (0,), "a smaller size, or `pad` first", axis)
+        starts.append((extent - size) // 2)
+    return r.b.slice(r.x[0], starts, (*shape[:2], *sizes), [1] * len(shape))
+
+
 RESAMPLING = (
     ("repeat_pixels(x; scale:sizes)", _repeat_pixels, "every pixel `scale` times along each axis"),
     (
@@ -115,10 +128,11 @@ RESAMPLING = (
         "`scale` times as large, linearly, corners on corners (PyTorch's align_corners=True)",
     ),
     (
-        "resize(x; size:sizes, align_corners:flag=false)",
+        "resize(x; size:extents, align_corners:flag=false)",
         _resize,
         "any spatial sizes, linearly between pixels",
     ),
+    ("middle(x; size:extents)", _middle, "the middle of the spatial axes, at a given size"),
     (
         "window_sum(x; size:integer, axis:axis)",
         _window_sum,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir.types import Shape
+from ..ops.leaves import LISTED
 from .request import Refusal, Request, Result, shown
+from .values import show
 
 
 def _arange(r: Request) -> Result:
@@ -48,28 +50,44 @@ def _shape(r: Request) -> Shape:
 
 
 def _numbers(r: Request) -> Result:
-    """One constant after the other, whole numbers as i32."""
-    shape, flat = _table(r["values"])
-    if any(isinstance(v, int) and abs(v) >= 1 << 31 for v in flat):
-        raise Refusal("E311", "whole numbers in `values` must fit into 32 bits")
-    dtype = "i32" if all(isinstance(v, int) for v in flat) else "f32"
-    line = [r.b.broadcast(r.b.constant(v, dtype), (), (1,)) for v in flat]
-    return r.b.reshape(r.b.concat(line, 0), shape)
+    """A table; whole numbers are i32 unless there are others among them."""
+    shape, flat = _listed(r["values"], ())
+    if len(flat) > LISTED:
+        raise Refusal(
+            "E311",
+            f"`values` holds {len(flat):,} numbers, at most {LISTED:,} can be listed",
+            hint="larger tensors are data: give them as an input, or as a weight of a checkpoint",
+        )
+    whole = all(isinstance(v, int) for v in flat)
+    large = next((v for v in flat if whole and abs(v) >= 1 << 31), None)
+    if large is not None:
+        raise Refusal("E311", f"{large} in `values` does not fit into 32 bits")
+    return r.b.table(flat, shape, "i32" if whole else "f32")
 
 
-def _table(value: object) -> tuple[tuple[int, ...], list[float]]:
-    """The shape and the numbers of a list of numbers, or of lists of them.
+def _listed(value: object, at: tuple[int, ...]) -> tuple[tuple[int, ...], list[float]]:
+    """The shape and the numbers of a list of numbers, or of lists of them; `at`: where it stands.
 
-    Raises: Refusal E311 for anything else in it, and for rows of different lengths.
+    Raises: Refusal E311 naming the first entry that is something else, or of another shape.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return (), [value]
-    if not isinstance(value, tuple) or not value:
-        raise Refusal("E311", "`values` must be numbers, in lists of one length")
-    rows = [_table(entry) for entry in value]
-    if len({shape for shape, _ in rows}) > 1:
-        raise Refusal("E311", "the lists in `values` have different lengths")
-    return (len(value), *rows[0][0]), [number for _, flat in rows for number in flat]
+    name = "values" + "".join(f"[{k}]" for k in at)
+    if not isinstance(value, tuple):
+        raise Refusal("E311", f"`{name}` must be a number, not {show(value)}")
+    if not value:
+        raise Refusal("E311", f"`{name}` is empty", hint="numbers, or lists of numbers")
+    rows = [_listed(entry, (*at, k)) for k, entry in enumerate(value)]
+    first = rows[0][0]
+    for k, (shape, _) in enumerate(rows):
+        if shape != first:
+            message = f"`{name}[{k}]` is {_shaped(shape)}, `{name}[0]` is {_shaped(first)}"
+            raise Refusal("E311", message, hint="all lists of one level have the same length")
+    return (len(value), *first), [number for _, flat in rows for number in flat]
+
+
+def _shaped(shape: tuple[int, ...]) -> str:
+    return f"a list of {' x '.join(map(str, shape))}" if shape else "a number"
 
 
 def _normal(r: Request) -> Result:

@@ -8,6 +8,7 @@ from ...spec.dims import Dim, equal, exact_quotient, numel, sign
 from ..ir.types import INTEGERS, Shape
 from .rearrange import rearrange
 from .request import Known, Refusal, Request, Result, agree, shown
+from .values import show
 
 PROMOTION = ("bool", "i32", "i64", "f16", "bf16", "f32", "f64")
 
@@ -174,7 +175,8 @@ def _continued(r: Request, x: int, axis: int, low: Dim, high: Dim, mode: str) ->
         message = (
             f"a {mode} padding of {max(low, high)} does not fit axis {axis}, which has {extent}"
         )
-        raise Refusal("E408", message, (0,), "mode=replicate repeats the border", axis)
+        setting = "pad_mode" if "pad_mode" in r.settings else "mode"
+        raise Refusal("E408", message, (0,), f"{setting}=replicate repeats the border", axis)
     pieces: list[int] = []
     for width, before in ((low, True), (high, False)):
         if not before:
@@ -204,7 +206,12 @@ def _bounded(r: Request) -> Result:
 
 def _require(r: Request) -> Result:
     if not r["condition"]:
-        raise Refusal("E316", r["message"])
+        message, values = r["message"], r["values"]
+        listed = values if isinstance(values, tuple) else ()
+        for value in listed:
+            message = message.replace("{}", show(value), 1)
+        about = (0,) if any(isinstance(value, tuple) for value in listed) else ()
+        raise Refusal("E316", message, about, r["hint"])
     return r.x[0]
 
 
@@ -228,7 +235,8 @@ SHAPING = (
     ("stack(2*xs; axis:axis)", _stack, "one after the other along a new axis"),
     ("split(x; parts:parts, axis:axis=-1)", _split, "equal parts, or parts of these sizes"),
     (
-        "pad(x; widths:widths, value:number=0, mode:word|constant|reflect|replicate|circular=constant)",
+        "pad(x; widths:widths, value:number=0, "
+        "mode:word|constant|reflect|replicate|circular=constant)",
         _pad,
         "`value`, or by another mode elements of x, before and after each axis",
     ),
@@ -239,9 +247,9 @@ SHAPING = (
         "x; training checks that its numbers lie in [0, below), or are `ignore`",
     ),
     (
-        "require(x; condition:flag, message:text)",
+        "require(x; condition:flag, message:text, values:value=none, hint:text=none)",
         _require,
-        "x; an error with this message where the condition does not hold",
+        "x; an error where the condition does not hold, with the values in place of each {}",
     ),
     ("shape(x;)", lambda r: Known(tuple(r.shape())), "the sizes of all axes, at compile time"),
     ("rank(x;)", lambda r: Known(len(r.shape())), "the number of axes, at compile time"),

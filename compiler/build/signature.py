@@ -157,6 +157,10 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: v is None or _is_int(v) or _list_of(_is_int)(v),
         "a whole number, or a list with one for each spatial axis",
     ),
+    "extents": (
+        lambda v: _is_dim(v) or _list_of(_is_dim)(v),
+        "a size, or a list with one for each spatial axis",
+    ),
     "pads": (
         lambda v: _is_int(v) or _list_of(_is_pad)(v),
         "a whole number, or for each spatial axis a number or [before, after]",

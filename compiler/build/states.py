@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..ir.types import Shape
 from ..ops.recurrences import CELLS
 from .request import Refusal, Request, Result, agree, shown
 from .shaping import cut
@@ -11,22 +12,34 @@ from .shaping import cut
 
 def _recurrence(cell: str) -> Callable[[Request], Result]:
     """All states of a cell, split into one tensor [B, T, u] for each."""
-    states = CELLS[cell].states
+    gates, states = CELLS[cell].gates, CELLS[cell].states
 
     def build(r: Request) -> Result:
-        units = r.shape(1)[-1]
-        wanted = [(r.shape()[0], units)] * states
-        for i, shape in enumerate(wanted, 3):
-            bad = len(r.shape(i)) != 2 or any(
-                agree(a, b) for a, b in zip(shape, r.shape(i), strict=True)
-            )
-            if bad:
-                message = f"the state must be {shown(shape)}, got {shown(r.shape(i))}"
-                raise Refusal("E403", message, (i,))
-        made = r.b.insert("recurrence", r.x, cell, cell=cell)
+        if len(r.shape()) != 3:
+            message = f"`gates` must be [batch, time, features], got {shown(r.shape())}"
+            raise Refusal("E402", message, (0,))
+        units = r.shape(1)[-1] if r.shape(1) else 1
+        batch, time, _ = r.shape()
+        _must_be(r, 1, "`weight`", (gates * units, units))
+        _must_be(r, 0, "`gates`", (batch, time, gates * units))
+        _must_be(r, 2, "`bias`", (gates * units,))
+        for i in range(3, 3 + states):
+            _must_be(r, i, "the state", (batch, units))
+        operands = tuple(r.real(i) for i in range(len(r.x)))
+        made = r.b.insert("recurrence", operands, cell, cell=cell)
         return tuple(cut(r, made, 2, units * k, units) for k in range(states))
 
     return build
+
+
+def _must_be(r: Request, operand: int, what: str, shape: Shape) -> None:
+    """Raises: Refusal E403, or E413 where sizes without a number cannot be compared."""
+    have = r.shape(operand)
+    codes = [agree(a, b) for a, b in zip(shape, have, strict=False)]
+    if len(have) != len(shape) or any(codes):
+        code = "E413" if len(have) == len(shape) and "E403" not in codes else "E403"
+        message = f"{what} must be {shown(shape)}, got {shown(have)}"
+        raise Refusal(code, message, (operand,))
 
 
 def _running(r: Request) -> Result:

@@ -183,7 +183,7 @@ class _Run:
             )
 
     def inputs(self) -> dict[str, TensorType]:
-        """The fields that loss and metrics depend on, and those that alone give a size of theirs."""
+        """The fields that loss and metrics depend on, and those that alone give a size."""
         assert self.loss is not None
         b = self.e.b
         needed = live(b, (self.loss, *self.metrics.values()))

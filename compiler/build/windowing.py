@@ -14,6 +14,8 @@ from ..ir.types import Shape
 from ..ops.windows import turned
 from .request import Known, Refusal, Request, Result, agree, shown
 from .shaping import continued
+from .signature import Setting, accepts, wanted
+from .values import show
 
 Pair = tuple[int, int]
 
@@ -45,17 +47,29 @@ def spatial(r: Request) -> int:
     return count
 
 
-def each(r: Request, name: str, count: int, least: int = 1) -> tuple[int, ...]:
-    """A setting that is one number, or one for each spatial axis.  Raises: Refusal E311."""
-    value = r[name]
+def each(r: Request, name: str, count: int, least: int = 1) -> tuple[Any, ...]:
+    """A setting that is one number or size, or one for each spatial axis.
+
+    Raises: Refusal E402, E311.
+    """
+    return along(r, r[name], name, count, least)
+
+
+def along(r: Request, value: Any, name: str, count: int, least: int = 1) -> tuple[Any, ...]:
+    """The same of any value, called `name` where it does not fit."""
     listed = value if isinstance(value, tuple) else (value,) * count
     if len(listed) != count:
-        hint = f"one number, or a list of {count}"
-        raise Refusal("E402", f"`{name}` has {len(listed)} entries for {count} axes", (0,), hint)
+        raise _miscounted(r, name, listed, count, "one number, or a list with one for each")
     for entry in listed:
-        if entry < least:
+        if sign(entry - least) == -1:
             raise Refusal("E311", f"`{name}` must be at least {least}, not {entry}")
     return tuple(listed)
+
+
+def _miscounted(r: Request, name: str, listed: Sequence[Any], count: int, hint: str) -> Refusal:
+    axes = "one spatial axis" if count == 1 else f"{count} spatial axes"
+    message = f"`{name}` has {len(listed)} entries, {shown(r.shape())} has {axes}"
+    return Refusal("E402", message, (0,), hint)
 
 
 def pads(r: Request, count: int, kernel: Sequence[int], stride: Sequence[int],
@@ -71,8 +85,8 @@ def pads(r: Request, count: int, kernel: Sequence[int], stride: Sequence[int],
         return tuple((d * (k - 1) // 2,) * 2 for k, d in zip(kernel, dilation, strict=True))
     listed = value if isinstance(value, tuple) else (value,) * count
     if len(listed) != count:
-        hint = f"one number, or a list of {count} numbers or [before, after]"
-        raise Refusal("E402", f"`pad` has {len(listed)} entries for {count} axes", (0,), hint)
+        example = ", ".join(["[1, 2]"] * count)
+        raise _miscounted(r, "pad", listed, count, f"pad=[{example}] for 1 before and 2 after")
     pairs = tuple(p if isinstance(p, tuple) else (p, p) for p in listed)
     for pair in pairs:
         if min(pair) < 0:
@@ -92,7 +106,7 @@ def windows(r: Request, kernel: Sequence[int], stride: Sequence[int], dilation: 
         reach = d * (k - 1) + 1
         free = extent + (low + high - reach)
         count = _windows_up(extent, free, s, low, high, reach) if ceil else free // s + 1
-        if sign(free) == -1 or (isinstance(count, int) and count < 1):
+        if sign(count - 1) == -1:
             padded = f" and padding of {low} and {high}" if low or high else ""
             wide = f"a kernel of {k}" + (f" (dilation {d}: it spans {reach})" if d > 1 else "")
             message = f"{wide} does not fit axis {axis} of {shown(r.shape())}{padded}"
@@ -105,7 +119,7 @@ def windows(r: Request, kernel: Sequence[int], stride: Sequence[int], dilation: 
 
 def _windows_up(extent: Dim, free: Dim, stride: int, low: int, high: int, reach: int) -> Dim:
     """Windows counted upwards; the last one must begin inside the operand or before it."""
-    count: Dim = -(-free // stride) + 1
+    count: Dim = (free + (stride - 1)) // stride + 1
     if high + stride <= reach:
         return count
     if isinstance(count, int) and isinstance(extent, int):
@@ -113,14 +127,16 @@ def _windows_up(extent: Dim, free: Dim, stride: int, low: int, high: int, reach:
     whole = exact_quotient(free, stride)
     if whole is not None:
         return whole + 1
-    message = f"with ceil=true the size {extent} must be known here"
-    raise Refusal("E413", message, (0,), "say that it divides: H%2 in the type of the input")
+    message = f"with ceil=true it depends on {extent} whether the last window begins in the padding"
+    hint = f"a number or `{extent}%{stride}` in the type of the input, or less padding"
+    raise Refusal("E413", message, (0,), hint)
 
 
 # ---- convolution ---------------------------------------------------------------------------------
 
 
 def _convolve(r: Request) -> Result:
+    r = r.of_floats()
     count = spatial(r)
     kernel = _kernel(r, count)
     stride, dilation = each(r, "stride", count), each(r, "dilation", count)
@@ -137,6 +153,7 @@ def _convolve(r: Request) -> Result:
 
 
 def _convolve_transpose(r: Request) -> Result:
+    r = r.of_floats()
     count = spatial(r)
     kernel = _kernel(r, count)
     stride, dilation = each(r, "stride", count), each(r, "dilation", count)
@@ -201,8 +218,8 @@ def _pool(r: Request, function: str) -> tuple[int, dict[str, Any], tuple[Pair, .
     stride = kernel if r["stride"] is None else each(r, "stride", count)
     dilation = each(r, "dilation", count) if "dilation" in r.settings else (1,) * count
     pad = pads(r, count, kernel, stride, dilation)
-    for k, d, pair in zip(kernel, dilation, pad, strict=True):
-        if max(pair) > d * (k - 1) // 2:
+    for k, pair in zip(kernel, pad, strict=True):
+        if max(pair) > k // 2:
             message = f"`pad` must be at most half of the kernel ({k}), got {max(pair)}"
             raise Refusal("E316", message, (), "pad first: x -> pad(…)")
     sizes = windows(r, kernel, stride, dilation, pad, ceil=r["ceil"])
@@ -248,21 +265,24 @@ def _count(r: Request, axis: int, k: int, s: int, pad: Pair, shape: Shape) -> in
     """How many elements of the axis each window holds, as a value of the result's shape."""
     b, extent = r.b, r.shape()[axis + 1]
     low, high = pad if r["count_pad"] else (0, 0)
-    line = b.cast(b.iota((shape[axis],), 0), "f32")
+    line = b.cast(b.iota(shape, axis), "f32")
     begin = b.map("sub", b.map("mul", line, float(s)), float(pad[0]))
-    limit = b.map("add", b.broadcast(b.size(extent), (), (shape[axis],)), float(high))
+    limit = b.map("add", b.broadcast(b.size(extent), (), shape), float(high))
     end = b.map("minimum", b.map("add", begin, float(k)), limit)
-    count = b.map("sub", end, b.map("maximum", begin, float(-low)))
-    return b.broadcast(count, (axis,), shape)
+    return b.map("sub", end, b.map("maximum", begin, float(-low)))
 
 
-# ---- settings known at compile time ---------------------------------------------------------------
+# ---- settings known at compile time --------------------------------------------------------------
 
 
 def _per_axis(r: Request) -> Result:
     """A number once for every spatial axis, or the list as it is."""
     count = spatial(r)
-    return Known(each(r, "value", count))
+    value, name = r["value"], r["name"]
+    kind = Setting(name, "extents", (), None)
+    if not accepts(kind, value):
+        raise Refusal("E311", f"`{name}` must be {wanted(kind)}, not {show(value)}")
+    return Known(along(r, value, name, count))
 
 
 WINDOWING = (
@@ -279,20 +299,20 @@ WINDOWING = (
         "the adjoint of a convolution: weight [channels in, channels/groups, kernel …], no bias",
     ),
     (
-        "max_pool(x; kernel:sizes, stride:sizes=none, pad:pads=0, dilation:sizes=1, "
+        "max_pool(x; kernel:sizes, stride:sizes=none, pad:pads|same=0, dilation:sizes=1, "
         "ceil:flag=false)",
         _max_pool,
         "the largest element of each window; stride is the kernel unless given",
     ),
     (
-        "avg_pool(x; kernel:sizes, stride:sizes=none, pad:pads=0, ceil:flag=false, "
+        "avg_pool(x; kernel:sizes, stride:sizes=none, pad:pads|same=0, ceil:flag=false, "
         "count_pad:flag=true)",
         _avg_pool,
         "the mean of each window; `count_pad` counts the zeros around x too",
     ),
     (
-        "per_axis(x; value:sizes)",
+        "per_axis(x; value:value, name:text=value)",
         _per_axis,
-        "a list with one number for each spatial axis, known at compile time",
+        "a list with one number for each spatial axis, known at compile time; `name` for errors",
     ),
 )

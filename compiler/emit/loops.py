@@ -50,7 +50,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Let:
-    """`target = function(operands)`; `cast` takes its type from the target."""
+    """`target = function(operands)`; `cast` takes its type from the target, `table` gives that of
+    its further operands, all numbers, at which the first points.
+    """
 
     target: str
     function: str

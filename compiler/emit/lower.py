@@ -300,6 +300,8 @@ class _Lowering:
     def leaf(self, node: Node, at: tuple[Coordinate, ...]) -> str:
         target = self.fresh(node.name)
         statement: Statement
+        if node.op == "table":
+            return self.table(node, at)
         if node.op == "size":
             statement, kind = Size(target, node["dim"]), "scalar"
         elif node.op == "iota":
@@ -314,6 +316,13 @@ class _Lowering:
                 self.kind_of_names((), at),
             )
         return self.define(target, statement, kind, node.dtype)
+
+    def table(self, node: Node, at: tuple[Coordinate, ...]) -> str:
+        index = _row_major_index(node.shape, at)
+        place = self.define(
+            where := self.fresh("place"), Position(where, index), self.kind_of_names((), at), "i32"
+        )
+        return self.let(node.name, "table", (place, *node["values"]), node.dtype)
 
     def reindex_slice(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
         moved = tuple(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
-from ...spec.dims import Dim
+from ...spec.dims import Dim, shape_text
 from ...spec.place import Place
 from .graph import Graph, Node
 from .op import Op, ShapeError
@@ -66,11 +65,12 @@ class Builder:
                 if name and self.nodes[found].name == self.nodes[found].op:
                     self.rename(found, name)
                 return found
-        type = self.ops[op].infer(tuple(self.nodes[i].type for i in operands), attributes)
-        pairs = tuple(sorted(attributes.items()))
-        key = (op, operands, pairs, type)
-        if key in self._known:
-            return self._known[key]
+        pairs = tuple(sorted(attributes.items())) if attributes else ()
+        key = (op, operands, pairs)  # which decide the type
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        type = self.ops[op].infer(tuple([self.nodes[i].type for i in operands]), attributes)
         node = Node(len(self.nodes), op, operands, pairs, type, name or op, self.place, self.scope)
         self.nodes.append(node)
         self._known[key] = node.id
@@ -78,8 +78,9 @@ class Builder:
 
     def rename(self, i: int, name: str) -> int:
         """Suggest another name for a value; leaves and constants keep theirs."""
-        if self.nodes[i].op not in ("input", "constant"):
-            self.nodes[i] = replace(self.nodes[i], name=name)
+        n = self.nodes[i]
+        if n.name != name and n.op not in ("input", "constant"):
+            self.nodes[i] = Node(i, n.op, n.operands, n.attributes, n.type, name, n.place, n.scope)
         return i
 
     # ---- leaves ------------------------------------------------------------------------------
@@ -92,6 +93,14 @@ class Builder:
         """A number; maps take it as an operand of any shape."""
         value = bool(value) if dtype == "bool" else float(value) if dtype in FLOATS else int(value)
         return self.insert("constant", (), "constant", value=value, dtype=dtype)
+
+    def table(self, values: Sequence[float], shape: Sequence[int], dtype: str = "f32") -> int:
+        """Numbers, row by row; where all are the same it is that number, repeated."""
+        kind = float if dtype in FLOATS else int
+        flat = tuple(map(kind, values))
+        if len(set(flat)) == 1:
+            return self.broadcast(self.constant(flat[0], dtype), (), tuple(shape))
+        return self.insert("table", (), "table", values=flat, shape=tuple(shape), dtype=dtype)
 
     def size(self, dim: Dim) -> int:
         """A dimension as an f32 scalar, known at run time."""
@@ -171,7 +180,8 @@ class Builder:
                 if result[axis] != 1:
                     raise ShapeError(
                         "E401",
-                        f"{_show(shapes[origin[axis]])} and {_show(shape)} do not broadcast",
+                        f"{shape_text(shapes[origin[axis]])} and {shape_text(shape)} "
+                        "do not broadcast",
                         (origin[axis], index),
                     )
                 result[axis], origin[axis] = extent, index
@@ -277,7 +287,3 @@ class Builder:
     def stop_gradient(self, x: int) -> int:
         """The same value, with a gradient of zero."""
         return self.insert("stop_gradient", (x,), self.nodes[x].name)
-
-
-def _show(shape: Shape) -> str:
-    return f"[{', '.join(map(str, shape))}]"

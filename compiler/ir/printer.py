@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .graph import Graph, Node
 
+SHOWN = 16
+"""Entries of an attribute that are printed."""
+
 
 def show(graph: Graph) -> str:
     """All live values in order, then the outputs."""
@@ -23,5 +26,6 @@ def line(node: Node) -> str:
 
 def _attribute(value: object) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_attribute, value))}]"
+        shown = [*map(_attribute, value[:SHOWN]), *(["…"] if len(value) > SHOWN else [])]
+        return f"[{', '.join(shown)}]"
     return str(value)

@@ -22,15 +22,15 @@ def program(text: str, **params: object) -> Program:
 
 def net(text: str, feeds: Arrays, *, training: bool = False) -> dict[str, np.ndarray]:
     """The outputs of the only net; parameters are fed under their names inside the net."""
-    built = _only(text, training)
-    return reference.run(built.graph, _named(built.name, feeds), _sizes(built.inputs, feeds))
+    built = net_program(text, training)
+    return reference.run(built.graph, _named(built.name, feeds), sizes_of(built.inputs, feeds))
 
 
 def buffers(text: str, feeds: Arrays) -> dict[str, np.ndarray]:
     """What training leaves in the buffers of the only net."""
-    built = _only(text, training=True)
+    built = net_program(text, training=True)
     built.builder.outputs = dict(built.buffers)
-    found = reference.run(built.graph, _named(built.name, feeds), _sizes(built.inputs, feeds))
+    found = reference.run(built.graph, _named(built.name, feeds), sizes_of(built.inputs, feeds))
     return {name.removeprefix(f"{built.name}."): value for name, value in found.items()}
 
 
@@ -39,7 +39,7 @@ def gradients(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The only output, and the gradient of `sum(output * cotangent)` for every floating-point input
     and every parameter."""
-    built = _only(text, training)
+    built = net_program(text, training)
     b = built.builder
     (output,) = built.outputs
     out = b.outputs[output]
@@ -54,7 +54,7 @@ def gradients(
     found = differentiate(b, loss, list(wrt.values()))
     b.outputs = {"": out} | {name: found[i] for name, i in wrt.items()}
     fed = _named(built.name, feeds)
-    sizes = _sizes(built.inputs, feeds)
+    sizes = sizes_of(built.inputs, feeds)
     shape = tuple(evaluate(e, sizes) for e in b[out].shape)
     fed["cotangent"] = np.ones(shape) if cotangent is None else cotangent
     result = reference.run(b.graph(), fed, sizes)
@@ -62,7 +62,8 @@ def gradients(
     return value, {name.removeprefix(f"{built.name}."): g for name, g in result.items()}
 
 
-def _only(text: str, training: bool) -> NetProgram:
+def net_program(text: str, training: bool) -> NetProgram:
+    """The only net of a text, as it is used or as it is trained."""
     made = program(text)
     (name,) = made.nets
     return training_net(made, name) if training else made.nets[name]
@@ -75,7 +76,8 @@ def _named(name: str, feeds: Arrays) -> dict[str, np.ndarray]:
     return {full(key): value for key, value in feeds.items()}
 
 
-def _sizes(inputs: Mapping[str, object], feeds: Arrays) -> dict[str, int]:
+def sizes_of(inputs: Mapping[str, object], feeds: Arrays) -> dict[str, int]:
+    """What the feeds bind the sizes of the inputs to."""
     sizes: dict[str, int] = {}
     for name, type in inputs.items():
         for extent, size in zip(type.shape, feeds[name].shape, strict=True):  # type: ignore[attr-defined]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +19,20 @@ LAST = "x: f32[B, 3, 6]"
 # ---- attention -----------------------------------------------------------------------------------
 
 
-def attended(heads: int, key_heads: int = 0, *, causal: bool = False, rope: float = 0,
-             memory: bool = False, mask: bool = False, bias: bool = True) -> Callable[..., Tensor]:  # fmt: skip
+def attended(
+    heads: int,
+    key_heads: int = 0,
+    *,
+    causal: bool = False,
+    rope: float = 0,
+    memory: bool = False,
+    mask: bool = False,
+    bias: bool = True,
+) -> Callable[..., Tensor]:
     """torch's own product of queries, keys and values; its masks are [B, heads, T, S]."""
 
     def split(x: Tensor, w: Tensor, b: Tensor | None, count: int) -> Tensor:
-        y = F.linear(x, w, b).unflatten(-1, (count, -1)).transpose(1, 2)
-        return y
+        return F.linear(x, w, b).unflatten(-1, (count, -1)).transpose(1, 2)
 
     def twin(x: Tensor, *rest: Tensor) -> Tensor:
         given = list(rest)
@@ -35,15 +41,12 @@ def attended(heads: int, key_heads: int = 0, *, causal: bool = False, rope: floa
         if seen is not None:
             seen = seen[:, None, None] if seen.ndim == 2 else seen
             seen = seen[:, None] if seen.ndim == 3 else seen
-        layers = [(given[i], given[i + 1]) for i in range(0, 8, 2)] if bias else [
-            (w, None) for w in given
-        ]  # fmt: skip
+        step = 2 if bias else 1
+        layers = [(given[i], given[i + 1] if bias else None) for i in range(0, 4 * step, step)]
         few = key_heads or heads
         q, k, v = (
             split(y, w, b, n)
-            for y, (w, b), n in zip(
-                (x, source, source), layers[:3], (heads, few, few), strict=True
-            )
+            for y, (w, b), n in zip((x, source, source), layers[:3], (heads, few, few), strict=True)
         )
         if rope:
             q, k = turned_halves(q, rope), turned_halves(k, rope)
@@ -81,7 +84,9 @@ def turned_halves(x: Tensor, base: float = 10000) -> Tensor:
     half = x.shape[-1] // 2
     rates = base ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = torch.arange(x.shape[-2], dtype=torch.float64)[:, None] * rates
-    turned = torch.complex(x[..., :half], x[..., half:]) * torch.polar(torch.ones_like(angles), angles)
+    turned = torch.complex(x[..., :half], x[..., half:]) * torch.polar(
+        torch.ones_like(angles), angles
+    )
     return torch.cat([turned.real, turned.imag], -1)
 
 
@@ -135,22 +140,25 @@ def recurrent(kind: str, settings: str, begin: str = "", *, bias: bool = True,
         weights |= {f"{kind}.bias_ih": (5 * gates,), f"{kind}.bias_hh": (5 * gates,)}
     names = begin.split()
 
-    def twin(x: Tensor, *rest: Tensor) -> Any:
+    def twin(x: Tensor, *rest: Tensor) -> Tensor:
         layer = built(6, 5, bias=bias, batch_first=True).double()
         begins = tuple(s[None] for s in rest[: len(names)])
-        state = dict(zip((f"{w.split('.')[1]}_l0" for w in weights), rest[len(names) :], strict=True))
+        state = dict(
+            zip((f"{w.split('.')[1]}_l0" for w in weights), rest[len(names) :], strict=True)
+        )
         given = begins if kind == "lstm" else begins[0] if begins else None
         call = (x, given) if begins else (x,)
         y, last = torch.func.functional_call(layer, state, call)
         ends = last if kind == "lstm" else (last,)
-        return (y, *(s[0] for s in ends)) if results != "y" else y
+        return y if results == "y" else torch.cat([y.flatten(1), *(s[0] for s in ends)], 1)
 
     inputs = ", ".join(["x: f32[B, T, 6]", *(f"{name}: f32[B, 5]" for name in names)])
     given = "".join(f", {letter}={name}" for letter, name in zip("hc", names, strict=False))
     if results == "y":
         flow = f"x -> {kind}(5{settings}{given})"
     else:
-        flow = f"{results} = x -> {kind}(5, return_state=true{settings}{given})\n  out {results}"
+        flow = f"{results} = x -> {kind}(5, return_state=true{settings}{given})"
+        flow += f"\n  concat(flatten(y), {results[3:]}, axis=1)"
     return Case(flow, twin, inputs, weights)
 
 
@@ -193,7 +201,11 @@ def gated(activation: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def gates(name: str) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.gate.weight": (8, 6), f"{name}.up.weight": (8, 6), f"{name}.down.weight": (6, 8)}
+    return {
+        f"{name}.gate.weight": (8, 6),
+        f"{name}.up.weight": (8, 6),
+        f"{name}.down.weight": (6, 8),
+    }
 
 
 OTHERS = [
@@ -222,4 +234,4 @@ OTHERS = [
     Case("x -> cumprod(axis=1)", lambda x: x.cumprod(1), "x: f32[B, T, 6]"),
 ]  # fmt: skip
 
-SEQUENCES = [*ATTENTION, *OTHERS]
+SEQUENCES = [*ATTENTION, *RECURRENT, *OTHERS]

@@ -21,6 +21,10 @@ TITLES = {
     "functions": "Functions",
     "layers": "Layers",
     "losses": "Losses and measures",
+    "normalisation": "Normalisation over channels",
+    "positions": "Positions",
+    "sequences": "Attention, recurrent layers and sequences",
+    "windows": "Convolutions, pools and images",
 }
 
 

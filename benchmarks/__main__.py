@@ -20,7 +20,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Run every script, with the options given (`--quick`); the tables of training steps are kept."""
+    """Run every script, with the options given (`--quick`); tables of training steps are kept."""
     options = sys.argv[1:]
     results = HERE / "results"
     results.mkdir(exist_ok=True)

@@ -273,8 +273,8 @@ def report(quick: bool) -> str:
         f"{np.__version__}, torch {torch.__version__} on {torch.get_num_threads()} threads, "
         f"{compiler().version}; {time.strftime('%Y-%m-%d')}, load before the run {load}.",
         "",
-        "Milliseconds a step: median (10–90 %).  The ratio is that of the best torch to weft, round",
-        "by round.  `compile`: seconds of weft's planning and of the C compiler, and of the first",
+        "Milliseconds a step: median (10–90 %).  The ratio is that of the best torch to weft,",
+        "round by round.  `compile`: seconds of weft's planning and of the C compiler, and of the first",
         "call of torch.compile.",
         "",
         "| network | weft | torch eager | channels last | torch.compile | ratio | to reach "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "examples" / "digits" / "digits.weft"
+GPT2 = ROOT / "examples" / "gpt2" / "gpt2.weft"
 
 FIRST_STEP = """
 import sys, time
@@ -84,10 +85,10 @@ def first_step() -> float:
     return statistics.median(times)
 
 
-def check_seconds(path: Path = DIGITS) -> float:
+def check_seconds(path: Path = DIGITS, *options: str) -> float:
     """The whole process of `weft check`, the median of seven."""
     times = []
-    command = [sys.executable, "-m", "weft.cli", "check", str(path)]
+    command = [sys.executable, "-m", "weft.cli", "check", str(path), *options]
     for _ in range(7):
         start = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)

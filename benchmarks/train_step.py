@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from processes import check_seconds, first_step, memory
+from processes import GPT2, check_seconds, first_step, memory
 from rates import Rates, rates, torch_gemm_rate
 from torch import nn
 
@@ -265,7 +265,7 @@ def report(quick: bool) -> str:
         f"{first_step():.2f} s (to reach: 3).",
         *_first_calls(outcomes),
         f"- `weft check` of the digits example, whole process: {check_seconds():.2f} s (to reach: "
-        "0.4).",
+        f"0.4); of GPT-2 XL: {check_seconds(GPT2, '--variant', 'xl'):.2f} s (to reach: 1).",
         f"- Memory of a step of an autoencoder 784-1000-500-250-30: predicted {predicted / 1e6:.2f}"
         f" MB, the process grew by {grown / 1e6:.2f} MB: {grown / predicted - 1:+.1%} (to reach: "
         "5 %).",

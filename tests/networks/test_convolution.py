@@ -1,4 +1,4 @@
-"""Convolutional networks against independent PyTorch twins: losses, gradients, running statistics."""
+"""Convolutional networks against PyTorch twins: losses, gradients, running statistics."""
 
 from __future__ import annotations
 
@@ -263,7 +263,8 @@ TWINS = {
     ),
     "unet": Twin(
         "x -> Pair(4) as skip -> max_pool(2) -> Pair(8) -> Join(4, skip=skip) -> conv(2, 1)",
-        Unet, (2, 1, 20, 24), (2, 4, 8), "cross_entropy(target, axis=1)", F.cross_entropy, 2, BLOCKS,
+        Unet, (2, 1, 20, 24), (2, 4, 8), "cross_entropy(target, axis=1)", F.cross_entropy, 2,
+        BLOCKS,
     ),
     "densenet": Twin(
         "x -> conv(6, 3, bias=false) -> repeat 3 { Dense(5) } -> batch_norm -> relu"

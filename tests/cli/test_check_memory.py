@@ -1,10 +1,12 @@
-"""Time and memory of `weft check` as a command of its own, on nets of hundreds of layers."""
+"""Memory of `weft check` as a command of its own, on nets of hundreds of layers.
+
+How long it takes is in `benchmarks/`.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -58,13 +60,9 @@ net model {
 )
 
 
-def _run(*arguments: str) -> tuple[float, int, str]:
-    """Processor time in seconds, largest memory in MB, and the output of one run of Python.
-
-    The time of the processor, because others may be using this machine.
-    """
+def _run(*arguments: str) -> tuple[int, str]:
+    """Largest memory in MB, and the output of one run of Python."""
     read, write = os.pipe()
-    started = time.monotonic()
     actions = [(os.POSIX_SPAWN_DUP2, write, 1)]
     command = [sys.executable, *arguments]
     process = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
@@ -73,8 +71,7 @@ def _run(*arguments: str) -> tuple[float, int, str]:
         output = stream.read()
     _, status, usage = os.wait4(process, 0)
     assert status == 0, output
-    assert time.monotonic() - started < 60
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1000, output
+    return usage.ru_maxrss // 1000, output
 
 
 @pytest.mark.parametrize(
@@ -85,12 +82,9 @@ def _run(*arguments: str) -> tuple[float, int, str]:
     ],
     ids=["200 layers", "GPT-2 XL"],
 )
-def test_large_nets_take_less_than_a_second(tmp_path: Path, text: str, parameters: int) -> None:
+def test_large_nets_allocate_nothing(tmp_path: Path, text: str, parameters: int) -> None:
     path = tmp_path / "net.weft"
     path.write_text(text)
-    runs = [_run("-m", "weft.cli", "check", str(path)) for _ in range(3)]
-    start = min(_run("-c", "import numpy")[0] for _ in range(3))  # 0.1 s on an idle machine
-    seconds, memory = min(run[0] for run in runs), max(run[1] for run in runs)
-    assert f"{parameters:,}" in runs[0][2]
-    assert seconds < max(1, 10 * start)
+    memory, output = _run("-m", "weft.cli", "check", str(path))
+    assert f"{parameters:,}" in output
     assert memory < 300

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import networkx as nx
+import numpy as np
 import pytest
 
-from tests.laws.cases import CASES
+from tests.laws.cases import CASES, f32
 from tests.laws.harness import backward, build, graph_of
 from weft.compiler.artifact import evaluate
 from weft.compiler.ir.graph import Graph
 from weft.compiler.ir.types import TensorType
 from weft.compiler.ops import new_builder
 from weft.compiler.passes.differentiate import differentiate
+from weft.compiler.plan.device import DeviceFusion
 from weft.compiler.plan.fuse import Fusion
 from weft.compiler.plan.layout import row_major
 from weft.compiler.plan.memory import Request, expression, pack, split_scale
@@ -71,6 +74,42 @@ def test_a_loss_head_is_one_kernel_forward_and_backward() -> None:
     fusion = Fusion(Values(b.graph(), SIZES))
     assert len(fusion.groups) == 1
     assert _bytes(fusion) == 2 * 64 * 10 * 4 + 64 * 4 + 4
+
+
+def _woven(seed: int) -> Graph:
+    """Products and stored maps that read each other at random."""
+    rng = np.random.default_rng(seed)
+    b = new_builder()
+    weight, outputs = f32(b, "w", 7, 7), {}
+    made = [f32(b, f"x{i}", B, 7) for i in range(3)]
+    for k in range(60):
+        first, second = (made[int(i)] for i in rng.integers(max(0, len(made) - 25), len(made), 2))
+        if rng.random() < 0.35:
+            made.append(b.contract("ik,kj->ij", first, weight))
+        else:
+            made.append(b.map("mul", b.map("tanh", first), second))
+            outputs[f"y{k}"] = made[-1]
+    return graph_of(b, outputs)
+
+
+def _launches(fusion: Fusion) -> nx.DiGraph:
+    """Which kernel hands a value to which."""
+    graph, base = fusion.values.graph, fusion.values.base
+    home = {root: group for group in fusion.groups for root in group}
+    network = nx.DiGraph()
+    for node in graph:
+        if node.op == "contract":
+            network.add_edges_from((home.get(base(o), o), node.id) for o in node.operands)
+    for group in fusion.groups:
+        network.add_edges_from((home.get(base(i), base(i)), group) for i in fusion.reads(group))
+    return network
+
+
+@pytest.mark.parametrize("form", [Fusion, DeviceFusion])
+def test_no_kernel_runs_both_before_and_after_another(form: type[Fusion]) -> None:
+    for seed in range(60):
+        fusion = form(Values(_woven(seed), {"B": 64}))
+        assert nx.is_directed_acyclic_graph(_launches(fusion)), seed
 
 
 def test_blocks_of_memory_overlap_only_when_their_lifetimes_do_not() -> None:

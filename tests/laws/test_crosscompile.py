@@ -20,6 +20,7 @@ SAMPLE = (
     "chain",
     "embedding",
     "random",
+    "tables",
     "contract_ki,kj->ij",
     "contract_bhik,bhjk->bhij",
 )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weft.compiler.build import elaborate
+from weft.compiler.compile import compile_gpu, lower
 from weft.runtime.engine import Engine, parameter_view
 from weft.runtime.program import CompiledProgram, compile
 from weft.spec.load import Spec, load_text
@@ -60,6 +62,25 @@ train {
 }
 """
 
+# Convolutions in groups and with strides, running statistics, both pools, a residual.
+PICTURES = """
+net small {
+  in image: f32[B, 3, 9, 8]
+  image -> conv(8, 3, bias=false) -> batch_norm -> relu -> max_pool(3, stride=2, pad=1)
+    -> residual { conv(8, 3, groups=2) -> batch_norm -> relu -> conv(8, 3, groups=8) }
+    -> relu -> conv(16, 3, stride=2) -> relu -> conv(6, 1) -> avg_pool(2) -> flatten -> linear(5)
+}
+train {
+  steps = 5
+  data image: f32[B, 3, 9, 8], label: i32[B] = npz("unused.npz", batch=7)
+  step main updates small {
+    optimizer = sgd(lr=0.01, momentum=0.9)
+    logits = image -> small
+    loss = cross_entropy(logits, label)
+  }
+}
+"""
+
 SEED, RATE = 5, 0.01
 
 
@@ -68,6 +89,12 @@ def images(rows: int, seed: int) -> dict[str, np.ndarray]:
     label = rng.integers(0, 5, rows).astype(np.int32)
     label[rows // 2] = -100
     return {"image": rng.normal(size=(rows, 33)).astype(np.float32), "label": label}
+
+
+def pictures(rows: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 5, rows).astype(np.int32)
+    return {"image": rng.normal(size=(rows, 3, 9, 8)).astype(np.float32), "label": label}
 
 
 def sentences(rows: int, seed: int) -> dict[str, np.ndarray]:
@@ -139,6 +166,29 @@ def test_a_transformer_trains_as_the_reference() -> None:
     program.engine.close()  # type: ignore[attr-defined]
 
 
+def test_a_convolutional_net_trains_as_the_reference() -> None:
+    """Running statistics too, which kernels replace in place."""
+    program = compile(spec(PICTURES), "interpret")
+    check_training(program, compile(spec(PICTURES), "reference"), pictures, (5, 3), 5e-6)
+    text = program.artifact.files["kernels.py"]
+    assert "atomic" not in text
+    program.engine.close()  # type: ignore[attr-defined]
+
+
+def test_statistics_and_masks_ride_in_convolutions() -> None:
+    """No program folds a whole batch, and no weight is copied."""
+    artifact = compile_gpu(lower(elaborate(spec(PICTURES)), native=False), "cuda:90")
+    train = artifact.entry("train", "main")
+    kinds = {k.name: k.kind for k in artifact.kernels if k.entry == "train_main"}
+    assert sum(kind == "convolution" for kind in kinds.values()) >= 9
+    text = artifact.files["kernels.py"]
+    bodies = {name: text.split(f"def {name}(")[1].split("@triton.jit")[0] for name in kinds}
+    summing = [n for n, kind in kinds.items() if kind == "convolution" and "_partial" in bodies[n]]
+    assert len(summing) >= 4
+    weights = [b for b in train.buffers if b.space == "workspace" and len(b.shape) == 4]
+    assert not [b.name for b in weights if b.shape[-2:] == (3, 3) or b.shape[:2] == (3, 3)]
+
+
 def test_nothing_changes_when_the_loss_is_not_finite(mlp: CompiledProgram) -> None:
     inputs = images(29, 1)
     inputs["image"][3, 4] = np.nan
@@ -188,7 +238,12 @@ def test_products_carry_the_values_that_follow(mlp: CompiledProgram) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
-    ("text", "batch", "rows"), [(MLP, images, (29, 29, 29, 17)), (LANGUAGE, sentences, (3, 3, 3))]
+    ("text", "batch", "rows"),
+    [
+        (MLP, images, (29, 29, 29, 17)),
+        (LANGUAGE, sentences, (3, 3, 3)),
+        (PICTURES, pictures, (7, 7, 3)),
+    ],
 )
 def test_training_on_a_gpu(text: str, batch: Any, rows: tuple[int, ...]) -> None:
     """Products in tf32: about three digits."""

@@ -65,7 +65,8 @@ def _agree(name: str, got: np.ndarray, want: np.ndarray) -> None:
     assert np.array_equal(np.isnan(got), np.isnan(want)), name
     scale = max(1.0, float(np.abs(np.nan_to_num(want)).max(initial=0.0)))
     same = got == want  # infinities too
-    assert np.abs(np.nan_to_num(np.where(same, 0, got - np.where(same, 0, want)))).max(initial=0.0) <= TOLERANCE * scale, name
+    apart = np.where(same, 0, got - np.where(same, 0, want))
+    assert np.abs(np.nan_to_num(apart)).max(initial=0.0) <= TOLERANCE * scale, name
 
 
 def _check(engine: NativeEngine, kind: str, case: Case, graph: Graph) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import networkx as nx
 
 from ...plan.schedule import heavy_nodes
-from .compose import product, sums_of
+from .compose import hosted, sums_of
 from .part import Machine, Part, Work
 
 
@@ -21,7 +21,7 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works = [_heavy(part, node.id) for node in heavy_nodes(part.graph)]
     works += [_group(part, roots) for roots in part.fusion.groups]
     works = _with_sums(part, _with_epilogues(part, works, machine, keep))
-    return list(nx.lexicographical_topological_sort(_network(works), key=lambda w: w.key))
+    return list(nx.lexicographical_topological_sort(_network(part, works), key=lambda w: w.key))
 
 
 def _heavy(part: Part, i: int) -> Work:
@@ -34,7 +34,7 @@ def _group(part: Part, roots: frozenset[int]) -> Work:
     return Work(None, roots, reads, frozenset(part.fusion.written(roots)))
 
 
-def _network(works: Sequence[Work]) -> nx.DiGraph:
+def _network(part: Part, works: Sequence[Work]) -> nx.DiGraph:
     maker = {value: work for work in works for value in work.writes}
     network = nx.DiGraph()
     network.add_nodes_from(works)
@@ -42,14 +42,17 @@ def _network(works: Sequence[Work]) -> nx.DiGraph:
         for value in work.reads:
             if value in maker and maker[value] is not work:
                 network.add_edge(maker[value], work)
+    for value, old in part.replaced.items():
+        readers = (w for w in works if old in w.reads and w is not maker[value])
+        network.add_edges_from((reader, maker[value]) for reader in readers)
     return network
 
 
 def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool) -> list[Work]:
-    """Join each contraction with the first group that can read it from registers."""
-    for contraction in [w for w in works if part.is_product(w)]:
+    """Join each product with the first group that can read it from registers."""
+    network = _network(part, works)
+    for contraction in [w for w in works if part.is_host(w)]:
         z = contraction.key
-        network = _network(works)
         readers = [w for w in network.successors(contraction) if w.heavy is None]
         for group in sorted(readers, key=lambda w: w.key):
             others = [w for w in readers + list(network.successors(contraction)) if w is not group]
@@ -61,13 +64,24 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
             joined = Work(z, group.roots, reads, writes)
             if _fits(part, joined, machine):
                 works = [w for w in works if w not in (contraction, group)] + [joined]
+                _join(network, (contraction, group), joined)
                 break
     return works
 
 
+def _join(network: nx.DiGraph, parts: tuple[Work, Work], joined: Work) -> None:
+    """Replace two launches by one."""
+    before = {w for part in parts for w in network.predecessors(part)} - set(parts)
+    after = {w for part in parts for w in network.successors(part)} - set(parts)
+    network.remove_nodes_from(parts)
+    network.add_node(joined)
+    network.add_edges_from((w, joined) for w in before)
+    network.add_edges_from((joined, w) for w in after)
+
+
 def _fits(part: Part, work: Work, machine: Machine) -> bool:
     try:
-        return product(part, work, machine) is not None
+        return hosted(part, work, machine) is not None
     except LookupError:
         return False
 
@@ -78,7 +92,7 @@ def _with_sums(part: Part, works: list[Work]) -> list[Work]:
         root = min(group.roots)
         if part.graph[root].op != "sum" or part.values.cone(group.roots)[0] != [root]:
             continue
-        network = _network(works)
+        network = _network(part, works)
         for contraction in [w for w in works if part.is_product(w) and not w.roots]:
             free = contraction.summed is None and group.reads <= contraction.reads
             if not free or sums_of(part, contraction.key, root) is None:

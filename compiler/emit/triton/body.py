@@ -180,6 +180,8 @@ class Body:
                     else f"({texts[position]})"
                 )
                 texts[position] = f"{inner}.to(tl.int32)"
+        if function == "table":
+            return _table(texts[0], texts[1:])
         if function == "cast":
             text = (
                 texts[0] if isinstance(let.operands[0], str) else f"tl.cast({texts[0]}, tl.float32)"
@@ -378,3 +380,17 @@ def symbol_arguments(kernel: Kernel, taken: Iterable[str]) -> dict[str, str]:
 
 
 __all__ = ["Body", "Setting", "dims_of", "symbol_arguments"]
+
+
+def _table(place: str, numbers: list[str]) -> str:
+    """The number at a place, found by halving; neighbours that are equal count as one."""
+    ends = [k + 1 for k, n in enumerate(numbers) if numbers[k + 1 : k + 2] != [n]]
+
+    def find(first: int, last: int) -> str:
+        if last - first == 1:
+            return numbers[ends[first] - 1]
+        middle = (first + last) // 2
+        before = f"{place} < {ends[middle - 1]}"
+        return f"tl.where({before}, {find(first, middle)}, {find(middle, last)})"
+
+    return find(0, len(ends))

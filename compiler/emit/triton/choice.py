@@ -65,7 +65,7 @@ def choose(
     if contraction.n == 1:
         return _vector(arch, m * batch, k)
     if wide and isinstance(contraction.k, int) and k <= TINY:
-        return _outer(m, n, whole_rows, level)
+        return outer(m, n, whole_rows, level)
     machine, item = MACHINES.get(arch, MACHINES["cuda:80"]), 4 if wide else 2
     limit, deepest = room(machine, pressure, item), max(16, power_of_two(k))
     found = [
@@ -153,7 +153,7 @@ def _vector(arch: str, rows: int, k: int) -> Tile:
     return Tile(height, 1, depth, 4, 2, split)
 
 
-def _outer(m: int, n: int, whole_rows: bool, level: int) -> Tile:
+def outer(m: int, n: int, whole_rows: bool, level: int) -> Tile:
     """A few outer products: 2048 elements a block, as a pointwise kernel would have."""
     columns = power_of_two(n) if whole_rows else min(power_of_two(n), 128)
     rows = max(1, min((2048 >> level) // columns, power_of_two(m)))

@@ -3,58 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ....spec.dims import Dim, numel
-from ...artifact import Expression
-from ...plan.memory import expression, nominal
+from ...plan.memory import nominal
 from ...plan.product import Product
 from ..loops import Kernel
 from .choice import choose
+from .composed import Composed, composed
 from .contraction import Contraction, Frame, Sums, frame
 from .device import functions
 from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import gemm_kernel
-from .kernel import KernelText, Parameter
+from .kernel import Parameter
 from .library import PLACES
 from .part import Machine, Part, Work
-from .printer import RESERVED, Partial, prepared, print_kernel
+from .printer import RESERVED, prepared, print_kernel
 from .products import Names, contraction_of, result_index
 from .request import Gemm
 from .scatter import scatter_kernel
 from .template import call
 from .tiles import Tile
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """Kernels that run one after the other, and what their parameters stand for.
-
-    `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
-    `partials` are sums that a finish has to complete; `key` tells the kernel from others when its
-    tile is refused.
-    """
-
-    texts: tuple[KernelText, ...]
-    grids: tuple[tuple[Expression, ...], ...]
-    names: Mapping[int, str]
-    sizes: Mapping[str, Dim]
-    partials: tuple[Partial, ...]
-    places: tuple[str, ...]
-    kind: str
-    flops: int
-    key: str = ""
+from .window_kernels import windowed
 
 
 def compose(part: Part, work: Work, machine: Machine) -> Composed:
     """The kernels of a piece of work."""
     if work.heavy is None:
         return _loops(part, work, machine)
-    if part.is_product(work):
-        found = product(part, work, machine)
+    if part.is_host(work):
+        found = hosted(part, work, machine)
         assert found is not None
         return found
     return _scatter(part, work)
+
+
+def hosted(part: Part, work: Work, machine: Machine) -> Composed | None:
+    """A product or windows with the group that follows; None where they cannot be one kernel.
+
+    Raises: LookupError when no tile is left.
+    """
+    if work not in part.hosted:
+        write = product if part.is_product(work) else windowed
+        part.hosted[work] = write(part, work, machine)
+    return part.hosted[work]
 
 
 def _loops(part: Part, work: Work, machine: Machine) -> Composed:
@@ -92,21 +84,7 @@ def _scatter(part: Part, work: Work) -> Composed:
         count=sizes.extent(numel(part.graph[node.operands[0]].shape), "count"),
     )
     flops = part.values.count(updates)
-    return _composed((text,), names, sizes, (), part.places([node.id]), "scatter", flops)
-
-
-def _composed(
-    texts: tuple[KernelText, ...],
-    names: Mapping[int, str],
-    sizes: Names,
-    partials: tuple[Partial, ...],
-    places: tuple[str, ...],
-    kind: str,
-    flops: int,
-) -> Composed:
-    numbers = {name: expression(dim) for name, dim in sizes.dims.items()}
-    grids = tuple(text.launch_grid(numbers) for text in texts)
-    return Composed(texts, grids, names, dict(sizes.dims), partials, places, kind, flops)
+    return composed((text,), names, sizes, (), part.places([node.id]), "scatter", flops)
 
 
 # ---- products ------------------------------------------------------------------------------------
@@ -162,7 +140,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
         sums=sums,
     )
     texts = gemm_kernel(gemm)
-    found = _composed(texts, names, sizes, epilogue.partials, places, "product", flops)
+    found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
     return replace(found, key=key)
 
 

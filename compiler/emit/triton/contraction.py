@@ -29,8 +29,20 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """A summed index that lies apart from k: its extent, and its strides in a and b."""
+
+    extent: Extent
+    a: Stride
+    b: Stride
+
+
+@dataclass(frozen=True, slots=True)
 class Contraction:
-    """product[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n], summed in float32."""
+    """product[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n], summed in float32.
+
+    The sum also runs over the indices in `apart`.
+    """
 
     m: Extent
     n: Extent
@@ -38,11 +50,12 @@ class Contraction:
     a: Operand
     b: Operand
     batch: tuple[Extent, ...] = ()
+    apart: tuple[Apart, ...] = ()
 
     @property
     def extents(self) -> tuple[Extent, ...]:
         """Every extent, rows first."""
-        return (*self.batch, self.m, self.n, self.k)
+        return (*self.batch, self.m, self.n, self.k, *(i.extent for i in self.apart))
 
     @property
     def rows(self) -> Factors:
@@ -62,7 +75,8 @@ class Contraction:
     def __str__(self) -> str:
         """The contraction as shapes: `x[rows, 784] @ w[784, 120]`."""
         left = _shown(self.a, self.batch, self.m, self.k)
-        return f"{left} @ {_shown(self.b, self.batch, self.k, self.n)}"
+        parts = "".join(f", summed over {i.extent} parts" for i in self.apart)
+        return f"{left} @ {_shown(self.b, self.batch, self.k, self.n)}{parts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +167,14 @@ def placement(contraction: Contraction, tile: Tile, *, wide: bool) -> list[str]:
         tiles = tiles or (tiles_m if tiles_n == "1" else tiles_n)
         lines += _batch(contraction, place, tiles, wide)
         place = "tile"
-    lines += _tiles(place, tiles_m, tiles_n, tile.group)
+    lines += tiles_of(place, tiles_m, tiles_n, tile.group)
     if contraction.batch:
         lines.append(f"panel = batch * {tiles_m} + tile_m")
     index = "m" if contraction.batch else "row"
-    lines.append(f"{index} = {_range('tile_m', tiles_m, 'BM', '[:, None]', wide)}")
+    lines.append(f"{index} = {block_range('tile_m', tiles_m, 'BM', '[:, None]', wide)}")
     if contraction.batch:
         lines.append(f"row = batch * {m} + m")
-    lines.append(f"column = {_range('tile_n', tiles_n, 'BN', '[None, :]', False)}")
+    lines.append(f"column = {block_range('tile_n', tiles_n, 'BN', '[None, :]', False)}")
     if not divides(tile.rows, m):
         lines.append(f"in_row = {index} < {m}")
     if not divides(tile.columns, n):
@@ -204,7 +218,7 @@ def sum_of(*terms: str) -> str:
     return " + ".join(term for term in terms if term)
 
 
-def _range(tile: str, tiles: str, block: str, axis: str, wide: bool) -> str:
+def block_range(tile: str, tiles: str, block: str, axis: str, wide: bool) -> str:
     inside = f"tl.arange(0, {block}){axis}"
     text = inside if tiles == "1" else f"{tile} * {block} + {inside}"
     if not wide:
@@ -212,7 +226,7 @@ def _range(tile: str, tiles: str, block: str, axis: str, wide: bool) -> str:
     return f"({text}).to(tl.int64)" if "+" in text else f"{text}.to(tl.int64)"
 
 
-def _tiles(place: str, tiles_m: str, tiles_n: str, group: int) -> list[str]:
+def tiles_of(place: str, tiles_m: str, tiles_n: str, group: int) -> list[str]:
     if tiles_m == "1" or tiles_n == "1":
         return [f"tile_{'n' if tiles_m == '1' else 'm'} = {place}"]
     if group == 1:

@@ -40,7 +40,7 @@ def attachable(kernel: Kernel, z: int, p: Product) -> bool:
     if not row_wise(p) or not kernel.rows or len(kernel.columns) != 1:
         return False
     rows: Dim = p.m.extent
-    for i in p.outer:
+    for i in p.batch:
         rows = rows * i.extent
     if kernel.columns[0].extent != p.n.extent or extent(kernel.rows) != rows:
         return False

@@ -18,6 +18,7 @@ from .gemm_loop import loop, sum_guard
 from .kernel import Factor, Factors, KernelText, Parameter, Workspace, merged, scalars
 from .request import Gemm
 from .template import call, fill, template
+from .tiles import Tile
 
 BODY = 4
 """Columns of indentation of a kernel's body."""
@@ -25,7 +26,7 @@ BODY = 4
 
 def gemm_kernel(gemm: Gemm) -> tuple[KernelText, ...]:
     """The kernel, or the two kernels of a split contraction: `name` and `name`_sum."""
-    return (_whole(gemm),) if gemm.tile.split == 1 else (_shares(gemm), _sum(gemm))
+    return (_whole(gemm),) if gemm.tile.split == 1 else (_shares(gemm), sum_kernel(gemm))
 
 
 def _whole(gemm: Gemm) -> KernelText:
@@ -41,7 +42,7 @@ def _whole(gemm: Gemm) -> KernelText:
 
 def _shares(gemm: Gemm) -> KernelText:
     """Phase one: each program sums one block over its share of k."""
-    found, partials = loop(gemm), _partials(gemm)
+    found, partials = loop(gemm), partials_of(gemm)
     after = list(found.after)
     c = gemm.contraction
     rows = _product((*c.batch, c.m))
@@ -62,9 +63,9 @@ def _shares(gemm: Gemm) -> KernelText:
     return _kernel(gemm, title, parameters, holes, dots=found.dots, partials=partials)
 
 
-def _sum(gemm: Gemm) -> KernelText:
+def sum_kernel(gemm: Gemm) -> KernelText:
     """Phase two: adds the shares in order, then the epilogue."""
-    c, split, partials = gemm.contraction, gemm.tile.split, _partials(gemm)
+    c, split, partials = gemm.contraction, gemm.tile.split, partials_of(gemm)
     pointers = [Parameter(w.parameter, "*fp32", divisible=True) for w in partials]
     gemm = replace(gemm, name=f"{gemm.name}_sum", tile=sum_tile(c, gemm.tile))
     at = f"{partials[0].parameter} + row * {c.n} + column"
@@ -108,8 +109,37 @@ def _kernel(
     partials: tuple[Workspace, ...] = (),
 ) -> KernelText:
     c, tile = gemm.contraction, gemm.tile
-    lines = [line for name in ("before", "steps", "after", "end") for line in holes[name]]
-    place = needed(placement(c, tile, wide=gemm.wide), lines)
+    grid: list[Factors] = [
+        (Factor(c.m, tile.rows), Factor(c.n, tile.columns), *map(Factor, c.batch))
+    ]
+    if tile.split > 1:
+        grid.append((Factor(tile.split),))
+    return assembled(
+        gemm.name,
+        [*title, *gemm.places],
+        parameters,
+        tile,
+        {"place": placement(c, tile, wide=gemm.wide), **holes},
+        tuple(grid),
+        dots=dots,
+        partials=partials,
+    )
+
+
+def assembled(
+    name: str,
+    title: Sequence[str],
+    parameters: tuple[Parameter, ...],
+    tile: Tile,
+    holes: Mapping[str, Sequence[str]],
+    grid: tuple[Factors, ...],
+    *,
+    dots: int = 0,
+    partials: tuple[Workspace, ...] = (),
+) -> KernelText:
+    """A kernel from its lines; definitions in `place`, and parameters, that nobody reads go."""
+    lines = [line for part in ("before", "steps", "after", "end") for line in holes[part]]
+    place = needed(holes["place"], lines)
     sizes = (("BM", tile.rows), ("BN", tile.columns), ("BK", tile.depth))
     blocks = [f"{name}: tl.constexpr = {size}" for name, size in sizes]
     blocks = needed(blocks, [*place, *lines])
@@ -119,21 +149,14 @@ def _kernel(
         template("gemm"),
         {"title": title[0]},
         {
-            "signature": call(f"def {gemm.name}", [p.name for p in parameters], 0, "):"),
-            "about": [*title[1:], *gemm.places],
+            "signature": call(f"def {name}", [p.name for p in parameters], 0, "):"),
+            "about": title[1:],
             "blocks": blocks,
-            "place": place,
             **holes,
+            "place": place,
         },
     )
-    grid: list[Factors] = [
-        (Factor(c.m, tile.rows), Factor(c.n, tile.columns), *map(Factor, c.batch))
-    ]
-    if tile.split > 1:
-        grid.append((Factor(tile.split),))
-    return KernelText(
-        gemm.name, text, parameters, tuple(grid), tile.warps, tile.stages, dots, partials
-    )
+    return KernelText(name, text, parameters, grid, tile.warps, tile.stages, dots, partials)
 
 
 def needed(definitions: Sequence[str], readers: Sequence[str]) -> list[str]:
@@ -152,7 +175,8 @@ def _words(lines: Sequence[str]) -> set[str]:
     return {word for line in lines for word in re.findall(r"\w+", line.split("  #")[0])}
 
 
-def _partials(gemm: Gemm) -> tuple[Workspace, ...]:
+def partials_of(gemm: Gemm) -> tuple[Workspace, ...]:
+    """The partial sums that a split product leaves."""
     c, split = gemm.contraction, Factor(gemm.tile.split)
     product = Workspace(f"{gemm.product}_partial_ptr", (split, *c.rows, Factor(c.n)))
     if not gemm.sums:

@@ -60,7 +60,7 @@ def sum_guard(gemm: Gemm) -> str | None:
 
 def _dot(gemm: Gemm) -> Loop:
     c, tile = gemm.contraction, gemm.tile
-    single = tile.split == 1 and one_block(tile.depth, c.k)
+    single = tile.split == 1 and one_block(tile.depth, c.k) and not c.apart
     fresh = single and not gemm.sums
     product, start = gemm.product, "" if single else "start + "
     step = [f"depth = {start}tl.arange(0, BK)" + (".to(tl.int64)" if gemm.wide and single else "")]
@@ -98,12 +98,12 @@ def _outer(gemm: Gemm) -> Loop:
         step.append(f"{gemm.sums.buffer}_sum += {tile}")
     step.append(f"{gemm.product} += {c.a_tile} * {c.b_tile}")
     steps = [f"for depth in tl.static_range({c.k}):", *(f"    {line}" for line in step)]
-    return Loop(tuple(before), tuple(steps), (), 0)
+    return Loop(tuple(before), tuple(_over_apart(gemm, steps)), (), 0)
 
 
 def _vector(gemm: Gemm) -> Loop:
     c, tile = gemm.contraction, gemm.tile
-    single = tile.split == 1 and one_block(tile.depth, c.k)
+    single = tile.split == 1 and one_block(tile.depth, c.k) and not c.apart
     depth = f"{'' if single else 'start + '}tl.arange(0, BK)[None, :]"
     step = [f"depth = ({depth}).to(tl.int64)" if gemm.wide else f"depth = {depth}"]
     masked = not divides(tile.depth, c.k)
@@ -142,13 +142,22 @@ def _looped(gemm: Gemm, step: list[str], single: bool) -> list[str]:
     k, split = gemm.contraction.k, gemm.tile.split
     inside = [f"    {line}" for line in step]
     if split == 1:
-        return [f"for start in range(0, {k}, BK):", *inside]
+        return _over_apart(gemm, [f"for start in range(0, {k}, BK):", *inside])
+    steps = [f"for start in range(first, min(first + share, {k}), BK):", *inside]
     return [
         f"share = {_share(k, split, gemm.tile.depth)}",
         "first = split * share",
-        f"for start in range(first, min(first + share, {k}), BK):",
-        *inside,
+        *_over_apart(gemm, steps),
     ]
+
+
+def _over_apart(gemm: Gemm, steps: list[str]) -> list[str]:
+    """The steps for all values of the indices that are summed apart from k."""
+    for x, i in reversed(list(enumerate(gemm.contraction.apart))):
+        cast = [f"    part_{x} = tl.cast(part_{x}, tl.int64)"] if gemm.wide else []
+        head = f"for part_{x} in range(0, {i.extent}):"
+        steps = [head, *cast, *(f"    {line}" for line in steps)]
+    return steps
 
 
 def _share(k: Extent, split: int, depth: int) -> str:
@@ -160,9 +169,12 @@ def _share(k: Extent, split: int, depth: int) -> str:
 def _load(
     gemm: Gemm, operand: Operand, tile: str, at: tuple[str, str], mask: str | None, indent: int
 ) -> list[str]:
+    c = gemm.contraction
+    parts = (times(f"part_{x}", i.a if operand is c.a else i.b) for x, i in enumerate(c.apart))
     where = sum_of(
         f"{operand.buffer}_ptr",
-        batch_offset(gemm.contraction, operand),
+        batch_offset(c, operand),
+        *parts,
         times(at[0], operand.row_stride) if at[0] else "",
         times(at[1], operand.column_stride) if at[1] else "",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ....spec.dims import Dim
 from ...ir.graph import Graph, Node
@@ -11,11 +12,15 @@ from ...ops import OPS
 from ...plan.device import DeviceFusion
 from ...plan.layout import Layout, row_major
 from ...plan.memory import Home
-from ...plan.product import Product, product_of
+from ...plan.product import Product, pointwise, product_of
 from ...plan.values import Values, lowering
+from ...plan.windows import WINDOWED, is_pointwise
 from ..loops import Kernel
 from ..lower import identifier, lower
 from .spelling import GROWTH, WIDE
+
+if TYPE_CHECKING:
+    from .composed import Composed
 
 Roots = frozenset[int]
 TITLE = 92
@@ -68,16 +73,43 @@ class Part:
     works: list[Work] = field(default_factory=list)
     done: set[Work] = field(default_factory=set)
     names: dict[int, str] = field(default_factory=dict)
+    hosted: dict[Work, Composed | None] = field(default_factory=dict)
+    known: dict[Roots, Kernel] = field(default_factory=dict)
+    planned: DeviceFusion | None = None
 
     def __post_init__(self) -> None:
-        self.fusion = DeviceFusion(self.values)
-        self._lowered: dict[Roots, Kernel] = {}
+        self.replaced = self._replaced()
+        self.fusion = self.planned or DeviceFusion(self.values, self.replaced)
+
+    def again(self) -> Part:
+        """The same graph for another entry that has its values in the same places."""
+        return replace(self, done=set(), names={}, planned=self.fusion)
+
+    def _replaced(self) -> dict[int, int]:
+        """The outputs that lie where an input does, and that input."""
+        places = {
+            (h.space, h.slot, h.offset): i
+            for i, h in self.homes.items()
+            if self.graph[i].op == "input" and h.space in ("parameter", "state")
+        }
+        found = {}
+        for i in self.values.outputs:
+            home = self.homes.get(i)
+            if home is not None and (home.space, home.slot, home.offset) in places:
+                found[i] = places[home.space, home.slot, home.offset]
+        return found
 
     # ---- memory --------------------------------------------------------------------------------
 
     def layout(self, i: int) -> Layout:
         """How a value lies in memory: row-major wherever it is ours to say."""
         node = self.graph[i]
+        if self.values.is_view(i):
+            inner = self.layout(node.operands[0])
+            if node.op == "slice":
+                steps = zip(inner.strides, node["steps"], strict=True)
+                return Layout(tuple(stride * step for stride, step in steps), inner.span)
+            return Layout(tuple(inner.strides[k] for k in node["order"]), inner.span)
         if i in self.homes and lowering(node) != "alias":
             return self.homes[i].layout
         return row_major(node.shape)
@@ -96,24 +128,36 @@ class Part:
     # ---- kernels -------------------------------------------------------------------------------
 
     def is_product(self, work: Work) -> bool:
-        """Is there a contraction in it?"""
-        return work.heavy is not None and self.graph[work.heavy].op == "contract"
+        """Is there a contraction in it, or a convolution that is one?"""
+        if work.heavy is None:
+            return False
+        node = self.graph[work.heavy]
+        if node.op == "contract":
+            return True
+        return is_pointwise(self.graph, node)
+
+    def is_host(self, work: Work) -> bool:
+        """Can a group ride in it?"""
+        windows = work.heavy is not None and self.graph[work.heavy].op in WINDOWED
+        return windows or self.is_product(work)
 
     def product(self, z: int) -> Product:
-        """A contraction as matrix products."""
-        return product_of(self.graph, self.graph[z], self.layout)
+        """A contraction, or a convolution that is one, as matrix products."""
+        node = self.graph[z]
+        read = product_of if node.op == "contract" else pointwise
+        return read(self.graph, node, self.layout)
 
     def lowered(self, roots: Roots) -> Kernel:
         """The loop kernel of a group."""
-        if roots not in self._lowered:
+        if roots not in self.known:
             members, _ = self.values.cone(roots)
             places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
             written = self.fusion.written(roots)
             flops = sum(map(self._flops, members))
-            self._lowered[roots] = lower(
+            self.known[roots] = lower(
                 self.values, roots, written, self.layout, "draft", places, 0, flops
             )
-        return self._lowered[roots]
+        return self.known[roots]
 
     def _flops(self, i: int) -> int:
         node = self.graph[i]

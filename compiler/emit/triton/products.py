@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ....spec.dims import Dim, evaluate, symbol
 from ...plan.product import Index, Product
-from .contraction import Contraction, Operand, Stride
+from .contraction import Apart, Contraction, Operand, Stride
 from .kernel import Extent, Parameter
 from .spelling import all_symbols, dim_text, product
 
@@ -56,21 +56,26 @@ def contraction_of(
 ) -> Contraction:
     """The contraction of a product; `left` and `right` are buffer and dtype of the operands."""
     m, n, k = (names.extent(i.extent, role) for i, role in zip((p.m, p.n, p.k), ROLES, strict=True))
-    batch = tuple(names.extent(i.extent, f"batch_extent_{x}") for x, i in enumerate(p.outer))
+    batch = tuple(names.extent(i.extent, f"batch_extent_{x}") for x, i in enumerate(p.batch))
+    apart = tuple(
+        Apart(names.extent(i.extent, f"parts_{x}"), names.stride(i.a), names.stride(i.b))
+        for x, i in enumerate(p.apart)
+    )
 
     def operand(buffer: tuple[str, str], row: Index, column: Index, key: str) -> Operand:
-        strides = tuple(names.stride(getattr(i, key)) for i in p.outer)
+        strides = tuple(names.stride(getattr(i, key)) for i in p.batch)
         return Operand(
             *buffer, names.stride(getattr(row, key)), names.stride(getattr(column, key)), strides
         )
 
-    return Contraction(m, n, k, operand(left, p.m, p.k, "a"), operand(right, p.k, p.n, "b"), batch)
+    a, b = operand(left, p.m, p.k, "a"), operand(right, p.k, p.n, "b")
+    return Contraction(m, n, k, a, b, batch, apart)
 
 
 def row_wise(p: Product) -> bool:
     """Is the result [batch and rows, columns], contiguous?"""
     step: Dim = 1
-    for i in (p.n, p.m, *reversed(p.outer)):
+    for i in (p.n, p.m, *reversed(p.batch)):
         if i.extent != 1 and i.c != step:
             return False
         step = step * i.extent
@@ -86,8 +91,8 @@ def result_index(p: Product, names: Names) -> str:
                 None, (product("row", str(names.stride(columns))), "" if columns == 1 else "column")
             )
         )
-    parts = [(f"batch_{x}", i.c) for x, i in enumerate(p.outer)]
-    parts += [("m" if p.outer else "row", p.m.c), ("column", p.n.c)]
+    parts = [(f"batch_{x}", i.c) for x, i in enumerate(p.batch)]
+    parts += [("m" if p.batch else "row", p.m.c), ("column", p.n.c)]
     return (
         " + ".join(
             product(word, str(names.stride(stride))) for word, stride in parts if stride != 0

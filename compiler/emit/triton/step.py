@@ -18,7 +18,8 @@ from ...plan.memory import Home, Request, expression, nominal, pack
 from ...plan.values import Values
 from ..lower import identifier
 from .attach import plan_works
-from .compose import Composed, compose
+from .compose import compose
+from .composed import Composed
 from .epilogue import panels
 from .finish import Gathered, finish_kernel
 from .kernel import KernelText, Parameter
@@ -88,10 +89,17 @@ class StepWriter:
         self.records: list[KernelRecord] = []
         self.memory: dict[str, Memory] = {}
 
-    def add(self, graph: Graph, homes: Mapping[int, Home]) -> Part:
-        """Plan one graph; `homes` places its inputs and outputs."""
-        part = Part(graph, dict(homes), Values(graph, self.sizes))
-        part.works = plan_works(part, self.machine, keep=self.keep)
+    def add(self, graph: Graph, homes: Mapping[int, Home], known: Part | None = None) -> Part:
+        """Plan one graph; `homes` places its inputs and outputs.
+
+        `known`: the part that the same graph is in another entry.
+        """
+        if known is not None and known.graph is graph and known.homes == homes:
+            part = known.again()
+        else:
+            part = Part(graph, dict(homes), Values(graph, self.sizes, turned=True))
+        if self.keep or not part.works:
+            part.works = plan_works(part, self.machine, keep=self.keep)
         self.parts.append(part)
         return part
 

@@ -1,0 +1,48 @@
+"""What one piece of work becomes: kernel texts, and what their parameters stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ....spec.dims import Dim
+from ...artifact import Expression
+from ...plan.memory import expression
+from .kernel import KernelText
+from .printer import Partial
+from .products import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """Kernels that run one after the other, and what their parameters stand for.
+
+    `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
+    `partials` are sums that a finish has to complete; `key` tells the kernel from others when its
+    tile is refused.
+    """
+
+    texts: tuple[KernelText, ...]
+    grids: tuple[tuple[Expression, ...], ...]
+    names: Mapping[int, str]
+    sizes: Mapping[str, Dim]
+    partials: tuple[Partial, ...]
+    places: tuple[str, ...]
+    kind: str
+    flops: int
+    key: str = ""
+
+
+def composed(
+    texts: tuple[KernelText, ...],
+    names: Mapping[int, str],
+    sizes: Names,
+    partials: tuple[Partial, ...],
+    places: tuple[str, ...],
+    kind: str,
+    flops: int,
+) -> Composed:
+    """Kernels with their grids and sizes."""
+    numbers = {name: expression(dim) for name, dim in sizes.dims.items()}
+    grids = tuple(text.launch_grid(numbers) for text in texts)
+    return Composed(texts, grids, names, dict(sizes.dims), partials, places, kind, flops)

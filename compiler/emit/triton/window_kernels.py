@@ -1,0 +1,392 @@
+"""The kernels of convolutions, pools and their adjoints, with the group that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ....spec.dims import Dim, numel
+from ...plan.memory import nominal
+from ...plan.windows import CONVOLUTIONS
+from ..loops import Kernel
+from . import convolution, pooling, weight_gradient, windows
+from .choice import choose, outer
+from .composed import Composed
+from .contraction import (
+    Contraction,
+    Frame,
+    Operand,
+    block_range,
+    divides,
+    frame,
+    one_block,
+    tiles_of,
+)
+from .convolution import Windows
+from .epilogue import Epilogue, pressure, whole_rows
+from .gemm import partials_of, sum_kernel
+from .gemm_loop import Loop
+from .kernel import Extent, Factor, Factors, KernelText, Parameter, Workspace
+from .library import PLACES
+from .part import Machine, Part, Work
+from .pooling import Pool
+from .request import Gemm
+from .spelling import both
+from .template import call
+from .tiles import MACHINES, Tile, blocks, power_of_two
+from .weight_gradient import WeightGradient
+from .windowed import Windowed
+
+SMALL = 3
+"""Refusals that the interpreter's blocks start with, so that small tests have several."""
+
+SHARES = 64
+"""Programs that share the windows of a depthwise weight gradient, at most."""
+
+
+def windowed(part: Part, work: Work, machine: Machine) -> Composed | None:
+    """A windowed node with the group that follows it; None where they cannot be one kernel.
+
+    Raises: LookupError when no tile is left.
+    """
+    kernels = Windowed(part, work, machine)
+    try:
+        if kernels.node.op == "convolve_weight":
+            return _weight_gradient(kernels)
+        return (_convolution if kernels.node.op in CONVOLUTIONS else _pool)(kernels)
+    except LookupError:
+        if work.roots:
+            return None
+        raise
+
+
+def _blocks(
+    m: Extent, n: int, tile: Tile, row: str, *, wide: bool, groups: int = 1
+) -> tuple[list[str], Frame]:
+    """Which rows and columns a program makes, and what an epilogue may use."""
+    lines = []
+    tiles_m = str(blocks(m, tile.rows)) if isinstance(m, int) else "tiles_m"
+    tiles_n = str(blocks(n, tile.columns))
+    if not isinstance(m, int):
+        lines.append(f"tiles_m = tl.cdiv({m}, BM)")
+    lines += tiles_of("tl.program_id(0)", tiles_m, tiles_n, tile.group)
+    lines.append(f"{row} = {block_range('tile_m', tiles_m, 'BM', '[:, None]', wide)}")
+    in_row = None if divides(tile.rows, m) else "in_row"
+    if in_row:
+        lines.append(f"in_row = {row} < {m}")
+    in_column = None if divides(tile.columns, n) else "in_column"
+    local = "channel" if groups > 1 else "column"
+    lines.append(f"{local} = {block_range('tile_n', tiles_n, 'BN', '[None, :]', False)}")
+    if in_column:
+        lines.append(f"in_column = {local} < {n}")
+    if groups > 1:
+        lines += ["group = tl.program_id(1)", f"column = group * {n} + channel"]
+    panel = "0" if one_block(tile.rows, m) else "tile_m"
+    whole = one_block(tile.columns, n) and groups == 1
+    panels = (Factor(m, tile.rows),)
+    return lines, Frame(tile.rows, tile.columns, in_row, in_column, whole, panel, panels)
+
+
+# ---- convolutions --------------------------------------------------------------------------------
+
+
+def _convolution(k: Windowed) -> Composed:
+    part, node, g = k.part, k.node, k.g
+    x, v = node.operands
+    w = Windows(
+        axes=k.axes,
+        batch=k.sizes.extent(part.graph[x].shape[0], "images"),
+        groups=g.groups,
+        depth=g.channels // g.groups,
+        columns=g.outputs // g.groups,
+        x=k.image(x),
+        w=k.weight(v, part.layout(v)),
+        adjoint=k.adjoint,
+        precision=k.machine.precision,
+        wide=k.wide,
+    )
+    split_columns = w.groups > 1 and not w.direct
+    kernel = k.rider(numel(node.shape[:-1]), g.outputs, split_columns=split_columns)
+    places = [part.graph[x].shape[0]]
+    if w.phases > 1 and not w.direct:
+        steps = zip(g.outer, g.stride, strict=True)
+        places += [(extent + (step - 1)) // step for extent, step in steps]
+    else:
+        places += g.outer
+    m = k.sizes.extent(numel(places), "rows")
+    asked = pressure(kernel) if kernel else 0
+    whole = kernel is not None and whole_rows(kernel)
+    tile = _tile(k, w, m, asked, whole, k.level())
+    direct = w.direct or tile.form == "outer"
+    met = numel((part.graph[x] if w.adjoint else node).shape[:-1])  # windows
+    flops = 2 * nominal(met, part.values.sizes) * windows.count(w.axes) * w.depth * g.outputs
+    if w.phases > 1 and not direct:
+        texts, epilogue = _phased(k, w, m, tile, kernel)
+        return k.composed(texts, epilogue, flops)
+    n, groups = (g.outputs, 1) if direct else (w.columns, w.groups)
+    place, shape = _blocks(m, n, tile, "row", wide=k.wide, groups=groups)
+    word = "in" if w.adjoint else "out"
+    place += windows.pixels("row", w.axes, word, wide=k.wide)
+    place += [] if w.adjoint else windows.corners(w.axes)
+    place += convolution.direct_bases(w) if direct else convolution.bases(w)
+    masks = (shape.in_row, shape.in_column)
+    grid: list[Factors] = [(Factor(m, tile.rows), Factor(n, tile.columns))]
+    grid += [(Factor(groups),)] if groups > 1 else []
+    if tile.split == 1:
+        epilogue = k.epilogue(kernel, shape)
+        found = convolution.loop(w, tile, epilogue.product, masks)
+        text = k.kernel(tile, place, found, epilogue, grid)
+        return k.composed([text], epilogue, flops)
+    matrix = _matrix(k, m, g.outputs, windows.count(w.axes) * w.depth)
+    epilogue = k.epilogue(kernel, frame(matrix, tile))
+    found = convolution.loop(w, tile, epilogue.product, masks)
+    return k.composed(
+        _split(k, matrix, tile, place, found, epilogue, grid, shape.inside), epilogue, flops
+    )
+
+
+def _matrix(k: Windowed, m: Extent, n: int, depth: Extent) -> Contraction:
+    """A windowed node as if its windows lay in a matrix."""
+    names = [k.names[i] for i in k.operands]
+    dtype = k.part.graph[k.node.operands[0]].dtype
+    return Contraction(
+        m, n, depth, Operand(names[0], dtype, depth, 1), Operand(names[1], dtype, n, 1)
+    )
+
+
+def _tile(k: Windowed, w: Windows, m: Extent, asked: int, whole: bool, level: int) -> Tile:
+    nominals = k.sizes.sizes(k.part.values.sizes)
+    rows = m if isinstance(m, int) else nominals[m]
+    if w.direct:
+        return _plain(k, rows, w.groups * w.columns, whole, level)
+    if whole and w.groups > 1:
+        raise LookupError("the columns of groups are apart")
+    depth = max(1, windows.count(w.axes) * w.depth // w.phases)
+    if w.phases > 1:
+        depth = max(16, depth)
+    matrix = _matrix(k, m, max(2, w.columns), depth)
+    matrix = replace(matrix, batch=(w.groups * w.phases,))
+    tile = choose(k.machine.arch, matrix, nominals, pressure=asked, whole_rows=whole, level=level)
+    if tile.form == "outer":
+        return tile if w.phases == 1 else replace(tile, depth=16)
+    tile = replace(tile, depth=w.block(tile.depth))
+    return tile if w.phases == 1 else replace(tile, split=1)
+
+
+def _plain(k: Windowed, rows: int, columns: int, whole: bool, level: int) -> Tile:
+    """The block of a kernel without a dot."""
+    small = SMALL if k.machine.interpreted else 0
+    return outer(rows, columns, whole, level + small)
+
+
+def _phased(
+    k: Windowed, w: Windows, m: Extent, tile: Tile, kernel: Kernel | None
+) -> tuple[list[KernelText], Epilogue]:
+    """The adjoint of strides: each phase of elements has its own blocks of rows."""
+    place, shape = _blocks(m, w.columns, tile, "pixel", wide=k.wide, groups=w.groups)
+    place = [line for line in place if not line.startswith("in_row")]
+    axis = 1 if w.groups == 1 else 2
+    place += [f"phase = tl.program_id({axis})", *convolution.phase_place(w)]
+    place += [*convolution.phase_rows(w), *convolution.bases(w)]
+    tiles = str(blocks(m, tile.rows)) if isinstance(m, int) else "tiles_m"
+    panel = "phase" if tiles == "1" else "panel"
+    if tiles != "1":
+        place.append(f"panel = phase * {tiles} + tile_m")
+    panels = (Factor(w.phases), *shape.panels)
+    shape = replace(shape, in_row="in_row", panel=panel, panels=panels)
+    epilogue = k.epilogue(kernel, shape)
+    found = convolution.loop(w, tile, epilogue.product, ("in_row", shape.in_column))
+    grid: list[Factors] = [(Factor(m, tile.rows), Factor(w.columns, tile.columns))]
+    grid += [(Factor(w.groups),)] if w.groups > 1 else []
+    grid.append((Factor(w.phases),))
+    return [k.kernel(tile, place, found, epilogue, grid)], epilogue
+
+
+def _split(
+    k: Windowed, matrix: Contraction, tile: Tile, place: Sequence[str], found: Loop,
+    epilogue: Epilogue, grid: list[Factors], inside: str | None,
+) -> list[KernelText]:  # fmt: skip
+    """Two kernels: programs that share a sum leave their parts, which are added in order."""
+    gemm = Gemm(
+        name=k.part.name(k.work),
+        contraction=matrix,
+        tile=tile,
+        product=epilogue.product,
+        epilogue=epilogue.lines,
+        parameters=k.parameters(epilogue),
+        title=k.part.title(k.names, k.work),
+        places=(PLACES,),
+        precision=k.machine.precision,
+        wide=k.wide,
+    )
+    partials = partials_of(gemm)
+    at = f"{partials[0].parameter} + (split * {matrix.m} + row) * {matrix.n} + column"
+    masks = [f"mask={inside}"] if inside else []
+    stored = tuple(call("tl.store", [at, epilogue.product, *masks], 4))
+    axis = len(grid)
+    first = k.kernel(
+        tile,
+        [f"split = tl.program_id({axis})", *place],
+        found,
+        Epilogue(epilogue.product, stored, (), False),
+        [*grid, (Factor(tile.split),)],
+        tail="Phase one: partial sums.",
+        partials=partials,
+    )
+    return [first, sum_kernel(gemm)]
+
+
+# ---- the adjoint in the weight -------------------------------------------------------------------
+
+
+def _weight_gradient(k: Windowed) -> Composed:
+    part, node, g = k.part, k.node, k.g
+    x, d = node.operands
+    if k.lowered is not None:
+        raise LookupError("nothing rides in the adjoint of a weight")
+    made, read, *taps = part.layout(node.id).strides
+    pixels: Dim = numel(part.graph[d].shape[:-1])
+    w = WeightGradient(
+        axes=k.axes,
+        count=k.sizes.extent(pixels, "pixels"),
+        groups=g.groups,
+        depth=g.channels // g.groups,
+        columns=g.outputs // g.groups,
+        x=k.image(x),
+        d=k.names[part.values.base(d)],
+        result=(k.sizes.stride(made), k.sizes.stride(read), k.spatial(taps)),
+        precision=k.machine.precision,
+        wide=k.wide,
+    )
+    count = nominal(pixels, part.values.sizes)
+    tile = _gradient_tile(k, w, count, k.level())
+    rows, columns = w.shape
+    in_row = None if w.direct or divides(tile.rows, w.columns) else "in_row"
+    across = columns if w.direct or w.flat else w.depth
+    in_column = None if divides(tile.columns, across) else "in_column"
+    place = weight_gradient.place(w, tile)
+    found = weight_gradient.loop(w, tile, k.value(), (in_row, in_column))
+    lines, at = weight_gradient.result_at(w)
+    number = w.taps * blocks(columns, tile.columns) if w.direct else (
+        blocks(w.columns, tile.rows) * weight_gradient.column_tiles(w, tile))  # fmt: skip
+    grid: list[Factors] = [(Factor(number),)]
+    grid += [(Factor(w.groups),)] if w.groups > 1 and not w.direct else []
+    flops = 2 * count * rows * columns
+    inside = both(in_row, in_column)
+    if tile.split == 1:
+        epilogue = k.stored(at, inside)
+        text = k.kernel(tile, place, found, epilogue, grid)
+        return k.composed([text], epilogue, flops)
+    matrix = _matrix(k, rows, columns, w.count)
+    epilogue = k.stored(at, frame(matrix, tile).inside, lines)
+    texts = _split(k, matrix, tile, place, found, epilogue, grid, inside)
+    return k.composed(texts, epilogue, flops)
+
+
+def _gradient_tile(k: Windowed, w: WeightGradient, count: int, level: int) -> Tile:
+    arch = k.machine.arch
+    if w.direct:
+        columns = min(64, max(16, power_of_two(w.shape[1])))
+        depth = max(1, min(32, 2048 // columns) >> level)
+        tile = Tile(1, columns, depth, 4, 2)
+        processors = MACHINES[arch].processors if arch in MACHINES else 0
+        split, programs = 1, w.taps * blocks(w.shape[1], columns)
+        while split < SHARES and programs * split < 2 * processors and count > 4 * depth * split:
+            split *= 2
+        return replace(tile, split=2 if k.machine.interpreted and count > 64 else split)
+    nominals = k.sizes.sizes(k.part.values.sizes)
+    across = w.taps * w.depth if w.flat else w.depth
+    number: Extent = max(16, w.count) if isinstance(w.count, int) else w.count
+    matrix = _matrix(k, w.columns, max(2, across), number)
+    matrix = replace(matrix, batch=(w.groups * (1 if w.flat else w.taps),))
+    tile = choose(arch, matrix, nominals, pressure=1, level=level)
+    return replace(tile, split=2, depth=16) if k.machine.interpreted and count > 64 else tile
+
+
+# ---- pools ---------------------------------------------------------------------------------------
+
+
+def _pool(k: Windowed) -> Composed:
+    part, node, g = k.part, k.node, k.g
+    adjoint = node.op.endswith("_input")
+    first = node.operands[0]
+    p = Pool(
+        axes=k.axes,
+        batch=k.sizes.extent(part.graph[first].shape[0], "images"),
+        channels=g.channels,
+        x=k.image(first),
+        largest=node.op.startswith("pool_max"),
+        wide=k.wide,
+    )
+    names = [k.names[i] for i in k.operands]
+    flops = part.values.count(node.id) * p.taps
+    if node.op == "pool_max_input" and p.tiles:
+        if k.lowered is not None:
+            raise LookupError("nothing rides behind windows that write")
+        windows_of = part.graph[node.operands[1]].shape[:-1]
+        tile, place, shape, grid = _pool_blocks(k, p, windows_of, "out", 0, False)
+        masks = (shape.in_row, shape.in_column)
+        found = pooling.scattered(p, names[1], names[2], k.names[node.id], masks)
+        nothing = Epilogue("", (), (), False)
+        text = k.kernel(tile, place, found, nothing, grid)
+        return k.composed([text], nothing, flops)
+    kernel = k.rider(numel(node.shape[:-1]), g.channels, split_columns=False)
+    whole = kernel is not None and whole_rows(kernel)
+    asked = pressure(kernel) if kernel else 0
+    word = "in" if adjoint else "out"
+    tile, place, shape, grid = _pool_blocks(k, p, node.shape[:-1], word, asked, whole)
+    masks = (shape.in_row, shape.in_column)
+    epilogue = k.epilogue(kernel, shape)
+    if not adjoint:
+        found = pooling.loop(p, epilogue.product, masks)
+        text = k.kernel(tile, place, found, epilogue, grid)
+        return k.composed([text], epilogue, flops)
+    if node.op == "pool_sum_input":
+        found = pooling.gathered(p, names[0], None, epilogue.product, masks)
+        text = k.kernel(tile, place, found, epilogue, grid)
+        return k.composed([text], epilogue, flops)
+    winners, won = _winners(k, p, names)
+    found = pooling.gathered(p, names[2], f"{won}_winner", epilogue.product, masks)
+    more = [Parameter(f"{won}_winner_ptr", "*fp32", divisible=True)]
+    tail = "Phase two: the gradients of the windows that an element won."
+    text = k.kernel(tile, place, found, epilogue, grid, more=more, tail=tail)
+    return k.composed([winners, text], epilogue, flops)
+
+
+def _pool_blocks(
+    k: Windowed, p: Pool, rows: Sequence[Dim], word: str, asked: int, whole: bool
+) -> tuple[Tile, list[str], Frame, list[Factors]]:
+    """The block of a pool, which rows and columns a program makes, and the grid."""
+    m = k.sizes.extent(numel(rows), "rows")
+    level = k.level() + (1 if asked == 2 else 0)
+    tile = _plain(k, nominal(numel(rows), k.part.values.sizes), p.channels, whole, level)
+    place, shape = _blocks(m, p.channels, tile, "row", wide=k.wide)
+    place += windows.pixels("row", p.axes, word, wide=k.wide)
+    place += windows.corners(p.axes) if word == "out" else []
+    place.append(pooling.base(p))
+    return tile, place, shape, [(Factor(m, tile.rows), Factor(p.channels, tile.columns))]
+
+
+def _winners(k: Windowed, p: Pool, names: Sequence[str]) -> tuple[KernelText, str]:
+    """Phase one of the adjoint of a maximum: which tap of each window won."""
+    rows = k.part.graph[k.node.operands[1]].shape[:-1]
+    tile, place, shape, grid = _pool_blocks(k, p, rows, "out", 0, False)
+    value = k.value()
+    found = pooling.winner(p, names[1], value, (shape.in_row, shape.in_column))
+    name = k.names[k.node.id]
+    masks = [f"mask={shape.inside}"] if shape.inside else []
+    pointer = f"{name}_winner_ptr"
+    store = call("tl.store", [f"{pointer} + row * {p.channels} + column", value, *masks], 4)
+    m = k.sizes.extent(numel(rows), "rows")
+    space = Workspace(pointer, (Factor(m), Factor(p.channels)))
+    text = k.kernel(
+        tile,
+        place,
+        found,
+        Epilogue(value, tuple(store), (), False),
+        grid,
+        name=f"{k.part.name(k.work)}_winners",
+        tail="Phase one: the element that won each window.",
+        partials=(space,),
+    )
+    return text, name

@@ -34,6 +34,7 @@ from .untaken import check_names
 from .values import BROKEN, Layer, Operation, Origin, Tensor, Value, Values, show
 
 MOST_TURNS = 10_000  # of one loop
+SIZES_KEPT = "pad=same keeps the sizes at stride 1"
 T = TypeVar("T")
 
 
@@ -192,7 +193,8 @@ def _residual(e: Elaboration, text: Residual, scope: Scope, source: Values) -> V
     )
     if not same:
         message = f"the two sides of `residual` differ: {left} and {right}"
-        hint = f"give the other side: `residual {{ f | {shortcut(left, right)} }}`"
+        way = shortcut(left, right)
+        hint = f"give the other side: `residual {{ f | {way} }}`" if way else SIZES_KEPT
         if text.shortcut is not None:
             hint = origins(e, [left, right], text.place, None) or hint
         raise fault("E404", message, text.place, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...spec.dims import Dim
+from ...spec.dims import Dim, sign
 from ...spec.place import Place
 from ..ir.op import ShapeError
 from .elaboration import Elaboration
@@ -18,10 +18,11 @@ def shape_fault(
     """The finding for operands that do not fit, at the call."""
     hint = getattr(error, "hint", None)
     if hint is None:
-        blamed = [operands[i] for i in error.operands if i < len(operands)]
-        hint = origins(
-            e, [v for v in blamed if isinstance(v, Tensor)], place, getattr(error, "axis", None)
-        )
+        named = [operands[i] for i in error.operands if i < len(operands)]
+        blamed, axis = [v for v in named if isinstance(v, Tensor)], getattr(error, "axis", None)
+        hint = origins(e, blamed, place, axis)
+        if subject == "concat" and (way := _cropped(blamed, axis)):
+            hint = f"{hint}; {way}" if hint else way
     return fault(error.code, error.message, place, hint, subject)
 
 
@@ -46,15 +47,39 @@ def origins(e: Elaboration, blamed: Sequence[Tensor], place: Place, axis: int | 
     return f"axis {where}: {text}" if axis is not None and axis >= 0 and len(blamed) == 2 else text
 
 
-def shortcut(main: Tensor, short: Tensor) -> str:
-    """The layer that would give the other side of a `residual` the shape of this one."""
+def _cropped(blamed: Sequence[Tensor], axis: int | None) -> str | None:
+    """How two sets of maps of unlike sizes come to stand beside each other."""
+    if axis is None or axis < 2 or [len(t.type.shape) for t in blamed] != [4, 4]:
+        return None
+    ours, theirs = (tensor.type.shape[2:] for tensor in blamed)
+    order = {sign(a - b) for a, b in zip(ours, theirs, strict=True)} - {0}
+    if order == {1} or order == {-1}:
+        sizes = ", ".join(map(str, theirs if order == {1} else ours))
+        return f"center_crop([{sizes}]) cuts the larger"
+    return "center_crop cuts both to one size"
+
+
+def shortcut(main: Tensor, short: Tensor) -> str | None:
+    """The layer that would give the other side of a `residual` the shape of this one, if any."""
     ours, theirs = main.type.shape, short.type.shape
-    differing = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
-    if len(ours) == len(theirs) > 2 and 1 in differing:
-        strided = ", stride=2" if differing != [1] else ""
-        return f"conv({ours[1]}, 1{strided})"
-    known = len(ours) == len(theirs) and differing == [len(ours) - 1]
-    return f"linear({ours[-1]})" if known else "linear(n)"
+    if len(ours) != len(theirs):
+        return "linear(n)"
+    differing = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
+    if differing == [len(ours) - 1]:
+        return f"linear({ours[-1]})"
+    if len(ours) < 3 or 0 in differing:
+        return "linear(n)"
+    if differing == [1]:
+        return f"conv({ours[1]}, 1)"
+    if not all(map(_halved, ours[2:], theirs[2:])):
+        return None
+    return f"conv({ours[1]}, 1, stride=2)" if 1 in differing else "max_pool(1, stride=2)"
+
+
+def _halved(ours: Dim, theirs: Dim) -> bool:
+    """May this be what a stride of 2 leaves of an axis?"""
+    extra = 2 * ours - theirs
+    return sign(extra) in (0, 1, None) and sign(extra - 2) in (-1, None)
 
 
 def _origin(tensor: Tensor, place: Place, axis: int | None) -> str | None:

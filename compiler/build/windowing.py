@@ -173,7 +173,8 @@ def _convolve_transpose(r: Request) -> Result:
             raise Refusal("E316", message)
         size = (extent - 1) * s - low - high + d * (k - 1) + more + 1
         if sign(size) in (-1, 0):
-            message = f"padding of {low} and {high} leaves nothing of axis {axis}"
+            wide = f"axis {axis} of {shown(r.shape())} becomes {size + low + high}"
+            message = f"{wide}, and padding of {low} and {high} leaves nothing of it"
             raise Refusal("E408", message, (0,), "less padding", axis)
         sizes.append(size)
     low = tuple(low for low, _ in pad)

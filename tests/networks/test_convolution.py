@@ -106,6 +106,7 @@ def resnet() -> nn.Module:
 class Unet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
+
         def pair(i: int, o: int) -> nn.Module:
             return nn.Sequential(nn.Conv2d(i, o, 3), nn.ReLU(), nn.Conv2d(o, o, 3), nn.ReLU())
 

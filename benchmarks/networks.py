@@ -274,8 +274,8 @@ def report(quick: bool) -> str:
         f"{compiler().version}; {time.strftime('%Y-%m-%d')}, load before the run {load}.",
         "",
         "Milliseconds a step: median (10–90 %).  The ratio is that of the best torch to weft,",
-        "round by round.  `compile`: seconds of weft's planning and of the C compiler, and of the first",
-        "call of torch.compile.",
+        "round by round.  `compile`: seconds of weft's planning and of the C compiler, and of",
+        "the first call of torch.compile.",
         "",
         "| network | weft | torch eager | channels last | torch.compile | ratio | to reach "
         "| weft compile | torch.compile | traffic |",

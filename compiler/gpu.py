@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from .arena import Arena
@@ -13,8 +12,6 @@ from .emit.triton.part import Machine, Part, Work
 from .emit.triton.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
-from .ir.graph import Graph
-from .passes.align import align
 
 INTERPRET = Machine("interpret", "ieee")
 
@@ -45,18 +42,16 @@ def emit_gpu(
     records: list[Entry] = []
     costs: list[KernelRecord] = []
     report: dict[str, Any] = {}
-    known: dict[int, tuple[Graph, Part]] = {}  # graphs that several entries share
+    known: dict[int, Part] = {}  # graphs that several entries share
     for e in entries:
         ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
         writer = StepWriter(
             ports, kernels, sizes, machine_of(target, levels=levels), keep=e.kind == "probe"
         )
         if e.graph is not None:
-            graph, part = known.get(id(e.graph), (None, None))
-            graph = graph or align(e.graph)
-            part = writer.add(graph, graph_homes(replace(e, graph=graph), arena), part)
+            part = writer.add(e.graph, graph_homes(e, arena), known.get(id(e.graph)))
             if not writer.keep:
-                known[id(e.graph)] = graph, part
+                known[id(e.graph)] = part
         if e.update is not None:
             writer.add(e.update.graph, update_homes(e, e.update, arena, states))
         records.append(writer.write())

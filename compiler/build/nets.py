@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -159,13 +160,23 @@ def _names_of(flow: Flow) -> list[str]:
 
 
 def _layers(e: Elaboration, net: str) -> tuple[Layer, ...]:
-    """The table: a node counts for the call that made it, if it is needed at all."""
+    """The table: a node counts for the call that made it, if it is needed at all.
+
+    A product that a later call turned round still bears the name of its own call.
+    """
     needed = live(e.b, e.b.outputs.values())
+    paths = Counter(row.path for row in e.rows)
+    once = {row.path for row in e.rows if paths[row.path] == 1}
+    named: dict[str, list[int]] = {}
+    for i in needed:
+        named.setdefault(e.b[i].scope, []).append(i)
     layers = []
     for row in e.rows:
+        made = [i for i in row.nodes if i in needed and e.b[i].scope not in once]
+        made += named.get(row.path, []) if row.path in once else []
         declared = e.catalogue.declared
         size = sum(_count(e, name) for name in row.parameters if declared[name].trainable)
-        cost = total(e.b, (i for i in row.nodes if i in needed))
+        cost = total(e.b, made)
         path = row.path.removeprefix(f"{net}.")
         layers.append(Layer(path, row.op, row.outputs, size, cost, row.place))
     return tuple(layers)

@@ -223,7 +223,8 @@ def transpose(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
         first, second, result = letters(node["spec"])
         turned = "".join(result[i] for i in order)
         left, right = node.operands
-        return b.contract(f"{first},{second}->{turned}", left, right, name=node.name)
+        with b.at(node.place, node.scope):
+            return b.contract(f"{first},{second}->{turned}", left, right, name=node.name)
     return None
 
 

@@ -397,11 +397,18 @@ def highway(w: Weights, x: Tensor, depth: int) -> Tensor:
 
 
 def unet(w: Weights, x: Tensor, depth: int, pad: int) -> Tensor:
-    """Contracting and expanding path, without recursion."""
+    """Contracting and expanding path, without recursion; normalised where it has statistics."""
+
+    def double(at: Weights, x: Tensor) -> Tensor:
+        for end in ("", "_2"):
+            x = at.conv(x, f"conv{end}", padding=pad)
+            norm = f"batch_norm{end}"
+            x = F.relu(x if at.get(f"{norm}.weight") is None else at.bn(x, norm))
+        return x
+
     at, kept = w.below("level"), []
     for level in range(depth + 1):
-        for name in ("fine.conv", "fine.conv_2"):
-            x = F.relu(at.conv(x, name, padding=pad))
+        x = double(at.below("fine"), x)
         if level < depth:
             kept.append((at, x))
             x, at = F.max_pool2d(x, 2), at.below("below")
@@ -410,8 +417,7 @@ def unet(w: Weights, x: Tensor, depth: int, pad: int) -> Tensor:
         top, left = (fine.shape[2] - x.shape[2]) // 2, (fine.shape[3] - x.shape[3]) // 2
         cut = fine[:, :, top : top + x.shape[2], left : left + x.shape[3]]
         x = torch.cat([cut, x], 1)
-        for name in ("joined.conv", "joined.conv_2"):
-            x = F.relu(back.conv(x, name, padding=pad))
+        x = double(back.below("joined"), x)
     return w.conv(x, "logits")
 
 

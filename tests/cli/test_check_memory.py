@@ -5,7 +5,7 @@ How long it takes is in `benchmarks/`.
 
 from __future__ import annotations
 
-import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,18 +60,23 @@ net model {
 )
 
 
+MEASURE = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1000)
+print(done.stdout)
+"""
+
+
 def _run(*arguments: str) -> tuple[int, str]:
-    """Largest memory in MB, and the output of one run of Python."""
-    read, write = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, write, 1)]
-    command = [sys.executable, *arguments]
-    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
-    os.close(write)
-    with open(read, encoding="utf-8") as stream:
-        output = stream.read()
-    _, status, usage = os.wait4(process, 0)
-    assert status == 0, output
-    return usage.ru_maxrss // 1000, output
+    """Largest memory in MB, and the output of one run of Python.
+
+    A small process starts it: a child begins with the largest memory of its parent.
+    """
+    command = [sys.executable, "-c", MEASURE, sys.executable, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    memory, _, output = done.stdout.partition("\n")
+    return int(memory), output
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ static __attribute__((noinline, unused)) void weft_tile_##rows##_##vectors(long 
 WEFT_TILE(1, 1, 4) WEFT_TILE(2, 1, 4) WEFT_TILE(4, 1, 2)
 WEFT_TILE(1, 2, 4) WEFT_TILE(2, 2, 2) WEFT_TILE(4, 2, 1)
 #if WEFT_VECTOR_BYTES == 64
-WEFT_TILE(12, 1, 1) WEFT_TILE(8, 2, 1) WEFT_TILE(12, 2, 1)
+WEFT_TILE(8, 1, 1) WEFT_TILE(12, 1, 1) WEFT_TILE(8, 2, 1) WEFT_TILE(12, 2, 1)
 #elif WEFT_VECTOR_BYTES == 32
 WEFT_TILE(6, 2, 1)
 #elif defined(__aarch64__)
@@ -139,7 +139,7 @@ static __attribute__((noinline, unused)) void weft_rows(long m, long n, long dep
     const long last = n % WEFT_LANES ? n % WEFT_LANES : WEFT_LANES;
     if (n <= WEFT_LANES) {
 #if WEFT_VECTOR_BYTES == 64
-        WEFT_ROWS(12, 1)
+        WEFT_ROWS(12, 1) WEFT_ROWS(8, 1)
 #endif
         WEFT_ROWS(4, 1) WEFT_ROWS(2, 1) WEFT_ROWS(1, 1)
     } else if (n <= 2 * WEFT_LANES) {

@@ -14,7 +14,6 @@ POOLS = ("pool_max", "pool_max_input", "pool_sum", "pool_sum_input")
 WINDOWED = (*CONVOLUTIONS, *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
-MOST_TAPS = 64  # of a kernel along one axis, as in windows.h
 
 
 @dataclass(frozen=True, slots=True)

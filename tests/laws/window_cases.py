@@ -60,6 +60,7 @@ GEOMETRIES = (
     square("depthwise_wide", 6, 3, stride=2, pad=1, channels=(3, 6), groups=3),
     Geometry("oblong", (5, 9), (3, 2), (1, 3), ((1, 1), (0, 2)), (2, 1)),
     Geometry("line", (11,), (3,), (2,), ((2, 1),), (1,)),
+    Geometry("line_of_many", (90,), (70,), (3,), ((2, 5),), (1,)),
     Geometry("line_same", (7,), (5,), (1,), ((2, 2),), (1,), (4, 17)),
     Geometry("volume", (4, 3, 5), (2, 3, 3), (1, 1, 2), ((0, 1), (1, 1), (1, 0)), (1, 1, 1)),
 )

@@ -1,6 +1,5 @@
 /* Convolutions and pools, channels last, on the register tiles of weft_gemm: no patches are copied where a row of
    windows already lies as the rows of a matrix. Three spatial axes; unused ones have extent 1. */
-enum { WEFT_TAPS = 64 };
 
 /* `in`, `out`: extents of x and y; `low`: zeros in front; `xs`, `xc`: strides of x along its axes and channels, `xb`
    from image to image; `lead`, `tap`, `group`: strides of the weights from one depth, tap and group to the next. */
@@ -11,20 +10,15 @@ typedef struct {
     long block;
 } weft_windows;
 
-/* One axis of a walk: place q of the result is written to first + q * stride and reads q * step + offset[t] with tap
-   index[t], for every t. `least` and `most` bound the offsets. */
-typedef struct {
-    long count, first, stride, step, taps, least, most, extent, out;
-    long index[WEFT_TAPS], offset[WEFT_TAPS];
-} weft_axis;
+/* One axis of a walk: place q of the result is written to first + q * stride and reads q * step + least + t * gap with tap
+   index + t * skip, for every t below `taps`. */
+typedef struct { long count, first, stride, step, taps, least, gap, index, skip, out; } weft_axis;
 
 /* Windows of a convolution along one axis. */
 static void weft_forward_axis(weft_axis *axis, const weft_windows *g, int k)
 {
-    *axis = (weft_axis){.count = g->out[k], .stride = 1, .step = g->stride[k], .taps = g->kernel[k], .extent = g->in[k], .out = g->out[k]};
-    for (long t = 0; t < axis->taps; ++t) axis->index[t] = t, axis->offset[t] = t * g->dilation[k] - g->low[k];
-    axis->least = axis->offset[0];
-    axis->most = axis->offset[axis->taps - 1];
+    *axis = (weft_axis){.count = g->out[k], .stride = 1, .step = g->stride[k], .taps = g->kernel[k], .least = -g->low[k],
+        .gap = g->dilation[k], .skip = 1, .out = g->out[k]};
 }
 
 /* Elements first, first + stride, … of an adjoint's result along one axis: those that the same taps reach. `in` is the
@@ -32,19 +26,19 @@ static void weft_forward_axis(weft_axis *axis, const weft_windows *g, int k)
 static void weft_adjoint_axis(weft_axis *axis, const weft_windows *g, int k, long first)
 {
     const long s = g->stride[k], count = first < g->out[k] ? (g->out[k] - first + s - 1) / s : 0;
-    *axis = (weft_axis){.count = count, .first = first, .stride = s, .step = 1, .extent = g->in[k], .out = g->out[k]};
+    *axis = (weft_axis){.count = count, .first = first, .stride = s, .step = 1, .out = g->out[k]};
     for (long t = g->kernel[k] - 1; t >= 0; --t) {
         const long shift = first + g->low[k] - t * g->dilation[k];
         if (shift % s) continue;
-        axis->index[axis->taps] = g->kernel[k] - 1 - t;
-        axis->offset[axis->taps++] = shift / s;
+        const long index = g->kernel[k] - 1 - t, offset = shift / s;
+        if (axis->taps == 0) axis->index = index, axis->least = offset;
+        if (axis->taps == 1) axis->skip = index - axis->index, axis->gap = offset - axis->least;
+        ++axis->taps;
     }
-    axis->least = axis->taps ? axis->offset[0] : 0;
-    axis->most = axis->taps ? axis->offset[axis->taps - 1] : 0;
 }
 
 /* Elements that `count` windows reach. */
-WEFT_INLINE long weft_reach(const weft_axis *axis, long count) { return (count - 1) * axis->step + axis->most - axis->least + 1; }
+WEFT_INLINE long weft_reach(const weft_axis *axis, long count) { return (count - 1) * axis->step + (axis->taps - 1) * axis->gap + 1; }
 
 /* Rows [top, top + rows) x [left, left + columns) of one plane of x, zeros outside, channels contiguous. */
 static __attribute__((noinline, unused)) void weft_plane(const weft_windows *g, const float *x, int inside, long top, long rows,
@@ -75,10 +69,10 @@ WEFT_INLINE weft_view weft_look(const weft_windows *g, const weft_axis *a, const
     const long height = weft_reach(a + 1, rows), width = weft_reach(a + 2, a[2].count);
     const int dense = g->xc == 1 && g->xs[2] == g->channels;
     const int inside = top >= 0 && top + height <= g->in[1] && left >= 0 && left + width <= g->in[2]
-        && front + a[0].least >= 0 && front + a[0].most < g->in[0];
+        && front + a[0].least >= 0 && front + a[0].least + (a[0].taps - 1) * a[0].gap < g->in[0];
     if (dense && inside)
         return (weft_view){x + (front + a[0].least) * g->xs[0] + top * g->xs[1] + left * g->xs[2], g->xs[0], g->xs[1], g->xs[2]};
-    const long c = g->channels, depth = a[0].most - a[0].least + 1;
+    const long c = g->channels, depth = weft_reach(a, 1);
     for (long z = 0; z < depth; ++z) {
         const long at = front + a[0].least + z;
         weft_plane(g, x + at * g->xs[0], at >= 0 && at < g->in[0], top, height, left, width, scratch + z * height * width * c);
@@ -89,13 +83,15 @@ WEFT_INLINE weft_view weft_look(const weft_windows *g, const weft_axis *a, const
 /* Do the taps along the last axis and the channels lie as one run, in x and in the weights? */
 WEFT_INLINE int weft_runs(const weft_windows *g, const weft_axis *a)
 {
-    return g->groups == 1 && g->tap == g->channels * g->lead && (a->taps < 2 || (a->offset[1] == a->offset[0] + 1
-        && a->most - a->least + 1 == a->taps && a->index[1] == a->index[0] + 1));
+    return g->groups == 1 && g->tap == g->channels * g->lead && (a->taps < 2 || (a->gap == 1 && a->skip == 1));
 }
 
-/* From one tap of an axis to the next: taps are evenly spaced. */
-WEFT_INLINE long weft_gap(const weft_axis *axis) { return axis->taps > 1 ? axis->offset[1] - axis->offset[0] : 0; }
-WEFT_INLINE long weft_skip(const weft_axis *axis) { return axis->taps > 1 ? axis->index[1] - axis->index[0] : 0; }
+/* The number of a tap among all of them. */
+WEFT_INLINE long weft_tap(const weft_windows *g, const weft_axis *a, long i, long j, long k)
+{
+    const long row = (a[0].index + i * a[0].skip) * g->kernel[1] + a[1].index + j * a[1].skip;
+    return row * g->kernel[2] + a[2].index + k * a[2].skip;
+}
 
 /* y[row of windows] = sum over taps of x w: the taps along the height are summed in registers, those along the width too
    where they lie as one run. */
@@ -104,13 +100,12 @@ static __attribute__((noinline, unused)) void weft_row(const weft_windows *g, co
 {
     const long in = g->channels / g->groups, out = g->outputs / g->groups, ar = a[2].step * view.column;
     const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
-    const long as = weft_gap(a + 1) * view.row, bs = weft_skip(a + 1) * g->kernel[2] * g->tap;
+    const long as = a[1].gap * view.row, bs = a[1].skip * g->kernel[2] * g->tap;
     for (long group = 0; group < g->groups; ++group) {
         int more = 0;
         for (long i = 0; i < a[0].taps; ++i) for (long k = 0; k < a[2].taps; k += together) {
-            const float *p = view.at + (a[0].offset[i] - a[0].least) * view.plane + (a[2].offset[k] - a[2].least) * view.column + group * in;
-            const long tap = (a[0].index[i] * g->kernel[1] + a[1].index[0]) * g->kernel[2] + a[2].index[k];
-            weft_gemm_blocks(a[1].taps, as, bs, a[2].count, out, together * in, p, ar, 1, w + tap * g->tap + group * g->group, g->lead,
+            const float *p = view.at + i * a[0].gap * view.plane + k * a[2].gap * view.column + group * in;
+            weft_gemm_blocks(a[1].taps, as, bs, a[2].count, out, together * in, p, ar, 1, w + weft_tap(g, a, i, 0, k) * g->tap + group * g->group, g->lead,
                 y + group * out, a[2].stride * g->outputs, more++);
         }
     }
@@ -124,9 +119,8 @@ static __attribute__((noinline, unused)) void weft_row_of_channels(const weft_wi
     for (long q = 0; q < a[2].count; ++q, y += a[2].stride * c) {
         for (long t = 0; t < c; ++t) y[t] = 0.0f;
         for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; ++k) {
-            const float *p = view.at + (a[0].offset[i] - a[0].least) * view.plane + (a[1].offset[j] - a[1].least) * view.row
-                + (q * a[2].step + a[2].offset[k] - a[2].least) * view.column;
-            const float *v = w + ((a[0].index[i] * g->kernel[1] + a[1].index[j]) * g->kernel[2] + a[2].index[k]) * g->tap;
+            const float *p = view.at + i * a[0].gap * view.plane + j * a[1].gap * view.row + (q * a[2].step + k * a[2].gap) * view.column;
+            const float *v = w + weft_tap(g, a, i, j, k) * g->tap;
             #pragma omp simd
             for (long t = 0; t < c; ++t) y[t] += p[t] * v[t];
         }
@@ -218,8 +212,8 @@ static __attribute__((unused)) void weft_convolve_weight(long images, const weft
         const float *y = d + ((b * a[0].count + q0) * a[1].count + top) * a[2].count * g->outputs;
         const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
         for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; k += together) {
-            const float *p = view.at + i * g->dilation[0] * view.plane + j * g->dilation[1] * view.row + k * g->dilation[2] * view.column;
-            float *v = w + ((i * g->kernel[1] + j) * g->kernel[2] + k) * g->tap;
+            const float *p = view.at + i * a[0].gap * view.plane + j * a[1].gap * view.row + k * a[2].gap * view.column;
+            float *v = w + weft_tap(g, a, i, j, k) * g->tap;
             const long down = a[1].step * view.row, right = a[2].step * view.column, row = a[2].count * g->outputs;
             if (by_channel) {
                 for (long q1 = 0; q1 < rows; ++q1) for (long q = 0; q < a[2].count; ++q) {

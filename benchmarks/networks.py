@@ -9,21 +9,18 @@ torch.compile.  They take turns; the ratio is that of the best torch to weft, ro
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from train_step import take_turns, weft_step
+from train_step import command, spread, take_turns, weft_step
 
 import weft
 from weft.runtime.machine import cpu
@@ -246,17 +243,12 @@ def run_case(case: Case, rounds: int, *, compiled: bool) -> str:
         first = f"{time.perf_counter() - start:.1f}"
     times = take_turns(steps, rounds)
     best = np.min([times[how] for how in hows], axis=0)
-    cells = [case.name, _spread(times["weft"] / 1e3, 2)]
+    cells = [case.name, spread(times["weft"] / 1e3, 2)]
     for how in ("eager", "channels last", "compile"):
-        cells.append(_spread(times[how] / 1e3, 1) if how in times else "–")
-    cells += [_spread(best / times["weft"], 2), f"{case.reach:g}", f"{planned:.1f} + {built:.1f}"]
+        cells.append(spread(times[how] / 1e3, 1) if how in times else "–")
+    cells += [spread(best / times["weft"], 2), f"{case.reach:g}", f"{planned:.1f} + {built:.1f}"]
     cells += [first, f"{artifact.traffic['main']['traffic_ratio']:.2f}"]
     return f"| {' | '.join(cells)} |"
-
-
-def _spread(values: np.ndarray, digits: int) -> str:
-    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
-    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def report(quick: bool) -> str:
@@ -285,21 +277,5 @@ def report(quick: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Print the report, and write it where `--out` says."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, without torch.compile")
-    parser.add_argument("--out", type=Path, help="write the report to this file too")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # so that its first calls are first calls
-        text = report(arguments.quick)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text)
-
-
 if __name__ == "__main__":
-    main()
+    command(__doc__, report)

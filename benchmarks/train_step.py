@@ -185,16 +185,16 @@ class Outcome:
         return np.min(theirs, axis=0) / self.times[ours]
 
     def row(self) -> str:
-        cells = [self.case.name, *(_spread(self.times[n], 1) for n in ("weft", "weft all"))]
-        cells.append(_spread(self.times["eager"], 0))
-        cells.append(_spread(self.times["compile"], 0) if "compile" in self.times else "–")
-        cells += [f"{_spread(self.ratio(name), 1)}" for name in ("weft", "weft all")]
+        cells = [self.case.name, *(spread(self.times[n], 1) for n in ("weft", "weft all"))]
+        cells.append(spread(self.times["eager"], 0))
+        cells.append(spread(self.times["compile"], 0) if "compile" in self.times else "–")
+        cells += [f"{spread(self.ratio(name), 1)}" for name in ("weft", "weft all")]
         cells += [f"{self.case.reach:.0f}", f"{self.floor:.0f}"]
         cells.append(f"{self.traffic['traffic_ratio']:.3f}")
         return f"| {' | '.join(cells)} |"
 
 
-def _spread(values: np.ndarray, digits: int) -> str:
+def spread(values: np.ndarray, digits: int) -> str:
     low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
@@ -279,10 +279,10 @@ def _first_calls(outcomes: list[Outcome]) -> list[str]:
     return [told] if calls else []
 
 
-def main() -> None:
-    """Print the report, and write it where `--out` says."""
+def command(description: str | None, report: Callable[[bool], str]) -> None:
+    """Print a report, and write it where `--out` says; it is told whether to be `--quick`."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, without torch.compile")
     parser.add_argument("--out", type=Path, help="write the report to this file too")
@@ -296,4 +296,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, report)

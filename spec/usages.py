@@ -102,6 +102,9 @@ OPERATIONS: Mapping[str, str] = {
     "rnn": "x: f32[B, 16, 8]; x -> rnn(32)",
     "lstm": "x: f32[B, 16, 8]; y, h, c = x -> lstm(32, return_state=true); out y, h, c",
     "gru": "x: f32[B, 16, 8]; x -> gru(32)",
+    "bidirectional": "x: f32[B, 16, 8]; x -> bidirectional(32)",
+    "locked_dropout": "x: f32[B, 16, 8]; x -> locked_dropout(0.3) -> lstm(32)",
+    "moe": "x: f32[B, 16, 64]; x -> residual { layer_norm -> moe(8, 256) }",
     # sequences and states
     "rnn_states": "gates: f32[B, 16, 32]; weight w: f32[32, 32] = orthogonal(); "
     "rnn_states(gates, w, zeros([32]), zeros([B, 32]))",

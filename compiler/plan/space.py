@@ -223,9 +223,12 @@ def _split(
         columns = _columns_of_sums(sums, order, whole)
     else:
         columns = frozenset(order[-1:]) if len(whole) > 1 else frozenset()
-    for _, folded in sums:
+    for node, folded in sums:
         if folded and folded not in (columns, whole - columns, whole):
             raise Refused("a sum over part of the rows")
+        kept = {a for d in range(len(node.shape)) if (a := axis[node.id, d]) is not None}
+        if folded and folded | kept != whole and folded != columns:
+            raise Refused("a sum over the rows of what is one number for several columns")
     rows = tuple(a for a in order if a not in columns)
     return Space(rows, tuple(a for a in order if a in columns), size, axis)
 

@@ -180,6 +180,153 @@ RECURRENT = [
 ]
 
 
+# ---- sequences of several lengths, backwards, both ways ------------------------------------------
+
+LENGTHS = "x: f32[B, T, 6], k: i32[B]"
+BUILT = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def packed(kind: str, *, both: bool = False, reverse: bool = False) -> Callable[..., Tensor]:
+    """PyTorch's layer over a packed batch: all states, zeros behind the ends, and the last h.
+
+    The lengths are those that `feeds_of` draws, 0 to 5 of T = 5; torch takes no empty sequence.
+    """
+
+    def twin(x: Tensor, lengths: Tensor, *weights: Tensor) -> Tensor:
+        rows = lengths > 0
+        layer = BUILT[kind](6, 5, batch_first=True, bidirectional=both or reverse).double()
+        parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        state = {f"{part}_l0": w for part, w in zip(parts, weights[:4], strict=True)}
+        if both or reverse:
+            given = weights[-4:]
+            state |= {f"{part}_l0_reverse": w for part, w in zip(parts, given, strict=True)}
+        sequence = nn.utils.rnn.pack_padded_sequence(
+            x[rows], lengths[rows].cpu(), batch_first=True, enforce_sorted=False
+        )
+        y, last = torch.func.functional_call(layer, state, (sequence,))
+        padded, _ = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
+        h = last[0] if kind == "lstm" else last
+        wide = padded.shape[-1]
+        whole = x.new_zeros(*x.shape[:2], wide).index_put((rows.nonzero()[:, 0],), padded)
+        ends = x.new_zeros(len(x), 5).index_put((rows.nonzero()[:, 0],), h[-1])
+        if both:
+            return whole
+        return torch.cat([whole[..., wide - 5 :].flatten(1), ends], 1)
+
+    return twin
+
+
+def layer_weights(name: str, kind: str) -> dict[str, tuple[int, ...]]:
+    wide = 5 * GATES[kind]
+    return {f"{name}.weight_ih": (wide, 6), f"{name}.weight_hh": (wide, 5),
+            f"{name}.bias_ih": (wide,), f"{name}.bias_hh": (wide,)}  # fmt: skip
+
+
+def with_lengths(kind: str, reverse: bool) -> Case:
+    rest = ", _" if kind == "lstm" else ""
+    results = "y, h, c" if rest else "y, h"
+    settings = "lengths=k, return_state=true" + (", reverse=true" if reverse else "")
+    flow = f"{results} = x -> {kind}(5, {settings})\n  "
+    used = "h" if not rest else "h + 0*c"
+    flow += f"concat(flatten(y), {used}, axis=1)"
+    weights = layer_weights(kind, kind)
+    return Case(flow, packed(kind, reverse=reverse), LENGTHS, weights, sizes={"T": 5})
+
+
+def backwards(x: Tensor, *weights: Tensor) -> Tensor:
+    layer = nn.GRU(6, 5, batch_first=True).double()
+    parts = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    state = dict(zip(parts, weights, strict=True))
+    y, last = torch.func.functional_call(layer, state, (x.flip(1),))
+    return torch.cat([y.flip(1).flatten(1), last[0]], 1)
+
+
+def both_ways(kind: str) -> Case:
+    name = "bidirectional"
+    weights = layer_weights(f"{name}.forward", kind) | layer_weights(f"{name}.backward", kind)
+    flow = f"x -> bidirectional(5, {kind}, lengths=k)"
+    return Case(flow, packed(kind, both=True), LENGTHS, weights, sizes={"T": 5})
+
+
+SEVERAL = [
+    *(with_lengths(kind, reverse) for kind in GATES for reverse in (False, True)),
+    *(both_ways(kind) for kind in GATES),
+    Case("y, h = x -> gru(5, reverse=true, return_state=true)\n  concat(flatten(y), h, axis=1)",
+         backwards, "x: f32[B, T, 6]", layer_weights("gru", "gru")),
+    Case("x -> locked_dropout(0.3)", lambda x: x, "x: f32[B, T, 6]"),
+]  # fmt: skip
+
+
+# ---- mixtures of experts -------------------------------------------------------------------------
+
+
+def mixture(top: int, capacity: int | None = None, *, activation: Callable[[Tensor], Tensor],
+            normalise: bool = True, balance: bool = False) -> Callable[..., Tensor]:  # fmt: skip
+    """Token by token and expert by expert, as the papers say it."""
+
+    def twin(x: Tensor, *weights: Tensor) -> Tensor:
+        router, up, down = weights[0], weights[1], weights[2 if len(weights) == 3 else 3]
+        experts = len(router)
+        probability = torch.softmax(x @ router.T, -1)
+        result = torch.zeros_like(x)
+        counts = torch.zeros(experts, dtype=x.dtype)
+        rows = []
+        for b in range(len(x)):
+            taken = [0] * experts
+            for t in range(x.shape[1]):
+                best = torch.topk(probability[b, t], top)
+                shares = best.values / best.values.sum() if normalise else best.values
+                y = torch.zeros_like(x[b, t])
+                for share, e in zip(shares, best.indices.tolist(), strict=True):
+                    counts[e] += 1
+                    taken[e] += 1
+                    if capacity is not None and taken[e] > capacity:
+                        continue
+                    hidden = x[b, t] @ up[e] + (weights[2][e] if len(weights) > 3 else 0)
+                    out = activation(hidden) @ down[e] + (weights[4][e] if len(weights) > 3 else 0)
+                    y = y + share * out
+                rows.append(y)
+        result = torch.stack(rows).reshape(x.shape)
+        if not balance:
+            return result
+        tokens = x.shape[0] * x.shape[1]
+        loss = experts * (counts / tokens * probability.mean((0, 1))).sum() / top
+        return torch.cat([result.flatten(), loss[None]])
+
+    return twin
+
+
+def experts_of(count: int, hidden: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {
+        "moe.router.weight": (count, 12), "moe.up": (count, 12, hidden),
+    }  # fmt: skip
+    if bias:
+        found["moe.up_bias"] = (count, hidden)
+    found["moe.down"] = (count, hidden, 12)
+    if bias:
+        found["moe.down_bias"] = (count, 12)
+    return found
+
+
+BALANCED = "y, loss = x -> moe({})\n  concat(reshape(y, [60*T]), reshape(loss, [1]), axis=0)"
+ROUTED = "x: f32[5, T, 12]"
+EXPERTS = [
+    Case("x -> moe(4, 7)", mixture(2, activation=F.gelu), ROWS, experts_of(4, 7)),
+    Case("x -> moe(3, 5, top=1, normalise=false)",
+         mixture(1, activation=F.gelu, normalise=False), ROWS, experts_of(3, 5)),
+    Case("x -> moe(3, 5, top=3, activation=relu, bias=false)",
+         mixture(3, activation=F.relu), ROWS, experts_of(3, 5, bias=False), sizes={"T": 1}),
+    Case("x -> moe(3, 5, capacity=2, activation=silu)",
+         mixture(2, 2, activation=F.silu), ROWS, experts_of(3, 5), sizes={"T": 7}),
+    Case(BALANCED.format("4, 7, return_balance=true"),
+         mixture(2, activation=F.gelu, balance=True), ROUTED, experts_of(4, 7)),
+    Case(BALANCED.format("4, 7, top=1, capacity=2, return_balance=true"),
+         mixture(1, 2, activation=F.gelu, balance=True), ROUTED, experts_of(4, 7),
+         sizes={"T": 7}),
+]  # fmt: skip
+
+
 # ---- positions, sums along an axis, gated layers -------------------------------------------------
 
 
@@ -238,4 +385,4 @@ OTHERS = [
     Case("x -> cumprod(axis=1)", lambda x: x.cumprod(1), "x: f32[B, T, 6]"),
 ]  # fmt: skip
 
-SEQUENCES = [*ATTENTION, *RECURRENT, *OTHERS]
+SEQUENCES = [*ATTENTION, *RECURRENT, *SEVERAL, *EXPERTS, *OTHERS]

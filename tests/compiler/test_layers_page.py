@@ -18,6 +18,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "layers.md"
 MARK = "<!-- what follows is written by `make snapshots` -->\n"
 TITLES = {
     "activations": "Activations",
+    "experts": "Experts",
     "functions": "Functions",
     "layers": "Layers",
     "losses": "Losses and measures",

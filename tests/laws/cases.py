@@ -278,6 +278,14 @@ def _chain(b: Builder) -> dict[str, int]:
 MANY = ({"B": 1, "T": 1}, {"B": 5, "T": 3}, {"B": 67, "T": 2})
 EMPTY = ({"B": 0, "T": 2},)
 
+
+def _repeated_sum(b: Builder) -> dict[str, int]:
+    """A sum over the rows of what a sibling repeats along one more axis."""
+    x, slots = f32(b, "x", B, T, 4), f32(b, "slots", B, T, 4, 3)
+    spread = b.broadcast(x, (0, 1, 2), (B, T, 4, 3))
+    return {"placed": b.map("mul", spread, slots), "counts": b.reduce("sum", x, (0, 1))}
+
+
 CASES: tuple[Case, ...] = (
     *(
         Case(
@@ -353,6 +361,7 @@ CASES: tuple[Case, ...] = (
     Case("tables", _tables, MANY),
     Case("constants", _constants, MANY, smooth=False),
     Case("mixed_sums", _mixed, MANY),
+    Case("repeated_sum", _repeated_sum, MANY),
     Case("pairs", _pairs, MANY),
     Case("chain", _chain, (*MANY, {"B": 601, "T": 1})),
     Case("empty_sums", _mixed, EMPTY, smooth=False),

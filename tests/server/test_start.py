@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from lsp_client import Client
 
-QUICK = 1.0  # seconds of work from the start to the answer of the handshake: torch alone would take more
+QUICK = 1.0  # seconds of work up to the answer of the handshake; torch alone takes more
 
 
 def test_the_handshake_is_answered_at_once() -> None:

@@ -11,7 +11,8 @@ from ..spec.errors import UsageError
 if TYPE_CHECKING:
     from ..spec.load import Spec
 
-CHECKPOINTS = ("best.safetensors", "last.safetensors")
+IMPORTED = "imported.safetensors"
+CHECKPOINTS = ("best.safetensors", "last.safetensors", IMPORTED)
 
 
 def folder(spec: Spec, out: str | None = None) -> Path:
@@ -30,7 +31,8 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="PATH",
-        help="a checkpoint, or the folder of a run (default: runs/NAME); best before last",
+        help="a checkpoint, or the folder of a run (default: runs/NAME); best before last"
+        " before imported",
     )
 
 

@@ -27,6 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint there"
     )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="begin with the parameters of this checkpoint, as fine-tuning does",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=float, metavar="N", help="so many, whatever the spec says")
     length.add_argument("--steps", type=int, metavar="N", help="so many, whatever the spec says")
@@ -49,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     record = program.train(
         out,
         resume=arguments.resume,
+        weights=Path(arguments.weights) if arguments.weights else None,
         epochs=arguments.epochs,
         steps=arguments.steps,
         seed=arguments.seed,

@@ -45,8 +45,9 @@ def evaluate(
     loaded = files.load(checkpoint)
     restore_parameters(engine, loaded, checkpoint)
     recipes = (artifact.train or {}).get("data") or []
-    pairs = zip(recipes, loaded.state["data"], strict=True)
-    datasets = [load(recipe, root, known) for recipe, known in pairs]
+    known = loaded.state["data"] or [None] * len(recipes)  # imported weights know no data
+    pairs = zip(recipes, known, strict=True)
+    datasets = [load(recipe, root, statistics) for recipe, statistics in pairs]
     found = part_of(datasets, part)
     if found is None:
         raise UsageError(

@@ -28,7 +28,7 @@ from .metrics import MetricsFiles
 from .progress import Progress, choose
 from .recipe import Recipe, recipe_of
 from .record import Position, Record, check_same, spec_hash
-from .snapshot import Snapshot, restore, tensors
+from .snapshot import Snapshot, restore, restore_parameters, tensors
 from .stepper import Maker, Stepper, stepper_for
 from .stream import Stream, part_of
 
@@ -59,6 +59,7 @@ def train(
     root: Path,
     out: Path,
     resume: bool = False,
+    weights: Path | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     seed: int | None = None,
@@ -67,11 +68,14 @@ def train(
 ) -> Record:
     """Train as the recipe of the artifact says; data lies below `root`, results go to `out`.
 
-    `epochs`, `steps` and `seed` override the recipe.  `progress` is auto, plain, quiet or a display
-    of one's own.  `steppers` gives optimizers beside those of `STEPPERS`, or in their place.
+    `resume` goes on with the last checkpoint there; `weights` begins anew with the parameters of a
+    checkpoint.  `epochs`, `steps` and `seed` override the recipe.  `progress` is auto, plain, quiet
+    or a display of one's own.  `steppers` gives optimizers beside or in place of `STEPPERS`.
 
     Raises: DataError, CheckpointError, DivergenceError, UsageError.
     """
+    if resume and weights is not None:
+        raise UsageError("a resumed training has its own weights", hint="leave one of the two out")
     display = choose(progress) if isinstance(progress, str) else progress
     path = out / "checkpoints" / LAST
     earlier = files.load(path) if resume else None
@@ -86,7 +90,7 @@ def train(
     if earlier is not None:
         training.resume(earlier, path)
     else:
-        training.begin()
+        training.begin(weights)
     return training.run()
 
 
@@ -122,9 +126,13 @@ class _Training:
         self.began = time.perf_counter()
         self.files: MetricsFiles | None = None
 
-    def begin(self) -> None:
-        """Start at step 0, with fresh parameters; an earlier run in the folder is put aside."""
+    def begin(self, weights: Path | None = None) -> None:
+        """Start at step 0, with fresh parameters or those of a checkpoint; an earlier run in the
+        folder is put aside.
+        """
         initialise(self.engine, self.recipe.seed)
+        if weights is not None:
+            restore_parameters(self.engine, files.load(weights), weights)
         old = self.out / "checkpoints"
         if any(old.glob("*.safetensors")):
             aside = self.out / "previous"

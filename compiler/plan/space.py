@@ -227,7 +227,7 @@ def _split(
         if folded and folded not in (columns, whole - columns, whole):
             raise Refused("a sum over part of the rows")
         kept = {a for d in range(len(node.shape)) if (a := axis[node.id, d]) is not None}
-        if folded != columns and kept and kept != columns:
+        if folded and folded != columns and kept and kept != columns:
             raise Refused("a sum over the rows of what several columns repeat")
     rows = tuple(a for a in order if a not in columns)
     return Space(rows, tuple(a for a in order if a in columns), size, axis)

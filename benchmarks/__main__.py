@@ -20,12 +20,12 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Run every script, with the options given (`--quick`); tables of training steps are kept."""
+    """Run every script, with the options given (`--quick`); their tables are kept."""
     options = sys.argv[1:]
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     subprocess.run([sys.executable, HERE / "gemm.py"], check=True)
-    for name in ("train_step", "networks"):
+    for name in ("train_step", "networks", "compile_time"):
         table = results / f"{machine()}-{name}.md"
         script = HERE / f"{name}.py"
         subprocess.run([sys.executable, script, *options, "--out", table], check=True)

@@ -56,11 +56,12 @@ def arrange(
         layouts |= parameter_layouts(graph, inputs, native=native)
     offsets: dict[str, int] = {}
     at = 0
-    nets = list(dict.fromkeys(d.name.split(".")[0] for d in declarations))
+    nets = dict.fromkeys(d.name.split(".")[0] for d in declarations)
+    places = {net: place for place, net in enumerate(nets)}
 
     def rank(d: ParameterDeclaration) -> tuple[int, bool]:
         """Net by net, buffers last, so that what an optimizer updates is one stretch."""
-        return nets.index(d.name.split(".")[0]), not d.trainable
+        return places[d.name.split(".")[0]], not d.trainable
 
     for d in sorted(declarations, key=rank):
         layouts.setdefault(d.name, row_major(d.shape))

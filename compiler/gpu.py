@@ -12,6 +12,7 @@ from .emit.triton.part import Machine, Part, Work
 from .emit.triton.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
+from .plan.forms import Plans
 
 INTERPRET = Machine("interpret", "ieee")
 
@@ -38,20 +39,17 @@ def emit_gpu(
 
     `levels` counts refusals of tiles by the key in a kernel's compile record.
     """
-    kernels = Kernels()
+    kernels, plans, machine = Kernels(), Plans(), machine_of(target, levels=levels)
     records: list[Entry] = []
     costs: list[KernelRecord] = []
     report: dict[str, Any] = {}
     known: dict[int, Part] = {}  # graphs that several entries share
     for e in entries:
         ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
-        writer = StepWriter(
-            ports, kernels, sizes, machine_of(target, levels=levels), keep=e.kind == "probe"
-        )
+        writer = StepWriter(ports, kernels, sizes, machine, keep=e.kind == "probe", plans=plans)
         if e.graph is not None:
             part = writer.add(e.graph, graph_homes(e, arena), known.get(id(e.graph)))
-            if not writer.keep:
-                known[id(e.graph)] = part
+            known.setdefault(id(e.graph), part)
         if e.update is not None:
             writer.add(e.update.graph, update_homes(e, e.update, arena, states))
         records.append(writer.write())

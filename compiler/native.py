@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from .arena import Arena
 from .artifact import Entry, KernelRecord
@@ -16,6 +16,7 @@ from .homes import graph_homes, update_homes
 from .ir.builder import Builder
 from .ir.graph import Graph
 from .ops import OPS
+from .plan.forms import Plans
 from .plan.layout import row_major, weight_layout
 from .plan.memory import Home
 from .plan.panels import PanelFusion
@@ -23,7 +24,7 @@ from .plan.traffic import Traffic, traffic
 from .plan.unroll import Piece, unroll
 
 Unrolled = tuple[Graph, Mapping[str, tuple[Piece, ...]]]
-Known = dict[int, tuple[Unrolled, PanelFusion]]
+Known: TypeAlias = dict[int, tuple[Unrolled, PanelFusion]]
 
 HEADER = "weft.h"
 """What every file includes: functions, products, threads."""
@@ -65,10 +66,10 @@ def emit_native(
     records: list[Entry] = []
     costs: list[KernelRecord] = []
     report: dict[str, Any] = {}
-    known: Known = {}
+    known, plans = Known(), Plans()
     for e in entries:
         file = files.setdefault(FILES.get(e.kind, "kernels.c"), _File())
-        writer = plan_entry(e, arena, states, sizes, file.kernels, known)
+        writer = plan_entry(e, arena, states, sizes, file.kernels, known, plans)
         function, entry = writer.write()
         file.functions.append(function)
         file.names.append(entry.name)
@@ -91,13 +92,14 @@ def plan_entry(
     sizes: Mapping[str, int],
     kernels: Kernels | None = None,
     known: Known | None = None,
+    plans: Plans | None = None,
 ) -> StepWriter:
     """One entry planned: launches, stages and levels of its graph and of the update after it.
 
-    `known` keeps what was found for graphs that several entries share.
+    `known` keeps what was found for graphs that several entries share, `plans` for equal layers.
     """
     ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
-    writer = StepWriter(ports, kernels or Kernels(), sizes, keep=e.kind == "probe")
+    writer = StepWriter(ports, kernels or Kernels(), sizes, keep=e.kind == "probe", plans=plans)
     if e.graph is not None:
         known = known if known is not None else {}
         settled, fusion = known.get(id(e.graph), (None, None))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias
 
 MOST_TERMS = 4096  # of a product; larger is a mistake, not a shape
+REMEMBERED = 1 << 14  # results of arithmetic: a network has few sizes, and works them out often
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def terms_of(dim: Dim) -> Terms:
     return {(): dim} if dim else {}
 
 
+@lru_cache(REMEMBERED)
 def _order(monomial: Monomial) -> tuple[object, ...]:
     """Graded lexicographic: higher degree first, then by atom. Fit for long division."""
     degree = sum(power for _, power in monomial)
@@ -138,6 +141,7 @@ def _normal(terms: Terms) -> Dim:
     return Polynomial(tuple(kept))
 
 
+@lru_cache(REMEMBERED)
 def _sum(left: Dim, right: Dim, factor: int) -> Dim:
     terms = terms_of(left)
     for monomial, c in terms_of(right).items():
@@ -152,9 +156,10 @@ def _times(left: Monomial, right: Monomial) -> Monomial:
     return tuple(sorted(powers.items(), key=lambda item: item[0].key))
 
 
+@lru_cache(REMEMBERED)
 def _product(left: Dim, right: Dim) -> Dim:
     if isinstance(right, int) and isinstance(left, Polynomial):
-        return _normal({monomial: c * right for monomial, c in left.terms})
+        return Polynomial(tuple((m, c * right) for m, c in left.terms)) if right else 0
     mine, others = terms_of(left), terms_of(right)
     if len(mine) * len(others) > MOST_TERMS:
         raise OverflowError("a dim of too many terms")
@@ -166,6 +171,7 @@ def _product(left: Dim, right: Dim) -> Dim:
     return _normal(terms)
 
 
+@lru_cache(REMEMBERED)
 def _floordiv(dividend: Dim, divisor: Dim) -> Dim:
     if isinstance(divisor, int):
         if isinstance(dividend, int):

@@ -77,7 +77,9 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A random number: `kind` uniform or normal, element `index` of stream `stream`."""
+    """A random number: `kind` uniform or normal, element `index` of a stream, which is the kernel's
+    number `stream`.
+    """
 
     target: str
     kind: str
@@ -150,10 +152,21 @@ class KernelBuffer:
     along: int | None
     shape: str
 
+    def of(self, value: int) -> KernelBuffer:
+        """The argument for another value."""
+        return KernelBuffer(
+            self.name, value, self.role, self.dtype, self.step, self.along, self.shape
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One fused loop nest.  Units: `bytes` moved and `flops`, at the nominal sizes."""
+    """One fused loop nest.
+
+    `streams` are those of the random numbers.  Kernels with the same `form` differ in these, in
+    `places`, `bytes`, and the values behind the buffers.
+    Units: `bytes` moved and `flops`, at the nominal sizes.
+    """
 
     name: str
     rows: tuple[Axis, ...]
@@ -164,6 +177,8 @@ class Kernel:
     places: tuple[str, ...]
     bytes: int
     flops: int
+    streams: tuple[int, ...] = ()
+    form: object = None
 
 
 def operands_of(statement: Statement) -> tuple[str, ...]:

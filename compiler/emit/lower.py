@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ...spec.dims import Dim
 from ..ir.graph import Graph, Node
@@ -39,6 +39,8 @@ from .loops import (
 )
 
 Coordinate = tuple[tuple[tuple[Axis | str, Dim], ...], Dim]  # terms and offset of one dimension
+
+Numbers = Mapping[int, int] | Sequence[int]  # of values or streams, by others
 
 RESERVED = frozenset(
     [
@@ -137,6 +139,7 @@ class _Lowering:
     sinks: list[tuple[Statement, int]] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     again: dict[str, tuple[int, Load]] = field(default_factory=dict)
+    streams: dict[int, int] = field(default_factory=dict)
 
     # ---- names and kinds ---------------------------------------------------------------------
 
@@ -312,10 +315,14 @@ class _Lowering:
         else:
             index = _row_major_index(node.shape, at)
             statement, kind = (
-                Draw(target, node["kind"], node["stream"], index),
+                Draw(target, node["kind"], self.stream(node), index),
                 self.kind_of_names((), at),
             )
         return self.define(target, statement, kind, node.dtype)
+
+    def stream(self, node: Node) -> int:
+        """The kernel's number for the stream of a random value."""
+        return self.streams.setdefault(node["stream"], len(self.streams))
 
     def table(self, node: Node, at: tuple[Coordinate, ...]) -> str:
         index = _row_major_index(node.shape, at)
@@ -412,7 +419,8 @@ class _Lowering:
 
     # ---- the kernel --------------------------------------------------------------------------
 
-    def run(self, name: str, places: tuple[str, ...], bytes_: int, flops: int) -> Kernel:
+    def run(self) -> Kernel:
+        """The kernel, but for its name, its lines of the spec and its costs."""
         members, _ = self.values.cone(self.roots)
         self.inside = frozenset(members)
         for i in members:
@@ -435,14 +443,16 @@ class _Lowering:
             tuple(self.axes[a] for a in self.space.columns),
         )
         return Kernel(
-            name,
+            "",
             *axes,
             self._passes(),
             self.infos,
             tuple(self.buffers.values()),
-            places,
-            bytes_,
-            flops,
+            (),
+            0,
+            0,
+            tuple(self.streams),
+            object(),
         )
 
     def _keep_dear(self) -> None:
@@ -557,7 +567,27 @@ def lower(
     flops: int,
 ) -> Kernel:
     """The kernel that makes `roots` and stores those `written`, for values laid out by `layout`."""
-    found = _Lowering(values, roots, frozenset(written), layout, space(values, roots))
     members, _ = values.cone(roots)
+    form = values.form(members, named=True)
+    ranks = form.ranks()
+    laid = tuple(layout(i) for i in form.ids if values.graph[i].op != "constant")
+    marks = [sorted(ranks[i] for i in some) for some in (roots, written, roots & values.dear)]
+    key = form.key, laid, *map(tuple, marks)
+    known = values.plans.kernels
+    if key not in known:
+        lowering = _Lowering(values, roots, frozenset(written), layout, space(values, roots))
+        known[key] = _of_values(lowering.run(), ranks, ranks_of(form.streams))
     lines = tuple(dict.fromkeys(places[i] for i in members if i in places))
-    return found.run(name, lines, bytes_, flops)
+    found = _of_values(known[key], form.ids, form.streams)
+    return replace(found, name=name, places=lines, bytes=bytes_, flops=flops)
+
+
+def ranks_of(streams: Sequence[int]) -> dict[int, int]:
+    """The number of each stream."""
+    return {stream: rank for rank, stream in enumerate(streams)}
+
+
+def _of_values(kernel: Kernel, ids: Numbers, streams: Numbers) -> Kernel:
+    """The kernel of other values of the same form."""
+    buffers = tuple(b.of(ids[b.value]) for b in kernel.buffers)
+    return replace(kernel, buffers=buffers, streams=tuple(streams[s] for s in kernel.streams))

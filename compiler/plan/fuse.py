@@ -9,16 +9,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
+from .order import Order
 from .space import Refused, space
 from .values import Values, lowering
 
 MAX_STREAMS = 14  # full-size loads and stores one kernel may hold in registers
 
 Roots = frozenset[int]
+Launch = Roots | int
+"""A group, or the id of a heavy node."""
 
 
 class Fusion:
-    """The groups of a graph, and which launch reads which value."""
+    """The groups of a graph, and which launch reads which value.
+
+    `home` is the group of a stored value, `order` one in which the launches can run.
+    """
 
     def __init__(self, values: Values, *, fused: bool = True) -> None:
         self.values = values
@@ -66,7 +72,8 @@ class Fusion:
         members, leaves = self.values.cone(roots)
         full = max(map(self.values.count, members), default=0)
         streams = [i for i in (*leaves, *self.written(roots)) if self.values.count(i) == full]
-        if len(streams) > MAX_STREAMS or self._cyclic(roots):
+        parts = {self.home[r] for r in roots}
+        if len(streams) > MAX_STREAMS or not self.order.apart(parts):
             return False
         try:
             space(self.values, roots)
@@ -84,42 +91,23 @@ class Fusion:
         sources = {o for n in moved for o in (n.operands[:1] if n.op == "take" else n.operands)}
         return any(self.values.base(o) in roots for o in sources)
 
-    def _cyclic(self, roots: Roots) -> bool:
-        """Would the kernel have to run both before and after another launch?
-
-        Readers have larger ids than what they read, and only kernels of several values lead back
-        to smaller ones: beyond what those can reach, nothing returns to the roots.
-        """
-        last = self._horizon(max(roots))
-        stack = [u for r in roots for u in self.readers.get(r, ()) if u not in roots]
-        seen = set(stack)
-        while stack:
-            i = stack.pop()
-            kernel = self.home.get(i, (i,))
-            for together in kernel:
-                if together >= last:
-                    continue
-                for user in self.readers.get(together, ()):
-                    if user in roots:
-                        return True
-                    if user not in seen:
-                        seen.add(user)
-                        stack.append(user)
-        return False
-
-    def _horizon(self, last: int) -> int:
-        """The largest id from which a value before `last` may be reached."""
-        grown = True
-        while grown:
-            far = max((high for low, high in self.spans if low < last), default=last)
-            grown = far > last
-            last = max(last, far)
-        return last
+    def _order(self) -> Order[Launch]:
+        """Groups and heavy nodes, by who reads whom."""
+        after: dict[Launch, list[Launch]] = {
+            self.home.get(node.id, node.id): []
+            for node in self.values.graph
+            if node.id in self.home or lowering(node) == "heavy"
+        }
+        for value, readers in self.readers.items():
+            maker = self.home.get(value, value)
+            if maker in after:
+                after[maker] += [self.home.get(r, r) for r in readers]
+        return Order(after)
 
     def _fuse(self) -> None:
-        self.spans: set[tuple[int, int]] = set()  # first and last value of kernels of several
         alive = {group: self.cost(group) for group in self.groups}
         self.home = {r: group for group in self.groups for r in group}
+        self.order = self._order()
         touching: dict[int, set[Roots]] = {}
         heap: list[tuple[int, int, int, Roots, Roots]] = []
 
@@ -146,8 +134,7 @@ class Fusion:
                 continue
             del alive[a], alive[b]
             alive[a | b] = self.cost(a | b)
-            self.spans -= {(min(a), max(a)), (min(b), max(b))}
-            self.spans.add((min(a | b), max(a | b)))
+            self.order.merge((a, b), a | b)
             for root in a | b:
                 self.home[root] = a | b
             offer(a | b)

@@ -7,6 +7,7 @@ The workspace is packed by lifetimes.  Its symbolic part scales with one polynom
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -74,15 +75,22 @@ def pack(requests: Iterable[Request], sizes: Mapping[str, int]) -> Packing:
         members = sorted(by_scale[scale], key=lambda r: (-r[0], r[1].key))
         for number, request in members:
             at = 0
-            for start, length, other in sorted(placed, key=lambda p: (p[0], p[1])):
-                apart = other.last < request.first or request.last < other.first
-                if not apart and at + number > start and at < start + length:
+            first, last = request.first, request.last
+            for start, length, other in placed:
+                if at + number <= start:
+                    break
+                if at < start + length and first <= other.last and other.first <= last:
                     at = start + length
-            placed.append((at, number, request))
+            insort(placed, (at, number, request), key=_from)
             offsets[request.key] = base + at * scale
         base = base + max((at + n for at, n, _ in placed), default=0) * scale
         base = _aligned(base)
     return Packing(offsets, base)
+
+
+def _from(placed: tuple[int, int, Request]) -> tuple[int, int]:
+    """Where a block begins, and its length."""
+    return placed[:2]
 
 
 def _aligned(base: Dim) -> Dim:

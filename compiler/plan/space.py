@@ -6,7 +6,7 @@ Axes that are folded inside it are the *columns*; the others are the *rows*, wal
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...spec.dims import Dim, evaluate
@@ -90,12 +90,41 @@ def space(values: Values, roots: Iterable[int]) -> Space:
     """
     roots = frozenset(roots)
     if roots not in values.spaces:
-        values.spaces[roots] = _found_or_refused(values, roots)
+        values.spaces[roots] = _by_form(values, roots)
     found = values.spaces[roots]
     if isinstance(found, Refused):
         raise found
     assert isinstance(found, Space)
     return found
+
+
+def _by_form(values: Values, roots: frozenset[int]) -> Space | Refused:
+    """What was found for roots of this form, with the values at hand."""
+    form = values.form(values.cone(roots)[0], named=False)
+    ranks = form.ranks()
+    key = form.key, tuple(sorted(ranks[r] for r in roots))
+    known = values.plans.spaces
+    if key not in known:
+        found = _found_or_refused(values, roots)
+        known[key] = found if isinstance(found, Refused) else _renumbered(found, ranks)
+        return found
+    found = known[key]
+    return found if isinstance(found, Refused) else _renumbered(found, form.ids)
+
+
+def _renumbered(found: Space, new: Mapping[int, int] | Sequence[int]) -> Space:
+    """The space with other numbers for the values."""
+
+    def key(old: Key) -> Key:
+        i, dim = old
+        return (new[i] if i >= 0 else -1 - new[-1 - i]), dim
+
+    return Space(
+        tuple(map(key, found.rows)),
+        tuple(map(key, found.columns)),
+        {key(k): extent for k, extent in found.extents.items()},
+        {key(k): None if axis is None else key(axis) for k, axis in found.axis.items()},
+    )
 
 
 def _found_or_refused(values: Values, roots: frozenset[int]) -> Space | Refused:

@@ -12,6 +12,7 @@ from ...spec.dims import evaluate
 from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
+from .forms import Form, Forms, Plans
 from .layout import narrow
 from .windows import turned_from
 
@@ -32,6 +33,7 @@ class Values:
     `stored` is fixed once: `required` values (folds, outputs, operands of heavy and reindexing
     ops) and those that the sweep adds; `keep_dear` also stores those in `dear`, which a kernel of
     several passes then computes once.  `turned`: turned weights are read where the others lie.
+    `plans` keeps what was planned, by form.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
@@ -42,6 +44,7 @@ class Values:
         *,
         keep_dear: bool = False,
         turned: bool = False,
+        plans: Plans | None = None,
     ) -> None:
         self.graph = graph
         self.views = ("transpose", "slice") if turned else ("transpose",)
@@ -49,9 +52,12 @@ class Values:
         self.dear: frozenset[int] = frozenset()
         self.outputs = frozenset(graph.outputs.values())
         self.stored: frozenset[int] = frozenset()
+        self.plans = plans or Plans()
+        self.forms = Forms(graph, self.plans)
         self.spaces: dict[frozenset[int], object] = {}
         self._counts: dict[int, int] = {}
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
+        self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
         self.stored |= self._sweep()
@@ -59,6 +65,7 @@ class Values:
             self.dear = frozenset(node.id for node in graph if self._is_dear(node))
             self.stored |= self.dear
         self._cones.clear()
+        self._joined.clear()
 
     # ---- sizes -------------------------------------------------------------------------------
 
@@ -85,7 +92,7 @@ class Values:
 
     def base(self, i: int) -> int:
         """The value in whose memory an alias, or a transposition that nobody stores, lies."""
-        while lowering(self.graph[i]) == "alias" or self.is_view(i):
+        while self._passes_on(i):
             i = self.graph[i].operands[0]
         return i
 
@@ -153,6 +160,7 @@ class Values:
             if sum(map(self.bytes_of, leaves)) >= 2 * self.bytes_of(node.id):
                 found.add(node.id)
                 self._cones.clear()
+                self._joined.clear()
         return frozenset(found)
 
     def _is_dear(self, node: Node) -> bool:
@@ -182,10 +190,20 @@ class Values:
     def cone(self, roots: Iterable[int]) -> tuple[list[int], list[int]]:
         """What a kernel that makes `roots` computes (members) and reads (leaves), ascending."""
         roots = frozenset(roots)
-        members: set[int] = set()
-        leaves: set[int] = set()
-        for root in roots:
-            inside, outside = self._cone_of(root)
-            members |= inside
-            leaves |= outside
-        return sorted(members), sorted(leaves - members)
+        if roots not in self._joined:
+            members: set[int] = set()
+            leaves: set[int] = set()
+            for root in roots:
+                inside, outside = self._cone_of(root)
+                members |= inside
+                leaves |= outside
+            self._joined[roots] = sorted(members), sorted(leaves - members)
+        return self._joined[roots]
+
+    def form(self, members: Iterable[int], *, named: bool) -> Form:
+        """The form of some values that one kernel makes; `named`: and what its text calls them."""
+        return self.forms.form(members, self._passes_on, named=named)
+
+    def _passes_on(self, i: int) -> bool:
+        """Does the value lie in the memory of its operand?"""
+        return lowering(self.graph[i]) == "alias" or self.is_view(i)

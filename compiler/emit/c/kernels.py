@@ -24,6 +24,7 @@ class Kernels:
 
     def __init__(self) -> None:
         self._known: dict[str, _Shared] = {}
+        self._printed: dict[tuple[object, str, frozenset[str]], tuple[_Shared, Signature]] = {}
         self._names: set[str] = set()
 
     @property
@@ -33,6 +34,15 @@ class Kernels:
 
     def add(self, kernel: Kernel, aliased: frozenset[str]) -> Signature:
         """The signature under which a kernel's text is called."""
+        key = kernel.form, kernel.name, aliased
+        if key not in self._printed:
+            self._printed[key] = self._print(kernel, aliased)
+        shared, signature = self._printed[key]
+        shared.places.update(dict.fromkeys(kernel.places))
+        return replace(signature, name=shared.name)
+
+    def _print(self, kernel: Kernel, aliased: frozenset[str]) -> tuple[_Shared, Signature]:
+        """The text of a form that is new, which may be one that is known."""
         text, signature = print_kernel(kernel, aliased)
         head = f"WEFT_KERNEL void {kernel.name}("
         body = text[text.index(head) + len(head) :]
@@ -40,9 +50,7 @@ class Kernels:
             name = self._fresh(kernel.name)
             text = text.replace(head, f"WEFT_KERNEL void {name}(", 1)
             self._known[body] = _Shared(name, text)
-        shared = self._known[body]
-        shared.places.update(dict.fromkeys(kernel.places))
-        return replace(signature, name=shared.name)
+        return self._known[body], signature
 
     def _fresh(self, name: str) -> str:
         found, count = name, 2

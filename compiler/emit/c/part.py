@@ -8,6 +8,7 @@ from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...ops import OPS
+from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout, is_weight, row_major, value_layout, weight_layout
 from ...plan.memory import Home, Request, nominal
 from ...plan.panels import PanelFusion, batch_panel, literal_panel
@@ -44,7 +45,8 @@ class Part:
 
     `homes` places its inputs and outputs at first, all its values in the end; `spare` are the
     offsets of values that every thread makes, in the thread's own memory.  `keep`: every value
-    stays readable afterwards (probes).  `fusion`: that of another part of the same graph.
+    stays readable afterwards (probes).  `fusion`: that of another part of the same graph; `plans`:
+    what other parts found.
     Units: `local` and `own` in elements.
     """
 
@@ -56,11 +58,13 @@ class Part:
         *,
         keep: bool,
         fusion: PanelFusion | None = None,
+        plans: Plans | None = None,
     ) -> None:
         self.graph = graph
         self.homes = dict(homes)
+        self._defaults: dict[int, Layout] = {}
         self.keep = keep
-        self.fusion = fusion or PanelFusion(Values(graph, sizes, keep_dear=True))
+        self.fusion = fusion or PanelFusion(Values(graph, sizes, keep_dear=True, plans=plans))
         self.values = self.fusion.values
         heavy = heavy_nodes(graph)
         launches = [heavy_launch(self.values, node, self._outermost(node)) for node in heavy]
@@ -97,6 +101,12 @@ class Part:
         return self.homes[i].layout if i in self.homes else self._default(self.graph[i])
 
     def _default(self, node: Node) -> Layout:
+        """How a value lies where nothing else says it."""
+        if node.id not in self._defaults:
+            self._defaults[node.id] = self._chosen(node)
+        return self._defaults[node.id]
+
+    def _chosen(self, node: Node) -> Layout:
         if node.op == "convolve_weight" or is_weight(self.graph, node.id):
             return weight_layout(node.shape)
         users = [self.graph[u] for u in self.graph.users(node.id)]

@@ -246,6 +246,8 @@ class StageWriter:
     def _kernel(self, kernel: Kernel, signature: Signature, rows: str) -> str:
         first = ["0" if self.whole else "first"] if signature.first else []
         arguments = [rows, *first, *signature.sizes]
+        streams = [f"{kernel.streams[number]}u" for number in signature.streams]
+        arguments += ["seed", "step", *streams] if streams else []
         arguments += [self.pointer(b.value, b.step) for b in kernel.buffers]
         return f"{signature.name}({', '.join(arguments)});"
 

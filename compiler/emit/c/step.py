@@ -11,6 +11,7 @@ from ...artifact import Buffer, Entry, KernelRecord, Port, Scalar
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...ops.recurrences import RECURRENCES
+from ...plan.forms import Plans
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
 from ...plan.panels import PanelFusion
@@ -48,12 +49,19 @@ class StepWriter:
     """Plans and writes one entry.  `keep`: every value stays readable afterwards (probes)."""
 
     def __init__(
-        self, ports: Ports, kernels: Kernels, sizes: Mapping[str, int], *, keep: bool = False
+        self,
+        ports: Ports,
+        kernels: Kernels,
+        sizes: Mapping[str, int],
+        *,
+        keep: bool = False,
+        plans: Plans | None = None,
     ) -> None:
         self.ports = ports
         self.kernels = kernels
         self.sizes = dict(sizes)
         self.keep = keep
+        self.plans = plans or Plans()
         self.parts: list[Part] = []
         self.records: list[KernelRecord] = []
         self._used = set(TAKEN.split())
@@ -62,7 +70,7 @@ class StepWriter:
         self, graph: Graph, homes: Mapping[int, Home], fusion: PanelFusion | None = None
     ) -> Part:
         """Plan one graph; `homes` places its inputs and outputs, `fusion` is known already."""
-        part = Part(graph, homes, self.sizes, keep=self.keep, fusion=fusion)
+        part = Part(graph, homes, self.sizes, keep=self.keep, fusion=fusion, plans=self.plans)
         self.parts.append(part)
         return part
 

@@ -36,13 +36,14 @@ STORED = {**TYPE, "bool": "unsigned char"}
 class Signature:
     """How to call a printed kernel: sizes by symbol, random streams, one pointer a buffer.
 
-    Which streams these are is the caller's matter, so that layers with dropout share a text.
+    `streams` are numbers of the kernel's streams, so that layers with dropout share a text.
     """
 
     name: str
     sizes: tuple[str, ...]
     first: bool
     buffers: tuple[str, ...]
+    streams: tuple[int, ...]
 
 
 def literal(value: float | int | bool) -> str:
@@ -217,9 +218,8 @@ class Words:
         arguments += [self.argument(b) for b in kernel.buffers]
         head = self.heading()
         head += [f"WEFT_KERNEL void {kernel.name}({', '.join(arguments)})", "{"]
-        streams = [f"{number}u" for number in self.streams]
-        names = (*sizes, *(["seed", "step", *streams] if streams else ()))
-        signature = Signature(kernel.name, names, first, tuple(b.name for b in kernel.buffers))
+        buffers = tuple(b.name for b in kernel.buffers)
+        signature = Signature(kernel.name, tuple(sizes), first, buffers, tuple(self.streams))
         return "\n".join([*head, text, "}"]), signature
 
     def argument(self, buffer: KernelBuffer) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import networkx as nx
 
+from ...plan.order import Order
 from ...plan.schedule import heavy_nodes
 from .compose import hosted, sums_of
 from .part import Machine, Part, Work
@@ -21,7 +22,8 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works = [_heavy(part, node.id) for node in heavy_nodes(part.graph)]
     works += [_group(part, roots) for roots in part.fusion.groups]
     works = _with_sums(part, _with_epilogues(part, works, machine, keep))
-    return list(nx.lexicographical_topological_sort(_network(part, works), key=lambda w: w.key))
+    network = nx.DiGraph(_edges(part, works))
+    return list(nx.lexicographical_topological_sort(network, key=lambda w: w.key))
 
 
 def _heavy(part: Part, i: int) -> Work:
@@ -34,49 +36,41 @@ def _group(part: Part, roots: frozenset[int]) -> Work:
     return Work(None, roots, reads, frozenset(part.fusion.written(roots)))
 
 
-def _network(part: Part, works: Sequence[Work]) -> nx.DiGraph:
+def _edges(part: Part, works: Sequence[Work]) -> dict[Work, list[Work]]:
+    """The readers of each piece of work; what is replaced in place is read before."""
     maker = {value: work for work in works for value in work.writes}
-    network = nx.DiGraph()
-    network.add_nodes_from(works)
+    readers: dict[int, list[Work]] = {}
     for work in works:
         for value in work.reads:
-            if value in maker and maker[value] is not work:
-                network.add_edge(maker[value], work)
+            readers.setdefault(value, []).append(work)
+    edges: dict[Work, list[Work]] = {work: [] for work in works}
+    for value, work in maker.items():
+        edges[work] += [w for w in readers.get(value, ()) if w is not work]
     for value, old in part.replaced.items():
-        readers = (w for w in works if old in w.reads and w is not maker[value])
-        network.add_edges_from((reader, maker[value]) for reader in readers)
-    return network
+        for reader in (w for w in readers.get(old, ()) if w is not maker[value]):
+            edges[reader].append(maker[value])
+    return edges
 
 
 def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool) -> list[Work]:
     """Join each product with the first group that can read it from registers."""
-    network = _network(part, works)
+    order = Order(_edges(part, works))
+    left = dict.fromkeys(works)
     for contraction in [w for w in works if part.is_host(w)]:
-        z = contraction.key
-        readers = [w for w in network.successors(contraction) if w.heavy is None]
-        for group in sorted(readers, key=lambda w: w.key):
-            others = [w for w in readers + list(network.successors(contraction)) if w is not group]
-            if any(nx.has_path(network, w, group) for w in others):
+        z, readers = contraction.key, order.readers(contraction)
+        for group in sorted((w for w in readers if w.heavy is None), key=lambda w: w.key):
+            if not order.apart((contraction, group)):
                 continue
-            kept = bool(others) or z in part.values.outputs or keep
+            kept = len(readers) > 1 or z in part.values.outputs or keep
             writes = group.writes | ({z} if kept else frozenset())
             reads = contraction.reads | (group.reads - {z})
             joined = Work(z, group.roots, reads, writes)
             if _fits(part, joined, machine):
-                works = [w for w in works if w not in (contraction, group)] + [joined]
-                _join(network, (contraction, group), joined)
+                del left[contraction], left[group]
+                left[joined] = None
+                order.merge((contraction, group), joined)
                 break
-    return works
-
-
-def _join(network: nx.DiGraph, parts: tuple[Work, Work], joined: Work) -> None:
-    """Replace two launches by one."""
-    before = {w for part in parts for w in network.predecessors(part)} - set(parts)
-    after = {w for part in parts for w in network.successors(part)} - set(parts)
-    network.remove_nodes_from(parts)
-    network.add_node(joined)
-    network.add_edges_from((w, joined) for w in before)
-    network.add_edges_from((joined, w) for w in after)
+    return list(left)
 
 
 def _fits(part: Part, work: Work, machine: Machine) -> bool:
@@ -88,19 +82,20 @@ def _fits(part: Part, work: Work, machine: Machine) -> bool:
 
 def _with_sums(part: Part, works: list[Work]) -> list[Work]:
     """Groups that only sum an operand of a product over its depth join the product."""
+    order = Order(_edges(part, works))
+    left = dict.fromkeys(works)
+    products = dict.fromkeys(w for w in works if part.is_product(w) and not w.roots)
     for group in [w for w in works if w.heavy is None and len(w.roots) == 1]:
         root = min(group.roots)
         if part.graph[root].op != "sum" or part.values.cone(group.roots)[0] != [root]:
             continue
-        network = _network(part, works)
-        for contraction in [w for w in works if part.is_product(w) and not w.roots]:
-            free = contraction.summed is None and group.reads <= contraction.reads
-            if not free or sums_of(part, contraction.key, root) is None:
-                continue
-            if nx.has_path(network, group, contraction):
+        for contraction in [w for w in products if group.reads <= w.reads]:
+            if sums_of(part, contraction.key, root) is None or order.reaches(group, contraction):
                 continue
             writes = contraction.writes | group.writes
             joined = replace(contraction, writes=writes, summed=root)
-            works = [w for w in works if w not in (contraction, group)] + [joined]
+            del left[contraction], left[group], products[contraction]
+            left[joined] = None
+            order.merge((contraction, group), joined)
             break
-    return works
+    return list(left)

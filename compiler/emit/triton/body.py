@@ -24,7 +24,7 @@ from ..loops import (
     Store,
 )
 from .axes import quad_stride
-from .kernel import ELEMENT_TYPES
+from .kernel import ELEMENT_TYPES, stream_name
 from .spelling import all_symbols, both, dim_text, literal, product
 from .template import WIDTH, call
 
@@ -71,7 +71,7 @@ class Body:
         self.product = product
         self.writer = Writer(self.spell, self.load, literal)
         self.clean: set[str] = set()
-        self.draws = False
+        self.streams: dict[int, None] = {}
 
     # ---- masks and addresses -------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class Body:
         if isinstance(s, Size):
             return [f"{s.target} = {self.size(s)}"]
         if isinstance(s, Draw):
-            self.draws = True
+            self.streams[s.stream] = None
             return [f"{s.target} = {self.draw(s)}"]
         if isinstance(s, Fold):
             return self.fold(s)
@@ -261,16 +261,16 @@ class Body:
         return f"tl.cast({self.dim(s.dim)}, tl.float32)"
 
     def draw(self, s: Draw) -> str:
-        stride = quad_stride(self.kernel, s)
+        stride, stream = quad_stride(self.kernel, s), stream_name(s.stream)
         if stride is None or not self.setting.columns:
-            return f"philox_{s.kind}(seed, step, {s.stream}, {self.address(s.index)})"
+            return f"philox_{s.kind}(seed, step, {stream}, {self.address(s.index)})"
         row = next(
             (product(t.name, str(stride // 4)) for t, _ in s.index.terms if t in self.kernel.rows),
             "",
         )
         quad = " + ".join(filter(None, (row, self.setting.quad))) or "tl.zeros([1, 1], tl.int32)"
         tile = f"{self.setting.rows}, {self.setting.columns}"
-        return f"philox_{s.kind}4(seed, step, {s.stream}, {quad}, {tile})"
+        return f"philox_{s.kind}4(seed, step, {stream}, {quad}, {tile})"
 
     def store(self, s: Store) -> list[str]:
         if isinstance(s.operand, str):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ....spec.dims import Dim, numel
+from ...plan.forms import Form
 from ...plan.memory import nominal
 from ...plan.product import Product
 from ..loops import Kernel
+from ..lower import ranks_of
 from .choice import choose
 from .composed import Composed, composed
 from .contraction import Contraction, Frame, Sums, frame
 from .device import functions
 from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import gemm_kernel
-from .kernel import Parameter
+from .kernel import Parameter, drawing
 from .library import PLACES
 from .part import Machine, Part, Work
 from .printer import RESERVED, prepared, print_kernel
@@ -28,25 +30,47 @@ from .window_kernels import windowed
 
 
 def compose(part: Part, work: Work, machine: Machine) -> Composed:
-    """The kernels of a piece of work."""
-    if work.heavy is None:
-        return _loops(part, work, machine)
-    if part.is_host(work):
-        found = hosted(part, work, machine)
-        assert found is not None
-        return found
-    return _scatter(part, work)
+    """The kernels of a piece of work.
+
+    Raises: LookupError when no tile is left.
+    """
+    found = hosted(part, work, machine)
+    assert found is not None
+    return found
 
 
 def hosted(part: Part, work: Work, machine: Machine) -> Composed | None:
-    """A product or windows with the group that follows; None where they cannot be one kernel.
+    """The kernels of a product or windows with the group that follows, or of anything else; None
+    where they cannot be one kernel.  Those of one form are written once.
 
     Raises: LookupError when no tile is left.
     """
     if work not in part.hosted:
+        key, form = part.form(work)
+        known = part.values.plans.composed
+        if key not in known:
+            known[key] = _written(part, work, machine, form)
+        found = known[key]
+        if isinstance(found, Composed):
+            found = replace(found.of(form.ids, form.streams), places=part.sources(work))
+        part.hosted[work] = found
+    found = part.hosted[work]
+    if isinstance(found, LookupError):
+        raise found
+    return found
+
+
+def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed | LookupError | None:
+    """The kernels for the numbers of a form in place of values and streams."""
+    write: Callable[[Part, Work, Machine], Composed | None]
+    write = _loops if work.heavy is None else _scatter
+    if part.is_host(work):
         write = product if part.is_product(work) else windowed
-        part.hosted[work] = write(part, work, machine)
-    return part.hosted[work]
+    try:
+        found = write(part, work, machine)
+    except LookupError as none_left:
+        return none_left
+    return found.of(form.ranks(), ranks_of(form.streams)) if found else None
 
 
 def _loops(part: Part, work: Work, machine: Machine) -> Composed:
@@ -65,11 +89,11 @@ def _loops(part: Part, work: Work, machine: Machine) -> Composed:
     )
     return Composed(
         (found.text,), (found.grid,), names, found.numbers, found.partials, lowered.places,
-        "loops", lowered.flops, key,
+        "loops", lowered.flops, key, lowered.streams,
     )  # fmt: skip
 
 
-def _scatter(part: Part, work: Work) -> Composed:
+def _scatter(part: Part, work: Work, machine: Machine) -> Composed:
     node = part.graph[work.key]
     indices, updates = (part.values.base(o) for o in node.operands)
     names, sizes = part.short(dict.fromkeys((indices, updates, node.id))), Names()
@@ -141,7 +165,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     )
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
-    return replace(found, key=key)
+    return replace(found, key=key, streams=lowered.streams if lowered else ())
 
 
 def _tile(
@@ -159,7 +183,7 @@ def _stored(p: Product, name: str, shape: Frame, sizes: Names) -> Epilogue:
     value = name if name not in RESERVED | functions().keys() else f"{name}_value"
     mask = [f"mask={shape.inside}"] if shape.inside else []
     lines = call("tl.store", [f"{name}_ptr + {result_index(p, sizes)}", value, *mask], 4)
-    return Epilogue(value, tuple(lines), (), False)
+    return Epilogue(value, tuple(lines), ())
 
 
 def _pointers(part: Part, names: Mapping[int, str], epilogue: Epilogue) -> list[Parameter]:
@@ -168,9 +192,7 @@ def _pointers(part: Part, names: Mapping[int, str], epilogue: Epilogue) -> list[
         Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items() if n not in partial
     ]
     found += [Parameter.pointer(f"{n}_partial", "f32") for n in sorted(partial)]
-    return found + (
-        [Parameter(f"{n}_ptr", "*u32") for n in ("seed", "step")] if epilogue.draws else []
-    )
+    return [*found, *drawing(epilogue.streams)]
 
 
 def sums_of(part: Part, z: int, root: int) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ....spec.dims import Dim
 from ...artifact import Expression
 from ...plan.memory import expression
+from ..lower import Numbers
 from .kernel import KernelText
 from .printer import Partial
 from .products import Names
@@ -19,7 +20,7 @@ class Composed:
 
     `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
     `partials` are sums that a finish has to complete; `key` tells the kernel from others when its
-    tile is refused.
+    tile is refused; `streams` are those of the random numbers, by their number in the kernel.
     """
 
     texts: tuple[KernelText, ...]
@@ -31,6 +32,12 @@ class Composed:
     kind: str
     flops: int
     key: str = ""
+    streams: tuple[int, ...] = ()
+
+    def of(self, ids: Numbers, streams: Numbers) -> Composed:
+        """The kernels for other values and streams of the same form."""
+        names = {ids[i]: name for i, name in self.names.items()}
+        return replace(self, names=names, streams=tuple(streams[s] for s in self.streams))
 
 
 def composed(

@@ -32,7 +32,7 @@ class Epilogue:
     product: str
     lines: tuple[str, ...]
     partials: tuple[Partial, ...]
-    draws: bool
+    streams: tuple[int, ...] = ()
 
 
 def attachable(kernel: Kernel, z: int, p: Product) -> bool:
@@ -120,10 +120,10 @@ class Writer:
             )
             mask = [f"mask={self.frame.inside}"] if self.frame.inside else []
             lines = [*call("tl.store", [f"{keep}_ptr + {at}", z, *mask], 4), *lines]
-        if self.body.draws:
+        if self.body.streams:
             lines = ["seed = tl.load(seed_ptr)", "step = tl.load(step_ptr)", *lines]
         lines = drop_unused([*decomposed(self.kernel.rows, "row", self.symbols), *lines])
-        return Epilogue(z, tuple(lines), tuple(self.partials), self.body.draws)
+        return Epilogue(z, tuple(lines), tuple(self.partials), tuple(self.body.streams))
 
     def gather(self, s: Gather, x: str) -> list[str]:
         """The block's column sums go to its panel of partial sums."""

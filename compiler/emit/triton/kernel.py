@@ -131,6 +131,18 @@ class KernelText:
         return tuple(expression(axis, names) for axis in self.grid)
 
 
+def drawing(streams: Iterable[int]) -> list[Parameter]:
+    """What a kernel needs that draws random numbers from its streams with these numbers."""
+    numbers = sorted(set(streams))
+    found = [Parameter(f"{n}_ptr", "*u32") for n in ("seed", "step")] if numbers else []
+    return found + [Parameter(stream_name(number), "i32") for number in numbers]
+
+
+def stream_name(number: int) -> str:
+    """The argument for a kernel's stream."""
+    return f"stream_{number + 1}"
+
+
 def merged(*groups: Iterable[Parameter]) -> tuple[Parameter, ...]:
     """All parameters in order, each name once."""
     found: dict[str, Parameter] = {}

@@ -25,9 +25,19 @@ class Kernels:
         self.texts: dict[str, KernelText] = {}
         self.places: dict[str, dict[str, None]] = {}
         self._known: dict[tuple[object, ...], str] = {}
+        self._given: dict[int, tuple[KernelText, KernelText]] = {}  # by identity
 
     def add(self, text: KernelText, places: Iterable[str]) -> KernelText:
         """The kernel under whose name this text is in the module."""
+        given = id(text)
+        if given not in self._given:
+            self._given[given] = text, self._named(text)
+        found = self._given[given][1]
+        self.places.setdefault(found.name, {}).update(dict.fromkeys(places))
+        return found
+
+    def _named(self, text: KernelText) -> KernelText:
+        """The kernel with its name in the module, where a new text gets one."""
         body = re.sub(r'""".*?"""', "", text.text, count=1, flags=re.DOTALL)
         body = re.sub(rf"\b{text.name}\b", "@", body, count=1)
         key = (body, text.parameters, text.warps, text.stages, text.dots)
@@ -36,9 +46,7 @@ class Kernels:
             whole = re.sub(rf"\bdef {text.name}\(", f"def {name}(", text.text, count=1)
             self.texts[name] = replace(text, name=name, text=whole)
             self._known[key] = name
-        found = self._known[key]
-        self.places.setdefault(found, {}).update(dict.fromkeys(places))
-        return replace(text, name=found)
+        return replace(text, name=self._known[key])
 
     def module(self, title: str) -> str:
         """The Python module of all kernels."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from ....spec.dims import Dim
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...plan.device import DeviceFusion
+from ...plan.forms import Form
 from ...plan.layout import Layout, row_major
 from ...plan.memory import Home
 from ...plan.product import Product, pointwise, product_of
@@ -73,17 +74,41 @@ class Part:
     works: list[Work] = field(default_factory=list)
     done: set[Work] = field(default_factory=set)
     names: dict[int, str] = field(default_factory=dict)
-    hosted: dict[Work, Composed | None] = field(default_factory=dict)
+    hosted: dict[Work, Composed | LookupError | None] = field(default_factory=dict)
     known: dict[Roots, Kernel] = field(default_factory=dict)
     planned: DeviceFusion | None = None
+    made: set[int] = field(default_factory=set)
+    readers: dict[int, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.layouts: dict[int, Layout] = {}
         self.replaced = self._replaced()
         self.fusion = self.planned or DeviceFusion(self.values, self.replaced)
 
-    def again(self) -> Part:
-        """The same graph for another entry that has its values in the same places."""
-        return replace(self, done=set(), names={}, planned=self.fusion)
+    def again(self, homes: Mapping[int, Home]) -> Part:
+        """The same graph for another entry, which may have its inputs and outputs elsewhere."""
+        if homes == self.homes:
+            return replace(self, done=set(), names={}, made=set(), planned=self.fusion)
+        return Part(self.graph, dict(homes), self.values, planned=self.fusion)
+
+    # ---- work ------------------------------------------------------------------------------------
+
+    def plan(self, works: list[Work]) -> None:
+        """Take the work, in order."""
+        self.works, self.readers = works, {}
+        for number, work in enumerate(works):
+            for value in work.reads if work.heavy is None else ():
+                self.readers.setdefault(value, []).append(number)
+
+    def groups_reading(self, values: Iterable[int]) -> list[Work]:
+        """The groups that read one of some values, in order."""
+        numbers = {number for i in values for number in self.readers.get(i, ())}
+        return [self.works[number] for number in sorted(numbers)]
+
+    def finish(self, work: Work) -> None:
+        """Note that the launches of a piece of work are written."""
+        self.done.add(work)
+        self.made |= work.writes
 
     def _replaced(self) -> dict[int, int]:
         """The outputs that lie where an input does, and that input."""
@@ -103,6 +128,11 @@ class Part:
 
     def layout(self, i: int) -> Layout:
         """How a value lies in memory: row-major wherever it is ours to say."""
+        if i not in self.layouts:
+            self.layouts[i] = self._layout(i)
+        return self.layouts[i]
+
+    def _layout(self, i: int) -> Layout:
         node = self.graph[i]
         if self.values.is_view(i):
             inner = self.layout(node.operands[0])
@@ -146,6 +176,23 @@ class Part:
         node = self.graph[z]
         read = product_of if node.op == "contract" else pointwise
         return read(self.graph, node, self.layout)
+
+    def form(self, work: Work) -> tuple[Hashable, Form]:
+        """What the kernels of a piece of work depend on."""
+        own = [i for i in (work.heavy, work.summed) if i is not None]
+        form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
+        ranks = form.ranks()
+        laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
+        written = self.fusion.written(work.roots)
+        sets = (own, work.roots, work.reads, work.writes, written)
+        return (form.key, laid, *(tuple(sorted(ranks[i] for i in some)) for some in sets)), form
+
+    def sources(self, work: Work) -> tuple[str, ...]:
+        """The lines of the spec that a piece of work comes from."""
+        heavy = [] if work.heavy is None else self.places([work.heavy])
+        group = self.lowered(work.roots).places if work.roots else ()
+        summed = [] if work.summed is None else self.places([work.summed])
+        return tuple(dict.fromkeys((*heavy, *group, *summed)))
 
     def lowered(self, roots: Roots) -> Kernel:
         """The loop kernel of a group."""

@@ -21,7 +21,7 @@ from .body import Body, Setting, dims_of, symbol_arguments
 from .device import functions
 from .folds import closed, opened, stepped
 from .gemm import needed
-from .kernel import ELEMENT_TYPES, KernelText, Parameter
+from .kernel import ELEMENT_TYPES, KernelText, Parameter, drawing, stream_name
 from .spelling import all_symbols, dim_text
 from .template import call, tidy
 
@@ -80,6 +80,7 @@ def prepared(
     loads = {s.target: s.buffer for s in statements(kernel) if isinstance(s, Load)}
     values: dict[str, str] = {}
     used = RESERVED | functions().keys() | taken | set(all_symbols(dims_of(kernel)))
+    used |= {stream_name(number) for number in range(len(kernel.streams))}
     used |= {f"{b}_{word}" for b in by_value.values() for word in ("ptr", "partial_ptr")}
     folded = [s.target for s in statements(kernel) if isinstance(s, Fold)]
     used |= {f"{name}_{word}" for name in folded for word in ("part", "top", "at", "new", "wins")}
@@ -220,7 +221,7 @@ class Printer:
             main = [*self.accumulators(), *main]
         else:
             before = [*self.row_lines(), *before]
-        if self.body.draws:
+        if self.body.streams:
             before = ["seed = tl.load(seed_ptr)", "step = tl.load(step_ptr)", *before]
         return drop_unused([*before, *main, *after])
 
@@ -365,7 +366,7 @@ class Printer:
 
     def parameters(self) -> list[Parameter]:
         partial = {p.buffer for p in self.partials}
-        found = [Parameter(name, "*u32") for name in ("seed_ptr", "step_ptr")]
+        found = drawing(self.body.streams)
         for b in self.kernel.buffers:
             if b.name in partial:
                 found.append(Parameter.pointer(f"{b.name}_partial", "f32"))

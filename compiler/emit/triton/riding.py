@@ -34,9 +34,9 @@ def riders(
     names: dict[int, str] = {}
     in_column = "in_column" if max(p.columns for p in partials) > 1 else None
     single = {p.buffer for p in partials if p.columns == 1}
-    for group in [w for w in part.works if w.heavy is None and w not in part.done]:
+    for group in part.groups_reading(i for i, buffer in sums.items() if buffer in single):
         needs = group.reads & sums.keys()
-        if len(needs) != 1 or sums[min(needs)] not in single:
+        if len(needs) != 1 or group in part.done:
             continue
         lowered, buffer = part.lowered(group.roots), sums[min(needs)]
         symbols = all_symbols(dims_of(lowered))
@@ -48,20 +48,23 @@ def riders(
         names |= part.short(new, taken=(*sums.values(), *names.values(), TOTAL))
         kernel = prepared(lowered, {**sums, **names}, taken=frozenset({TOTAL, PANELS}))
         lines.setdefault(buffer, []).extend(_lines(kernel, buffer, in_column))
-        part.done.add(group)
+        part.finish(group)
     return lines, names
 
 
 def _ready(part: Part, i: int) -> bool:
     """Is the value fed, or made by a launch that is written already?"""
-    return part.graph[i].op == "input" or any(i in w.writes for w in part.done)
+    return part.graph[i].op == "input" or i in part.made
 
 
 def _rideable(kernel: Kernel) -> bool:
-    """Has the kernel neither rows nor columns, and stores computed numbers only?"""
+    """Has the kernel neither rows, columns nor random numbers, and stores what it computed?"""
     stores = [s for s in statements(kernel) if isinstance(s, Store)]
     return (
-        not kernel.rows and not kernel.columns and all(isinstance(s.operand, str) for s in stores)
+        not kernel.rows
+        and not kernel.columns
+        and not kernel.streams
+        and all(isinstance(s.operand, str) for s in stores)
     )
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ....spec.dims import Dim, Polynomial, substitute, symbol, symbols
 from ...artifact import ITEM_BYTES, Buffer, Entry, Expression, KernelRecord, Launch, Port, Scalar
 from ...ir.graph import Graph
+from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout
 from ...plan.memory import Home, Request, expression, nominal, pack
 from ...plan.values import Values
@@ -22,7 +24,7 @@ from .compose import compose
 from .composed import Composed
 from .epilogue import panels
 from .finish import Gathered, finish_kernel
-from .kernel import KernelText, Parameter
+from .kernel import KernelText, Parameter, stream_name
 from .library import PLACES, Kernels
 from .part import Machine, Part, Work, free
 from .printer import Partial
@@ -81,9 +83,10 @@ class StepWriter:
         machine: Machine,
         *,
         keep: bool = False,
+        plans: Plans | None = None,
     ) -> None:
         self.ports, self.kernels, self.machine, self.keep = ports, kernels, machine, keep
-        self.sizes = dict(sizes)
+        self.sizes, self.plans = dict(sizes), plans or Plans()
         self.parts: list[Part] = []
         self.calls: list[Call] = []
         self.records: list[KernelRecord] = []
@@ -94,12 +97,13 @@ class StepWriter:
 
         `known`: the part that the same graph is in another entry.
         """
-        if known is not None and known.graph is graph and known.homes == homes:
-            part = known.again()
+        if known is not None:
+            part = known.again(homes)
         else:
-            part = Part(graph, dict(homes), Values(graph, self.sizes, turned=True))
+            values = Values(graph, self.sizes, turned=True, plans=self.plans)
+            part = Part(graph, dict(homes), values)
         if self.keep or not part.works:
-            part.works = plan_works(part, self.machine, keep=self.keep)
+            part.plan(plan_works(part, self.machine, keep=self.keep))
         self.parts.append(part)
         return part
 
@@ -108,7 +112,7 @@ class StepWriter:
         for part in self.parts:
             for work in part.works:
                 if work not in part.done:
-                    part.done.add(work)
+                    part.finish(work)
                     self._work(part, work)
         offsets, total = self._pack()
         used = dict.fromkeys(name for c in self.calls for name in (*c.reads, *c.writes))
@@ -130,6 +134,7 @@ class StepWriter:
         """The launches of one piece of work: phases of a product, the finish of its sums."""
         found = compose(part, work, self.machine)
         known = self._known(part, found.names, found.sizes)
+        known |= {stream_name(n): f"int:{stream}" for n, stream in enumerate(found.streams)}
         for text in found.texts:
             for w in text.workspaces:
                 known[w.parameter] = self._workspace(w.parameter, panels(w.factors, found.sizes))
@@ -165,7 +170,7 @@ class StepWriter:
         """Append a launch and its record."""
         text = self.kernels.add(text, found.places)
         arguments = tuple(known[p.name] for p in text.parameters)
-        stored = set(re.findall(r"tl\.store\(\s*(\w+_ptr)", text.text))
+        stored = stores(text.text)
         pointers = [p.name for p in text.parameters if p.type.startswith("*")]
         writes = tuple(str(known[name]) for name in pointers if name in stored)
         reads = tuple(str(known[n]) for n in pointers if n not in stored and ":" not in known[n])
@@ -249,6 +254,12 @@ class StepWriter:
         nodes = [node for part in self.parts for node in part.graph]
         dims = [d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))]
         return tuple(sorted({name for d in dims for name in symbols(d)}))
+
+
+@lru_cache(1 << 10)
+def stores(text: str) -> frozenset[str]:
+    """The pointers through which a kernel writes."""
+    return frozenset(re.findall(r"tl\.store\(\s*(\w+_ptr)", text))
 
 
 def _placed(m: Memory, offsets: Mapping[tuple[str, int], Dim]) -> Buffer:

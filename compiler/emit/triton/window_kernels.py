@@ -228,7 +228,7 @@ def _split(
         tile,
         [f"split = tl.program_id({axis})", *place],
         found,
-        Epilogue(epilogue.product, stored, (), False),
+        Epilogue(epilogue.product, stored, ()),
         [*grid, (Factor(tile.split),)],
         tail="Phase one: partial sums.",
         partials=partials,
@@ -327,7 +327,7 @@ def _pool(k: Windowed) -> Composed:
         tile, place, shape, grid = _pool_blocks(k, p, windows_of, "out", 0, False)
         masks = (shape.in_row, shape.in_column)
         found = pooling.scattered(p, names[1], names[2], k.names[node.id], masks)
-        nothing = Epilogue("", (), (), False)
+        nothing = Epilogue("", (), ())
         text = k.kernel(tile, place, found, nothing, grid)
         return k.composed([text], nothing, flops)
     kernel = k.rider(numel(node.shape[:-1]), g.channels, split_columns=False)
@@ -383,7 +383,7 @@ def _winners(k: Windowed, p: Pool, names: Sequence[str]) -> tuple[KernelText, st
         tile,
         place,
         found,
-        Epilogue(value, tuple(store), (), False),
+        Epilogue(value, tuple(store), ()),
         grid,
         name=f"{k.part.name(k.work)}_winners",
         tail="Phase one: the element that won each window.",

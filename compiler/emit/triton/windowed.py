@@ -21,7 +21,7 @@ from .device import functions
 from .epilogue import Epilogue, Writer, attachable, whole_rows
 from .gemm import assembled
 from .gemm_loop import Loop
-from .kernel import Factors, KernelText, Parameter, Workspace, merged
+from .kernel import Factors, KernelText, Parameter, Workspace, drawing, merged
 from .library import PLACES
 from .part import Machine, Part, Work
 from .printer import RESERVED, prepared
@@ -146,7 +146,7 @@ class Windowed:
         """The result and nothing else."""
         value, masks = self.value(), [f"mask={mask}"] if mask else []
         store = call("tl.store", [f"{self.names[self.node.id]}_ptr + {at}", value, *masks], 4)
-        return Epilogue(value, (*before, *store), (), False)
+        return Epilogue(value, (*before, *store), ())
 
     # ---- kernels ---------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Windowed:
             Parameter.pointer(n, graph[i].dtype) for i, n in self.names.items() if n not in partial
         ]
         found += [Parameter.pointer(f"{n}_partial", "f32") for n in sorted(partial)]
-        found += [Parameter(f"{n}_ptr", "*u32") for n in ("seed", "step")] if epilogue.draws else []
+        found += drawing(epilogue.streams)
         return merged(found, more, self.sizes.parameters())
 
     def title(self, tail: str = "") -> list[str]:
@@ -208,7 +208,8 @@ class Windowed:
         found = composed(
             tuple(texts), self.names, self.sizes, epilogue.partials, places, kind, flops
         )
-        return replace(found, key=self.key())
+        streams = self.lowered.streams if self.lowered else ()
+        return replace(found, key=self.key(), streams=streams)
 
     def about(self) -> str:
         """The windows in words, for docstrings."""

@@ -1,0 +1,110 @@
+"""The form of a piece of a graph: all that its kernel depends on, without where it stands.
+
+The values that a piece touches are numbered in their order.  Pieces of one form differ in which
+values these are, in the lines of the spec they come from and in the streams of their random
+numbers; the rest is planned, lowered and printed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..ir.graph import Graph, Node
+
+Through = Callable[[int], bool]
+
+NUMBERED = ("feed", "stream")
+"""Attributes that tell apart what is computed alike."""
+
+
+@dataclass(slots=True)
+class Plans:
+    """What was found for each form; all entries of a program share one."""
+
+    tokens: dict[Hashable, int] = field(default_factory=dict)
+    spaces: dict[Hashable, Any] = field(default_factory=dict)
+    kernels: dict[Hashable, Any] = field(default_factory=dict)
+    composed: dict[Hashable, Any] = field(default_factory=dict)
+
+    def token(self, key: Hashable) -> int:
+        """A number that equal keys share."""
+        return self.tokens.setdefault(key, len(self.tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`ids` are the values that a piece touches, ascending; `key` is the same for equal pieces."""
+
+    key: Hashable
+    ids: tuple[int, ...]
+    streams: tuple[int, ...]
+
+    def ranks(self) -> dict[int, int]:
+        """The number of each value within the form."""
+        return {i: rank for rank, i in enumerate(self.ids)}
+
+
+class Forms:
+    """The forms of pieces of one graph."""
+
+    def __init__(self, graph: Graph, plans: Plans) -> None:
+        self.graph = graph
+        self.plans = plans
+        self._bare: dict[int, int] = {}
+        self._named: dict[int, int] = {}
+
+    def _token(self, i: int, named: bool) -> int:
+        """What a value is, apart from its operands; `named`: and what texts call it."""
+        known = self._named if named else self._bare
+        if i not in known:
+            node = self.graph[i]
+            key = (*_bare(node), *_words(node)) if named else _bare(node)
+            known[i] = self.plans.token(key)
+        return known[i]
+
+    def form(self, members: Iterable[int], through: Through, *, named: bool) -> Form:
+        """The form of `members` and what they read, `through` aliases and views as far as the
+        memory that these lie in.
+        """
+        graph = self.graph
+        own = set(members)
+        touched, inner = set(own), set[int]()
+        stack = [o for i in own for o in graph[i].operands]
+        while stack:
+            i = stack.pop()
+            if i not in touched:
+                touched.add(i)
+                if through(i):
+                    inner.add(i)
+                    stack.extend(graph[i].operands)
+        ids = tuple(sorted(touched))
+        rank = {i: number for number, i in enumerate(ids)}
+        streams: dict[int, int] = {}
+        key: list[int] = []
+        for i in ids:
+            key.append(self._token(i, named))
+            if i in own or i in inner:
+                node = graph[i]
+                key.append(-1 if i in own else -2)
+                key += [rank[o] for o in node.operands]
+                if node.op == "random":
+                    key.append(streams.setdefault(node["stream"], len(streams)))
+        return Form(tuple(key), ids, tuple(streams))
+
+
+def _bare(node: Node) -> tuple[Hashable, ...]:
+    """The operation, its attributes and type.  Numbers that are equal but print differently, as 1
+    and 1.0 do, are told apart.
+    """
+    attributes = tuple(
+        (name, value, type(value)) for name, value in node.attributes if name not in NUMBERED
+    )
+    return node.op, len(node.operands), attributes, node.type
+
+
+def _words(node: Node) -> tuple[Hashable, ...]:
+    """What is left of a name, or of that of a port, within a kernel: see `local_name`."""
+    name = node["feed"] if node.op == "input" else node.name
+    return tuple((n.rpartition(".")[2], n.startswith("d_"), "." in n) for n in (node.name, name))

@@ -286,6 +286,12 @@ def _repeated_sum(b: Builder) -> dict[str, int]:
     return {"placed": b.map("mul", spread, slots), "counts": b.reduce("sum", x, (0, 1))}
 
 
+def _unit_sum(b: Builder) -> dict[str, int]:
+    """A sum along an axis of one, of a product."""
+    x, y = f32(b, "x", B, 3, 1, T), f32(b, "y", B, T, 8)
+    return {"z": b.reduce("sum", b.contract("bhut,btd->bhud", x, y), (2,))}
+
+
 CASES: tuple[Case, ...] = (
     *(
         Case(
@@ -362,6 +368,7 @@ CASES: tuple[Case, ...] = (
     Case("constants", _constants, MANY, smooth=False),
     Case("mixed_sums", _mixed, MANY),
     Case("repeated_sum", _repeated_sum, MANY),
+    Case("unit_sum", _unit_sum, MANY),
     Case("pairs", _pairs, MANY),
     Case("chain", _chain, (*MANY, {"B": 601, "T": 1})),
     Case("empty_sums", _mixed, EMPTY, smooth=False),

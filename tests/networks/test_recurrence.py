@@ -80,3 +80,50 @@ def test_training_is_the_twins(name: str, target: str, tolerance: float) -> None
         assert loss == pytest.approx(wanted.item(), rel=tolerance)
     for value, p in zip(own.state_dict().values(), twin.parameters(), strict=True):
         assert value.double().numpy() == pytest.approx(p.detach().numpy(), abs=100 * tolerance)
+
+
+CARRIED = """
+net twin {{
+  in x: f32[B, T, 6]
+  x -> {cell}(5, carry=4) as cells -> linear(3) as y
+}}
+train {{
+  steps = 3
+  data x: f32[B, T, 6], y: f32[B, T, 3] = npz("unused.npz", batch=4)
+  step main updates twin {{
+    optimizer = sgd(lr=0.1)
+    loss = mse(twin(x), y)
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize(("target", "tolerance"), [("reference", 1e-12), ("cpu", 1e-6)])
+def test_sequences_go_on_where_the_last_batch_ended(
+    cell: str, target: str, tolerance: float
+) -> None:
+    own = weft.compile(weft.load_text(CARRIED.format(cell=cell), "c.weft"), target=target)
+    layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](6, 5, batch_first=True).double()
+    last = nn.Linear(5, 3).double()
+    state = own.state_dict()
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        getattr(layer, f"{name}_l0").data.copy_(torch.as_tensor(state[f"twin.cells.{name}"]))
+    last.weight.data.copy_(torch.as_tensor(state["twin.y.weight"]))
+    last.bias.data.copy_(torch.as_tensor(state["twin.y.bias"]))
+    rule = torch.optim.SGD([*layer.parameters(), *last.parameters()], 0.1)
+    random = np.random.default_rng(0)
+    carried: Any = None
+    for rows in (4, 4, 3, 3):  # a smaller batch uses the first states
+        x, y = (random.normal(size=(rows, 7, n)).astype(np.float32) for n in (6, 3))
+        found = float(own.train_step({"x": x, "y": y}))
+        if carried is not None:
+            carried = tuple(s[:, :rows] for s in carried)
+            carried = carried if cell == "lstm" else carried[0]
+        states, after = layer(torch.tensor(x).double(), carried)
+        carried = tuple(s.detach() for s in (after if cell == "lstm" else (after,)))
+        loss = F.mse_loss(last(states), torch.tensor(y).double())
+        rule.zero_grad()
+        loss.backward()
+        rule.step()
+        assert abs(found - loss.item()) <= tolerance

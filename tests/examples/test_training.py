@@ -27,6 +27,7 @@ SMALL = (
     "logistic",
     "mnist",
     "perceptron",
+    "recurrent_cell",
     "surfaces",
     "vae",
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import DataError
-from .data import Batches, Dataset, PictureBatches
+from .data import Dataset, Passes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class Stream:
 class Part:
     """The batches of one part of the data, in a fixed order, for evaluation."""
 
-    def __init__(self, sources: Sequence[Batches | PictureBatches]) -> None:
+    def __init__(self, sources: Sequence[Passes]) -> None:
         self._sources = sources
         self.count = min(source.count for source in sources)
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..spec.errors import DataError, UsageError
 from . import checkpoint as files
 from .checkpoint import Checkpoint
-from .data import Dataset, load
+from .data import Dataset, load, vocabulary
 from .divergence import divergence
 from .evaluation import Averages, Interrupted, evaluate
 from .initialise import initialise
@@ -138,11 +138,12 @@ class _Training:
             aside = self.out / "previous"
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
-            for name in ("checkpoints", "metrics.csv", "metrics.jsonl"):
+            for name in ("checkpoints", "metrics.csv", "metrics.jsonl", vocabulary.FILE):
                 if (self.out / name).exists():
                     (self.out / name).rename(aside / name)
             self._note(f"the earlier run in `{self.out}` was moved to `{aside}`")
         self.files = MetricsFiles(self.out, self.recipe.columns())
+        self._keep_vocabulary()
 
     def resume(self, earlier: Checkpoint, path: Path) -> None:
         """Go on where the checkpoint was saved.
@@ -163,6 +164,15 @@ class _Training:
                 {k[len(lead) :]: v for k, v in earlier.tensors.items() if k.startswith(lead)}
             )
         self.files = MetricsFiles(self.out, self.recipe.columns(), step=self.position.reported)
+        self._keep_vocabulary()
+
+    def _keep_vocabulary(self) -> None:
+        """What the numbers of a text mean lies in the folder too, for people and other programs."""
+        for dataset in self.datasets:
+            known = dataset.statistics["facts"].get("vocabulary")
+            if known is not None:
+                vocabulary.write(self.out, known)
+                return
 
     def run(self) -> Record:
         """The whole training; leaves with everything saved, whatever happens."""

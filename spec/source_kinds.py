@@ -17,13 +17,14 @@ class Field:
     """One thing a source gives.
 
     Shapes: `dims` starts with "B"; None stands for what only the file knows.  `also` lists further
-    dtypes in which the field may be declared.
+    dtypes in which the field may be declared.  Tokens have so many `entries` in their vocabulary.
     """
 
     name: str
     dtype: str | None
     dims: Dims | None
     also: tuple[str, ...] = ()
+    entries: int | None = None
 
     @property
     def known(self) -> bool:

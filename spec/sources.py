@@ -25,6 +25,7 @@ from .source_kinds import (
     mismatch,
     two_parts,
 )
+from .text_sources import TEXT_SOURCES
 
 __all__ = ["SOURCES", "Field", "Source", "mismatch"]
 
@@ -200,6 +201,7 @@ _TABLE = (
 )
 
 SOURCES: Mapping[str, Source] = {
-    source.signature.name: source for source in (*_TABLE, *PICTURE_SOURCES, *MASK_SOURCES)
+    source.signature.name: source
+    for source in (*_TABLE, *PICTURE_SOURCES, *MASK_SOURCES, *TEXT_SOURCES)
 }
 """Every source by name."""

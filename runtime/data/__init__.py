@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .batches import Batches
-from .dataset import Dataset, load
-from .picture_batches import PictureBatches
+from .dataset import Dataset, Passes, load
 
-__all__ = ["Batches", "Dataset", "PictureBatches", "load"]
+__all__ = ["Batches", "Dataset", "Passes", "load"]

@@ -13,6 +13,7 @@ from ...spec.errors import DataError
 from .arrays import load_npz
 from .pictures import Pictures, Plane, Stored, collected
 from .raw import Raw
+from .windows import Text
 
 
 def pack(raw: Raw) -> tuple[bytes, dict[str, Any]]:
@@ -25,6 +26,9 @@ def pack(raw: Raw) -> tuple[bytes, dict[str, Any]]:
     pictures, held = _in_memory(raw.pictures), _in_memory(raw.test_pictures)
     arrays |= {f"plane_{i}": array for i, array in enumerate(pictures.arrays if pictures else ())}
     arrays |= {f"held_{i}": array for i, array in enumerate(held.arrays if held else ())}
+    for lead, text in (("text", raw.text), ("held_text", raw.test_text)):
+        if text is not None:
+            arrays |= {lead: np.asarray(text.numbers), f"{lead}_starts": text.starts}
     if any(array.dtype.hasobject for array in arrays.values()):
         raise DataError("data that is neither numbers nor text cannot be copied into a package")
     file = io.BytesIO()
@@ -48,7 +52,18 @@ def unpack(bundle: Mapping[str, Any]) -> Raw:
     fields = tuple(array for name, array in arrays.items() if name.startswith("field_"))
     test = tuple(array for name, array in arrays.items() if name.startswith("test_"))
     if "planes" not in bundle:
-        return Raw(fields, test or None, bundle["facts"], gaps=bundle["gaps"])
+        text, test_text = (
+            Text(arrays[lead], arrays[f"{lead}_starts"]) if lead in arrays else None
+            for lead in ("text", "held_text")
+        )
+        return Raw(
+            fields,
+            test or None,
+            bundle["facts"],
+            gaps=bundle["gaps"],
+            text=text,
+            test_text=test_text,
+        )
     pictures, held = (
         tuple(array for name, array in arrays.items() if name.startswith(lead))
         for lead in ("plane_", "held_")

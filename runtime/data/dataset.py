@@ -29,7 +29,10 @@ from .picture_set import PictureSet, picture_set
 from .raw import Raw, Request
 from .split import batch_size, draw, parts
 from .table import read_table
+from .text_files import read_stdlib, read_text_files, read_tokens
+from .text_set import TextSet, text_set
 from .variation import variation_of
+from .windows import WindowBatches
 from .wrapped import wrapped
 
 if TYPE_CHECKING:
@@ -53,11 +56,18 @@ READERS: Mapping[str, Callable[[Request], Raw]] = {
     "cifar100": read_cifar100,
     "curves": read_curves,
     "crowds": read_crowds,
+    "text": read_text_files,
+    "stdlib": read_stdlib,
+    "tokens": read_tokens,
 }
 """How every source of `spec.sources` is read."""
 
 GENERATED = ("function", "curves", "crowds")
 """Sources that read nothing: they make what they give."""
+
+
+Passes = Batches | PictureBatches | WindowBatches
+"""What gives the batches of a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +76,8 @@ class Dataset:
 
     Shapes: arrays [N, ...] in their declared dtypes.  `statistics` is JSON data: shifts and scales,
     classes, column names, and a checksum of the training part.  `batch` is a number of samples;
-    `drop` leaves the last, smaller batch of an epoch out.  Where there are `pictures`, their fields
-    are made when they are looked at.
+    `drop` leaves the last, smaller batch of an epoch out.  Pictures and windows of text are `made`:
+    their fields are there when they are looked at.
     """
 
     names: tuple[str, ...]
@@ -79,18 +89,16 @@ class Dataset:
     drop: bool
     fixed: bool
     place: str
-    pictures: PictureSet | None = None
+    made: PictureSet | TextSet | None = None
 
-    def batches(self, seed: int, *, drop: bool = False) -> Batches | PictureBatches:
+    def batches(self, seed: int, *, drop: bool = False) -> Passes:
         """The batches of the training part; with `drop` whole ones only, whatever the line says."""
         drop = drop or self.drop
-        if self.pictures is not None:
-            return self.pictures.batches(
-                TRAIN, self.batch, shuffle=self.shuffle, drop=drop, seed=seed
-            )
+        if self.made is not None:
+            return self.made.batches(TRAIN, self.batch, shuffle=self.shuffle, drop=drop, seed=seed)
         return Batches(self.train, self.batch, shuffle=self.shuffle, drop=drop, seed=seed)
 
-    def held_out(self, part: str = "test") -> Batches | PictureBatches | None:
+    def held_out(self, part: str = "test") -> Passes | None:
         """The batches of a part in its own order, the last one kept unless the batch is fixed."""
         arrays = self.test if part == "test" else self.train
         samples = len(next(iter(arrays.values()))) if arrays else 0
@@ -99,14 +107,14 @@ class Dataset:
         batch = self.batch if self.fixed else min(self.batch, samples)
         if self.batch == len(next(iter(self.train.values()))) and not self.fixed:
             batch = samples
-        if self.pictures is not None:
-            return self.pictures.batches(TEST if part == "test" else TRAIN, batch, drop=self.fixed)
+        if self.made is not None:
+            return self.made.batches(TEST if part == "test" else TRAIN, batch, drop=self.fixed)
         return Batches(arrays, batch, shuffle=False, drop=self.fixed, seed=0)
 
     def close(self) -> None:
         """End the processes that make batches, if there are any."""
-        if self.pictures is not None:
-            self.pictures.supply.close()
+        if self.made is not None:
+            self.made.close()
 
 
 def load(
@@ -150,7 +158,9 @@ def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] |
     if raw.pictures is None and variation_of(settings).any:
         raw = wrapped(raw, names, settings.get("range", [0])[0])
     if raw.pictures is not None:
-        return _of_pictures(recipe, picture_set(recipe, raw, statistics))
+        return _made(recipe, picture_set(recipe, raw, statistics))
+    if raw.text is not None:
+        return _made(recipe, text_set(recipe, raw))
     fields = _conform(raw.fields, raw.where, raw.gaps, recipe)
     if raw.test is not None:
         test = _conform(raw.test, raw.where_test, raw.gaps, recipe)
@@ -186,7 +196,7 @@ def _load(recipe: Mapping[str, Any], root: Path, statistics: Mapping[str, Any] |
     )
 
 
-def _of_pictures(recipe: Mapping[str, Any], found: PictureSet) -> Dataset:
+def _made(recipe: Mapping[str, Any], found: PictureSet | TextSet) -> Dataset:
     settings = recipe["settings"]
     return Dataset(
         tuple(recipe["names"]),
@@ -251,7 +261,7 @@ def _scale(
 ) -> tuple[list[Array], list[Array], dict[str, Any]]:
     """Missing values filled in and fields normalised, by the training part or by `statistics`."""
     known: dict[str, Any] = dict((statistics or {}).get("fields", {}))
-    kinds = [settings["normalise"], settings["normalise_target"]]
+    kinds = [settings.get(name, "none") for name in ("normalise", "normalise_target")]
     if settings.get("mean") is not None:
         kinds[0] = "given"
     for index, name in enumerate(names[:2]):

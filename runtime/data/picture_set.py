@@ -95,6 +95,10 @@ class PictureSet:
             self.supply, part, self.planes, beside, self.soft, batch, place=self.place, **order
         )
 
+    def close(self) -> None:
+        """End the processes that make batches, if there are any."""
+        self.supply.close()
+
     def columns(self, part: int) -> dict[str, Any]:
         """Every field of a part, to be looked at."""
         maker, half = self.supply.maker, self.halves[part]

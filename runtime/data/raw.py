@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .pictures import Pictures
+    from .windows import Text
 
     Array = NDArray[Any]
 
@@ -39,6 +40,7 @@ class Raw:
     `facts` must be known again when the network is used: classes, column names.  `where` names the
     origin of a sample, such as `wdbc.csv:18`; `gaps` says that NaN stands for a missing value.
     Where there are `pictures`, their planes are the first fields, and `fields` those after them.
+    Where there is a `text`, windows of it are all there is.
     """
 
     fields: tuple[Array, ...]
@@ -49,6 +51,8 @@ class Raw:
     gaps: bool = False
     pictures: Pictures | None = None
     test_pictures: Pictures | None = None
+    text: Text | None = None
+    test_text: Text | None = None
 
 
 def locate(root: Path, path: str) -> Path:

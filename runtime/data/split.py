@@ -54,9 +54,9 @@ def parts(samples: int, settings: Mapping[str, Any], labels: Array | None) -> tu
     if wanted is None:
         return np.arange(samples), np.arange(0)
     fraction = wanted[0] if isinstance(wanted, list) else wanted
-    if settings["stratify"] and labels is None:
+    if settings.get("stratify") and labels is None:
         raise DataError("stratify=true needs a field of labels, one for each sample")
-    return split(samples, fraction, settings["seed"], labels if settings["stratify"] else None)
+    return split(samples, fraction, settings["seed"], labels if settings.get("stratify") else None)
 
 
 def draw(count: int, wanted: int, seed: int) -> Rows:

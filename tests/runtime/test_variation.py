@@ -16,8 +16,9 @@ from softmax_engine import SoftmaxEngine, data_line, softmax_artifact
 
 from weft.compiler.artifact import Artifact
 from weft.runtime.checkpoint import load as load_checkpoint
-from weft.runtime.data import Dataset, PictureBatches, load
+from weft.runtime.data import Dataset, load
 from weft.runtime.data.cut import Box, Cut, centre, nearest, resample
+from weft.runtime.data.picture_batches import PictureBatches
 from weft.runtime.data.pictures import Plane
 from weft.runtime.data.variation import DRAWS, LEFT_RIGHT, SHIFT_X, SHIFT_Y, Variation
 from weft.runtime.progress import Quiet
@@ -234,8 +235,8 @@ def test_a_batch_is_valid_until_the_next_and_memory_is_used_again(tmp_path: Path
 def test_the_next_batches_are_made_without_being_asked_for(tmp_path: Path, workers: int) -> None:
     data = archive(tmp_path, workers=workers, prefetch=3)
     data.batches(0).at(0, 0)
-    assert data.pictures is not None
-    feeder: Any = data.pictures.supply.feeder
+    made: Any = data.made
+    feeder: Any = made.supply.feeder
     for _ in range(200):
         if workers:
             connection = feeder._workers[0].connection
@@ -423,8 +424,8 @@ def test_a_worker_that_was_killed_is_an_error_of_one_screen(tmp_path: Path) -> N
     data = archive(tmp_path, workers=1)
     batches = data.batches(0)
     batches.at(0, 0)
-    assert data.pictures is not None
-    feeder: Any = data.pictures.supply.feeder
+    made: Any = data.made
+    feeder: Any = made.supply.feeder
     feeder._workers[0].process.kill()
     with pytest.raises(
         DataError, match="a process that reads pictures was ended by signal 9"
@@ -446,7 +447,7 @@ line = data_line(["x", "m", "y"], types, "npz", "d.npz", batch=4, flip="both", w
 data = load(line, Path(sys.argv[1]))
 batches = data.batches(0)
 print(batches.at(0, 0)["x"].sum(), flush=True)
-print(*[w.process.pid for w in data.pictures.supply.feeder._workers], flush=True)
+print(*[w.process.pid for w in data.made.supply.feeder._workers], flush=True)
 sys.stdin.read()
 """
 

@@ -1,0 +1,205 @@
+"""From the text of a data line to windows of it: checks, parts, batches."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...spec.errors import DataError
+from .conform import DTYPES
+from .maker import TEST, TRAIN
+from .picture_set import Column
+from .raw import Raw
+from .split import batch_size, draw, split
+from .windows import FIELDS, Text, WindowBatches, Windows, across, within
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+COUNTED = 1 << 24
+"""Numbers of a text that are looked at, at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextSet:
+    """The windows of a data line, for training and held out; None where nothing is.
+
+    `statistics` is JSON data, as that of a `Dataset`; `batch` a number of windows, `fixed` when the
+    types say it; `fields` are the names on the data line and their dtypes.
+    """
+
+    parts: tuple[Windows, Windows | None]
+    fields: Mapping[str, np.dtype[Any]]
+    statistics: Mapping[str, Any]
+    batch: int
+    fixed: bool
+
+    def batches(self, part: int, batch: int, **order: Any) -> WindowBatches:
+        """Batches of one part; `order` is the rest of what `WindowBatches` takes."""
+        windows = self.parts[part]
+        assert windows is not None
+        return WindowBatches(windows, self.fields, batch, **order)
+
+    def columns(self, part: int) -> dict[str, Any]:
+        """Every field of a part, to be looked at."""
+        windows = self.parts[part]
+        if windows is None:
+            return {}
+        shape = (len(windows), windows.length)
+        return {
+            name: Column(shape, dtype, partial(_looked, windows, field, dtype))
+            for field, (name, dtype) in zip(FIELDS, self.fields.items(), strict=False)
+        }
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def text_set(recipe: Mapping[str, Any], raw: Raw) -> TextSet:
+    """The windows of a data line.
+
+    Raises: DataError.
+    """
+    settings, types = recipe["settings"], recipe["types"]
+    assert raw.text is not None
+    fields = _fields(recipe)
+    train_text, test_text = _parts(raw, settings)
+    length, size = settings["length"], _size(raw)
+    _check_types(recipe, length)
+    _check_ranges(recipe, size, [train_text, *([test_text] if test_text else [])])
+    moving = bool(settings["shuffle"])
+    if settings.get("pack", True):
+        train = across(train_text, length, moving=moving)
+        test = _held_out(test_text, length)
+    else:
+        rest = _rest(raw)
+        train = within(train_text, length, rest)
+        test = within(test_text, length, rest) if test_text else None
+    if settings["limit"] is not None and settings["limit"] < len(train):
+        train = train.keep(draw(len(train), settings["limit"], settings["seed"]))
+    samples = [len(train), len(test) if test else 0]
+    batch, fixed = batch_size(settings["batch"], types, samples[0], sum(samples))
+    known = {
+        "facts": dict(raw.facts),
+        "fields": {},
+        "samples": samples,
+        "tokens": [len(train_text.numbers), len(test_text.numbers) if test_text else 0],
+        "checksum": _checksum([train_text, test_text], [train, test]),
+    }
+    return TextSet((train, test), fields, known, batch, fixed)
+
+
+def _parts(raw: Raw, settings: Mapping[str, Any]) -> tuple[Text, Text | None]:
+    """What is for training and what is held out: files, or the tail of all of them."""
+    text = raw.text
+    assert text is not None
+    if settings["split"] is None or raw.test_text is not None:
+        return text, raw.test_text
+    wanted = settings["split"]
+    fraction = wanted[0] if isinstance(wanted, list) else wanted
+    if fraction == 1:
+        return text, None
+    files = len(text.starts)
+    by = settings.get("by") or ("files" if files > 1 else "tail")
+    if by == "files":
+        train, test = split(files, fraction, settings["seed"])
+        return text.documents(train), text.documents(test)
+    cut = round(len(text.numbers) * fraction)
+    return text.part(0, cut), text.part(cut, len(text.numbers))
+
+
+def _held_out(text: Text | None, length: int) -> Windows | None:
+    if text is None:
+        return None
+    try:
+        return across(text, length, moving=False)
+    except DataError as error:
+        raise DataError(f"held out: {error.message}", hint=error.hint) from None
+
+
+def _fields(recipe: Mapping[str, Any]) -> dict[str, np.dtype[Any]]:
+    names = recipe["names"]
+    if len(names) > len(FIELDS):
+        raise DataError(f"`{recipe['source']}` gives {len(FIELDS)} fields: {', '.join(FIELDS)}")
+    dtypes = [np.dtype(DTYPES[dtype]) for dtype, _ in recipe["types"]]
+    return dict(zip(names, dtypes, strict=True))
+
+
+def _check_types(recipe: Mapping[str, Any], length: int) -> None:
+    for name, (_, dims) in zip(recipe["names"], recipe["types"], strict=True):
+        if len(dims) != 2 or (isinstance(dims[1], int) and dims[1] != length):
+            declared = ", ".join(map(str, dims))
+            raise DataError(
+                f"`{name}` is declared [{declared}], the windows are [B, {length}]",
+                hint=f"write length={dims[1]}" if len(dims) == 2 else None,
+            )
+
+
+def _check_ranges(recipe: Mapping[str, Any], size: int | None, texts: Sequence[Text]) -> None:
+    """Whether the network knows every token: those of the vocabulary, else those that occur.
+
+    Raises: DataError.
+    """
+    ranges = recipe.get("ranges") or {}
+    found = {name: ranges[name][1] for name in recipe["names"][:2] if name in ranges}
+    if not found:
+        return
+    name, below = min(found.items(), key=lambda item: item[1])
+    if size is not None and size > below:
+        raise DataError(
+            f"the vocabulary has {size:,} entries, and what `{name}` goes to knows {below:,}",
+            hint=f"write {size} for the entries of the embedding and the outputs, or more",
+        )
+    if size is None:
+        largest = max(_largest(text.numbers) for text in texts)
+        if largest >= below:
+            raise DataError(
+                f"the text holds the token {largest:,}, and what `{name}` goes to knows {below:,}",
+                hint=f"write at least {largest + 1} for the entries of the embedding",
+            )
+
+
+def _largest(numbers: Array) -> int:
+    pieces = range(0, len(numbers), COUNTED)
+    return max(int(numbers[begin : begin + COUNTED].max()) for begin in pieces)
+
+
+def _size(raw: Raw) -> int | None:
+    known = raw.facts.get("vocabulary")
+    return None if known is None else int(known["size"])
+
+
+def _rest(raw: Raw) -> int:
+    """The token that stands where nothing counts."""
+    end = (raw.facts.get("vocabulary") or {}).get("end")
+    return 0 if end is None else int(end)
+
+
+def _looked(windows: Windows, field: str, dtype: np.dtype[Any], rows: NDArray[np.int64]) -> Array:
+    found = np.empty((len(rows), windows.length), dtype)
+    windows.look(rows, 0, {field: found})
+    return found
+
+
+def _checksum(texts: Sequence[Text | None], parts: Sequence[Windows | None]) -> int:
+    """crc32 of the texts and of where their windows begin."""
+    checksum = 0
+    for text in texts:
+        numbers = text.numbers if text is not None else np.empty(0, np.uint8)
+        for begin in range(0, len(numbers), COUNTED):
+            piece = np.ascontiguousarray(numbers[begin : begin + COUNTED])
+            checksum = zlib.crc32(piece.view(np.uint8).data, checksum)
+    for windows in parts:
+        if windows is not None:
+            checksum = zlib.crc32(windows.begins.tobytes(), checksum)
+    return checksum
+
+
+__all__ = ["TEST", "TRAIN", "TextSet", "text_set"]

@@ -121,6 +121,7 @@ OPERATIONS: Mapping[str, str] = {
     "bce": "logits: f32[B, 1], target: f32[B, 1]; bce(logits, target)",
     "cross_entropy": "logits: f32[B, 10], label: i32[B]; cross_entropy(logits, label)",
     "accuracy": "logits: f32[B, 10], label: i32[B]; accuracy(logits, label)",
+    "bits": "logits: f32[B, T, 256], next: i32[B, T]; bits(logits, next)",
     # new values
     "arange": "x: f32[B, 8, 64]; x*unsqueeze(cast(arange(8), f32), axis=-1)",
     "linspace": "x: f32[B, 64]; x*linspace(0, 1, 64)",
@@ -154,6 +155,11 @@ TRAINING: Mapping[str, Mapping[str, str]] = {
         "curves": "data x: f32[B, 1, 64, 64], y: f32[B, 1, 64, 64] = curves(samples=500)",
         "crowds": "data x: f32[B, 1, 64, 64], y: f32[B, 1, 8, 8] = crowds(people=[5, 40])",
         "image": 'data x: f32[B, 2], y: f32[B, 1] = image("boat.pgm", size=64)',
+        "text": 'data x, y = text("books", suffix=".txt", length=256, split=0.9)',
+        "stdlib": "data x, y = stdlib(length=256, batch=16)",
+        "tokens": 'data x, y = tokens("train.bin", test="held_out.bin", length=1024)',
+        "pairs": 'data source, x, y, mask = pairs("sentences.tsv", length=64, split=0.95)',
+        "sequences": "data source, x, y, mask = sequences(task=reverse, length=[4, 12])",
     },
     "optimizer": {
         "sgd": "optimizer = sgd(lr=0.1, momentum=0.9)",

@@ -25,7 +25,7 @@ GUESS = 64
 
 @dataclass(frozen=True, slots=True)
 class DataLine:
-    """One `data` line.  `batch`: how many samples, where the line says it."""
+    """One `data` line.  `entries`: how many different tokens a field has, where the line says it."""
 
     names: tuple[str, ...]
     places: tuple[Place, ...]
@@ -33,6 +33,7 @@ class DataLine:
     source: str
     settings: Mapping[str, Any]
     place: Place
+    entries: Mapping[str, int]
 
     def recipe(self, bounds: Mapping[str, tuple[int, int, int | None]]) -> dict[str, Any]:
         """The entry that the runtime reads."""
@@ -63,6 +64,22 @@ def data_lines(
         hint = "for instance `data x: f32[B, 64], label: i32[B] = digits()`"
         faults.append(Fault("E208", "`train` has no `data`", train.place, hint))
     return lines, len(lines) == len(train.data)
+
+
+def unknown_tokens(
+    lines: Sequence[DataLine], bounds: Mapping[str, tuple[int, int, int | None]]
+) -> list[Fault]:
+    """Fields with more different tokens than what they go to tells apart."""
+    faults = []
+    for line in lines:
+        for name, place in zip(line.names, line.places, strict=True):
+            entries, known = line.entries.get(name), bounds.get(name)
+            if entries is not None and known is not None and known[1] < entries:
+                text = f"`{name}` has {entries:,} different tokens, what it goes to knows {known[1]:,}"
+                hint = f"give the embedding or the outputs {entries} entries"
+                faults.append(Fault("E420", text, place, hint))
+                break
+    return faults
 
 
 def nominal_sizes(lines: Sequence[DataLine]) -> dict[str, int]:
@@ -108,7 +125,12 @@ def _line(e: Elaboration, text: Data, scope: Scope) -> DataLine:
             faults += found.faults
     if faults:
         raise Faults(faults)
-    return DataLine(text.names, text.places, tuple(types), name, settings, text.place)
+    entries = {
+        bound: field.entries
+        for bound, field in zip(text.names, fields or (), strict=False)
+        if field.entries is not None
+    }
+    return DataLine(text.names, text.places, tuple(types), name, settings, text.place, entries)
 
 
 def _source(e: Elaboration, text: Data, scope: Scope) -> tuple[Source, dict[str, Any]]:

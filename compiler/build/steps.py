@@ -15,7 +15,7 @@ from ..ir.graph import Graph
 from ..ir.types import FLOATS, TensorType
 from . import bodies, expressions, flows, recipe
 from .cost import live
-from .data import DataLine, data_lines, nominal_sizes
+from .data import DataLine, data_lines, nominal_sizes, unknown_tokens
 from .elaboration import Catalogue, Elaboration
 from .faults import Fault, Faults, fault
 from .names import names_in
@@ -71,6 +71,9 @@ def build_training(
     if not train.steps:
         hint = "for instance `step main updates net { … }`"
         catalogue.add(fault("E208", "`train` has no `step`", train.place, hint))
+    unknown = unknown_tokens(lines, bounds)
+    if unknown:
+        catalogue.add(Faults(unknown))
     settings["data"] = [line.recipe(bounds) for line in lines]
     settings["step"] = [step.recipe for step in steps.values()]
     return steps, settings, nominal_sizes(lines)

@@ -27,6 +27,7 @@ from .maker import TEST, TRAIN
 from .picture_batches import PictureBatches
 from .picture_set import PictureSet, picture_set
 from .raw import Raw, Request
+from .sequences import read_pairs, read_sequences
 from .split import batch_size, draw, parts
 from .table import read_table
 from .text_files import read_stdlib, read_text_files, read_tokens
@@ -59,10 +60,12 @@ READERS: Mapping[str, Callable[[Request], Raw]] = {
     "text": read_text_files,
     "stdlib": read_stdlib,
     "tokens": read_tokens,
+    "pairs": read_pairs,
+    "sequences": read_sequences,
 }
 """How every source of `spec.sources` is read."""
 
-GENERATED = ("function", "curves", "crowds")
+GENERATED = ("function", "curves", "crowds", "sequences")
 """Sources that read nothing: they make what they give."""
 
 

@@ -96,7 +96,7 @@ def _files(root: Path, path: str, suffixes: Sequence[str]) -> Iterator[tuple[str
         base = inside(root, path.partition("*")[0])
         start = base if path.partition("*")[0].endswith("/") else base.parent
         pattern = os.path.relpath(os.path.join(os.path.abspath(root), path), start)
-        found = sorted(place for place in start.glob(pattern) if place.is_file())
+        found = sorted(place for place in start.glob(pattern) if _plain(place, start))
         if not found:
             raise DataError(f"no file is called like `{path}`")
         yield from ((place.relative_to(root.absolute()).as_posix(), place) for place in found)
@@ -132,6 +132,12 @@ def _below(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
             yield from _below(Path(entry.path), called)
         elif entry.is_file():
             yield called, Path(entry.path)
+
+
+def _plain(place: Path, folder: Path) -> bool:
+    """Whether this is a file that is not hidden, nor anything on the way to it."""
+    hidden = any(part.startswith(".") for part in place.relative_to(folder).parts)
+    return place.is_file() and not hidden
 
 
 def _shown(paths: Sequence[str]) -> str:

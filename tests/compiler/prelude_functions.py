@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -177,5 +179,21 @@ MEASURES = [
         "accuracy(x, y, top=3)",
         lambda x, y: (x.topk(3, -1).indices == y[:, None]).any(-1).double().mean(),
         LABEL,
+    ),
+    Case(
+        "accuracy(x, y, ignore=1)",
+        lambda x, y: (x.argmax(-1) == y)[y != 1].double().mean(),
+        LABEL,
+    ),
+    Case(
+        "accuracy(x, y, axis=1, top=2, ignore=0)",
+        lambda x, y: (x.topk(2, 1).indices == y[:, None]).any(1)[y != 0].double().mean(),
+        PIXELS,
+    ),
+    Case("bits(x, y)", lambda x, y: F.cross_entropy(x, y.long()) / math.log(2), LABEL),
+    Case(
+        "bits(x, y, axis=1, ignore=2)",
+        lambda x, y: F.cross_entropy(x, y.long(), ignore_index=2) / math.log(2),
+        PIXELS,
     ),
 ]

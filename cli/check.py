@@ -9,6 +9,7 @@ from ..compiler.expectations import Expectation, compare, read_expectations
 from ..compiler.report import NetReport, Report, check
 from ..spec.errors import UsageError
 from ..spec.load import load as load_spec
+from .budget import Asked, add_budget, budget, budget_lines, budgets_json, token_lines
 from .check_many import Wanted, called, check_many, published_json
 from .layer_table import layer_table
 from .options import add_json, add_spec, print_json, settings
@@ -27,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="every layer, also those that repeat others"
     )
+    add_budget(parser)
     add_json(parser)
 
 
@@ -36,9 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--variants goes without --variant and --set")
     given = settings(arguments.settings)
     files = spec_files(arguments.files)
+    asked = budget(arguments)
     if len(files) == 1 and not arguments.variants:
-        return _alone(files[0], arguments, given)
-    wanted = Wanted(arguments.variant, given, arguments.variants)
+        return _alone(files[0], arguments, given, asked)
+    wanted = Wanted(arguments.variant, given, arguments.variants, asked, arguments.length)
     return check_many(files, wanted, json=arguments.json)
 
 
@@ -51,17 +54,20 @@ def text(report: Report, *, every: bool = False) -> str:
 # ---- one spec ----------------------------------------------------------------------------------
 
 
-def _alone(file: str, arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
+def _alone(file: str, arguments: argparse.Namespace, given: Mapping[str, str], asked: Asked) -> int:
     """The whole report of one spec."""
     spec = load_spec(file, variant=arguments.variant, params=given)
-    report = check(spec)
+    report = check(spec, arguments.length)
     expected = read_expectations(spec)
     entry = expected.of(spec, given) if expected else None
     if arguments.json:
         figures = published_json(entry.figures if entry else ())
-        print_json({**report.to_json(), "published": figures})
+        costs = budgets_json(report, asked.of(entry))
+        print_json({**report.to_json(), "published": figures, **costs})
     else:
         print(text(report, every=arguments.all))
+        for line in budget_lines(report, asked.of(entry)):
+            print(line)
     if entry is not None and expected is not None:
         compare(entry, report, expected.texts, called(file, spec.variant, given))
         if not arguments.json:
@@ -91,6 +97,7 @@ def _totals(report: Report) -> Iterator[str]:
     yield f"parameters  {' '.join(counts)}"
     for name, step in report.training.items():
         yield f"training    {count_text(step.flops)} FLOPs in step `{name}`{_at(step.sizes)}"
+    yield from token_lines(report)
     shares = {
         "parameters": memory.parameters,
         "buffers": memory.buffers,

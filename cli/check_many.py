@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..compiler.accounting import Budget
 from ..compiler.expectations import Expectations, Figure, compare, read_expectations
 from ..compiler.report import Report, check
 from ..spec.errors import SpecError, WeftError
 from ..spec.load import Spec
 from ..spec.load import load as load_spec
+from .budget import Asked, budgets_json, estimate
 from .options import print_json
 from .table import count_text, table
 
@@ -23,6 +25,8 @@ class Wanted:
     variant: str | None
     given: Mapping[str, str]
     every: bool
+    asked: Asked
+    length: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Case:
     report: Report | None
     figures: tuple[Figure, ...]
     error: WeftError | None
+    budget: Budget | None = None
 
 
 def check_many(files: Iterable[str], wanted: Wanted, *, json: bool) -> int:
@@ -78,37 +83,43 @@ def _cases(file: str, wanted: Wanted) -> Iterator[Case]:
     if spec.file.blocks and not spec.file.nets and spec.file.train is None:
         yield Case(file, file, None, (), None)
         return
-    yield _case(spec, expected, wanted.given)
+    yield _case(spec, expected, wanted, wanted.given)
     if not wanted.every:
         return
     for variant in spec.file.variants:
-        yield _loaded(file, variant.name, {}, expected)
+        yield _loaded(file, variant.name, {}, expected, wanted)
     for entry in expected.entries if expected else ():
         if entry.params:
-            yield _loaded(file, entry.variant, entry.params, expected)
+            yield _loaded(file, entry.variant, entry.params, expected, wanted)
 
 
 def _loaded(
-    file: str, variant: str | None, given: Mapping[str, Any], expected: Expectations | None
+    file: str,
+    variant: str | None,
+    given: Mapping[str, Any],
+    expected: Expectations | None,
+    wanted: Wanted,
 ) -> Case:
     try:
         spec = load_spec(file, variant=variant, params=given)
     except WeftError as error:
         return Case(file, called(file, variant, given), None, (), error)
-    return _case(spec, expected, given)
+    return _case(spec, expected, wanted, given)
 
 
-def _case(spec: Spec, expected: Expectations | None, given: Mapping[str, Any]) -> Case:
+def _case(
+    spec: Spec, expected: Expectations | None, wanted: Wanted, given: Mapping[str, Any]
+) -> Case:
     name = called(spec.path, spec.variant, given)
     try:
-        report = check(spec)
+        report = check(spec, wanted.length)
         entry = expected.of(spec, given) if expected else None
         figures: tuple[Figure, ...] = ()
         if entry is not None and expected is not None:
             figures = compare(entry, report, expected.texts, name)
     except WeftError as error:
         return Case(spec.path, name, None, (), error)
-    return Case(spec.path, name, report, figures, None)
+    return Case(spec.path, name, report, figures, None, wanted.asked.of(entry))
 
 
 def _shown(value: Any) -> str:
@@ -118,18 +129,24 @@ def _shown(value: Any) -> str:
 
 
 def _as_text(cases: Sequence[Case]) -> str:
-    """One line each, and how many are well."""
+    """One line each, and how many are well; tokens and what they cost where any case has them."""
     rows = []
+    costly = any(case.report is not None and case.budget is not None for case in cases)
     for case in cases:
         if case.report is None:
-            rows.append((case.called, "", "", "FAILED" if case.error else "blocks to import"))
+            none = ("", "") if costly else ()
+            rows.append(
+                (case.called, "", "", *none, "FAILED" if case.error else "blocks to import")
+            )
             continue
+        cost = estimate(case.report, case.budget) if costly else ()
         flops = sum(net.flops for net in case.report.nets.values())
         rows.append(
             (
                 case.called,
                 f"{case.report.parameters:,}",
                 count_text(flops),
+                *cost,
                 "as published" if case.figures else "",
             )
         )
@@ -137,7 +154,8 @@ def _as_text(cases: Sequence[Case]) -> str:
     published = sum(bool(case.figures) for case in cases)
     verdict = f"{failed} of {len(cases)} failed" if failed else f"all {len(cases)} check"
     last = f"{verdict}; {published} compared with a published count"
-    return f"{table(('spec', 'parameters', 'FLOPs/sample', ''), rows, None, '<>><')}\n\n{last}"
+    head = ("spec", "parameters", "FLOPs/sample", *(("tokens", "FLOPs") if costly else ()), "")
+    return f"{table(head, rows, None, '<>>>><' if costly else '<>><')}\n\n{last}"
 
 
 def _as_json(cases: Sequence[Case], every: bool) -> dict[str, Any]:
@@ -147,6 +165,8 @@ def _as_json(cases: Sequence[Case], every: bool) -> dict[str, Any]:
         answer: dict[str, Any]
         if case.report is not None:
             answer = {**case.report.to_json(), "published": published_json(case.figures)}
+            if any(net.token is not None for net in case.report.nets.values()):
+                answer |= budgets_json(case.report, case.budget)
         else:
             answer = {"errors": _errors_json(case.error) if case.error else []}
         if every:

@@ -37,6 +37,25 @@ def bytes_text(count: float) -> str:
     return _scaled(count, 1000, ("B", "kB", "MB", "GB", "TB", "PB"))
 
 
+def rate_text(rate: float) -> str:
+    """4e14 -> "400 TFLOP/s"."""
+    return f"{count_text(rate)}FLOP/s"
+
+
+def power_text(count: float) -> str:
+    """19200000000000000000 -> "1.92e19"."""
+    number, _, power = f"{count:.3g}".partition("e")
+    return f"{number}e{int(power)}" if power else number
+
+
+def duration_text(seconds: float) -> str:
+    """As `seconds_text`, and in days or years where there are several."""
+    days = seconds / 86_400
+    if days >= 2 * 365.25:
+        return f"{days / 365.25:.3g} years"
+    return f"{days:.3g} days" if days >= 2 else seconds_text(seconds)
+
+
 def seconds_text(seconds: float) -> str:
     """0.000123 -> "123 us"; 75 -> "1:15"."""
     if seconds >= 60:

@@ -11,11 +11,16 @@ from typing import Any
 from ..spec.errors import Diagnostic, SpecError, UsageError, suggest
 from ..spec.load import Spec, decode
 from ..spec.place import Place
+from .accounting import EACH
 from .report import Report
 
 FILE = "expected.toml"
 TOTAL = "total"  # in place of the name of a net: all of them together
 COUNTED = ("parameters", "buffers")
+BUDGET = ("tokens", "flops")
+NEAR = (
+    0.05  # the share by which published FLOPs of a training may differ: tables round their tokens
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,18 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """A published training: on so many `tokens`, and what it took.
+
+    Units: `flops` of the whole training, None where nobody says.
+    """
+
+    tokens: float
+    flops: float | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """What a spec is to have in one variant, with other values for params or without."""
 
@@ -37,6 +54,7 @@ class Expectation:
     figures: tuple[Figure, ...]
     source: str
     place: Place
+    training: Training | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +121,26 @@ def compare(
             )
             what = f"{abs(number - figure.number):,} too {_side(number, figure.number)}"
             found.append(Diagnostic("E505", message, figure.place, what))
+    found += _trained(expected, report, called)
     if found:
         raise SpecError(found, texts)
     return expected.figures
+
+
+def _trained(expected: Expectation, report: Report, called: str) -> list[Diagnostic]:
+    """Whether six operations for each parameter and token are about what a training took."""
+    training = expected.training
+    if training is None or training.flops is None:
+        return []
+    flops = EACH * report.parameters * training.tokens
+    if abs(flops - training.flops) <= NEAR * training.flops:
+        return []
+    message = (
+        f"{called}: {flops:.3g} FLOPs for {training.tokens:.3g} tokens, "
+        f"expected {training.flops:.3g} ({expected.source})"
+    )
+    hint = f"six for each of the {report.parameters:,} parameters and each token"
+    return [Diagnostic("E505", message, training.place, hint)]
 
 
 def _side(number: int, expected: int) -> str:
@@ -151,7 +186,7 @@ class _Reader:
             return None
         if not isinstance(table, dict):
             raise self.wrong(f"`{spec}` must be a section", self.at(spec), f"write `[{spec}]`")
-        self.only(table, spec, ("source", *COUNTED, "variants", "settings"))
+        self.only(table, spec, ("source", *COUNTED, *BUDGET, "variants", "settings"))
         source = table.get("source")
         if not isinstance(source, str) or not source:
             hint = 'where the figures come from: `source = "torchvision 0.28"`'
@@ -162,11 +197,11 @@ class _Reader:
         for name, value in self.mapping(table, spec, "variants").items():
             path = f"{spec}.variants.{name}"
             value = value if isinstance(value, dict) else {"parameters": value}
-            self.only(value, path, ("source", *COUNTED))
+            self.only(value, path, ("source", *COUNTED, *BUDGET))
             entries.append(self.entry(value, path, name, {}, source))
         for index, value in enumerate(table.get("settings", ())):
             path = f"{spec}.settings.{index}"
-            self.only(value, path, ("variant", "set", "source", *COUNTED))
+            self.only(value, path, ("variant", "set", "source", *COUNTED, *BUDGET))
             entries.append(
                 self.entry(value, path, value.get("variant"), value.get("set", {}), source)
             )
@@ -189,7 +224,25 @@ class _Reader:
         if not figures:
             raise self.wrong("there is no number here", self.at(path), "parameters = 11_689_512")
         said = str(table.get("source", source))
-        return Expectation(variant, params, tuple(figures), said, self.at(path))
+        training = self.training(table, path)
+        return Expectation(variant, params, tuple(figures), said, self.at(path), training)
+
+    def training(self, table: Mapping[str, Any], path: str) -> Training | None:
+        """The tokens and FLOPs of an entry."""
+        for name in BUDGET:
+            value = table.get(name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                what = f"`{name}` is a number above 0, not {value!r}"
+                raise self.wrong(what, self.at(f"{path}.{name}"))
+        if "tokens" not in table:
+            if "flops" in table:
+                hint = "tokens = 8.0e9"
+                raise self.wrong("`flops` without `tokens`", self.at(f"{path}.flops"), hint)
+            return None
+        place = self.at(f"{path}.{'flops' if 'flops' in table else 'tokens'}")
+        return Training(float(table["tokens"]), table.get("flops"), place)
 
     def numbers(self, value: Any, path: str) -> dict[str, int]:
         """By net; one number is that of all nets."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from ..spec.dims import Dim, evaluate, symbols
 from ..spec.load import Spec
 from ..spec.place import Place
+from .accounting import TokenCost, forward_flops, step_flops, token_cost
 from .artifact import ITEM_BYTES
 from .build import NetProgram, Program, StepProgram, elaborate
-from .build.cost import flops, live
 from .conditions import Condition
 from .ir.types import TensorType
 from .optimizers import OPTIMIZERS
@@ -37,7 +36,8 @@ class LayerRow:
 class NetReport:
     """One net; a parameter that two layers share counts once.
 
-    `needs`: what must hold of the sizes of the inputs.
+    `needs`: what must hold of the sizes of the inputs; `token`: what each costs a net that reads
+    texts.
 
     Units: `parameters` and `buffers` in elements, `flops` of the forward pass for one sample.
     """
@@ -50,6 +50,7 @@ class NetReport:
     outputs: Mapping[str, TensorType]
     layers: tuple[LayerRow, ...]
     needs: tuple[Condition, ...]
+    token: TokenCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +121,22 @@ class Report:
         }
 
 
-def check(spec: Spec) -> Report:
-    """Elaborate a spec and describe it.
+def check(spec: Spec, length: int | None = None) -> Report:
+    """Elaborate a spec and describe it; `length` as for `report`.
 
     Raises: SpecError with everything that is wrong.
     """
-    return report(elaborate(spec, replay=True))
+    return report(elaborate(spec, replay=True), length)
 
 
-def report(program: Program) -> Report:
-    """Describe an elaborated spec."""
+def report(program: Program, length: int | None = None) -> Report:
+    """Describe an elaborated spec; a text is taken to be of this `length` where nothing says it."""
     counts = {p.name: math.prod(p.shape) for p in program.parameters if p.trainable}
     buffers = {p.name: math.prod(p.shape) for p in program.parameters if not p.trainable}
-    nets = {name: _net(net, program.sizes, counts, buffers) for name, net in program.nets.items()}
+    nets = {
+        name: _net(net, program.sizes, counts, buffers, length)
+        for name, net in program.nets.items()
+    }
     updated = {net for step in program.steps.values() for net in step.updates} or nets.keys()
     total, held = sum(counts.values()), sum(buffers.values())
     trainable = sum(n for name, n in counts.items() if name.partition(".")[0] in updated)
@@ -152,28 +156,7 @@ def _training(step: StepProgram, sizes: Mapping[str, int]) -> Training:
     """What a step costs, and the sizes in its inputs."""
     dims = [dim for type in step.inputs.values() for dim in type.shape]
     used = {name: sizes[name] for dim in dims for name in sorted(symbols(dim))}
-    return Training(training_flops(step, sizes), used)
-
-
-def training_flops(step: StepProgram, sizes: Mapping[str, int]) -> int:
-    """Forward and backward: the backward pass costs as much once more for each operand that
-    depends on an updated parameter, which is exact for products.
-    """
-    b = step.builder
-    owned = {i for name, i in step.parameters.items() if name.partition(".")[0] in step.updates}
-    backward = live(b, (step.loss,))
-    total = 0
-    known: dict[Dim, int] = {}
-    for i in sorted(live(b, (step.loss, *step.metrics.values()))):
-        node = b[i]
-        hot = sum(o in owned for o in node.operands) if node.op != "stop_gradient" else 0
-        if hot:
-            owned.add(i)
-        cost = flops(b, node)
-        if cost not in known:
-            known[cost] = evaluate(cost, sizes)
-        total += known[cost] * (1 + (hot if i in backward else 0))
-    return total
+    return Training(step_flops(step, sizes), used)
 
 
 def _net(
@@ -181,6 +164,7 @@ def _net(
     sizes: Mapping[str, int],
     counts: Mapping[str, int],
     buffers: Mapping[str, int],
+    length: int | None,
 ) -> NetReport:
     """The report of one net; a sample is what one row along the inputs' first axis is."""
     single = {**sizes, **dict.fromkeys(_batch(net), 1)}
@@ -194,20 +178,13 @@ def _net(
         net.name,
         sum(counts.get(name, 0) for name in net.parameters),
         sum(buffers.get(name, 0) for name in net.parameters),
-        _total(net, single),
+        forward_flops(net.builder, net.builder.outputs.values(), single),
         net.inputs,
         net.outputs,
         layers,
         net.needs,
+        token_cost(net, counts, sizes, length),
     )
-
-
-def _total(net: NetProgram, sizes: Mapping[str, int]) -> int:
-    """Everything that the outputs depend on, also what stands between the layers."""
-    known: Counter[Dim] = Counter()
-    for i in live(net.builder, net.builder.outputs.values()):
-        known[flops(net.builder, net.builder[i])] += 1
-    return sum(evaluate(cost, sizes) * count for cost, count in known.items())
 
 
 def _batch(net: NetProgram) -> frozenset[str]:
@@ -262,6 +239,7 @@ def _net_json(net: NetReport) -> dict[str, Any]:
             }
             for row in net.layers
         ],
+        **({"token": net.token.to_json()} if net.token is not None else {}),
     }
 
 

@@ -27,6 +27,7 @@ from .ir.verify import verify
 from .native import emit_native
 from .ops import OPS
 from .optimizers import OPTIMIZERS
+from .passes.cut import cut
 from .plan.schedule import BATCHED
 from .plan.windows import WINDOWED
 from .update import update_graph
@@ -75,11 +76,28 @@ def lower(program: Program, *, native: bool) -> Lowered:
         fused = update_graph(optimizer, settings, pieces, clip=clip, with_loss=True)
         alone = update_graph(optimizer, settings, pieces, clip=clip, with_loss=False)
         entries += step_entries(program, step, fused, alone)
+    entries = _cut(entries, program.sizes)
     for entry in entries:
         if entry.graph is not None:
             verify(entry.graph, OPS)
             _only_f32(entry.graph)
     return Lowered(program, tuple(entries), arena, _states(program))
+
+
+def _cut(entries: Sequence[EntryGraph], sizes: Mapping[str, int]) -> list[EntryGraph]:
+    """The entries with large products in pieces; graphs that were one stay one.
+
+    A probe keeps everything anyway, and what it names is better whole.
+    """
+    found: list[EntryGraph] = []
+    known: dict[int, Graph] = {}
+    for e in entries:
+        if e.graph is not None and e.kind != "probe":
+            if id(e.graph) not in known:
+                known[id(e.graph)] = cut(e.graph, sizes)
+            e = replace(e, graph=known[id(e.graph)])
+        found.append(e)
+    return found
 
 
 def _only_f32(graph: Graph) -> None:

@@ -25,11 +25,30 @@ def graph_homes(e: EntryGraph, arena: Arena) -> dict[int, Home]:
             homes[i] = Home("output", slot, 0, row_major(e.graph[i].shape))
     for output, parameter in e.gradients.items():
         i = e.graph.outputs[output]
-        homes[i] = Home("gradient", 0, arena.offsets[parameter], arena.layouts[parameter])
+        home = Home("gradient", 0, arena.offsets[parameter], arena.layouts[parameter])
+        homes |= dict.fromkeys(_added_up(e.graph, i), home)
     for output, parameter in e.buffers.items():
         i = e.graph.outputs[output]
         homes[i] = Home("parameter", 0, arena.offsets[parameter], arena.layouts[parameter])
     return homes
+
+
+def _added_up(graph: Graph, i: int) -> list[int]:
+    """A gradient, and what it is the sum of phase by phase, all of which lie in one place."""
+    found = [i]
+    while graph[i].op == "add" and graph[i].phase:
+        earlier = [
+            o
+            for o in graph[i].operands
+            if graph[o].phase not in (0, graph[i].phase)
+            and graph.users(o) == [i]
+            and graph[o].op in ("add", "contract", "sum")
+        ]
+        if len(earlier) != 1 or graph[earlier[0]].shape != graph[i].shape:
+            break
+        i = earlier[0]
+        found.append(i)
+    return found
 
 
 def _input_home(node: Node, slots: Mapping[str, int], arena: Arena) -> Home:

@@ -124,7 +124,7 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
         if host and arena.layouts.get(b[moved[1]]["feed"]) != weight_layout(b[moved[1]].shape):
             moved[1] = b.copy(moved[1], "weight")
         if tuple(moved) != node.operands:
-            with b.at(node.place, node.scope):
+            with b.like(node):
                 new[node.id] = b.insert(node.op, moved, node.name, **dict(node.attributes))
     b.outputs = {name: new.get(i, i) for name, i in e.graph.outputs.items()}
     for name, i in b.outputs.items():

@@ -163,8 +163,9 @@ class KernelBuffer:
 class Kernel:
     """One fused loop nest.
 
-    `streams` are those of the random numbers.  Kernels with the same `form` differ in these, in
-    `places`, `bytes`, and the values behind the buffers.
+    `streams` are those of the random numbers, `starts` the first rows of pieces, which statements
+    call by `start_name`.  Kernels with the same `form` differ in these, in `places`, `bytes`, and
+    the values behind the buffers.
     Units: `bytes` moved and `flops`, at the nominal sizes.
     """
 
@@ -178,7 +179,13 @@ class Kernel:
     bytes: int
     flops: int
     streams: tuple[int, ...] = ()
+    starts: tuple[int, ...] = ()
     form: object = None
+
+
+def start_name(number: int) -> str:
+    """The size that stands for where a kernel's piece of rows starts."""
+    return f"piece_start_{number + 1}"
 
 
 def operands_of(statement: Statement) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...spec.dims import Dim
+from ...spec.dims import Dim, symbol
 from ..ir.graph import Graph, Node
+from ..plan.forms import shifted
 from ..plan.layout import Layout
 from ..plan.space import Key, Space, space
 from ..plan.values import Values, lowering
@@ -36,6 +37,7 @@ from .loops import (
     Store,
     Value,
     operands_of,
+    start_name,
 )
 
 Coordinate = tuple[tuple[tuple[Axis | str, Dim], ...], Dim]  # terms and offset of one dimension
@@ -140,6 +142,7 @@ class _Lowering:
     used: set[str] = field(default_factory=set)
     again: dict[str, tuple[int, Load]] = field(default_factory=dict)
     streams: dict[int, int] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
 
     # ---- names and kinds ---------------------------------------------------------------------
 
@@ -332,9 +335,13 @@ class _Lowering:
         return self.let(node.name, "table", (place, *node["values"]), node.dtype)
 
     def reindex_slice(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
+        starts, axis = list(node["starts"]), shifted(self.graph, node)
+        if axis is not None:
+            number = self.starts.setdefault(node.id, len(self.starts))
+            starts[axis] = symbol(start_name(number))
         moved = tuple(
             (tuple((t, s * step) for t, s in terms), offset * step + start)
-            for (terms, offset), start, step in zip(at, node["starts"], node["steps"], strict=True)
+            for (terms, offset), start, step in zip(at, starts, node["steps"], strict=True)
         )
         return self.load(node.operands[0], moved)
 
@@ -452,6 +459,7 @@ class _Lowering:
             0,
             0,
             tuple(self.streams),
+            tuple(self.starts),
             object(),
         )
 
@@ -576,18 +584,23 @@ def lower(
     known = values.plans.kernels
     if key not in known:
         lowering = _Lowering(values, roots, frozenset(written), layout, space(values, roots))
-        known[key] = _of_values(lowering.run(), ranks, ranks_of(form.streams))
+        streams = {stream: rank for rank, stream in enumerate(form.streams)}
+        known[key] = _of_values(lowering.run(), ranks, streams, ranks)
     lines = tuple(dict.fromkeys(places[i] for i in members if i in places))
-    found = _of_values(known[key], form.ids, form.streams)
+    graph = values.graph
+    starts = {
+        rank: graph[form.ids[rank]]["starts"][shifted(graph, graph[form.ids[rank]])]
+        for rank in known[key].starts
+    }
+    found = _of_values(known[key], form.ids, form.streams, starts)
     return replace(found, name=name, places=lines, bytes=bytes_, flops=flops)
 
 
-def ranks_of(streams: Sequence[int]) -> dict[int, int]:
-    """The number of each stream."""
-    return {stream: rank for rank, stream in enumerate(streams)}
-
-
-def _of_values(kernel: Kernel, ids: Numbers, streams: Numbers) -> Kernel:
+def _of_values(kernel: Kernel, ids: Numbers, streams: Numbers, starts: Numbers) -> Kernel:
     """The kernel of other values of the same form."""
-    buffers = tuple(b.of(ids[b.value]) for b in kernel.buffers)
-    return replace(kernel, buffers=buffers, streams=tuple(streams[s] for s in kernel.streams))
+    return replace(
+        kernel,
+        buffers=tuple(b.of(ids[b.value]) for b in kernel.buffers),
+        streams=tuple(streams[s] for s in kernel.streams),
+        starts=tuple(starts[s] for s in kernel.starts),
+    )

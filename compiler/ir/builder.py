@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ...spec.dims import Dim, shape_text
@@ -22,7 +23,7 @@ class Builder:
     """Builds a graph value by value; every method returns the id of a value.
 
     `rules` maps an op name to rewrites tried before a value is inserted; the first that returns
-    an id wins.  Equal values (same op, operands, attributes, type) are one value.
+    an id wins.  Equal values (same op, operands, attributes, type) of one `phase` are one value.
     """
 
     def __init__(self, ops: Mapping[str, Op], rules: Mapping[str, Sequence[Rule]]) -> None:
@@ -32,6 +33,7 @@ class Builder:
         self.outputs: dict[str, int] = {}
         self.place: Place | None = None
         self.scope = ""
+        self.phase = 0
         self._known: dict[tuple[Any, ...], int] = {}
 
     # ---- insertion ---------------------------------------------------------------------------
@@ -54,6 +56,16 @@ class Builder:
         finally:
             self.place, self.scope = before
 
+    @contextmanager
+    def like(self, node: Node) -> Iterator[None]:
+        """Values inserted inside carry the place, scope and phase of a node."""
+        before, self.phase = self.phase, node.phase
+        try:
+            with self.at(node.place, node.scope):
+                yield
+        finally:
+            self.phase = before
+
     def insert(
         self, op: str, operands: Sequence[int] = (), name: str = "", **attributes: Any
     ) -> int:
@@ -66,12 +78,22 @@ class Builder:
                     self.rename(found, name)
                 return found
         pairs = tuple(sorted(attributes.items())) if attributes else ()
-        key = (op, operands, pairs)  # which decide the type
+        key = (op, operands, pairs, self.phase)  # which decide the type
         known = self._known.get(key)
         if known is not None:
             return known
         type = self.ops[op].infer(tuple([self.nodes[i].type for i in operands]), attributes)
-        node = Node(len(self.nodes), op, operands, pairs, type, name or op, self.place, self.scope)
+        node = Node(
+            len(self.nodes),
+            op,
+            operands,
+            pairs,
+            type,
+            name or op,
+            self.place,
+            self.scope,
+            self.phase,
+        )
         self.nodes.append(node)
         self._known[key] = node.id
         return node.id
@@ -80,7 +102,7 @@ class Builder:
         """Suggest another name for a value; leaves and constants keep theirs."""
         n = self.nodes[i]
         if n.name != name and n.op not in ("input", "constant"):
-            self.nodes[i] = Node(i, n.op, n.operands, n.attributes, n.type, name, n.place, n.scope)
+            self.nodes[i] = replace(n, name=name)
         return i
 
     # ---- leaves ------------------------------------------------------------------------------

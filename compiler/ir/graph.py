@@ -18,7 +18,8 @@ class Node:
     """One value: an operation on earlier values.
 
     `operands` are ids of earlier nodes; `attributes` are sorted pairs; `name` suggests what to call
-    the value in emitted text; `place` and `scope` say where in the spec it comes from.
+    the value in emitted text; `place` and `scope` say where in the spec it comes from.  Phases
+    follow one another: no kernel makes values of two, and what is made in one is not read before.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Node:
     name: str
     place: Place | None = field(default=None, compare=False)
     scope: str = field(default="", compare=False)
+    phase: int = 0
 
     def __getitem__(self, attribute: str) -> Any:
         for name, value in self.attributes:

@@ -1,8 +1,8 @@
 """The form of a piece of a graph: all that its kernel depends on, without where it stands.
 
 The values that a piece touches are numbered in their order.  Pieces of one form differ in which
-values these are, in the lines of the spec they come from and in the streams of their random
-numbers; the rest is planned, lowered and printed once.
+values these are, in the lines of the spec they come from, in the streams of their random numbers
+and in where pieces of rows start; the rest is planned, lowered and printed once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Forms:
         known = self._named if named else self._bare
         if i not in known:
             node = self.graph[i]
-            key = (*_bare(node), *_words(node)) if named else _bare(node)
+            bare = _bare(node, shifted(self.graph, node))
+            key = (*bare, *_words(node)) if named else bare
             known[i] = self.plans.token(key)
         return known[i]
 
@@ -94,14 +95,28 @@ class Forms:
         return Form(tuple(key), ids, tuple(streams))
 
 
-def _bare(node: Node) -> tuple[Hashable, ...]:
+def shifted(graph: Graph, node: Node) -> int | None:
+    """The axis along which a piece of rows is taken, if that is all that a slice does.  Where it
+    starts is an argument of kernels.
+    """
+    if node.op != "slice" or not node.phase:
+        return None
+    whole = graph[node.operands[0]].shape
+    found = [axis for axis, extent in enumerate(whole) if node.shape[axis] != extent]
+    one = len(found) == 1 and set(node["steps"]) == {1}
+    return found[0] if one and isinstance(node["starts"][found[0]], int) else None
+
+
+def _bare(node: Node, shifted: int | None) -> tuple[Hashable, ...]:
     """The operation, its attributes and type.  Numbers that are equal but print differently, as 1
     and 1.0 do, are told apart.
     """
     attributes = tuple(
-        (name, value, type(value)) for name, value in node.attributes if name not in NUMBERED
+        (name, value, type(value))
+        for name, value in node.attributes
+        if name not in NUMBERED and (name != "starts" or shifted is None)
     )
-    return node.op, len(node.operands), attributes, node.type
+    return node.op, len(node.operands), attributes, node.type, shifted
 
 
 def _words(node: Node) -> tuple[Hashable, ...]:

@@ -67,7 +67,7 @@ class Fusion:
 
     def legal(self, roots: Roots) -> bool:
         """Can one kernel make all of `roots`?  What is quickly told is asked first."""
-        if self._reads_back(roots):
+        if len({self.values.graph[r].phase for r in roots}) > 1 or self._reads_back(roots):
             return False
         members, leaves = self.values.cone(roots)
         full = max(map(self.values.count, members), default=0)

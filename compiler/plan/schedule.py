@@ -67,13 +67,19 @@ class Launch:
     letter: str = ""
     finishes: int | None = None
     mode: str = PANELS
+    phase: int = 0
 
     @property
-    def key(self) -> tuple[int, bool]:
-        """Launches are ordered by what they make."""
+    def key(self) -> tuple[int, int, bool]:
+        """Launches are ordered by their phase, and by what they make."""
+        return self.phase, self.made, self.finishes is not None
+
+    @property
+    def made(self) -> int:
+        """The value that a launch is known by."""
         if self.finishes is not None:
-            return self.finishes, True
-        return (self.heavy if self.heavy is not None else min(self.roots)), False
+            return self.finishes
+        return self.heavy if self.heavy is not None else min(self.roots)
 
     def dimension(self, value: int) -> int | None:
         return dict(self.along).get(value)
@@ -242,6 +248,8 @@ def arrange(values: Values, launches: Iterable[Launch], fixed: frozenset[int]) -
     """
     found: list[Launch] = []
     known = {node.id for node in values.graph.inputs()}
+    graph = values.graph
+    launches = [replace(launch, phase=graph[launch.made].phase) for launch in launches]
     read = frozenset().union(*(launch.reads for launch in launches))
     for launch in order(launches):
         mode = _mode(values, launch, known, fixed)
@@ -249,7 +257,8 @@ def arrange(values: Values, launches: Iterable[Launch], fixed: frozenset[int]) -
             known |= launch.writes
         found.append(replace(launch, mode=mode))
         if mode == PANELS:
-            found += [_finish(values, launch, i, i in read) for i in sorted(launch.summed)]
+            sums = [_finish(values, launch, i, i in read) for i in sorted(launch.summed)]
+            found += [replace(finish, phase=launch.phase) for finish in sums]
     return found
 
 
@@ -338,7 +347,15 @@ def joined(maker: Launch, reader: Launch) -> bool:
 
 
 def levels(launches: Sequence[Launch]) -> list[Level]:
-    """Stages between barriers: as late as possible, but sums right after what they add up."""
+    """Stages between barriers, phase by phase."""
+    phases = sorted({launch.phase for launch in launches})
+    return [
+        level for phase in phases for level in _levels([x for x in launches if x.phase == phase])
+    ]
+
+
+def _levels(launches: Sequence[Launch]) -> list[Level]:
+    """The levels of one phase: as late as possible, but sums right after what they add up."""
     network = _dependencies(launches)
     sequence = list(nx.lexicographical_topological_sort(network, key=lambda x: x.key))
     level: dict[Launch, int] = {}

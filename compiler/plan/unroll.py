@@ -100,7 +100,7 @@ class _Unrolling:
     def run(self) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
         for node in self.graph:
             form = self.forms.get(node.id)
-            with self.b.at(node.place, node.scope):
+            with self.b.like(node):
                 if form is None:
                     self._copy(node)
                 elif form.wide is None:

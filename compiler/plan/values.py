@@ -119,6 +119,8 @@ class Values:
                 found |= {self._held(node, slot) for slot in range(len(node.operands))}
             if kind == "alias":
                 found.add(node.operands[0])
+            if node.phase and any(self.graph[u].phase > node.phase for u in self.users[node.id]):
+                found.add(node.id)
             if node.op == "table" or self._runs_along_two_axes(node):
                 found.add(node.id)
             if kind == "reindex":

@@ -158,6 +158,16 @@ FUNCTIONS = [
         PIXELS,
     ),
     Case(
+        "cross_entropy(x, y, z_loss=0.1)",
+        lambda x, y: F.cross_entropy(x, y.long()) + 0.1 * (x.logsumexp(-1) ** 2).mean(),
+        LABEL,
+    ),
+    Case(
+        "cross_entropy(x, softmax(y), z_loss=0.1)",
+        lambda x, y: F.cross_entropy(x, targets(y)) + 0.1 * (x.logsumexp(-1) ** 2).mean(),
+        XY,
+    ),
+    Case(
         "cross_entropy(x, softmax(y))",
         lambda x, y: F.cross_entropy(x, targets(y)),
         XY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
@@ -67,9 +68,12 @@ class Part:
         self.fusion = fusion or PanelFusion(Values(graph, sizes, keep_dear=True, plans=plans))
         self.values = self.fusion.values
         heavy = heavy_nodes(graph)
-        launches = [heavy_launch(self.values, node, self._outermost(node)) for node in heavy]
-        launches += [self._group(roots) for roots in self.fusion.groups]
+        self.added = self._added()
+        launches = [self._heavy(node) for node in heavy]
+        groups = [roots for roots in self.fusion.groups if not roots & set(self.added.values())]
+        launches += [self._group(roots) for roots in groups]
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
+        fixed |= frozenset(self.added.values())
         self.levels: list[Level] = levels(arrange(self.values, launches, fixed))
         self.readers: dict[int, set[Stage]] = {}
         for stage in self._stages():
@@ -118,6 +122,44 @@ class Part:
         strides = enumerate(self.layout(node.id).strides)
         literal = [(step, -axis) for axis, step in strides if isinstance(step, int)]
         return -max(literal, default=(0, 0))[1]
+
+    # ---- products ------------------------------------------------------------------------------
+
+    def _added(self) -> dict[int, int]:
+        """Products that are only added to what lies in the place of the sum, and the sums."""
+        graph, found = self.graph, {}
+        for roots in self.fusion.groups:
+            total = min(roots)
+            node = graph[total]
+            if len(roots) > 1 or node.op != "add" or self.values.cone(roots)[0] != [total]:
+                continue
+            before, product = node.operands
+            home = self.homes.get(total)
+            made = graph[product]
+            if home is None or home != self.homes.get(before) or made.op != "contract":
+                continue
+            launch = heavy_launch(self.values, made)
+            if graph.users(product) == [total] and made.phase == node.phase and not launch.summed:
+                self.homes[product] = home
+                found[product] = total
+        return found
+
+    def _heavy(self, node: Node) -> Launch:
+        """The launch of a heavy node; a product that is added to a sum makes that."""
+        launch = heavy_launch(self.values, node, self._outermost(node))
+        if node.id not in self.added:
+            return launch
+        total = self.added[node.id]
+        before = self.graph[total].operands[0]
+        along = dict(launch.along)
+        place = along.pop(node.id)
+        along |= {total: place, before: place}
+        return replace(
+            launch,
+            reads=launch.reads | {before},
+            writes=frozenset({total}),
+            along=tuple(along.items()),
+        )
 
     # ---- groups --------------------------------------------------------------------------------
 

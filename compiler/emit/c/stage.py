@@ -12,7 +12,7 @@ from ...plan.memory import Home
 from ...plan.product import Index, Product
 from ...plan.schedule import BATCHED, EVERY, ONCE, PARTS, SHARED, Launch, Stage
 from ...plan.values import Values
-from ..loops import Kernel
+from ..loops import Kernel, start_name
 from .printer import STORED, Signature
 from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
@@ -23,13 +23,17 @@ LOOP = "loop_"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A launch with the kernel, the product or the record of windows that carries it out."""
+    """A launch with the kernel, the product or the record of windows that carries it out.
+
+    `added`: the product is added to what lies in its place.
+    """
 
     launch: Launch
     kernel: tuple[Kernel, Signature] | None
     product: Product | None
     places: tuple[str, ...]
     windows: str = ""
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +249,8 @@ class StageWriter:
 
     def _kernel(self, kernel: Kernel, signature: Signature, rows: str) -> str:
         first = ["0" if self.whole else "first"] if signature.first else []
-        arguments = [rows, *first, *signature.sizes]
+        starts = {start_name(number): str(start) for number, start in enumerate(kernel.starts)}
+        arguments = [rows, *first, *(starts.get(size, size) for size in signature.sizes)]
         streams = [f"{kernel.streams[number]}u" for number in signature.streams]
         arguments += ["seed", "step", *streams] if streams else []
         arguments += [self.pointer(b.value, b.step) for b in kernel.buffers]
@@ -270,7 +275,7 @@ class StageWriter:
         a, b, c = sides
         again = [f"{LOOP}{i.letter} > 0" for i in p.outer if i.c == 0 and i is not walked]
         accumulate = " || ".join(again) or "0"  # a letter of the sum that is a loop of its own
-        if p.c in self.stage.summed and not self._one_product(p.c):
+        if call.added or (p.c in self.stage.summed and not self._one_product(p.c)):
             accumulate = "1"
         where = f"  /* {call.places[-1]} */" if call.places else ""
         self.emit(

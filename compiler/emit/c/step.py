@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ....spec.dims import Dim, c_expression, symbols
 from ...artifact import Buffer, Entry, KernelRecord, Port, Scalar
@@ -271,13 +271,15 @@ class StepWriter:
         kind = "product" if product else node.op
         reads = tuple(part.names[i] for i in operands)
         entry = f"{self.ports.kind}_{self.ports.subject}"
-        made = (part.names[node.id],)
+        result = part.added.get(node.id, node.id)
+        made = (part.names[result],)
         self.records.append(KernelRecord(kind, entry, kind, moved, flops, reads, made, places))
         found = product_of(part.graph, node, part.layout, launch.letter) if product else None
+        found = replace(found, c=result) if found is not None else None
         record = ""
         if node.op in WINDOWED:
             record = windows_record(part.graph, node, part.layout, self.sizes)
-        return Call(launch, None, found, places, record)
+        return Call(launch, None, found, places, record, added=node.id in part.added)
 
     def _entry(self, name: str, names: Sequence[str], total: Dim) -> Entry:
         from . import GEMM_SCRATCH

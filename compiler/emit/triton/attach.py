@@ -23,7 +23,7 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works += [_group(part, roots) for roots in part.fusion.groups]
     works = _with_sums(part, _with_epilogues(part, works, machine, keep))
     network = nx.DiGraph(_edges(part, works))
-    return list(nx.lexicographical_topological_sort(network, key=lambda w: w.key))
+    return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 
 
 def _heavy(part: Part, i: int) -> Work:
@@ -59,6 +59,8 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
     for contraction in [w for w in works if part.is_host(w)]:
         z, readers = contraction.key, order.readers(contraction)
         for group in sorted((w for w in readers if w.heavy is None), key=lambda w: w.key):
+            if part.phase(group) != part.phase(contraction):
+                continue
             if not order.apart((contraction, group)):
                 continue
             kept = len(readers) > 1 or z in part.values.outputs or keep
@@ -89,7 +91,8 @@ def _with_sums(part: Part, works: list[Work]) -> list[Work]:
         root = min(group.roots)
         if part.graph[root].op != "sum" or part.values.cone(group.roots)[0] != [root]:
             continue
-        for contraction in [w for w in products if group.reads <= w.reads]:
+        near = [w for w in products if part.phase(w) == part.phase(group)]
+        for contraction in [w for w in near if group.reads <= w.reads]:
             if sums_of(part, contraction.key, root) is None or order.reaches(group, contraction):
                 continue
             writes = contraction.writes | group.writes

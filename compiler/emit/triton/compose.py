@@ -10,7 +10,6 @@ from ...plan.forms import Form
 from ...plan.memory import nominal
 from ...plan.product import Product
 from ..loops import Kernel
-from ..lower import ranks_of
 from .choice import choose
 from .composed import Composed, composed
 from .contraction import Contraction, Frame, Sums, frame
@@ -52,7 +51,10 @@ def hosted(part: Part, work: Work, machine: Machine) -> Composed | None:
             known[key] = _written(part, work, machine, form)
         found = known[key]
         if isinstance(found, Composed):
-            found = replace(found.of(form.ids, form.streams), places=part.sources(work))
+            found = replace(found.of(form.ids), places=part.sources(work))
+            if work.roots:
+                lowered = part.lowered(work.roots)
+                found = replace(found, streams=lowered.streams, starts=lowered.starts)
         part.hosted[work] = found
     found = part.hosted[work]
     if isinstance(found, LookupError):
@@ -61,7 +63,7 @@ def hosted(part: Part, work: Work, machine: Machine) -> Composed | None:
 
 
 def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed | LookupError | None:
-    """The kernels for the numbers of a form in place of values and streams."""
+    """The kernels for the numbers of a form in place of values."""
     write: Callable[[Part, Work, Machine], Composed | None]
     write = _loops if work.heavy is None else _scatter
     if part.is_host(work):
@@ -70,7 +72,7 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
         found = write(part, work, machine)
     except LookupError as none_left:
         return none_left
-    return found.of(form.ranks(), ranks_of(form.streams)) if found else None
+    return found.of(form.ranks()) if found else None
 
 
 def _loops(part: Part, work: Work, machine: Machine) -> Composed:
@@ -89,7 +91,7 @@ def _loops(part: Part, work: Work, machine: Machine) -> Composed:
     )
     return Composed(
         (found.text,), (found.grid,), names, found.numbers, found.partials, lowered.places,
-        "loops", lowered.flops, key, lowered.streams,
+        "loops", lowered.flops, key,
     )  # fmt: skip
 
 
@@ -165,7 +167,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     )
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
-    return replace(found, key=key, streams=lowered.streams if lowered else ())
+    return replace(found, key=key)
 
 
 def _tile(

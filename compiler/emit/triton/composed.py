@@ -20,7 +20,7 @@ class Composed:
 
     `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
     `partials` are sums that a finish has to complete; `key` tells the kernel from others when its
-    tile is refused; `streams` are those of the random numbers, by their number in the kernel.
+    tile is refused; `streams` and `starts` are those of the loop kernel, by their number there.
     """
 
     texts: tuple[KernelText, ...]
@@ -33,11 +33,11 @@ class Composed:
     flops: int
     key: str = ""
     streams: tuple[int, ...] = ()
+    starts: tuple[int, ...] = ()
 
-    def of(self, ids: Numbers, streams: Numbers) -> Composed:
-        """The kernels for other values and streams of the same form."""
-        names = {ids[i]: name for i, name in self.names.items()}
-        return replace(self, names=names, streams=tuple(streams[s] for s in self.streams))
+    def of(self, ids: Numbers) -> Composed:
+        """The kernels for other values of the same form."""
+        return replace(self, names={ids[i]: name for i, name in self.names.items()})
 
 
 def composed(

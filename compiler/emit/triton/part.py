@@ -157,6 +157,10 @@ class Part:
 
     # ---- kernels -------------------------------------------------------------------------------
 
+    def phase(self, work: Work) -> int:
+        """When it is done: all of a phase before the next."""
+        return self.graph[work.key].phase
+
     def is_product(self, work: Work) -> bool:
         """Is there a contraction in it, or a convolution that is one?"""
         if work.heavy is None:

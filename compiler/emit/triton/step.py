@@ -18,6 +18,7 @@ from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout
 from ...plan.memory import Home, Request, expression, nominal, pack
 from ...plan.values import Values
+from ..loops import start_name
 from ..lower import identifier
 from .attach import plan_works
 from .compose import compose
@@ -135,6 +136,7 @@ class StepWriter:
         found = compose(part, work, self.machine)
         known = self._known(part, found.names, found.sizes)
         known |= {stream_name(n): f"int:{stream}" for n, stream in enumerate(found.streams)}
+        known |= {start_name(n): f"int:{start}" for n, start in enumerate(found.starts)}
         for text in found.texts:
             for w in text.workspaces:
                 known[w.parameter] = self._workspace(w.parameter, panels(w.factors, found.sizes))

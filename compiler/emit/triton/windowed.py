@@ -208,8 +208,7 @@ class Windowed:
         found = composed(
             tuple(texts), self.names, self.sizes, epilogue.partials, places, kind, flops
         )
-        streams = self.lowered.streams if self.lowered else ()
-        return replace(found, key=self.key(), streams=streams)
+        return replace(found, key=self.key())
 
     def about(self) -> str:
         """The windows in words, for docstrings."""

@@ -1,0 +1,140 @@
+"""Logits of a large vocabulary exist for a few rows at a time, and nothing else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import weft
+from weft.compiler.artifact import evaluate
+from weft.compiler.build import elaborate
+from weft.compiler.compile import Lowered, compile_gpu, compile_native, lower
+from weft.compiler.passes import cut
+from weft.runtime.engine import Engine
+from weft.runtime.initialise import fill_parameters
+from weft.runtime.native_engine import NativeEngine
+from weft.runtime.reference_engine import ReferenceEngine
+from weft.runtime.triton_engine import TritonEngine
+
+TEXT = """
+net lm {{
+  in tokens: i32[B, {length}]
+  let table = embedding({vocab}, {width})
+  tokens -> table -> layer_norm -> {head} as logits
+}}
+train {{
+  steps = 1
+  data tokens: i32[B, {length}], targets: i32[B, {length}] = npz("none.npz", batch={batch})
+  step main updates lm {{
+    optimizer = sgd(lr=1e-1)
+    logits = tokens -> lm
+    loss = {loss}
+    metric accuracy = accuracy(logits, targets)
+  }}
+}}
+"""
+TIED = "linear({vocab}, bias=false, weight=table.weight)"
+LOSS = "cross_entropy(logits, targets)"
+CASES = {
+    "tied": (TIED, LOSS),
+    "bias": ("linear({vocab})", LOSS),
+    "smoothed": (TIED, "cross_entropy(logits, targets, label_smoothing=0.1)"),
+    "z_loss": ("linear({vocab})", "cross_entropy(logits, targets, z_loss=0.01)"),
+    "capped": ("linear({vocab}) -> mul(0.2) -> tanh -> mul(5)", LOSS),
+    "summed": (TIED, "cross_entropy(logits, targets, reduction=sum, ignore=none)"),
+}
+
+
+def _lowered(name: str, *, native: bool, **sizes: int) -> Lowered:
+    head, loss = CASES[name]
+    text = TEXT.format(head=head.format(**sizes), loss=loss, **sizes)
+    return lower(elaborate(weft.load_text(text, "lm.weft")), native=native)
+
+
+def _pieces(lowered: Lowered, kind: str = "train") -> int:
+    graph = lowered.entry(kind, "main").graph
+    assert graph is not None
+    return len({node.phase for node in graph if node.op == "contract" and node.phase})
+
+
+SMALL = {"length": 14, "vocab": 37, "width": 12, "batch": 3}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut what is small, in three pieces."""
+    monkeypatch.setattr(cut, "LARGE", 1)
+    monkeypatch.setattr(cut, "DEEP", 1)
+    monkeypatch.setattr(cut, "PIECES", 3)
+
+
+def _batch(rows: int, *, ignored: bool) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(rows)
+    shape = (rows, SMALL["length"])
+    names = ("tokens", "targets")
+    batch = {n: rng.integers(0, SMALL["vocab"], shape).astype(np.int32) for n in names}
+    if ignored:
+        batch["targets"][2, 3:9] = -100
+    return batch
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pieces_compute_what_the_whole_does(name: str, request: pytest.FixtureRequest) -> None:
+    whole = _lowered(name, native=True, **SMALL)
+    request.getfixturevalue("small")
+    pieces = _lowered(name, native=True, **SMALL)
+    assert _pieces(whole) == 0
+    assert _pieces(pieces) == _pieces(pieces, "evaluate") == 3
+    batch = _batch(5, ignored="ignore" not in CASES[name][1])
+    truth, engine = ReferenceEngine(whole), ReferenceEngine(pieces)
+    for each in (truth, engine):
+        fill_parameters(each.artifact, each.parameters, 3)
+    want, gradient = truth.gradient("main", batch, index=0, seed=0)
+    got, found = engine.gradient("main", batch, index=0, seed=0)
+    assert got.values == pytest.approx(want.values, rel=1e-9)
+    np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-6 * np.abs(gradient).max())
+    results = [e.evaluate("main", batch, index=0, seed=0).values for e in (engine, truth)]
+    assert results[0] == pytest.approx(results[1], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("tied", "cpu"), ("bias", "cpu"), ("tied", "interpret")]
+)
+def test_kernels_of_pieces(name: str, target: str, request: pytest.FixtureRequest) -> None:
+    native = target == "cpu"
+    truth: Engine = ReferenceEngine(_lowered(name, native=native, **SMALL))
+    request.getfixturevalue("small")
+    lowered = _lowered(name, native=native, **SMALL)
+    engine: Engine = (
+        NativeEngine(compile_native(lowered), threads=2)
+        if native
+        else TritonEngine(compile_gpu(lowered, "interpret"))
+    )
+    for each in (engine, truth):
+        fill_parameters(each.artifact, each.parameters, 3)
+    batch = _batch(5, ignored=True)
+    want, gradient = truth.gradient("main", batch, index=0, seed=0)
+    got, found = engine.gradient("main", batch, index=0, seed=0)
+    assert got.values == pytest.approx(want.values, rel=1e-5)
+    assert np.abs(found - gradient).max() <= 4e-6 * np.abs(gradient).max()
+    if isinstance(engine, NativeEngine):
+        for threads in (1, 3):
+            other = NativeEngine(engine.artifact, threads=threads)
+            fill_parameters(other.artifact, other.parameters, 3)
+            again = other.gradient("main", batch, index=0, seed=0)[1]
+            assert again.tobytes() == found.tobytes()
+    if isinstance(engine, TritonEngine):
+        engine.close()
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda:90"])
+def test_the_logits_of_a_large_vocabulary_are_never_whole(target: str) -> None:
+    sizes = {"length": 128, "vocab": 50257, "width": 32, "batch": 16}
+    lowered = _lowered("tied", native=target == "cpu", **sizes)
+    artifact = compile_native(lowered) if target == "cpu" else compile_gpu(lowered, target)
+    logits = 4 * sizes["batch"] * sizes["length"] * sizes["vocab"]
+    for kind in ("train", "gradient", "evaluate"):
+        workspace = artifact.entry(kind, "main").workspace
+        assert evaluate(workspace, {**artifact.sizes, "threads": 2}) <= logits / 8
+    texts = {k.name for k in artifact.kernels if k.entry == "train_main"}
+    assert len(texts) <= 24

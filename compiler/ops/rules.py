@@ -14,6 +14,7 @@ import numpy as np
 from ..ir.builder import Builder, Rule
 from ..ir.graph import Node
 from . import orders
+from .factors import sum_behind_product
 from .maps import MAPS
 from .products import letters
 from .tables import fold_tables
@@ -200,10 +201,12 @@ def power(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
 
 
 def broadcast(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
-    """broadcast to the same shape -> x; broadcast of broadcast -> one broadcast"""
+    """broadcast to the same shape -> x; in another order -> transpose; of broadcast -> one"""
     node = b[x[0]]
     if a["dims"] == tuple(range(len(a["shape"]))) and node.shape == a["shape"]:
         return x[0]
+    if len(a["dims"]) == len(a["shape"]):
+        return b.transpose(x[0], [a["dims"].index(d) for d in range(len(a["shape"]))])
     if node.op == "broadcast":
         return b.broadcast(node.operands[0], [a["dims"][d] for d in node["dims"]], a["shape"])
     return None
@@ -410,7 +413,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         orders.concat_outwards,
     ),
     "contract": (contract,),
-    "sum": (sum_, orders.fold_outwards),
+    "sum": (sum_, sum_behind_product, orders.fold_outwards),
     "max": (orders.fold_outwards,),
     "min": (orders.fold_outwards,),
     "logsumexp": (orders.fold_outwards,),

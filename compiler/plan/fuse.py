@@ -60,10 +60,13 @@ class Fusion:
             for leaf in leaves:
                 self.readers.setdefault(values.base(leaf), set()).add(root)
         for node in values.graph:
-            if lowering(node) == "heavy":
+            if values.is_heavy(node):
                 for operand in node.operands:
                     source = values.base(operand)
                     self.readers.setdefault(source, set()).add(node.id)
+        for launch in values.attention:
+            for leaf in values.cone_of(launch)[1]:
+                self.readers.setdefault(values.base(leaf), set()).add(launch.key)
 
     def legal(self, roots: Roots) -> bool:
         """Can one kernel make all of `roots`?  What is quickly told is asked first."""
@@ -94,15 +97,20 @@ class Fusion:
     def _order(self) -> Order[Launch]:
         """Groups and heavy nodes, by who reads whom."""
         after: dict[Launch, list[Launch]] = {
-            self.home.get(node.id, node.id): []
+            self._maker(node.id): []
             for node in self.values.graph
-            if node.id in self.home or lowering(node) == "heavy"
+            if node.id in self.home or node.id in self.values.launches or self.values.is_heavy(node)
         }
         for value, readers in self.readers.items():
-            maker = self.home.get(value, value)
+            maker = self._maker(value)
             if maker in after:
-                after[maker] += [self.home.get(r, r) for r in readers]
+                after[maker] += [self._maker(r) for r in readers]
         return Order(after)
+
+    def _maker(self, i: int) -> Launch:
+        """The launch that makes a value."""
+        launch = self.values.launches.get(i)
+        return launch.key if launch is not None else self.home.get(i, i)
 
     def _fuse(self) -> None:
         alive = {group: self.cost(group) for group in self.groups}

@@ -12,6 +12,7 @@ from ...spec.dims import evaluate
 from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
+from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
 from .windows import turned_from
@@ -33,7 +34,8 @@ class Values:
     `stored` is fixed once: `required` values (folds, outputs, operands of heavy and reindexing
     ops) and those that the sweep adds; `keep_dear` also stores those in `dear`, which a kernel of
     several passes then computes once.  `turned`: turned weights are read where the others lie.
-    `plans` keeps what was planned, by form.
+    `plans` keeps what was planned, by form.  What `attention` streams is never stored; what it
+    makes is a leaf.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
@@ -45,8 +47,12 @@ class Values:
         keep_dear: bool = False,
         turned: bool = False,
         plans: Plans | None = None,
+        attention: Iterable[Attention] = (),
     ) -> None:
         self.graph = graph
+        self.attention = tuple(attention)
+        self.launches = {r: a for a in self.attention for r in a.results}
+        self.streamed = frozenset(i for a in self.attention for i in a.streamed)
         self.views = ("transpose", "slice") if turned else ("transpose",)
         self.sizes = sizes
         self.dear: frozenset[int] = frozenset()
@@ -87,8 +93,15 @@ class Values:
         """Does the value exist without a loop kernel: fed, made by a template, or another's
         alias?
         """
+        if i in self.launches or i in self.streamed:
+            return i in self.launches
         node = self.graph[i]
         return node.op == "input" or lowering(node) in ("heavy", "alias")
+
+    def is_heavy(self, node: Node) -> bool:
+        """Does a template of its own make the value?"""
+        apart = node.id in self.launches or node.id in self.streamed
+        return lowering(node) == "heavy" and not apart
 
     def base(self, i: int) -> int:
         """The value in whose memory an alias, or a transposition that nobody stores, lies."""
@@ -115,7 +128,7 @@ class Values:
             kind = lowering(node)
             if kind == "fold" or (node.id in self.outputs and not self.is_leaf(node.id)):
                 found.add(node.id)
-            if kind == "heavy":
+            if kind == "heavy" or node.id in self.launches:
                 found |= {self._held(node, slot) for slot in range(len(node.operands))}
             if kind == "alias":
                 found.add(node.operands[0])
@@ -125,7 +138,7 @@ class Values:
                 found.add(node.id)
             if kind == "reindex":
                 found |= set(node.operands[:1] if node.op == "take" else node.operands)
-        return {i for i in found if not self.is_leaf(i)}
+        return {i for i in found if not self.is_leaf(i) and i not in self.streamed}
 
     def _runs_along_two_axes(self, node: Node) -> bool:
         """Is the value repeated along different axes of one shape?  One kernel cannot walk both,
@@ -155,7 +168,7 @@ class Values:
         for node in self.graph:
             if lowering(node) != "map" or len(node.shape) < 2 or node.id in self.stored:
                 continue
-            if len(self.users[node.id]) < 2:
+            if len(self.users[node.id]) < 2 or node.id in self.streamed:
                 continue
             self.stored |= found
             leaves = self.cone(frozenset({node.id}))[1]
@@ -201,6 +214,13 @@ class Values:
                 leaves |= outside
             self._joined[roots] = sorted(members), sorted(leaves - members)
         return self._joined[roots]
+
+    def cone_of(self, launch: Attention) -> tuple[list[int], list[int]]:
+        """What a launch computes, products and results included, and what it reads, ascending."""
+        members, leaves = map(set, self.cone(launch.sources))
+        others = (launch.other(self.graph, r) for r in launch.results)
+        leaves |= {o for o in others if o is not None}
+        return sorted(members.union(launch.results)), sorted(leaves.difference(launch.results))
 
     def form(self, members: Iterable[int], *, named: bool) -> Form:
         """The form of some values that one kernel makes; `named`: and what its text calls them."""

@@ -1,0 +1,378 @@
+"""Attention without its matrix of scores: launches that compute scores again, tile by tile.
+
+    z = q k'               -> nobody stores z, nor any map of it: these values are *streamed*
+    lse = logsumexp(s)     -> stored, a number a query
+    o = exp(s - lse) v     -> made while the keys are walked, together with lse
+    dk = ds' q             -> made while the queries are walked
+
+A cluster begins at contractions whose results have one shape and are read by maps of that shape
+alone, until these are summed along the keys or the queries.  What the maps do does not matter.
+
+Interface: `attentions(graph, worth)` gives the launches.  `Values(graph, sizes, attention=found)`
+takes them into account: values in `values.streamed` are never stored, `values.launches[i]` is the
+launch that makes the result i, `values.cone_of(launch)` what it computes and reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ..ir.graph import Graph, Node
+from ..ops import OPS
+from ..ops.factors import factors
+from ..ops.products import letters
+
+WIDEST = 256
+"""The longest rows of queries, keys and values that a tile can hold."""
+
+LARGE = 4096
+"""Scores of one query and key head that are worth recomputing: 64 x 64."""
+
+FOLDS = ("sum", "max", "min", "logsumexp")
+
+QUERY, KEY = "query", "key"
+
+Worth = Callable[[Graph, Node, int, int], bool]
+"""Are the scores of a contraction, given their dimensions of queries and keys, worth streaming?"""
+
+
+class Refused(Exception):
+    """Scores that have to be stored, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """One launch of `owner`, query or key.
+
+    `results` are the contractions and folds that it makes, `sources` the streamed value that each
+    of them sums, `streamed` all streamed values behind these, ascending, and `products` the
+    contractions among them.  A streamed value has the dimensions `owned` (a tile of it stays in
+    registers) and `walked` (all of it passes by); those `repeated` are walked as well, the others
+    are told apart by programs.  `online` results are linear in exp(s - lse), where lse, the first
+    result, is the logsumexp of s: the maximum so far can take the place of lse, and the sum is
+    scaled at the end.
+    """
+
+    owner: str
+    results: tuple[int, ...]
+    sources: tuple[int, ...]
+    streamed: tuple[int, ...]
+    products: tuple[int, ...]
+    owned: int
+    walked: int
+    repeated: tuple[int, ...]
+    online: frozenset[int]
+
+    @property
+    def key(self) -> int:
+        """The launch's own number."""
+        return self.results[0]
+
+    def other(self, graph: Graph, result: int) -> int | None:
+        """The operand that meets the source of a contraction; None for a fold."""
+        operands, source = graph[result].operands, self.sources[self.results.index(result)]
+        return next((o for o in operands if o != source), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A contraction whose scores are stored, and why."""
+
+    product: int
+    reason: str
+
+
+def worth_streaming(graph: Graph, node: Node, query: int, key: int) -> bool:
+    """Are there many scores, and more queries and keys than numbers in each of them?"""
+    shape = node.shape
+    depth = max(depth_of(graph, node), 1)
+    if any(isinstance(shape[d], int) and shape[d] < depth for d in (query, key)):
+        return False
+    known = [shape[d] for d in (query, key) if isinstance(shape[d], int)]
+    return len(known) < 2 or known[0] * known[1] >= LARGE
+
+
+def depth_of(graph: Graph, node: Node) -> int:
+    """The numbers that a contraction multiplies and adds for each of its results; 0: not known."""
+    first, _, result = letters(node["spec"])
+    summed = [graph[node.operands[0]].shape[d] for d, x in enumerate(first) if x not in result]
+    return summed[0] if len(summed) == 1 and isinstance(summed[0], int) else 0
+
+
+def attentions(
+    graph: Graph, worth: Worth = worth_streaming, refusals: list[Refusal] | None = None
+) -> tuple[Attention, ...]:
+    """The launches of all clusters that can be streamed and are worth it.
+
+    `refusals` takes those that are worth it and cannot.
+    """
+    seen: set[int] = set()
+    found: list[_Launch] = []
+    for node in graph:  # scores come before what sums them
+        if node.op != "contract" or node.id in seen or not _pairs(node):
+            continue
+        cluster = _cluster(graph, node)
+        seen |= cluster.streamed
+        try:
+            query, key = _dimensions(graph, cluster)
+        except Refused:
+            continue
+        if worth(graph, node, query, key):
+            try:
+                found += _launches(graph, cluster, query, key, found)
+            except Refused as refused:
+                if refusals is not None and cluster.ends(graph):
+                    refusals.append(Refusal(node.id, str(refused)))
+    return tuple(launch.attention(graph) for launch in found)
+
+
+# ---- clusters ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Cluster:
+    """Streamed values of one shape, and what sums them: result -> the value that it sums."""
+
+    streamed: set[int] = field(default_factory=set)
+    sums: dict[int, int] = field(default_factory=dict)
+
+    def ends(self, graph: Graph) -> list[Node]:
+        """The results that end the rows of a softmax."""
+        return [graph[r] for r in self.sums if graph[r].op == "logsumexp"]
+
+    def behind(self, graph: Graph, sources: Iterable[int], after: int = -1) -> tuple[int, ...]:
+        """The streamed values that some are made of, themselves included; those `after` one."""
+        seen: set[int] = set()
+        stack = list(sources)
+        while stack:
+            i = stack.pop()
+            if i > after and i in self.streamed and i not in seen:
+                seen.add(i)
+                stack.extend(graph[i].operands)
+        return tuple(sorted(seen))
+
+
+def _alone(node: Node) -> tuple[frozenset[int], frozenset[int]]:
+    """The dimensions of a contraction that its left, and its right operand alone has."""
+    first, second, result = letters(node["spec"])
+    left = frozenset(d for d, x in enumerate(result) if x in first and x not in second)
+    right = frozenset(d for d, x in enumerate(result) if x in second and x not in first)
+    return left, right
+
+
+def _pairs(node: Node) -> bool:
+    """Does a contraction pair rows of one batch with each other, as queries and keys are?"""
+    left, right = _alone(node)
+    return bool(left and right) and len(left | right) < len(node.shape)
+
+
+def _cluster(graph: Graph, start: Node) -> _Cluster:
+    """All values of the shape of a contraction that maps lead to, and what sums them."""
+    found, stack = _Cluster(), [start.id]
+    while stack:
+        i = stack.pop()
+        if i in found.streamed:
+            continue
+        found.streamed.add(i)
+        for user in map(graph.__getitem__, graph.users(i)):
+            if OPS[user.op].lowering == "map" and user.shape == start.shape:
+                stack.append(user.id)
+                stack += _met(graph, user, start)
+            else:
+                found.sums.setdefault(user.id, i)
+    return found
+
+
+def _met(graph: Graph, node: Node, start: Node) -> list[int]:
+    """The contractions that maps of the same shape lead to `node`."""
+    found, seen, stack = list[int](), set[int](), list(node.operands)
+    while stack:
+        i = stack.pop()
+        operand = graph[i]
+        if i in seen or operand.shape != start.shape:
+            continue
+        seen.add(i)
+        if operand.op == "contract" and _pairs(operand):
+            found.append(i)
+        elif OPS[operand.op].lowering == "map":
+            stack.extend(operand.operands)
+    return found
+
+
+def _dimensions(graph: Graph, cluster: _Cluster) -> tuple[int, int]:
+    """The dimensions of queries and of keys.  Raises: Refused."""
+    products = [graph[i] for i in sorted(cluster.streamed) if graph[i].op == "contract"]
+    shape = products[0].shape
+    ends = {node["axes"] for node in cluster.ends(graph)}
+    if len(ends) > 1 or any(len(axes) != 1 for axes in ends):
+        raise Refused("rows of scores end along several axes")
+    key = next(iter(ends))[0] if ends else len(shape) - 1
+    sides = [_alone(node) for node in products]
+    across = [b if key in a else a if key in b else frozenset[int]() for a, b in sides]
+    queries = [d for d in frozenset.intersection(*across) if shape[d] != 1]
+    if not queries or shape[key] == 1:
+        raise Refused("not products of queries and keys")
+    return max(queries), key
+
+
+# ---- launches ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Launch:
+    """A launch that may still gain results; `over` are the dimensions that all of them sum."""
+
+    cluster: _Cluster
+    owned: int
+    walked: int
+    over: frozenset[int]
+    results: list[int]
+    online: set[int] = field(default_factory=set)
+
+    def attention(self, graph: Graph) -> Attention:
+        sources = tuple(self.cluster.sums[r] for r in self.results)
+        streamed = self.cluster.behind(graph, sources)
+        return Attention(
+            owner=QUERY if len(self.over) == 1 and self.walked in self.over else KEY,
+            results=tuple(self.results),
+            sources=sources,
+            streamed=streamed,
+            products=tuple(i for i in streamed if graph[i].op == "contract"),
+            owned=self.owned,
+            walked=self.walked,
+            repeated=tuple(sorted(self.over - {self.walked})),
+            online=frozenset(self.online),
+        )
+
+
+def _launches(
+    graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_Launch]
+) -> list[_Launch]:
+    """One launch for queries and one for keys, or more where results wait for each other."""
+    _check(graph, cluster, query, key, before)
+    found: list[_Launch] = []
+    for result, source in sorted(cluster.sums.items()):
+        over = _summed(graph, cluster, graph[result], source, query, key)
+        for launch in found:
+            if launch.over == over and _online(graph, launch, result, source):
+                launch.results.append(result)
+                launch.online.add(result)
+                break
+            if launch.over == over and not _waits(graph, [*before, *found], result, launch):
+                launch.results.append(result)
+                break
+        else:
+            owned, walked = (query, key) if over == {key} else (key, query)
+            found.append(_Launch(cluster, owned, walked, over, [result]))
+    return found
+
+
+def _check(graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_Launch]) -> None:
+    """Raises: Refused unless the scores are products that nobody else wants."""
+    if cluster.streamed & set(graph.outputs.values()):
+        raise Refused("scores are an output")
+    made = {r for launch in before for r in launch.results}
+    taken = {i for launch in before for i in launch.cluster.streamed}
+    read = {o for i in (*cluster.streamed, *cluster.sums) for o in graph[i].operands}
+    if cluster.streamed & made or (read - cluster.streamed) & taken:
+        raise Refused("scores are made of other scores")
+    for node in (graph[i] for i in cluster.streamed if graph[i].op == "contract"):
+        left, right = _alone(node)
+        if not 1 <= depth_of(graph, node) <= WIDEST:
+            raise Refused(f"rows of queries and keys longer than {WIDEST}")
+        if not ((query in left and key in right) or (query in right and key in left)):
+            raise Refused("not products of queries and keys")
+
+
+def _summed(
+    graph: Graph, cluster: _Cluster, node: Node, source: int, query: int, key: int
+) -> frozenset[int]:
+    """The dimensions of a streamed value that a result sums.  Raises: Refused where it cannot."""
+    if node.op in FOLDS:
+        over = frozenset(node["axes"])
+        if node.op != "sum" and over != {key}:
+            raise Refused(f"`{node.op}` along other axes than the keys")
+    elif node.op == "contract":
+        over = _contracted(cluster, node, source, query, key)
+    else:
+        raise Refused(f"`{node.op}` reads scores")
+    if over == {key} or (query in over and key not in over):
+        return over
+    raise Refused("a sum of scores along neither queries nor keys")
+
+
+def _contracted(cluster: _Cluster, node: Node, source: int, query: int, key: int) -> frozenset[int]:
+    """The dimensions of a streamed operand over which a contraction sums."""
+    slot = node.operands.index(source)
+    texts = letters(node["spec"])
+    mine, theirs, result = texts[slot], texts[1 - slot], texts[2]
+    over = frozenset(d for d, x in enumerate(mine) if x not in result)
+    features = [x for x in theirs if x not in mine]
+    walked, owned = (query, key) if query in over else (key, query)
+    fits = len(features) == 1 and features[0] in result
+    fits = fits and mine[walked] in theirs and mine[owned] not in theirs
+    if node.operands[1 - slot] in cluster.streamed or not fits:
+        raise Refused("scores meet what is neither keys nor queries")
+    width = node.shape[result.index(features[0])]
+    if not isinstance(width, int) or width > WIDEST:
+        raise Refused(f"rows of values longer than {WIDEST}")
+    return over
+
+
+def _online(graph: Graph, launch: _Launch, result: int, source: int) -> bool:
+    """Can a result be made together with the logsumexp by which it is scaled?"""
+    lse, scores = launch.results[0], launch.cluster.sums[launch.results[0]]
+    if graph[lse].op != "logsumexp" or graph[result].op not in ("sum", "contract"):
+        return False
+    product = factors(graph, source)
+    behind = launch.cluster.behind(graph, (source,), lse)
+    weights = [i for i in behind if is_weight(graph, i, lse, scores)]
+    if len(weights) != 1 or product.factors.count(weights[0]) != 1:
+        return False
+    others = {*product.without(weights[0]).factors, *product.conditions}
+    others |= {o for o in graph[result].operands if o != source}
+    return not any(_depends(graph, i, lse) for i in others)
+
+
+def is_weight(graph: Graph, i: int, lse: int, scores: int) -> bool:
+    """Is a value exp(scores - lse), with lse repeated along the keys?"""
+    node = graph[i]
+    if node.op != "exp":
+        return False
+    inner = graph[node.operands[0]]
+    if inner.op != "sub" or inner.operands[0] != scores:
+        return False
+    spread = graph[inner.operands[1]]
+    kept = tuple(d for d in range(len(inner.shape)) if d not in graph[lse]["axes"])
+    return spread.op == "broadcast" and spread.operands == (lse,) and spread["dims"] == kept
+
+
+def _depends(graph: Graph, i: int, on: int) -> bool:
+    """Does a value depend on another?"""
+    seen: set[int] = set()
+    stack = [i]
+    while stack:
+        i = stack.pop()
+        if i == on:
+            return True
+        if i > on and i not in seen:
+            seen.add(i)
+            stack.extend(graph[i].operands)
+    return False
+
+
+def _waits(graph: Graph, launches: list[_Launch], result: int, launch: _Launch) -> bool:
+    """Does a result need what a launch makes, perhaps through other launches?"""
+    together = {r: other.results for other in launches for r in other.results}
+    least = min(together)
+    seen: set[int] = set()
+    stack = list(graph[result].operands)
+    while stack:
+        i = stack.pop()
+        if i in launch.results:
+            return True
+        if i >= least and i not in seen:
+            seen.add(i)
+            stack.extend(o for member in together.get(i, [i]) for o in graph[member].operands)
+    return False

@@ -13,7 +13,7 @@ STAMP  := $(ENV)/.weft-$(shell cat pyproject.toml constraints.txt | cksum | cut 
 PIP    := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),-q)
 TYPED  := -m weft $(foreach room,spec compiler runtime server cli,-p weft.$(room))
 
-.PHONY: demo test quick check fix bench fuzz docs snapshots setup clean
+.PHONY: demo test quick check fix bench fuzz zoo docs snapshots setup clean
 
 demo: setup
 	@$(BIN)/weft train examples/digits/digits.weft
@@ -41,6 +41,9 @@ bench: setup
 
 fuzz: setup
 	@$(BIN)/python tests/fuzz.py --seconds 300
+
+zoo: setup
+	@$(BIN)/python tests/zoo.py
 
 docs: setup
 	@$(BIN)/python docs/errors_page.py

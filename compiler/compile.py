@@ -10,6 +10,7 @@ from ..spec.errors import UsageError
 from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, Entry, KernelRecord, State
 from .build import training_net
+from .decoding import LIKELY, decode_entries
 from .entries import (
     EntryGraph,
     forward_entry,
@@ -34,6 +35,7 @@ from .update import update_graph
 
 if TYPE_CHECKING:
     from .build import Program, StepProgram
+    from .passes.decode import Decoding
 
 NATIVE = ("contract", "scatter_add", *BATCHED)
 GPU = ("contract", "scatter_add", *WINDOWED)
@@ -134,6 +136,14 @@ def lower_inputs(lowered: Lowered, step: str) -> Lowered:
     """The gradients of a step's loss by the fields of the data, with the same parameter arena."""
     entry = input_entry(lowered.program.steps[step])
     return replace(lowered, entries=(entry,), states=())
+
+
+def lower_decoding(lowered: Lowered, net: str, decoding: Decoding) -> Lowered:
+    """A net one step on, with the same parameter arena."""
+    program = lowered.program
+    entries = decode_entries(program.nets[net], decoding)
+    program = replace(program, sizes={**program.sizes, **LIKELY})
+    return replace(lowered, program=program, entries=tuple(entries), states=())
 
 
 def lower_inner(lowered: Lowered, net: str, ids: Sequence[int]) -> Lowered:

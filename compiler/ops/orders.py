@@ -102,7 +102,7 @@ def reshape_outwards(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
     if node.op != "transpose":
         return None
     order = node["order"]
-    groups = _aligned(node.shape, a["shape"])
+    groups = aligned(node.shape, a["shape"])
     if groups is None:
         return None
     runs: list[tuple[list[int], list[Dim]]] = []  # source axes in their order, result extents
@@ -122,7 +122,7 @@ def reshape_outwards(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
     return b.transpose(b.reshape(node.operands[0], shape), turn)
 
 
-def _aligned(have: Sequence[Dim], want: Sequence[Dim]) -> list[tuple[list[int], list[int]]] | None:
+def aligned(have: Sequence[Dim], want: Sequence[Dim]) -> list[tuple[list[int], list[int]]] | None:
     """Runs of axes of equal products, one axis on at least one side; None where there are none."""
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0

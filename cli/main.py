@@ -30,6 +30,7 @@ VERBS = {
     "train": "train, with metrics, checkpoints and exact resume",
     "eval": "the metrics of a trained network on its held-out data",
     "predict": "the outputs of a trained network for new inputs, or its feature maps as PNG",
+    "sample": "text from a language model, as it is written",
     "import-weights": "the published weights of a network as a checkpoint",
     "bench": "the time of a training step, beside torch where it is installed",
 }

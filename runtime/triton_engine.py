@@ -151,7 +151,13 @@ class TritonEngine:
 
     def forward(self, net: str, inputs: Inputs) -> dict[str, NDArray[Any]]:
         """The outputs of a net, as in use."""
-        call = self._run("forward", net, inputs)
+        return self.call("forward", net, inputs, seed=0, index=0)
+
+    def call(
+        self, kind: str, subject: str, inputs: Inputs, *, seed: int, index: int
+    ) -> dict[str, NDArray[Any]]:
+        """Any entry: copies of its outputs."""
+        call = self._run(kind, subject, inputs, index=index, seed=seed)
         return {port.name: self._output(call, i) for i, port in enumerate(call.entry.outputs)}
 
     def probe(

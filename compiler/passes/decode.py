@@ -14,6 +14,7 @@ That this is the same is proved, not assumed: nothing may look at later position
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -29,8 +30,13 @@ from .causality import VIEWS, Causality
 
 FRESH, SLOTS, PAST = "fresh", "slots", "past"
 NEW, ALL, LAST = "new", "all", "last"
+FRAMES = 8  # Python calls for each value
 View = tuple[str, ...]
 """For each axis: at which positions it is wanted; empty where it is none of the sequence."""
+
+
+class NoStep(UsageError):
+    """A part of the net has no form for fresh positions alone; it can be computed as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,12 @@ def decode(graph: Graph, output: str, data: Collection[str]) -> Decoding:
 
     Raises: UsageError where the net has no sequence, or a position sees later ones.
     """
-    return _Decode(graph, output, frozenset(data)).run()
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, FRAMES * len(graph)))  # it walks down to the inputs
+    try:
+        return _Decode(graph, output, frozenset(data)).run()
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def time_of(graph: Graph, output: str) -> str:
@@ -329,7 +340,7 @@ class _Decode:
         }
         for letter in summed:
             self.proved_product(node, letter)
-        return self.b.contract(node["spec"], *operands, name=node.name)
+        return self.b.contract(node["spec"], operands[0], operands[1], node.name)
 
     def _take(self, node: Node, view: View) -> int:
         table, index = (self.graph[o] for o in node.operands)
@@ -441,15 +452,17 @@ class _Decode:
 
     def ahead(self, node: Node) -> UsageError:
         """A position that sees later ones: what it gives would change with every new token."""
-        where = f" ({node.place})" if node.place is not None else ""
+        place = node.place or self.b.place
+        where = f" ({place})" if place is not None else ""
         return UsageError(
             f"`{node.name}`{where} lets a position see later ones, so nothing can be kept",
             hint="a net that writes looks back only: attention(…, causal=true)",
         )
 
-    def unable(self, node: Node, what: str) -> UsageError:
-        where = f" ({node.place})" if node.place is not None else ""
-        return UsageError(
+    def unable(self, node: Node, what: str) -> NoStep:
+        place = node.place or self.b.place
+        where = f" ({place})" if place is not None else ""
+        return NoStep(
             f"`{node.name}`{where}: there is no step for {what}",
             hint="sample without the cache: --no-cache",
         )

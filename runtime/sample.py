@@ -1,0 +1,145 @@
+"""Text and tokens from a net that writes: prompts in, continuations out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..compiler.passes.decode import NoStep
+from ..spec.errors import UsageError
+from .decoding import Decoder, Writer, arrays_of, longest, open_decoder, writer_of
+from .sampler import Choice, Found, beam_search, write
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .program import CompiledProgram
+
+    Array = NDArray[Any]
+
+LENGTH = 200  # tokens that are written unless the call says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """One net of a program, ready to write.
+
+    `limit` is how many positions it has for the prompt and what follows; `cached`: whether it goes
+    on from what it kept.
+    """
+
+    program: CompiledProgram
+    writer: Writer
+    decoder: Decoder
+    prompts: Array
+    length: int
+    cached: bool
+
+    def tokens(
+        self, choice: Choice, *, seed: int = 0, stop: Collection[int] = ()
+    ) -> Iterator[Array]:
+        """One i32 [N] after the other; -1 where a sequence has ended."""
+        return write(self.decoder, self.prompts, self.length, choice, seed=seed, stop=stop)
+
+    def best(
+        self,
+        choice: Choice,
+        beams: int,
+        *,
+        stop: Collection[int] = (),
+        length_penalty: float = 0.0,
+    ) -> list[Found]:
+        """The likeliest continuations of the first prompt."""
+        return beam_search(
+            self.decoder,
+            self.prompts[:1],
+            self.length,
+            beams,
+            choice,
+            stop=stop,
+            length_penalty=length_penalty,
+        )
+
+
+def begin(
+    program: CompiledProgram,
+    prompts: Sequence[Sequence[int]],
+    *,
+    net: str | None = None,
+    length: int | None = None,
+    given: Mapping[str, Any] | None = None,
+    cache: bool | None = None,
+) -> Sampling:
+    """A net with prompts of one length, none of them empty.
+
+    `cache`: None takes it where the net allows.
+
+    Raises: UsageError for prompts that do not fit the net, or a net that does not write.
+    """
+    name = net_of(program, net)
+    own = program.program.nets[name]
+    writer = writer_of(own)
+    _check(writer, prompts)
+    room = len(prompts[0]) + (LENGTH if length is None else length)
+    most = longest(program, writer, room)
+    if most < room and (length is not None or most <= len(prompts[0])):
+        raise UsageError(
+            f"a prompt of {len(prompts[0])} tokens and {room - len(prompts[0])} more are {room}; "
+            f"`{name}` has {most} positions",
+            hint=f"at most --length {max(0, most - len(prompts[0]))} fits",
+        )
+    arrays = arrays_of(own, writer, given or {}, len(prompts))
+    decoder, cached = _decoder(program, writer, arrays, cache)
+    return Sampling(
+        program,
+        writer,
+        decoder,
+        np.asarray(prompts, np.int32),
+        min(most, room) - len(prompts[0]),
+        cached,
+    )
+
+
+def _decoder(
+    program: CompiledProgram, writer: Writer, arrays: Mapping[str, Array], cache: bool | None
+) -> tuple[Decoder, bool]:
+    if cache is False:
+        return open_decoder(program, writer, arrays, cache=False), False
+    try:
+        return open_decoder(program, writer, arrays), True
+    except NoStep:
+        if cache:
+            raise
+    return open_decoder(program, writer, arrays, cache=False), False
+
+
+def net_of(program: CompiledProgram, net: str | None) -> str:
+    """The net that is named, or the only one that writes.
+
+    Raises: UsageError.
+    """
+    nets = program.program.nets
+    if net is not None:
+        if net not in nets:
+            raise UsageError(f"the spec has no net `{net}`", hint=f"there is {', '.join(nets)}")
+        return net
+    if len(nets) == 1:
+        return next(iter(nets))
+    raise UsageError("which net? the spec has several", hint=f"--net {' or '.join(nets)}")
+
+
+def _check(writer: Writer, prompts: Sequence[Sequence[int]]) -> None:
+    if not prompts or not len(prompts[0]):
+        raise UsageError("an empty prompt: nothing to go on from", hint="give at least one token")
+    if len({len(prompt) for prompt in prompts}) > 1:
+        raise UsageError("prompts of different lengths", hint="sample them one by one")
+    for prompt in prompts:
+        for token in prompt:
+            if not 0 <= token < writer.entries:
+                raise UsageError(
+                    f"token {token} is not of `{writer.net}`: it knows 0 to {writer.entries - 1}",
+                    hint="is it the vocabulary that the net was trained with?",
+                )

@@ -1,0 +1,186 @@
+"""The step graph of a net gives what the whole net gives, for every kind of layer that looks back;
+what looks ahead is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import weft
+from weft.compiler.build import NetProgram, Program, elaborate
+from weft.compiler.decoding import decoding_of
+from weft.compiler.ir.graph import Graph
+from weft.compiler.passes.decode import Decoding, NoStep
+from weft.compiler.reference import run
+from weft.spec.dims import evaluate, symbols
+from weft.spec.errors import UsageError
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SIZES = {"B": 2, "S": 5}
+T = 11
+
+BODIES = {
+    "causal attention": "h = x -> attention(3, causal=true)",
+    "shared keys, turned": "h = x -> attention(6, key_heads=2, causal=true, rope=100)",
+    "a residual stream": "h = x -> residual { layer_norm -> attention(2, causal=true) }",
+    "learned positions": "h = x -> learned_positions(20) -> attention(1, causal=true)",
+    "waves": "h = x -> sinusoidal_positions -> attention(1, causal=true)",
+    "recurrences": "h = x -> lstm(12) -> gru(12) -> rnn(12)",
+    "attention over states": "h = x -> gru(12) -> attention(3, causal=true)",
+    "sums so far": "h = cumsum(x, axis=1)",
+    "a window": """s = matmul(x, transpose(x))
+  near = where(position(s, axis=-2) - position(s, axis=-1) < 3, s, -1e30)
+  h = matmul(softmax(where(position(s, axis=-2) >= position(s, axis=-1), near, -1e30)), x)""",
+    "a slope": """s = matmul(x, transpose(x))
+  away = cast(position(s, axis=-1) - position(s, axis=-2), f32)
+  seen = where(position(s, axis=-1) <= position(s, axis=-2), s + 0.5*away, -1e30)
+  h = matmul(softmax(seen), x)""",
+    "a mixture": "h = x -> residual { moe(3, 7) } -> attention(2, causal=true)",
+    "positions alone": "h = x*(unsqueeze(cast(arange(T), f32), axis=-1) + 1)",
+}
+AHEAD = {
+    "attention": "h = x -> attention(3)",
+    "causal the other way": """s = matmul(x, transpose(x))
+  h = matmul(softmax(where(position(s, axis=-2) <= position(s, axis=-1), s, -1e30)), x)""",
+    "one step too far": """s = matmul(x, transpose(x))
+  h = matmul(softmax(where(position(s, axis=-2) + 1 >= position(s, axis=-1), s, -1e30)), x)""",
+    "a mask that leaks": """s = matmul(x, transpose(x))
+  h = matmul(softmax(where(position(s, axis=-2) >= position(s, axis=-1), s, -3)), x)""",
+    "a mean over time": "h = x + mean(x, axis=1, keep=true)",
+    "all sums": "h = x + expand(sum(x, axis=1, keep=true), [B, T, 12])",
+}
+NO_STEP = {
+    "backwards": "h = x -> flip(axis=1)",
+    "a shift": "h = concat(x[:, 1:], x[:, :1], axis=1)",
+    "the length": "h = x/size(x, axis=1)",
+}
+
+
+def program(body: str, more: str = "") -> Program:
+    text = f"""net n {{
+  in tokens: i32[B, T]{more}
+  x = tokens -> embedding(30, 12)
+  {body}
+  h -> linear(30) as logits
+}}
+"""
+    return elaborate(weft.load_text(text, "n.weft"))
+
+
+def feeds_of(made: Program, net: NetProgram, moving: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Parameters and inputs; what runs along the sequence has T positions."""
+    random = np.random.default_rng(0)
+    feeds: dict[str, Any] = {p.name: 0.5 * random.normal(size=p.shape) for p in made.parameters}
+    for name, type in net.inputs.items():
+        shape = [evaluate(d, {**SIZES, "T": T}) for d in type.shape]
+        feeds[name] = random.integers(0, 12, shape)
+        if type.dtype == "bool":
+            feeds[name] = np.ones(shape, bool)
+    assert set(moving) <= set(feeds)
+    return feeds
+
+
+def steps(
+    net: NetProgram, d: Decoding, feeds: Mapping[str, np.ndarray], pieces: tuple[int, ...]
+) -> list[np.ndarray]:
+    """The logits after every piece of the sequence, with everything kept in between."""
+    own = Graph(net.graph.nodes, dict(d.prepared))
+    fixed = run(own, feeds, {**SIZES, "T": 1}) if d.prepared else {}
+    slots = T + 2
+    shapes = {
+        each.name: [slots if "slots" in symbols(e) else evaluate(e, SIZES) for e in each.type.shape]
+        for each in (*d.caches, *d.carries)
+    }
+    kept: dict[str, np.ndarray] = {name: np.zeros(shape) for name, shape in shapes.items()}
+    found, past = [], 0
+    for count in pieces:
+        part = {name: feeds[name][:, past : past + count] for name in d.tokens}
+        inputs = {**feeds, **fixed, **kept, **part, "past": np.array(past)}
+        made = run(d.graph, inputs, {**SIZES, "fresh": count, "slots": slots})
+        found.append(made["logits"])
+        for cache in d.caches:
+            place = (slice(None),) * cache.axis + (slice(past, past + count),)
+            kept[cache.name][place] = made[f"new_{cache.name}"]
+        for carry in d.carries:
+            kept[carry.name] = made[f"next_{carry.name}"]
+        past += count
+    return found
+
+
+def agree(made: Program) -> Decoding:
+    """To the last bits: sums over a longer, padded axis are added in another order."""
+    net = next(iter(made.nets.values()))
+    d = decoding_of(net)
+    feeds = feeds_of(made, net, d.tokens)
+    output = next(iter(net.outputs))
+    whole = run(net.graph, feeds, {**SIZES, "T": T})[output]
+    for pieces in ((1,) * T, (4, 1, 3, 1, 2), (T,)):
+        found = steps(net, d, feeds, pieces)
+        for logits, end in zip(found, np.cumsum(pieces), strict=True):
+            np.testing.assert_allclose(logits, whole[:, end - 1], rtol=0, atol=1e-12)
+    return d
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_steps_give_what_the_whole_gives(name: str) -> None:
+    agree(program(BODIES[name]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "params", "caches"),
+    [
+        ("gpt2", {"width": 12, "heads": 3, "depth": 2, "vocab": 30, "context": 20}, 4),
+        ("llama", {"width": 24, "heads": 4, "key_heads": 2, "depth": 2, "hidden": 8, "vocab": 30},
+         4),
+        ("transformer", {"width": 12, "heads": 3, "depth": 2, "hidden": 8, "vocab": 30}, 4),
+        ("lstm_lm", {"embed": 8, "vocab": 30}, 0),
+    ],
+)  # fmt: skip
+def test_examples(spec: str, params: dict[str, Any], caches: int) -> None:
+    made = elaborate(weft.load(EXAMPLES / spec / f"{spec}.weft", params=params))
+    d = agree(made)
+    assert len(d.caches) == caches  # a key and a value for every layer, nothing more
+    assert all(len(cache.type.shape) < 6 for cache in d.caches)
+
+
+def test_the_encoder_is_computed_once() -> None:
+    params = {"width": 12, "heads": 3, "depth": 2, "hidden": 8, "vocab": 30}
+    made = elaborate(weft.load(EXAMPLES / "transformer" / "transformer.weft", params=params))
+    d = decoding_of(next(iter(made.nets.values())))
+    assert "source" not in {node["feed"] for node in d.graph.inputs()}
+    fed = {node["feed"] for node in d.graph.inputs()}
+    assert not any(".encoder." in name for name in fed)
+    assert len([name for name in d.prepared if name.startswith("given_")]) == 4
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_what_looks_ahead_is_refused(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        decoding_of(program(AHEAD[name]).nets["n"])
+    assert "lets a position see later ones" in str(caught.value)
+    assert "n.weft:" in str(caught.value) or "prelude" in str(caught.value)
+    assert not isinstance(caught.value, NoStep)
+
+
+@pytest.mark.parametrize("name", NO_STEP)
+def test_what_has_no_step_is_named(name: str) -> None:
+    with pytest.raises(UsageError, match=r"n\.weft:4:"):
+        decoding_of(program(NO_STEP[name]).nets["n"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("in x: f32[B, 4]\n  x -> linear(2) as y", "no prediction for each position"),
+        ("in x: i32[B, 8]\n  x -> embedding(9, 4) -> linear(9) as y", "no prediction"),
+    ],
+)
+def test_a_net_that_does_not_write_is_refused(text: str, said: str) -> None:
+    made = elaborate(weft.load_text(f"net n {{\n  {text}\n}}\n", "n.weft"))
+    with pytest.raises(UsageError, match=said):
+        decoding_of(made.nets["n"])

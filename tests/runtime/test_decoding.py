@@ -1,0 +1,100 @@
+"""Decoders on kernels: with the cache, without it, on every target that runs here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import weft
+from weft.runtime.decoding import longest, open_decoder, writer_of
+from weft.runtime.sample import begin
+from weft.runtime.sampler import Choice
+from weft.spec.errors import UsageError
+
+TEXT = """
+net small {
+  in tokens: i32[B, T]
+  tokens -> embedding(40, 16) -> learned_positions(100) -> residual {
+    layer_norm -> attention(4, causal=true)
+  } -> gru(16) -> linear(40) as logits
+}
+"""
+
+
+def compiled(target: str, text: str = TEXT) -> Any:
+    return weft.compile(weft.load_text(text, "small.weft"), target=target, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("target", "tolerance", "count"),
+    [("reference", 1e-12, 90), ("cpu", 2e-6, 90), ("interpret", 2e-6, 3)],
+)
+def test_the_cache_changes_nothing(target: str, tolerance: float, count: int) -> None:
+    text = TEXT.replace(" -> gru(16)", "") if target == "interpret" else TEXT
+    program = compiled(target, text)
+    writer = writer_of(program.program.nets["small"])
+    random = np.random.default_rng(0)
+    plain, cached = (open_decoder(program, writer, {}, cache=c) for c in (False, True))
+    prompts = random.integers(0, 40, (2, 3)).astype(np.int32)
+    np.testing.assert_allclose(cached.start(prompts), plain.start(prompts), rtol=0, atol=tolerance)
+    for _ in range(count):  # past the room that a cache begins with
+        fresh = random.integers(0, 40, 2).astype(np.int32)
+        np.testing.assert_allclose(cached.step(fresh), plain.step(fresh), rtol=0, atol=tolerance)
+    cached.select([1, 1, 0])
+    plain.select([1, 1, 0])
+    fresh = np.array([1, 2, 3], np.int32)
+    np.testing.assert_allclose(cached.step(fresh), plain.step(fresh), rtol=0, atol=tolerance)
+    assert cached.length == plain.length == 3 + count + 1
+    again = random.integers(0, 40, (1, 7)).astype(np.int32)  # another batch, from the beginning
+    np.testing.assert_allclose(cached.start(again), plain.start(again), rtol=0, atol=tolerance)
+
+
+def test_positions_end_somewhere() -> None:
+    program = compiled("cpu")
+    writer = writer_of(program.program.nets["small"])
+    assert longest(program, writer, 60) == 60
+    assert longest(program, writer, 5000) == 100
+    with pytest.raises(UsageError, match="`small` has 100 positions"):
+        begin(program, [[1, 2]], length=99)
+    assert begin(program, [[1, 2]], length=98).length == 98
+    assert begin(program, [[1, 2]]).length == 98  # as many as there are
+    with pytest.raises(UsageError, match="`small` has 100 positions"):
+        begin(program, [[1] * 100])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        ([], "an empty prompt"),
+        ([[]], "an empty prompt"),
+        ([[1], [1, 2]], "different lengths"),
+        ([[40]], "token 40 is not of `small`: it knows 0 to 39"),
+        ([[-1]], "token -1"),
+    ],
+)
+def test_prompts_are_checked(prompts: list[list[int]], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        begin(compiled("cpu"), prompts)
+
+
+def test_greedy_text_is_the_same_either_way() -> None:
+    program = compiled("cpu")
+    found = [
+        np.stack(list(begin(program, [[5, 6]], length=40, cache=c).tokens(Choice(0))))
+        for c in (True, False)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_net_without_a_step_is_computed_as_a_whole() -> None:
+    text = TEXT.replace("-> gru(16)", "-> conv1").replace(
+        "net small", "block conv1 {\n  in x: f32[B, T, D]\n  x/size(x, axis=1)\n}\nnet small"
+    )
+    program = compiled("cpu", text)
+    sampling = begin(program, [[5]], length=4)
+    assert not sampling.cached
+    assert len(list(sampling.tokens(Choice()))) == 4
+    with pytest.raises(UsageError, match="there is no step for the length of the sequence"):
+        begin(program, [[5]], length=4, cache=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +210,40 @@ class CompiledProgram:
         found = inner.values(given, inner.chosen(layers), self.engine.parameters)
         own = {path: np.require(value, None, "W") for path, value in found.items()}
         return {path: torch.from_numpy(value) for path, value in own.items()}
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        length: int | None = None,
+        *,
+        net: str | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+        stop: Collection[int] = (),
+        given: Mapping[str, Any] | None = None,
+        cache: bool | None = None,
+    ) -> list[list[int]]:
+        """Tokens that go on from prompts of one length, up to one of `stop` or `length` of them.
+
+        `temperature` 0 is greedy; `given` holds the inputs of an encoder; `cache` None keeps what
+        was computed where the net allows.
+
+        Raises: UsageError for prompts or settings that do not fit, or a net that looks ahead.
+        """
+        from .sample import begin
+        from .sampler import Choice
+
+        choice = Choice(temperature, top_k, top_p, repetition_penalty)
+        sampling = begin(self, prompts, net=net, length=length, given=given, cache=cache)
+        written: list[list[int]] = [[] for _ in prompts]
+        for chosen in sampling.tokens(choice, seed=seed, stop=stop):
+            for row, token in enumerate(chosen.tolist()):
+                if token >= 0:
+                    written[row].append(token)
+        return written
 
     # ---- training steps --------------------------------------------------------------------------
 

@@ -86,6 +86,7 @@ def test_greedy_text_is_the_same_either_way() -> None:
         for c in (True, False)
     ]
     np.testing.assert_array_equal(found[0], found[1])
+    assert program.sample([[5, 6]], 40, temperature=0) == [found[0][:, 0].tolist()]
 
 
 def test_a_net_without_a_step_is_computed_as_a_whole() -> None:

@@ -70,7 +70,7 @@ class Fusion:
 
     def legal(self, roots: Roots) -> bool:
         """Can one kernel make all of `roots`?  What is quickly told is asked first."""
-        if len({self.values.graph[r].phase for r in roots}) > 1 or self._reads_back(roots):
+        if self._reads_back(roots):
             return False
         members, leaves = self.values.cone(roots)
         full = max(map(self.values.count, members), default=0)
@@ -119,6 +119,8 @@ class Fusion:
         touching: dict[int, set[Roots]] = {}
         heap: list[tuple[int, int, int, Roots, Roots]] = []
 
+        phase = {group: self.values.graph[min(group)].phase for group in self.groups}
+
         def touched(group: Roots) -> set[int]:
             return {self.values.base(i) for i in self.reads(group)} | group
 
@@ -126,7 +128,7 @@ class Fusion:
             mine = touched(group)
             near = set().union(*(touching.setdefault(v, set()) for v in mine))
             for other in near:
-                if other in alive and other != group:
+                if other in alive and other != group and phase[other] == phase[group]:
                     gain = alive[group] + alive[other] - self.cost(group | other)
                     if gain > 0:
                         low, high = sorted((min(group), min(other)))
@@ -141,6 +143,7 @@ class Fusion:
             if a not in alive or b not in alive or not self.legal(a | b):
                 continue
             del alive[a], alive[b]
+            phase[a | b] = phase[a]
             alive[a | b] = self.cost(a | b)
             self.order.merge((a, b), a | b)
             for root in a | b:

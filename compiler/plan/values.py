@@ -64,6 +64,7 @@ class Values:
         self._counts: dict[int, int] = {}
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
+        self._bases: dict[int, int] = {}
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
         self.stored |= self._sweep()
@@ -72,6 +73,7 @@ class Values:
             self.stored |= self.dear
         self._cones.clear()
         self._joined.clear()
+        self._bases.clear()
 
     # ---- sizes -------------------------------------------------------------------------------
 
@@ -105,9 +107,11 @@ class Values:
 
     def base(self, i: int) -> int:
         """The value in whose memory an alias, or a transposition that nobody stores, lies."""
-        while self._passes_on(i):
-            i = self.graph[i].operands[0]
-        return i
+        known = self._bases.get(i)
+        if known is None:
+            known = self.base(self.graph[i].operands[0]) if self._passes_on(i) else i
+            self._bases[i] = known
+        return known
 
     def is_view(self, i: int) -> bool:
         """Is this a transposition, or part of a turned weight, that its reader resolves by

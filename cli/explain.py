@@ -62,6 +62,7 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
     total = ("total", "", bytes_text(step["bytes"]), count_text(step["flops"]), "", "")
     head = ("kernel", "writes", "bytes", "FLOPs", "FLOPs/byte", "from")
     text = f"{name}: {len(rows)} kernels\n{table(head, rows, total, '<<>>><')}"
+    text += f"\n\npeak     {bytes_text(step['peak_memory'])} of memory"
     ratio = step["traffic"].get("traffic_ratio")
     if ratio is None:
         return text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..spec.errors import UsageError
 from .arena import Arena, arrange, parameter_records
 from .artifact import Artifact, Entry, KernelRecord, State
+from .budget import fitted
 from .build import training_net
 from .decoding import LIKELY, decode_entries
 from .entries import (
@@ -192,9 +193,16 @@ def compile_reference(lowered: Lowered) -> Artifact:
 
 
 def compile_native(lowered: Lowered) -> Artifact:
-    """The program as C for the CPU in this machine."""
-    program = lowered.program
+    """The program as C for the CPU in this machine.
+
+    Raises: UsageError where an operation has no kernel, or `memory` is not enough.
+    """
     _has_kernels(lowered, NATIVE, "CPUs")
+    return _native(fitted(lowered, _native))
+
+
+def _native(lowered: Lowered) -> Artifact:
+    program = lowered.program
     files, entries, kernels, traffic = emit_native(
         list(lowered.entries), lowered.arena, lowered.slots, program.sizes, program.name
     )
@@ -205,9 +213,19 @@ def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None 
     """The program as Triton: `cuda`, `interpret`, or an architecture such as cuda:90.
 
     `levels` counts how often the compile gate refused a kernel, by its key.
+
+    Raises: UsageError where an operation has no kernel, or `memory` is not enough.
     """
-    program = lowered.program
     _has_kernels(lowered, GPU, "GPUs")
+
+    def compiled(lowered: Lowered) -> Artifact:
+        return _gpu(lowered, target, levels)
+
+    return compiled(fitted(lowered, compiled))
+
+
+def _gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None) -> Artifact:
+    program = lowered.program
     source, entries, kernels, traffic = emit_gpu(
         list(lowered.entries),
         lowered.arena,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .artifact import Artifact
+from .budget import peak
 from .compile import Lowered
 from .entries import EntryGraph
 from .ir.graph import Graph
@@ -116,6 +117,7 @@ def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
             ],
             "bytes": sum(k.bytes for k in kernels),
             "flops": sum(k.flops for k in kernels),
+            "peak_memory": peak(artifact, artifact.entry(entry.kind, entry.subject)),
             "traffic": artifact.traffic.get(entry.subject, {}),
         }
     arena = 4 * artifact.length

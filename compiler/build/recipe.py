@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,11 @@ from .faults import Fault, Faults, fault
 from .scope import Scope
 from .starts import bind_table, plain, problem
 
+AMOUNT = 'bytes, or a text such as "6GiB" or "512 MB"'
+UNITS = {
+    "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
 COUNT = "so many epochs or steps, as the training is counted"
 TRAIN: Mapping[str, Option] = {
     option.name: option
@@ -32,6 +38,7 @@ TRAIN: Mapping[str, Option] = {
         Option("save_every", "number", None, COUNT, above=0),
         Option("log_every", "number", None, COUNT, above=0),
         Option("early_stop", "word", None, "patience(10)"),
+        Option("memory", "integer|text", None, f"what a step may take: {AMOUNT}", low=1),
     )
 }
 STEP: Mapping[str, Option] = {
@@ -57,6 +64,8 @@ def train_settings(
                 result[name] = _named(e, setting.value, STOPPING, "stopping rule", scope)[1]
             else:
                 result[name] = _value(e, TRAIN[name], setting, scope)
+            if name == "memory":
+                result[name] = _bytes(result[name], setting)
         except Faults as found:
             faults += found.faults
     both = [given[name] for name in ("epochs", "steps") if name in given]
@@ -88,6 +97,18 @@ def step_settings(e: Elaboration, step: Step, scope: Scope, faults: list[Fault])
         hint = "leave it out: the line search finds the length of the step"
         faults.append(Fault("E304", "`lbfgs` takes no `clip`", place, hint))
     return result
+
+
+def _bytes(amount: int | str, setting: Setting) -> int:
+    """An amount of memory in bytes."""
+    if isinstance(amount, int):
+        return amount
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *(\w+)", amount.strip())
+    if found is None or found[2] not in UNITS or float(found[1]) == 0:
+        units = ", ".join(UNITS)
+        place = setting.value.place
+        raise fault("E311", f"`memory` is {AMOUNT}, not {amount!r}", place, f"units are {units}")
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 def _known(

@@ -83,6 +83,7 @@ def test_the_recipe_is_complete_plain_data() -> None:
         "save_every": None,
         "log_every": None,
         "early_stop": {"patience": 4, "monitor": "accuracy", "delta": 0, "mode": None},
+        "memory": None,
     }
     assert step == {
         "name": "main",

@@ -52,7 +52,7 @@ OPENING: dict[str, tuple[str, ...]] = {
     "body": ("in", "let", "weight", "default", "out"),
     "train": (
         "epochs", "steps", "data", "step", "seed", "precision", "eval_every", "save_every",
-        "log_every", "early_stop",
+        "log_every", "early_stop", "memory",
     ),
     "step": ("optimizer", "loss", "metric", "every", "clip", "accumulate"),
 }  # fmt: skip

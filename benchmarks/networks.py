@@ -2,8 +2,8 @@
 
     python benchmarks/networks.py [--quick] [--out FILE]
 
-LeNet (20-50-500), a ResNet-20 for 32 x 32 images and a small GPT (4 layers, width 128, 128
-tokens).  Contenders: weft on all cores, torch eager, torch eager with channels last (images), and
+LeNet (20-50-500), a ResNet-20 for 32 x 32 images, a small GPT (4 layers, width 128, 128 tokens)
+and a language model of two LSTM layers (200 units, 35 steps).  Contenders: weft on all cores, torch eager, torch eager with channels last (images), and
 torch.compile.  They take turns; the ratio is that of the best torch to weft, round by round.
 """
 
@@ -84,6 +84,13 @@ net net_of {
 }
 """
 
+LSTM = """
+net net_of {
+  in x: i32[B, T]
+  x -> embedding(256, 200) -> repeat 2 { lstm(200) } -> linear(256) as logits
+}
+"""
+
 
 # ---- PyTorch's side --------------------------------------------------------------------------
 
@@ -153,6 +160,18 @@ class Gpt(nn.Module):
         return F.linear(self.norm(self.body(self.table(x) + self.place)), self.table.weight)
 
 
+class Lstm(nn.Module):
+    """A language model: embedding, two layers over time, logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(256, 200), nn.Linear(200, 256)
+        self.body = nn.LSTM(200, 200, num_layers=2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(self.table(x))[0])
+
+
 # ---- the cases -------------------------------------------------------------------------------
 
 
@@ -194,6 +213,7 @@ CASES = (
     Case("LeNet 20-50-500, batch 64", LENET, lenet, (64, 1, 28, 28), 3.0),
     Case("ResNet-20, 32 x 32, batch 64", RESNET, resnet, (64, 3, 32, 32), 1.5),
     Case("GPT 4 x 128, 128 tokens, batch 8", GPT, Gpt, (8, 128), 2.2),
+    Case("LSTM 2 x 200, 35 tokens, batch 20", LSTM, Lstm, (20, 35), 2.0),
 )
 
 

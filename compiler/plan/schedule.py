@@ -146,7 +146,8 @@ def product_launch(values: Values, node: Node, outermost: int) -> Launch:
     else:
         letter = max(texts["c"], key=lambda x: _number(extents[x]), default="")
         outer = texts["c"][outermost] if values.count(node.id) >= LARGE else letter
-        letter = outer if _number(extents.get(outer, 0)) >= STRETCH else letter
+        stretch = max(STRETCH, _number(extents.get(letter, 0)) // 2)
+        letter = outer if _number(extents.get(outer, 0)) >= stretch else letter
     along: dict[int, int | None] = {}
     for side, i in ids.items():
         place = texts[side].index(letter) if letter in texts[side] else None

@@ -9,16 +9,13 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-PARTS = ("math", "random", "gemm", "windows", "recurrent", "team", "step")
+PARTS = ("math", "random", "gemm", "tiles", "windows", "recurrent", "team", "step")
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 
-PRODUCTS = ("windows", "recurrent")
+PRODUCTS = ("tiles", "windows", "recurrent")
 """Texts that call matrix products."""
 
-STRIP = 32
-"""Columns of a packed strip, on every machine."""
-
-GEMM_SCRATCH = STRIP * 256
+GEMM_SCRATCH = 32 * 256 + 49152
 """Floats of scratch that `weft_gemm` wants from each thread, on every machine."""
 
 
@@ -28,14 +25,9 @@ def text(*parts: str) -> str:
     if unknown:
         raise KeyError(f"no C text named {', '.join(sorted(unknown))}")
     wanted = {"math", *parts}
-    if wanted & set(PRODUCTS):
-        wanted.add("gemm")
+    if wanted & {"gemm", *PRODUCTS}:
+        wanted |= {"gemm", "tiles"}
     return "\n".join(_read(part) for part in PARTS if part in wanted)
-
-
-def packed(depth: int, columns: int) -> int:
-    """Floats that `weft_gemm_pack` writes for `depth` rows of `columns`."""
-    return depth * -(-columns // STRIP) * STRIP
 
 
 @cache

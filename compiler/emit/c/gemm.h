@@ -15,7 +15,7 @@ enum { WEFT_LANES = 4, WEFT_TILE_ROWS = 4, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUM
 #endif
 #define WEFT_VECTOR_BYTES 16
 #endif
-enum { WEFT_STRIP = 32, WEFT_DEPTH = 256, WEFT_TILE_COLUMNS = WEFT_TILE_VECTORS * WEFT_LANES, WEFT_GEMM_SCRATCH = WEFT_STRIP * WEFT_DEPTH,
+enum { WEFT_STRIP = 32, WEFT_DEPTH = 256, WEFT_TILE_COLUMNS = WEFT_TILE_VECTORS * WEFT_LANES, WEFT_STRIP_SCRATCH = WEFT_STRIP * WEFT_DEPTH,
        WEFT_DOT_ROWS = WEFT_LANES / WEFT_DOT_COLUMNS };
 #define WEFT_UNROLL _Pragma("GCC unroll 32")
 typedef float weft_vector __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
@@ -331,14 +331,14 @@ static __attribute__((noinline, unused)) void weft_gemm_column(long m, long dept
     const float *b, long br, float *c, long cr, int accumulate, float *scratch)
 {
     if (ac == 1 && ar != 1) {
-        for (long k = 0; k < depth; k += WEFT_GEMM_SCRATCH) {
-            const long d = depth - k < WEFT_GEMM_SCRATCH ? depth - k : WEFT_GEMM_SCRATCH;
+        for (long k = 0; k < depth; k += WEFT_STRIP_SCRATCH) {
+            const long d = depth - k < WEFT_STRIP_SCRATCH ? depth - k : WEFT_STRIP_SCRATCH;
             if (br != 1) for (long t = 0; t < d; ++t) scratch[t] = b[(k + t) * br];
             weft_dot(m, 1, d, a + k, ar, br != 1 ? scratch : b + k, 0, c, cr, accumulate || k > 0);
         }
     } else if (ar == 1) {
-        for (long i = 0; i < m; i += WEFT_GEMM_SCRATCH) {
-            const long rows = m - i < WEFT_GEMM_SCRATCH ? m - i : WEFT_GEMM_SCRATCH;
+        for (long i = 0; i < m; i += WEFT_STRIP_SCRATCH) {
+            const long rows = m - i < WEFT_STRIP_SCRATCH ? m - i : WEFT_STRIP_SCRATCH;
             float *y = cr == 1 ? c + i : scratch;
             weft_gemm_strips(1, rows, depth, b, 0, br, a + i, ac, WEFT_STRIP, y, rows, accumulate && cr == 1);
             if (cr != 1) for (long t = 0; t < rows; ++t) c[(i + t) * cr] = accumulate ? c[(i + t) * cr] + y[t] : y[t];
@@ -351,7 +351,7 @@ WEFT_INLINE int weft_prefers_dot(long m, long n, long depth)
     const long tiles = (m + WEFT_DOT_ROWS - 1) / WEFT_DOT_ROWS * ((n + WEFT_DOT_COLUMNS - 1) / WEFT_DOT_COLUMNS);
     return tiles * (depth + 110) < depth * (n + WEFT_STRIP - 1) / WEFT_STRIP * 16 + m * depth * ((n + WEFT_LANES - 1) / WEFT_LANES);
 }
-WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+WEFT_INLINE void weft_gemm_plain(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
     float *c, long cr, int accumulate, float *scratch)
 {
     if (depth <= 0) { if (!accumulate) weft_clear(m, n, c, cr); }
@@ -360,20 +360,4 @@ WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, 
         weft_gemm_strips(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, accumulate);
     else if (br == 1 && ac == 1 && weft_prefers_dot(m, n, depth)) weft_dot(m, n, depth, a, ar, b, bc, c, cr, accumulate);
     else weft_gemm_repack(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
-}
-WEFT_INLINE long weft_packed(long depth, long n) { return depth * ((n + WEFT_STRIP - 1) / WEFT_STRIP * WEFT_STRIP); }
-static __attribute__((unused)) void weft_gemm_pack(long n, long depth, const float *b, long br, long bc, float *packed,
-    long strip_begin, long strip_end)
-{
-    for (long s = strip_begin; s < strip_end; ++s) {
-        const long j = s * WEFT_STRIP, w = n - j < WEFT_STRIP ? n - j : WEFT_STRIP;
-        weft_pack_strip(w, depth, b + j * bc, br, bc, packed + s * WEFT_STRIP * depth);
-    }
-}
-WEFT_INLINE void weft_gemm_packed(long m, long n, long depth, const float *a, long ar, long ac, const float *packed,
-    float *c, long cr, int accumulate, float *scratch)
-{
-    (void)scratch;
-    if (depth <= 0) { if (!accumulate) weft_clear(m, n, c, cr); }
-    else weft_gemm_strips(m, n, depth, a, ar, ac, packed, WEFT_STRIP, WEFT_STRIP * depth, c, cr, accumulate);
 }

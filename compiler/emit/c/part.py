@@ -10,8 +10,9 @@ from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...plan.forms import Plans
+from ...ops.recurrences import RECURRENCES
 from ...plan.layout import LANES, Layout, is_weight, row_major, value_layout, weight_layout
-from ...plan.memory import Home, Request, nominal
+from ...plan.memory import Home, Request, nominal, pack
 from ...plan.panels import PanelFusion, batch_panel, literal_panel
 from ...plan.product import product_of
 from ...plan.schedule import (
@@ -36,8 +37,10 @@ from ..lower import lower
 from .batched import planes
 from .stage import Walk
 
+STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
 TILE = 4  # rows of a product that fill some register tile
 TILE_ROWS = 16  # that are worth reading large weights for
+SEQUENCE_ROWS = 256  # that are worth rearranging large weights for, where a sample has many
 FOREVER = 1 << 30  # a moment after the last
 
 
@@ -228,31 +231,42 @@ class Part:
         self.panels[stage] = panel
         for value in stage.summed:
             self.walks[value] = Walk(stage.domain, panel, self.layout(value).span)
-        at = 0
-        for value in local:
-            node = self.graph[value]
-            layout = _panel_layout(self._default(node), node, panel)
-            self.homes[value] = Home("local", 0, at, layout)
-            at += whole_lines(layout.span)
-        return at
+        return self._pack_local(stage, local, panel)
+
+    def _pack_local(self, stage: Stage, local: Iterable[int], panel: int) -> int:
+        """Blocks of a panel, shared by values that are not needed at the same time."""
+        life: dict[int, tuple[int, int]] = {}
+        for now, launch in enumerate(stage.launches):
+            for value in launch.reads | launch.writes:
+                life[value] = (life.get(value, (now, now))[0], now)
+        nodes = {value: self.graph[value] for value in local}
+        layouts = {v: _panel_layout(self._default(n), n, panel) for v, n in nodes.items()}
+        requests = [Request(("", v), whole_lines(x.span), *life[v]) for v, x in layouts.items()]
+        packing = pack(requests, self.values.sizes)
+        for value, layout in layouts.items():
+            self.homes[value] = Home("local", 0, packing.offsets["", value], layout)
+        return whole_lines(packing.total)
 
     def _batch_panel(self, stage: Stage, row: int) -> int:
         """Samples of a panel; `row` floats of each live in it."""
         sizes, graph = self.values.sizes, self.graph
         made = [v for v in stage.writes - stage.summed - stage.crossed if graph[v].shape]
         each = sum(nominal(numel(graph[v].shape[1:]), sizes) for v in made)
-        least = TILE_ROWS if any(map(self._needs_rows, stage.launches)) else 1
+        least = max(map(self._least_rows, stage.launches), default=1)
         return batch_panel(nominal(stage.domain, sizes), row, PARTS, each, least)
 
-    def _needs_rows(self, launch: Launch) -> bool:
-        """Does a product read large weights for a row a sample?"""
-        if launch.heavy is None or self.graph[launch.heavy].op != "contract":
-            return False
-        node = self.graph[launch.heavy]
-        return len(node.shape) == 2 and any(
-            isinstance(numel(self.graph[o].shape), int) and self.values.count(o) >= LARGE
-            for o in node.operands
-        )
+    def _least_rows(self, launch: Launch) -> int:
+        """Samples that are worth reading the weights of a product or a recurrence for."""
+        if launch.heavy is None:
+            return 1
+        node, sizes = self.graph[launch.heavy], self.values.sizes
+        if node.op in RECURRENCES:
+            return TILE_ROWS
+        literal = (o for o in node.operands if isinstance(numel(self.graph[o].shape), int))
+        if node.op != "contract" or all(self.values.count(o) < LARGE for o in literal):
+            return 1
+        each = nominal(numel(node.shape[1:-1]), sizes)  # rows of one sample
+        return TILE_ROWS if each == 1 else -(-SEQUENCE_ROWS // each)
 
     def _literal_panel(self, domain: int, launch: Launch) -> int:
         """Rows of a chunk: whole strips of columns where a product walks those of its result."""
@@ -262,7 +276,10 @@ class Part:
         if launch.summed:
             return -(-domain // SPLIT)
         found = product_of(self.graph, self.graph[heavy], self.layout, launch.letter)
-        grain = 2 * LANES if found.n.letter.startswith(launch.letter) else TILE
+        columns = found.n.letter.startswith(launch.letter)
+        grain = 2 * LANES if columns else TILE
+        if min(domain, nominal(found.k.extent, self.values.sizes)) >= 2 * STRIPES:
+            grain = STRIPES
         return literal_panel(domain, work(self.values, launch), grain)
 
     def _is_local(self, value: int, stage: Stage) -> bool:
@@ -270,13 +287,20 @@ class Part:
             return False
         if value in self.homes or self.keep or value in stage.summed:
             return False
-        if any(lowering(self.graph[user]) == "alias" for user in self.graph.users(value)):
+        if not self._keeps_rows(value):
             return False
         if self.readers.get(value, set()) - {stage}:
             return False
         if value in stage.crossed:
             return False
         return isinstance(numel(self.graph[value].shape[1:]), int)
+
+    def _keeps_rows(self, value: int) -> bool:
+        """Do all values that share its memory have its rows?"""
+        found = [self.graph[u] for u in self.graph.users(value)]
+        aliases = [node for node in found if lowering(node) == "alias"]
+        rows = self.graph[value].shape[:1]
+        return all(node.shape[:1] == rows and self._keeps_rows(node.id) for node in aliases)
 
     # ---- memory --------------------------------------------------------------------------------
 

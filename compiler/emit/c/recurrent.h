@@ -61,10 +61,11 @@ static __attribute__((noinline, unused)) void weft_recurrence(int cell, long sam
     float *states, float *scratch, float *planes)
 {
     const long count = cell == WEFT_LSTM ? 4 : cell == WEFT_GRU ? 3 : 1, kept = cell == WEFT_LSTM ? 2 : 1;
-    const long wide = count * n, own = kept * n;
+    const long wide = count * n, own = kept * n, held = weft_kept_floats(wide, n);
+    const int is_kept = time > 2 && weft_keep(samples, wide, n, w, wu, wg, planes);
     for (long first = 0; first < samples; first += WEFT_ROWS_OF_TIME) {
         const long rows = samples - first < WEFT_ROWS_OF_TIME ? samples - first : WEFT_ROWS_OF_TIME;
-        float *const before = planes, *const inner = planes + rows * own;
+        float *const before = planes + held, *const inner = before + rows * own;
         for (long r = 0; r < rows; ++r) for (long j = 0; j < n; ++j) {
             before[r * own + j] = h[(first + r) * hr + j * hc];
             if (kept > 1) before[r * own + n + j] = c[(first + r) * cr + j * cc];
@@ -73,7 +74,7 @@ static __attribute__((noinline, unused)) void weft_recurrence(int cell, long sam
         long step = own;
         for (long t = 0; t < time; ++t) {
             for (long r = 0; r < rows; ++r) memcpy(inner + r * wide, bias, (size_t)wide * sizeof(float));
-            weft_gemm(rows, wide, n, last, step, 1, w, wu, wg, inner, wide, 1, scratch);
+            weft_gemm_kept(rows, wide, n, last, step, w, wu, wg, is_kept, planes, inner, wide, 1, scratch);
             for (long r = 0; r < rows; ++r)
                 weft_cell(cell, n, gates + ((first + r) * time + t) * wide, inner + r * wide, last + r * step, last + r * step + n,
                     states + ((first + r) * time + t) * own);
@@ -89,10 +90,11 @@ static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, lo
     float *result, float *scratch, float *planes)
 {
     const long count = cell == WEFT_LSTM ? 4 : cell == WEFT_GRU ? 3 : 1, kept = cell == WEFT_LSTM ? 2 : 1;
-    const long wide = count * n, own = kept * n, all = wide + own;
+    const long wide = count * n, own = kept * n, all = wide + own, held = weft_kept_floats(n, wide);
+    const int is_kept = time > 2 && weft_keep(samples, n, wide, w, wg, wu, planes);
     for (long first = 0; first < samples; first += WEFT_ROWS_OF_TIME) {
         const long rows = samples - first < WEFT_ROWS_OF_TIME ? samples - first : WEFT_ROWS_OF_TIME;
-        float *const before = planes, *const later = before + rows * own, *const through = later + rows * own;
+        float *const before = planes + held, *const later = before + rows * own, *const through = later + rows * own;
         for (long r = 0; r < rows; ++r) for (long j = 0; j < own; ++j) before[r * own + j] = begin[(first + r) * br + j * bc];
         memset(later, 0, (size_t)(rows * own) * sizeof(float));
         for (long t = time - 1; t >= 0; --t) {
@@ -105,7 +107,7 @@ static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, lo
                     through + r * wide, out + wide, out + wide + n);
             }
             float *const out = result + (first * time + t) * all + wide;
-            weft_gemm(rows, n, wide, through, wide, 1, w, wg, wu, out, time * all, 1, scratch);
+            weft_gemm_kept(rows, n, wide, through, wide, w, wg, wu, is_kept, planes, out, time * all, 1, scratch);
             for (long r = 0; r < rows; ++r) memcpy(later + r * own, out + r * time * all, (size_t)own * sizeof(float));
         }
     }

@@ -13,11 +13,16 @@ ROWS = 64  # samples that walk through time together, as in recurrent.h
 
 
 def planes(graph: Graph, node: Node) -> int:
-    """Floats of scratch: the states of a block of samples, and what a step makes of them."""
+    """Floats of scratch: the states of a block of samples, what a step makes of them, and the weight
+    as `weft_keep` rearranges it.
+    """
     cell = CELLS[node["cell"]]
     units = graph[node.operands[1 if node.op == "recurrence" else 2]].shape[1]
     assert isinstance(units, int)
-    return ROWS * units * (cell.gates + 2 * cell.states)
+    wide = cell.gates * units
+    n, depth = (wide, units) if node.op == "recurrence" else (units, wide)
+    kept = -(-n // 16) * -(-depth // 32) * 768  # as in tiles.h
+    return kept + ROWS * units * (cell.gates + 2 * cell.states)
 
 
 def call(

@@ -30,28 +30,39 @@ WEFT_INLINE void weft_split(__m512 a, __m512 b, __m512i halves, uint16_t *to, __
     *sum = _mm512_add_ps(*sum, _mm512_add_ps(a, b));
 }
 WEFT_INLINE __mmask16 weft_lanes_of(long count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1); }
-WEFT_INLINE void weft_transpose_16(__m512 *r)
+/* column t of 16 rows in r[t]: quarters of rows are put side by side while they are loaded, the rest is done inside quarters */
+WEFT_INLINE void weft_turn(long rows, long columns, const float *x, long step, __m512 *r)
 {
-    __m512 t[16];
-    WEFT_UNROLL for (int i = 0; i < 16; i += 2) { t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]); t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]); }
-    WEFT_UNROLL for (int i = 0; i < 16; i += 4) WEFT_UNROLL for (int h = 0; h < 2; ++h) {
-        const __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + 2 + h]);
-        r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-        r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-    }
-    WEFT_UNROLL for (int i = 0; i < 4; ++i) {
-        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88); t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88); t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    WEFT_UNROLL for (int i = 0; i < 8; ++i) {
-        r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88); r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+    const __mmask8 some[4] = {weft_lanes_of(columns) & 15, weft_lanes_of(columns - 4) & 15, weft_lanes_of(columns - 8) & 15,
+        weft_lanes_of(columns - 12) & 15};
+    const int whole = rows >= 16 && columns >= 16;
+    WEFT_UNROLL for (int q = 0; q < 4; ++q) {
+        __m512 v[4], t[4];
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) {
+            v[i] = _mm512_setzero_ps();
+            WEFT_UNROLL for (int lane = 0; lane < 4; ++lane) {
+                const float *const p = x + (4 * lane + i) * step + 4 * q;
+                if (whole) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_loadu_ps(p));
+                else if (4 * lane + i < rows) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_maskz_loadu_ps(some[q], p));
+            }
+        }
+        t[0] = _mm512_unpacklo_ps(v[0], v[1]); t[1] = _mm512_unpackhi_ps(v[0], v[1]);
+        t[2] = _mm512_unpacklo_ps(v[2], v[3]); t[3] = _mm512_unpackhi_ps(v[2], v[3]);
+        WEFT_UNROLL for (int h = 0; h < 2; ++h) {
+            const __m512d low = _mm512_castps_pd(t[h]), high = _mm512_castps_pd(t[2 + h]);
+            r[4 * q + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            r[4 * q + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
     }
 }
+#define WEFT_ODD _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, \
+    31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1)
+#define WEFT_BOTH _mm512_set_epi16(63, 31, 61, 29, 59, 27, 57, 25, 55, 23, 53, 21, 51, 19, 49, 17, \
+    47, 15, 45, 13, 43, 11, 41, 9, 39, 7, 37, 5, 35, 3, 33, 1)
 /* `lines` rows (16 at most) of `along` numbers (32 at most), `step` apart: zeros beyond */
 WEFT_INLINE void weft_split_lines(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
 {
-    const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33,
-        31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    const __m512i odd = WEFT_ODD;
     const __mmask16 low = weft_lanes_of(along), high = weft_lanes_of(along - 16);
     long i = 0;
     for (; i < (lines < 16 ? lines : 16); ++i, x += step)
@@ -61,8 +72,7 @@ WEFT_INLINE void weft_split_lines(long lines, long along, const float *x, long s
 /* `lines` of k (32 at most), `along` numbers (16 at most) each: two of k side by side */
 WEFT_INLINE void weft_split_pairs(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
 {
-    const __m512i both = _mm512_set_epi16(63, 31, 61, 29, 59, 27, 57, 25, 55, 23, 53, 21, 51, 19, 49, 17,
-        47, 15, 45, 13, 43, 11, 41, 9, 39, 7, 37, 5, 35, 3, 33, 1);
+    const __m512i both = WEFT_BOTH;
     const __mmask16 some = weft_lanes_of(along);
     const __m512 zero = _mm512_setzero_ps();
     long i = 0;
@@ -70,22 +80,21 @@ WEFT_INLINE void weft_split_pairs(long lines, long along, const float *x, long s
         weft_split(_mm512_maskz_loadu_ps(some, x), _mm512_maskz_loadu_ps(some, x + step), both, to + i * 16, sum);
     for (; i < 32; i += 2) weft_split(i < lines ? _mm512_maskz_loadu_ps(some, x) : zero, zero, both, to + i * 16, sum);
 }
-/* the same from memory that lies the other way: 32 lines of 16 numbers become 16 of 32; 16 of 32 become 32 of 16 in pairs */
-static __attribute__((noinline, unused)) void weft_split_turned(int pairs, long lines, long along, const float *x, long step, uint16_t *to,
-    __m512 *sum)
+/* the same from memory that lies the other way: `lines` of k, `along` rows of A; `lines` columns of B, `along` of k */
+static __attribute__((noinline, unused)) void weft_turn_lines(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
 {
-    float turned[512] __attribute__((aligned(64)));
-    for (int half = 0; half < 2; ++half) {
+    __m512 low[16], high[16];
+    weft_turn(lines, along, x, step, low);
+    weft_turn(lines - 16, along, x + 16 * step, step, high);
+    WEFT_UNROLL for (int i = 0; i < 16; ++i) weft_split(low[i], high[i], WEFT_ODD, to + i * 32, sum);
+}
+static __attribute__((noinline, unused)) void weft_turn_pairs(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
+{
+    for (long half = 0; half < 2; ++half) {
         __m512 r[16];
-        const long count = pairs ? lines : lines - 16 * half;
-        const __mmask16 some = weft_lanes_of(pairs ? along - 16 * half : along);
-        const float *from = x + (pairs ? 16 * half : 16 * half * step);
-        WEFT_UNROLL for (int i = 0; i < 16; ++i) r[i] = i < count ? _mm512_maskz_loadu_ps(some, from + i * step) : _mm512_setzero_ps();
-        weft_transpose_16(r);
-        WEFT_UNROLL for (int i = 0; i < 16; ++i) _mm512_store_ps(turned + (pairs ? half * 256 + i * 16 : i * 32 + half * 16), r[i]);
+        weft_turn(lines, along - 16 * half, x + 16 * half, step, r);
+        WEFT_UNROLL for (int i = 0; i < 16; i += 2) weft_split(r[i], r[i + 1], WEFT_BOTH, to + half * 256 + i * 16, sum);
     }
-    if (pairs) weft_split_pairs(32, 16, turned, 16, to, sum);
-    else weft_split_lines(16, 32, turned, 32, to, sum);
 }
 /* `count` rows of A, or columns of B, by `depth` of k: [16 rows][step of k][plane]; are all of them finite? */
 static __attribute__((noinline, unused)) int weft_split_a(long count, long depth, const float *a, long ar, long ac, uint16_t *to)
@@ -93,7 +102,7 @@ static __attribute__((noinline, unused)) int weft_split_a(long count, long depth
     __m512 sum = _mm512_setzero_ps();
     for (long i = 0; i < count; i += 16) for (long k = 0; k < depth; k += 32, to += WEFT_PIECE) {
         if (ac == 1) weft_split_lines(count - i, depth - k, a + i * ar + k, ar, to, &sum);
-        else weft_split_turned(0, depth - k, count - i, a + i + k * ac, ac, to, &sum);
+        else weft_turn_lines(depth - k, count - i, a + i + k * ac, ac, to, &sum);
     }
     return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0;
 }
@@ -102,7 +111,7 @@ static __attribute__((noinline, unused)) int weft_split_b(long count, long depth
     __m512 sum = _mm512_setzero_ps();
     for (long j = 0; j < count; j += 16) for (long k = 0; k < depth; k += 32, to += WEFT_PIECE) {
         if (bc == 1) weft_split_pairs(depth - k, count - j, b + k * br + j, br, to, &sum);
-        else weft_split_turned(1, count - j, depth - k, b + j * bc + k, bc, to, &sum);
+        else weft_turn_pairs(count - j, depth - k, b + j * bc + k, bc, to, &sum);
     }
     return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0;
 }
@@ -121,20 +130,32 @@ WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
     if (columns > 1) _tile_dpbf16ps(1, 4, 7); \
     if (rows > 1) _tile_dpbf16ps(2, 5, 6); \
     if (rows > 1 && columns > 1) _tile_dpbf16ps(3, 5, 7);
-#define WEFT_EACH_TILE(DO) DO(0, 0, 0) DO(1, 0, 1) DO(2, 1, 0) DO(3, 1, 1)
+#define WEFT_EACH_TILE(DO) \
+    if (rows == 1) { DO(0, 0, 0) DO(1, 0, 1) DO(2, 0, 2) DO(3, 0, 3) } \
+    else { DO(0, 0, 0) DO(1, 0, 1) DO(2, 1, 0) DO(3, 1, 1) }
 #define WEFT_CLEAR_TILE(t, i, j) if (i < rows && j < columns) _tile_zero(t);
 #define WEFT_FETCH_TILE(t, i, j) if (i < rows && j < columns) _tile_loadd(t, c + 16 * (i * cr + j), 4 * cr);
 #define WEFT_KEEP_TILE(t, i, j) if (i < rows && j < columns) _tile_stored(t, c + 16 * (i * cr + j), 4 * cr);
-#define WEFT_SPILL_TILE(t, i, j) if (i < rows && j < columns) _tile_stored(t, edge + 16 * (i * 32 + j), 128);
-WEFT_INLINE void weft_tiles_of(const int rows, const int columns, long steps, const uint16_t *a, const uint16_t *b, float *c, long cr,
-    long m, long n, int accumulate)
+#define WEFT_SPILL_TILE(t, i, j) if (i < rows && j < columns) _tile_stored(t, edge + 16 * (i * 64 + j), 256);
+#define WEFT_COLUMN_OF(j) \
+    if (j < columns) { \
+        _tile_loadd(7, b + j * beside + 1024, 64); _tile_dpbf16ps(j, 4, 7); \
+        _tile_loadd(7, b + j * beside + 512, 64); _tile_dpbf16ps(j, 4, 7); _tile_dpbf16ps(j, 5, 7); \
+        _tile_loadd(7, b + j * beside, 64); _tile_dpbf16ps(j, 5, 7); _tile_dpbf16ps(j, 6, 7); _tile_dpbf16ps(j, 4, 7); \
+    }
+WEFT_INLINE void weft_tiles_of(const int rows, const int columns, long steps, const uint16_t *a, long below, const uint16_t *b, long beside,
+    float *c, long cr, long m, long n, int accumulate)
 {
     const int whole = m >= 16 * rows && n >= 16 * columns;
-    const long below = steps * WEFT_PIECE, beside = below;
     for (long i = 0; i < weft_least(m, 16 * rows); ++i)                  /* the lines of C come while the sums run */
         WEFT_UNROLL for (int j = 0; j < columns; ++j) __builtin_prefetch(c + i * cr + 16 * j, 1);
     if (whole && accumulate) { WEFT_EACH_TILE(WEFT_FETCH_TILE) } else { WEFT_EACH_TILE(WEFT_CLEAR_TILE) }
     for (long step = 0; step < steps; ++step, a += WEFT_PIECE, b += WEFT_PIECE) {
+        if (rows == 1) {                                                /* all planes of A, one of B: up to four columns */
+            _tile_loadd(4, a, 64); _tile_loadd(5, a + 512, 64); _tile_loadd(6, a + 1024, 64);
+            WEFT_COLUMN_OF(0) WEFT_COLUMN_OF(1) WEFT_COLUMN_OF(2) WEFT_COLUMN_OF(3)
+            continue;
+        }
         WEFT_LOAD_A(0) WEFT_LOAD_B(2) WEFT_DOT_TILES
         WEFT_LOAD_B(1) WEFT_DOT_TILES
         WEFT_LOAD_A(1) WEFT_DOT_TILES
@@ -143,34 +164,35 @@ WEFT_INLINE void weft_tiles_of(const int rows, const int columns, long steps, co
         WEFT_LOAD_A(0) WEFT_DOT_TILES
     }
     if (whole) { WEFT_EACH_TILE(WEFT_KEEP_TILE) return; }
-    float edge[1024] __attribute__((aligned(64)));
+    float edge[2048] __attribute__((aligned(64)));
     WEFT_EACH_TILE(WEFT_SPILL_TILE)
     __asm__ volatile("" ::: "memory");
     for (long i = 0; i < m && i < 16 * rows; ++i) for (long j = 0; j < n && j < 16 * columns; j += 16) {
         const __mmask16 some = n - j >= 16 ? 0xffff : (__mmask16)((1u << (n - j)) - 1);
-        __m512 y = _mm512_load_ps(edge + i * 32 + j);
+        __m512 y = _mm512_load_ps(edge + i * 64 + j);
         if (accumulate) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, c + i * cr + j));
         _mm512_mask_storeu_ps(c + i * cr + j, some, y);
     }
 }
 #define WEFT_TILES_OF(rows, columns) \
-static __attribute__((noinline)) void weft_tiles_##rows##columns(long steps, const uint16_t *a, const uint16_t *b, float *c, long cr, \
-    long m, long n, int accumulate) { weft_tiles_of(rows, columns, steps, a, b, c, cr, m, n, accumulate); }
-WEFT_TILES_OF(1, 1) WEFT_TILES_OF(1, 2) WEFT_TILES_OF(2, 1) WEFT_TILES_OF(2, 2)
+static __attribute__((noinline, unused)) void weft_tiles_##rows##columns(long steps, const uint16_t *a, long below, const uint16_t *b, \
+    long beside, float *c, long cr, long m, long n, int accumulate) \
+{ weft_tiles_of(rows, columns, steps, a, below, b, beside, c, cr, m, n, accumulate); }
+WEFT_TILES_OF(1, 1) WEFT_TILES_OF(1, 2) WEFT_TILES_OF(1, 3) WEFT_TILES_OF(1, 4) WEFT_TILES_OF(2, 1) WEFT_TILES_OF(2, 2)
 
-/* C from packed operands, 32 rows or 32 columns at most: one operand stays in the first-level cache, the other passes by */
-static __attribute__((noinline, unused)) void weft_tiled(long m, long n, long steps, const uint16_t *a, const uint16_t *b, float *c,
-    long cr, int accumulate)
+/* C from packed operands, whose tiles lie `below` and `beside` each other: small enough that they stay in cache */
+static __attribute__((noinline, unused)) void weft_tiled(long m, long n, long steps, const uint16_t *a, long below, const uint16_t *b,
+    long beside, float *c, long cr, int accumulate)
 {
-    const long piece = 2 * steps * WEFT_PIECE;
-    for (long i = 0; i < m; i += 32, a += piece) for (long j = 0; j < n; j += 32) {
-        const uint16_t *const right = b + j / 32 * piece;
+#define WEFT_CALL(rows, columns) weft_tiles_##rows##columns(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate)
+    for (long i = 0; i < m; i += 32) for (long j = 0; j < n; j += m - i > 16 ? 32 : 64) {
+        const uint16_t *const left = a + i / 16 * below, *const right = b + j / 16 * beside;
         float *const to = c + i * cr + j;
-        if (m - i > 16) {
-            if (n - j > 16) weft_tiles_22(steps, a, right, to, cr, m - i, n - j, accumulate);
-            else weft_tiles_21(steps, a, right, to, cr, m - i, n - j, accumulate);
-        } else if (n - j > 16) weft_tiles_12(steps, a, right, to, cr, m - i, n - j, accumulate);
-        else weft_tiles_11(steps, a, right, to, cr, m - i, n - j, accumulate);
+        if (m - i > 16) { if (n - j > 16) WEFT_CALL(2, 2); else WEFT_CALL(2, 1); }
+        else if (n - j > 48) WEFT_CALL(1, 4);
+        else if (n - j > 32) WEFT_CALL(1, 3);
+        else if (n - j > 16) WEFT_CALL(1, 2);
+        else WEFT_CALL(1, 1);
     }
 }
 WEFT_INLINE long weft_whole_tiles(long count) { return (count + 15) / 16 * 16; }
@@ -200,7 +222,7 @@ static __attribute__((noinline, unused)) void weft_gemm_tiles(long m, long n, lo
             const float *const x = a + i * ar + k * ac, *const y = b + k * br + j * bc;
             float *const to = c + i * cr + j;
             if (finite && (flat ? weft_split_b(columns, deep, y, br, bc, few) : weft_split_a(rows, deep, x, ar, ac, few)))
-                weft_tiled(rows, columns, steps, flat ? many : few, flat ? few : many, to, cr, more);
+                weft_tiled(rows, columns, steps, flat ? many : few, steps * WEFT_PIECE, flat ? few : many, steps * WEFT_PIECE, to, cr, more);
             else weft_gemm_plain(rows, columns, deep, x, ar, ac, y, br, bc, to, cr, more, scratch);
         }
     }
@@ -220,4 +242,40 @@ WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, 
     }
 #endif
     weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+}
+
+/* ---- a right operand that many products share: its planes are kept, if tiles are quicker ---- */
+WEFT_INLINE long weft_kept_floats(long n, long depth) { return (n + 15) / 16 * ((depth + 31) / 32) * 768; }
+static __attribute__((unused)) int weft_keep(long m, long n, long depth, const float *b, long br, long bc, float *kept)
+{
+#if defined(WEFT_TILES)
+    if (weft_tiles_allowed && m > 4 && n >= 32 && depth >= 32 && (br == 1 || bc == 1))
+        return weft_split_b(n, depth, b, br, bc, (uint16_t *)kept);
+#endif
+    (void)m; (void)n; (void)depth; (void)b; (void)br; (void)bc; (void)kept;
+    return 0;
+}
+/* `is_kept`: what weft_keep said */
+static __attribute__((unused)) void weft_gemm_kept(long m, long n, long depth, const float *a, long ar, const float *b, long br, long bc,
+    int is_kept, const float *kept, float *c, long cr, int accumulate, float *scratch)
+{
+#if defined(WEFT_TILES)
+    if (is_kept) {
+        const long beside = (depth + 31) / 32 * WEFT_PIECE;
+        _tile_loadconfig(&weft_tile_shapes);
+        for (long k = 0; k < depth; k += 1024) for (long i = 0; i < m; i += 32) {
+            const long deep = weft_least(depth - k, 1024), rows = weft_least(m - i, 32), steps = (deep + 31) / 32;
+            const float *const x = a + i * ar + k;
+            const int more = accumulate || k > 0;
+            if (weft_split_a(rows, deep, x, ar, 1, (uint16_t *)scratch))
+                weft_tiled(rows, n, steps, (uint16_t *)scratch, steps * WEFT_PIECE, (const uint16_t *)kept + k / 32 * WEFT_PIECE, beside,
+                    c + i * cr, cr, more);
+            else weft_gemm_plain(rows, n, deep, x, ar, 1, b + k * br, br, bc, c + i * cr, cr, more, scratch);
+        }
+        _tile_release();
+        return;
+    }
+#endif
+    (void)is_kept; (void)kept;
+    weft_gemm(m, n, depth, a, ar, 1, b, br, bc, c, cr, accumulate, scratch);
 }

@@ -19,7 +19,7 @@ net twin {{
 }}
 train {{
   steps = 3
-  data tokens: i32[B, 7], next: i32[B, 7] = npz("unused.npz", batch=5)
+  data tokens: i32[B, 7], next: i32[B, 7] = npz("unused.npz", batch=13)
   step main updates twin {{
     optimizer = adam(lr=0.01)
     clip = 1.0
@@ -33,6 +33,8 @@ LAYERS: dict[str, tuple[str, Any]] = {
     "lstm": ("repeat 2 { lstm(8) }", lambda: [nn.LSTM(6, 8), nn.LSTM(8, 8)]),
     "gru": ("gru(20) -> gru(8)", lambda: [nn.GRU(6, 20), nn.GRU(20, 8)]),
     "bare": ("lstm(8, bias=false)", lambda: [nn.LSTM(6, 8, bias=False)]),
+    "wide": ("lstm(40) -> gru(35) -> rnn(8)",
+             lambda: [nn.LSTM(6, 40), nn.GRU(40, 35), nn.RNN(35, 8)]),
 }
 
 
@@ -64,7 +66,7 @@ def test_training_is_the_twins(name: str, target: str, tolerance: float) -> None
     optimizer = torch.optim.Adam(twin.parameters(), lr=0.01)
     rng = np.random.default_rng(4)
     for turn in range(3):
-        x, t = rng.integers(0, 11, (2, 5, 7))
+        x, t = rng.integers(0, 11, (2, 13, 7))
         wanted = F.cross_entropy(twin(torch.tensor(x)).flatten(0, 1), torch.tensor(t).flatten())
         optimizer.zero_grad()
         wanted.backward()

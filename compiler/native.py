@@ -80,7 +80,9 @@ def emit_native(
                 traffic(p.values, p.fusion, p.levels, p.homes) for p in writer.parts
             ]
             report[e.subject] = found[0].report(found[1:])
-    texts = {HEADER: text("math", "random", "gemm", "tiles", "windows", "recurrent", "team", "step")}
+    texts = {
+        HEADER: text("math", "random", "gemm", "tiles", "windows", "recurrent", "team", "step")
+    }
     texts |= {name: file.text(title) for name, file in sorted(files.items())}
     return texts, records, costs, report
 

@@ -33,8 +33,10 @@ LAYERS: dict[str, tuple[str, Any]] = {
     "lstm": ("repeat 2 { lstm(8) }", lambda: [nn.LSTM(6, 8), nn.LSTM(8, 8)]),
     "gru": ("gru(20) -> gru(8)", lambda: [nn.GRU(6, 20), nn.GRU(20, 8)]),
     "bare": ("lstm(8, bias=false)", lambda: [nn.LSTM(6, 8, bias=False)]),
-    "wide": ("lstm(40) -> gru(35) -> rnn(8)",
-             lambda: [nn.LSTM(6, 40), nn.GRU(40, 35), nn.RNN(35, 8)]),
+    "wide": (
+        "lstm(40) -> gru(35) -> rnn(8)",
+        lambda: [nn.LSTM(6, 40), nn.GRU(40, 35), nn.RNN(35, 8)],
+    ),
 }
 
 

@@ -3,8 +3,9 @@
     python benchmarks/networks.py [--quick] [--out FILE]
 
 LeNet (20-50-500), a ResNet-20 for 32 x 32 images, a small GPT (4 layers, width 128, 128 tokens)
-and a language model of two LSTM layers (200 units, 35 steps).  Contenders: weft on all cores, torch eager, torch eager with channels last (images), and
-torch.compile.  They take turns; the ratio is that of the best torch to weft, round by round.
+and a language model of two LSTM layers (200 units, 35 steps).  Contenders: weft on all cores, torch
+eager, torch eager with channels last (images), and torch.compile.  They take turns; the ratio is
+that of the best torch to weft, round by round.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...ops import OPS
-from ...plan.forms import Plans
 from ...ops.recurrences import RECURRENCES
+from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout, is_weight, row_major, value_layout, weight_layout
 from ...plan.memory import Home, Request, nominal, pack
 from ...plan.panels import PanelFusion, batch_panel, literal_panel

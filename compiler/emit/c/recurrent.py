@@ -13,8 +13,8 @@ ROWS = 64  # samples that walk through time together, as in recurrent.h
 
 
 def planes(graph: Graph, node: Node) -> int:
-    """Floats of scratch: the states of a block of samples, what a step makes of them, and the weight
-    as `weft_keep` rearranges it.
+    """Floats of scratch: states of a block of samples, what a step makes of them, a weight as
+    `weft_keep` rearranges it.
     """
     cell = CELLS[node["cell"]]
     units = graph[node.operands[1 if node.op == "recurrence" else 2]].shape[1]

@@ -65,7 +65,9 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
     """
     graph, updates = parts[0], parts[1:]
     bound = sum(_product_bytes(graph, i) for w in graph.works for i in _products(graph, w))
+    streamed = sum(_bytes(graph, w) for w in graph.works if graph.is_attention(w))
     products = sum(_own_bytes(graph, w) for w in graph.works if _products(graph, w))
+    bound, products = bound + streamed, products + streamed
     total = sum(_bytes(graph, w) for w in graph.works)
     return {
         "product_bytes": products,

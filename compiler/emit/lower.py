@@ -124,7 +124,9 @@ def local_name(name: str) -> str:
 
 
 @dataclass
-class _Lowering:
+class Lowering:
+    """Writes the statements of one kernel."""
+
     values: Values
     roots: frozenset[int]
     written: frozenset[int]
@@ -180,7 +182,7 @@ class _Lowering:
             for term, _ in terms:
                 if isinstance(term, str):
                     kinds.add(self.infos[term].kind)
-                else:
+                elif not term.name.startswith("batch"):
                     kinds.add("row" if term.name.startswith("row") else "column")
         if "full" in kinds or {"row", "column"} <= kinds:
             return "full"
@@ -583,7 +585,7 @@ def lower(
     key = form.key, laid, *map(tuple, marks)
     known = values.plans.kernels
     if key not in known:
-        lowering = _Lowering(values, roots, frozenset(written), layout, space(values, roots))
+        lowering = Lowering(values, roots, frozenset(written), layout, space(values, roots))
         streams = {stream: rank for rank, stream in enumerate(form.streams)}
         known[key] = _of_values(lowering.run(), ranks, streams, ranks)
     lines = tuple(dict.fromkeys(places[i] for i in members if i in places))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ...spec.dims import Dim, evaluate
 from ..ir.graph import Node
+from .attention import Attention
 from .values import Values, lowering
 
 ALONE = 4096  # points that one thread folds faster than several agree on
@@ -140,9 +141,20 @@ def _found_or_refused(values: Values, roots: frozenset[int]) -> Space | Refused:
 
 
 def _space(values: Values, roots: frozenset[int], *, read_once: bool) -> Space:
-    graph = values.graph
     members, _ = values.cone(roots)
-    inside = set(members)
+    classes, extents = _unified(values, members, read_once=read_once)
+    _join_siblings(values, members, roots, classes, extents)
+    axis = {key: None if extent == 1 else classes.find(key) for key, extent in extents.items()}
+    _no_meeting(values, members, axis)
+    size = {found: extents[key] for key, found in axis.items() if found is not None}
+    return _split(values, members, roots, axis, size)
+
+
+def _unified(
+    values: Values, members: list[int], *, read_once: bool
+) -> tuple[_Classes, dict[Key, Dim]]:
+    """The dimensions that members share along dataflow, and the extent of each."""
+    graph, inside = values.graph, set(members)
     classes = _Classes()
     extents: dict[Key, Dim] = {}
     for i in members:
@@ -159,11 +171,25 @@ def _space(values: Values, roots: frozenset[int], *, read_once: bool) -> Space:
                     extents[key] = operand.shape[d]
                 if o in inside or (read_once and operand.op != "constant"):
                     classes.join((o, d), key)
-    _join_siblings(values, members, roots, classes, extents)
+    return classes, extents
+
+
+def streamed_space(values: Values, launch: Attention) -> Space:
+    """The space of what an attention launch streams: what it owns as rows, what it walks as
+    columns; further axes are told apart by programs or repeated.
+    """
+    members = [i for i in values.cone_of(launch)[0] if i not in launch.results]
+    classes, extents = _unified(values, members, read_once=False)
+    first, *rest = launch.streamed
+    for i in rest:
+        for d in range(len(values.graph[i].shape)):
+            classes.join((i, d), (first, d))
     axis = {key: None if extent == 1 else classes.find(key) for key, extent in extents.items()}
     _no_meeting(values, members, axis)
     size = {found: extents[key] for key, found in axis.items() if found is not None}
-    return _split(values, members, roots, axis, size)
+    owned, walked = axis[first, launch.owned], axis[first, launch.walked]
+    assert owned is not None and walked is not None
+    return Space((owned,), (walked,), size, axis)
 
 
 def _join_siblings(

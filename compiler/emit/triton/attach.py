@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import networkx as nx
 
+from ...plan.attention import Attention
 from ...plan.order import Order
 from ...plan.schedule import heavy_nodes
 from .compose import hosted, sums_of
@@ -19,7 +20,8 @@ from .part import Machine, Part, Work
 
 def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     """All work of a part in order; `keep`: every product is stored."""
-    works = [_heavy(part, node.id) for node in heavy_nodes(part.graph)]
+    works = [_heavy(part, n.id) for n in heavy_nodes(part.graph) if part.values.is_heavy(n)]
+    works += [_streamed(part, launch) for launch in part.values.attention]
     works += [_group(part, roots) for roots in part.fusion.groups]
     works = _with_sums(part, _with_epilogues(part, works, machine, keep))
     network = nx.DiGraph(_edges(part, works))
@@ -29,6 +31,11 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
 def _heavy(part: Part, i: int) -> Work:
     reads = frozenset(part.values.base(o) for o in part.graph[i].operands)
     return Work(i, frozenset(), reads, frozenset({i}))
+
+
+def _streamed(part: Part, launch: Attention) -> Work:
+    reads = frozenset(part.values.base(i) for i in part.values.cone_of(launch)[1])
+    return Work(launch.key, frozenset(), reads, frozenset(launch.results))
 
 
 def _group(part: Part, roots: frozenset[int]) -> Work:

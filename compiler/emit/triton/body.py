@@ -104,7 +104,7 @@ class Body:
         for term, _ in index.terms:
             if isinstance(term, str):
                 kinds.add(self.kernel.values[term].kind)
-            else:
+            elif term in self.kernel.columns or term in self.kernel.rows:
                 kinds.add("column" if term in self.kernel.columns else "row")
         if "full" in kinds or {"row", "column"} <= kinds:
             return "full"

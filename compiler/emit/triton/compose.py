@@ -10,6 +10,7 @@ from ...plan.forms import Form
 from ...plan.memory import nominal
 from ...plan.product import Product
 from ..loops import Kernel
+from .attention import attention
 from .choice import choose
 from .composed import Composed, composed
 from .contraction import Contraction, Frame, Sums, frame
@@ -66,7 +67,9 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
     """The kernels for the numbers of a form in place of values."""
     write: Callable[[Part, Work, Machine], Composed | None]
     write = _loops if work.heavy is None else _scatter
-    if part.is_host(work):
+    if part.is_attention(work):
+        write = attention
+    elif part.is_host(work):
         write = product if part.is_product(work) else windowed
     try:
         found = write(part, work, machine)

@@ -161,9 +161,13 @@ class Part:
         """When it is done: all of a phase before the next."""
         return self.graph[work.key].phase
 
+    def is_attention(self, work: Work) -> bool:
+        """Does it stream scores?"""
+        return work.heavy in self.values.launches
+
     def is_product(self, work: Work) -> bool:
         """Is there a contraction in it, or a convolution that is one?"""
-        if work.heavy is None:
+        if work.heavy is None or self.is_attention(work):
             return False
         node = self.graph[work.heavy]
         if node.op == "contract":
@@ -184,6 +188,8 @@ class Part:
     def form(self, work: Work) -> tuple[Hashable, Form]:
         """What the kernels of a piece of work depend on."""
         own = [i for i in (work.heavy, work.summed) if i is not None]
+        if work.heavy is not None and self.is_attention(work):
+            own = self.values.cone_of(self.values.launches[work.heavy])[0]
         form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
         ranks = form.ranks()
         laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
@@ -194,6 +200,8 @@ class Part:
     def sources(self, work: Work) -> tuple[str, ...]:
         """The lines of the spec that a piece of work comes from."""
         heavy = [] if work.heavy is None else self.places([work.heavy])
+        if work.heavy is not None and self.is_attention(work):
+            heavy = self.places(self.values.cone_of(self.values.launches[work.heavy])[0])
         group = self.lowered(work.roots).places if work.roots else ()
         summed = [] if work.summed is None else self.places([work.summed])
         return tuple(dict.fromkeys((*heavy, *group, *summed)))

@@ -69,7 +69,11 @@ def prepared(
 
     `feeds` gives shorter names for the buffers of some values.
     """
-    kernel = collapse(kernel, flat=flat)
+    return spelled(collapse(kernel, flat=flat), feeds, taken)
+
+
+def spelled(kernel: Kernel, feeds: Mapping[int, str], taken: frozenset[str]) -> Kernel:
+    """The kernel with one pointer a value, and names that are free in Triton text."""
     buffers: dict[str, str] = {}
     by_value: dict[int, str] = {}
     for b in kernel.buffers:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from ....spec.dims import Dim, Polynomial, substitute, symbol, symbols
 from ...artifact import ITEM_BYTES, Buffer, Entry, Expression, KernelRecord, Launch, Port, Scalar
 from ...ir.graph import Graph
+from ...plan.attention import attentions
 from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout
 from ...plan.memory import Home, Request, expression, nominal, pack
@@ -98,10 +99,11 @@ class StepWriter:
 
         `known`: the part that the same graph is in another entry.
         """
-        if known is not None:
+        if known is not None and not (self.keep and known.values.attention):
             part = known.again(homes)
         else:
-            values = Values(graph, self.sizes, turned=True, plans=self.plans)
+            found = () if self.keep else attentions(graph)
+            values = Values(graph, self.sizes, turned=True, plans=self.plans, attention=found)
             part = Part(graph, dict(homes), values)
         if self.keep or not part.works:
             part.plan(plan_works(part, self.machine, keep=self.keep))

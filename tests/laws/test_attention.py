@@ -1,0 +1,192 @@
+"""Streamed attention in the interpreter = reference, forward and backward, and for every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.laws.harness import SEED, STEP
+from tests.laws.test_interpreted import Guarded, Key, emitted
+from weft.compiler import reference
+from weft.compiler.ir.builder import Builder
+from weft.compiler.ir.graph import Graph
+from weft.compiler.ir.types import TensorType
+from weft.compiler.ops import new_builder
+from weft.compiler.passes.differentiate import differentiate
+from weft.compiler.plan.attention import attentions
+from weft.compiler.plan.visible import Linear, Range, visible
+from weft.runtime.crosscompile import SHARED
+from weft.runtime.gate import gated
+from weft.spec import dims
+from weft.spec.dims import Dim, evaluate
+
+B, T, S = (dims.symbol(name) for name in "BTS")
+TOLERANCE = 3e-6
+
+
+def _position(b: Builder, shape: tuple[Dim, ...], axis: int) -> int:
+    return b.iota(shape, len(shape) + axis)
+
+
+def _score(b: Builder, kind: str, s: int) -> int:
+    """What specs do with scores, `kind` by its words."""
+    shape = b[s].shape
+    i, j = _position(b, shape, -2), _position(b, shape, -1)
+    words = kind.split()
+    if "softcap" in words:
+        s = b.map("mul", b.map("tanh", b.map("mul", s, 0.2)), 5.0)
+    if "distance" in words:
+        apart = b.cast(b.map("sub", i, j), "f32")
+        s = b.map("sub", s, b.map("mul", b.map("abs", apart), 0.1))
+    if "causal" in words:
+        s = b.map("where", b.map("ge", i, j), s, -1e30)
+    if "window" in words:
+        near = b.map("lt", b.map("abs", b.map("sub", i, j)), b.constant(5, "i32"))
+        s = b.map("where", near, s, -1e30)
+    if "prefix" in words:
+        early = b.map("lt", j, b.constant(3, "i32"))
+        s = b.map("where", b.map("or", b.map("ge", i, j), early), s, -1e30)
+    if "documents" in words:
+        ids = b.input("ids", TensorType("i32", (B, T)))
+        same = b.map("eq", b.broadcast(ids, (0, 3), shape), b.broadcast(ids, (0, 4), shape))
+        s = b.map("where", same, s, -1e30)
+    if "mask" in words:
+        mask = b.input("mask", TensorType("bool", (B, shape[-1])))
+        s = b.map("where", b.broadcast(mask, (0, 4), shape), s, -1e30)
+    if "biased" in words:
+        s = b.map("add", s, b.input("biases", TensorType("f32", shape)))
+    return s
+
+
+def attention_graph(
+    kind: str,
+    *,
+    keys: Dim = T,
+    groups: int = 1,
+    depth: int = 5,
+    width: int = 5,
+    dropped: float = 0.0,
+) -> Graph:
+    """o = dropout(softmax(score(q k'))) v and all gradients of sum(tanh(o) o)."""
+    b = new_builder()
+    shape = (B, 2, groups, T, keys)
+    q = b.input("q", TensorType("f32", (B, T, 2, groups, depth)))
+    k = b.input("k", TensorType("f32", (B, keys, 2, depth)))
+    v = b.input("v", TensorType("f32", (B, keys, 2, width)))
+    s = _score(b, kind, b.contract("bthgd,bshd->bhgts", q, k, name="scores"))
+    lse = b.broadcast(b.reduce("logsumexp", s, (4,)), (0, 1, 2, 3), shape)
+    p = b.map("exp", b.map("sub", s, lse), name="softmax")
+    if dropped:
+        kept = b.map("ge", b.random("uniform", shape, 3), dropped)
+        p = b.map("where", kept, b.map("mul", p, 1 / (1 - dropped)), 0.0)
+    o = b.contract("bhgts,bshe->bthge", p, v, name="o")
+    loss = b.sum(b.map("mul", b.map("tanh", o), o), range(5))
+    found = differentiate(b, loss, [q, k, v])
+    b.outputs = {"o": o} | {f"d_{b[i].name}": found[i] for i in (q, k, v)}
+    return b.graph()
+
+
+CASES: dict[str, tuple[Graph, Mapping[str, int]]] = {
+    "plain": (attention_graph(""), {"B": 2, "T": 5}),
+    "one": (attention_graph("causal"), {"B": 1, "T": 1}),
+    "causal": (attention_graph("causal", groups=2), {"B": 1, "T": 37}),
+    "window": (attention_graph("causal window", depth=16), {"B": 1, "T": 67}),
+    "both sides": (attention_graph("window"), {"B": 1, "T": 35}),
+    "prefix": (attention_graph("prefix"), {"B": 1, "T": 19}),
+    "documents": (attention_graph("causal documents"), {"B": 2, "T": 33}),
+    "masked": (attention_graph("causal mask", keys=S), {"B": 1, "T": 7, "S": 21}),
+    "cross": (attention_graph("causal softcap", keys=S, width=17), {"B": 1, "T": 35, "S": 18}),
+    "dropout": (attention_graph("distance", groups=2, dropped=0.3), {"B": 1, "T": 17}),
+    "biased": (attention_graph("biased causal"), {"B": 1, "T": 18}),
+}
+
+
+def _feeds(graph: Graph, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    found: dict[str, np.ndarray] = {}
+    for node in graph.inputs():
+        shape = tuple(evaluate(d, sizes) for d in node.shape)
+        if node.dtype == "bool":
+            found[node["feed"]] = rng.random(shape) < 0.5
+        elif node.dtype == "i32":
+            found[node["feed"]] = np.sort(rng.integers(0, 3, shape), axis=-1).astype(np.int32)
+        else:
+            found[node["feed"]] = rng.normal(size=shape).astype(np.float32)
+    return found
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Guarded]:
+    graphs: dict[Key, Graph] = {("forward", name): graph for name, (graph, _) in CASES.items()}
+    found = Guarded(emitted(graphs, {"B": 1, "T": 37, "S": 21}, "interpret"))
+    yield found
+    found.engine.close()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_and_gradients(name: str, guarded: Guarded) -> None:
+    graph, sizes = CASES[name]
+    fed = _feeds(graph, sizes)
+    if "mask" in fed:
+        fed["mask"][:, :9] = False  # some queries see nothing at all
+    got = guarded.run(("forward", name), fed)
+    for output, want in reference.run(graph, fed, sizes, seed=SEED, step=STEP).items():
+        scale = max(1.0, float(np.abs(want).max()))
+        assert np.abs(got[output] - want).max() <= TOLERANCE * scale, output
+
+
+def test_the_order_of_programs_does_not_show(guarded: Guarded) -> None:
+    graph, sizes = CASES["causal"]
+    fed = _feeds(graph, sizes)
+    natural = guarded.run(("forward", "causal"), fed)
+    guarded.device.shuffle = 5  # type: ignore[attr-defined]
+    permuted = guarded.run(("forward", "causal"), fed)
+    guarded.device.shuffle = None  # type: ignore[attr-defined]
+    assert all(np.array_equal(natural[name], permuted[name]) for name in natural)
+
+
+def test_no_buffer_holds_scores(guarded: Guarded) -> None:
+    artifact: Any = guarded.engine.artifact
+    for entry in artifact.entries:
+        shapes = [b.shape for b in entry.buffers if b.space == "workspace"]
+        assert not [s for s in shapes if s[-2:] in (("T", "T"), ("T", "S"))], entry.subject
+
+
+def test_ranges_follow_from_conditions() -> None:
+    ranges = {}
+    for kind in ("causal", "causal window", "prefix", "causal documents", "causal mask"):
+        forward = attentions(attention_graph(kind))[0]
+        ranges[kind] = visible(attention_graph(kind), forward)
+    assert ranges["causal"] == Range(None, Linear(1, 0, 0))
+    assert str(ranges["causal window"].low) == str(Linear(1, 0, -4))
+    assert str(ranges["prefix"].high).count("Linear") == 2
+    assert ranges["causal documents"] == Range(None, Linear(1, 0, 0))
+    assert ranges["causal mask"] == Range()  # a query may see nothing, and then it sees all
+
+
+def _compiles(target: str, depths: tuple[int, ...], dropped: float) -> None:
+    graphs: dict[Key, Graph] = {
+        ("forward", f"head_{d}"): attention_graph(
+            "causal", groups=2, depth=d, width=d, dropped=dropped
+        )
+        for d in depths
+    }
+    sizes = {"B": 8, "T": 2048}
+    artifact, reports = gated(lambda levels: emitted(graphs, sizes, target, levels), target)
+    dots = [k.compile["dots"] for k in artifact.kernels if k.kind == "attention" and k.compile]
+    assert sorted(dots) == sorted([2, 3, 4] * len(depths))
+    assert all(r.ok for r in reports)
+
+
+def test_heads_of_64_compile() -> None:
+    _compiles("cuda:90", (64,), 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dropped", [0.0, 0.1])
+@pytest.mark.parametrize("target", list(SHARED))
+def test_heads_compile_for_every_machine(target: str, dropped: float) -> None:
+    _compiles(target, (64, 128), dropped)

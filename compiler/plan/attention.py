@@ -224,6 +224,7 @@ class _Launch:
     """A launch that may still gain results; `over` are the dimensions that all of them sum."""
 
     cluster: _Cluster
+    owner: str
     owned: int
     walked: int
     over: frozenset[int]
@@ -234,7 +235,7 @@ class _Launch:
         sources = tuple(self.cluster.sums[r] for r in self.results)
         streamed = self.cluster.behind(graph, sources)
         return Attention(
-            owner=QUERY if len(self.over) == 1 and self.walked in self.over else KEY,
+            owner=self.owner,
             results=tuple(self.results),
             sources=sources,
             streamed=streamed,
@@ -263,8 +264,10 @@ def _launches(
                 launch.results.append(result)
                 break
         else:
-            owned, walked = (query, key) if over == {key} else (key, query)
-            found.append(_Launch(cluster, owned, walked, over, [result]))
+            mine = over == {key}
+            owned, walked = (query, key) if mine else (key, query)
+            owner = QUERY if mine else KEY
+            found.append(_Launch(cluster, owner, owned, walked, over, [result]))
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ..ir.graph import Graph, Node
 from ..ops.factors import factors
-from .attention import Attention, is_weight
+from .attention import KEY, Attention, is_weight
 
 LOWEST = -1e9
 """Scores from here on down leave nothing of an exponential."""
@@ -107,7 +107,7 @@ def _proven(graph: Graph, launch: Attention, scores: int) -> frozenset[Condition
         found.add((node.operands[0], low[1]))
         node = graph[node.operands[1 if low[1] else 2]]
     query, key = launch.owned, launch.walked
-    if launch.owner == "key":
+    if launch.owner == KEY:
         query, key = key, query
     view = _View(graph, query, key)
     square = node.shape[query] == node.shape[key]
@@ -168,8 +168,11 @@ class _View:
     def _through(self, i: int, dims: tuple[int, ...]) -> tuple[Node, tuple[int, ...]]:
         """What is repeated or renamed by views, and which dimensions of the scores it has."""
         node = self.graph[i]
-        while node.op in ("broadcast", "cast", "stop_gradient", "transpose"):
-            if node.op == "broadcast":
+        while node.op in ("broadcast", "cast", "squeeze", "stop_gradient", "transpose"):
+            if node.op == "squeeze":
+                left, rank = list(dims), len(self.graph[node.operands[0]].shape)
+                dims = tuple(-1 if d in node["axes"] else left.pop(0) for d in range(rank))
+            elif node.op == "broadcast":
                 dims = tuple(dims[d] for d in node["dims"])
             elif node.op == "transpose":
                 order = node["order"]

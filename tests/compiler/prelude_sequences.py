@@ -56,6 +56,56 @@ def attended(
     return twin
 
 
+def shaped(
+    heads: int,
+    change: Callable[..., Tensor],
+    key_heads: int = 0,
+    *,
+    given: bool = False,
+) -> Callable[..., Tensor]:
+    """Scores changed by `change(scores, queries, keys, given)` written out; -inf hides."""
+
+    def twin(x: Tensor, *rest: Tensor) -> Tensor:
+        more, weights = (rest[:1], rest[1:]) if given else ((), rest)
+        few = key_heads or heads
+        q, k, v = (
+            F.linear(x, weights[2 * n], weights[2 * n + 1]).unflatten(-1, (count, -1))
+            .transpose(1, 2).repeat_interleave(heads // count, 1)
+            for n, count in enumerate((heads, few, few))
+        )  # fmt: skip
+        at = torch.arange(x.shape[1])
+        scores = q @ k.mT / k.shape[-1] ** 0.5
+        y = change(scores, at[:, None], at, *more).softmax(-1) @ v
+        return F.linear(y.transpose(1, 2).flatten(2), *weights[6:])
+
+    return twin
+
+
+def masked(
+    heads: int, seen: Callable[..., Tensor], *, given: bool = False
+) -> Callable[..., Tensor]:
+    """torch's own product with a mask written out: `seen(queries, keys, given)`."""
+
+    def twin(x: Tensor, *rest: Tensor) -> Tensor:
+        more, weights = (rest[:1], rest[1:]) if given else ((), rest)
+        at = torch.arange(x.shape[1])
+        mask = seen(at[:, None], at, *more)
+        mask = mask if mask.ndim == 4 else mask.expand(len(x), 1, *mask.shape[-2:])
+        return attended(heads, mask=True)(x, mask, *weights)
+
+    return twin
+
+
+def documents(i: Tensor, j: Tensor, ids: Tensor) -> Tensor:
+    return ((ids[:, :, None] == ids[:, None]) & (i >= j))[:, None]
+
+
+def alibi(scores: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    heads = scores.shape[1]
+    rates = 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
+    return scores - rates[:, None, None] * (i - j).abs()
+
+
 def projections(features: int = 12, source: int = 12, keys: int = 12,
                 bias: bool = True) -> dict[str, tuple[int, ...]]:  # fmt: skip
     found: dict[str, tuple[int, ...]] = {}
@@ -125,6 +175,28 @@ ATTENTION = [
          f"{SOURCE}, k: bool[B, T, 4]", projections(source=8)),
     Case("x -> attention(3, memory=m, mask=k)", attended(3, memory=True, mask=True),
          f"{SOURCE}, k: bool[B, 4]", projections(source=8)),
+    Case("x -> attention(3, causal=true, window=3)",
+         masked(3, lambda i, j: (i >= j) & (i - j < 3)), ROWS, projections(), sizes={"T": 7}),
+    Case("x -> attention(3, window=2)", masked(3, lambda i, j: (i - j).abs() < 2), ROWS,
+         projections(), sizes={"T": 7}),
+    Case("x -> attention(3, causal=true, prefix=3)", masked(3, lambda i, j: (i >= j) | (j < 3)),
+         ROWS, projections(), sizes={"T": 7}),
+    Case("x -> attention(3, causal=true, window=2, prefix=1)",
+         masked(3, lambda i, j: ((i >= j) & (i - j < 2)) | (j < 1)), ROWS, projections(),
+         sizes={"T": 7}),
+    Case("x -> attention(3, causal=true, documents=k)", masked(3, documents, given=True),
+         f"{ROWS}, k: i32[B, T]", projections(), sizes={"T": 7}),
+    Case("x -> attention(3, softcap=0.7)",
+         shaped(3, lambda s, i, j: torch.tanh(s / 0.7) * 0.7), ROWS, projections()),
+    Case("x -> attention(6, key_heads=2, alibi=true)", shaped(6, alibi, 2), ROWS,
+         projections(keys=4)),
+    Case("x -> attention(3, score_bias=k)", shaped(3, lambda s, i, j, k: s + k, given=True),
+         f"{ROWS}, k: f32[T, T]", projections()),
+    Case("x -> attention(6, key_heads=2, score_bias=k)",
+         shaped(6, lambda s, i, j, k: s + k, 2, given=True), f"{ROWS}, k: f32[6, T, T]",
+         projections(keys=4)),
+    Case("x -> attention(3, score_bias=k)", shaped(3, lambda s, i, j, k: s + k, given=True),
+         f"{ROWS}, k: f32[B, 3, T, T]", projections()),
     Case("x -> attention(3, rope=100)", attended(3, rope=100), ROWS, projections()),
     Case("x -> attention(3, dropout=0.3)", attended(3), ROWS, projections()),
     Case("x -> attention(3, dropout=0)", attended(3), ROWS, projections(), training=True),

@@ -1,4 +1,4 @@
-"""Streamed attention in the interpreter = reference, forward and backward, and for every machine."""
+"""Streamed attention: the interpreter agrees with the reference, and every machine compiles it."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def attention_graph(
 CASES: dict[str, tuple[Graph, Mapping[str, int]]] = {
     "plain": (attention_graph(""), {"B": 2, "T": 5}),
     "one": (attention_graph("causal"), {"B": 1, "T": 1}),
-    "causal": (attention_graph("causal", groups=2), {"B": 1, "T": 37}),
-    "window": (attention_graph("causal window", depth=16), {"B": 1, "T": 67}),
+    "causal": (attention_graph("causal", groups=2), {"B": 1, "T": 33}),
+    "window": (attention_graph("causal window", depth=16), {"B": 1, "T": 49}),
     "both sides": (attention_graph("window"), {"B": 1, "T": 35}),
     "prefix": (attention_graph("prefix"), {"B": 1, "T": 19}),
     "documents": (attention_graph("causal documents"), {"B": 2, "T": 33}),
     "masked": (attention_graph("causal mask", keys=S), {"B": 1, "T": 7, "S": 21}),
     "cross": (attention_graph("causal softcap", keys=S, width=17), {"B": 1, "T": 35, "S": 18}),
-    "dropout": (attention_graph("distance", groups=2, dropped=0.3), {"B": 1, "T": 17}),
+    "dropout": (attention_graph("distance", dropped=0.3), {"B": 1, "T": 17}),
     "biased": (attention_graph("biased causal"), {"B": 1, "T": 18}),
 }
 
@@ -139,11 +139,11 @@ def test_outputs_and_gradients(name: str, guarded: Guarded) -> None:
 
 
 def test_the_order_of_programs_does_not_show(guarded: Guarded) -> None:
-    graph, sizes = CASES["causal"]
+    graph, sizes = CASES["prefix"]
     fed = _feeds(graph, sizes)
-    natural = guarded.run(("forward", "causal"), fed)
+    natural = guarded.run(("forward", "prefix"), fed)
     guarded.device.shuffle = 5  # type: ignore[attr-defined]
-    permuted = guarded.run(("forward", "causal"), fed)
+    permuted = guarded.run(("forward", "prefix"), fed)
     guarded.device.shuffle = None  # type: ignore[attr-defined]
     assert all(np.array_equal(natural[name], permuted[name]) for name in natural)
 

@@ -530,15 +530,17 @@ class _Writer:
     # ---- the end ---------------------------------------------------------------------------------
 
     def _finished(self) -> list[str]:
+        """Every logsumexp from its two parts, and what is relative to its maximum."""
         lines = []
         for r in self.launch.results:
             name = self._sum(r)
             if self.graph[r].op == "logsumexp":
                 top, total = self._so_far(r)
-                base = f"tl.where({top} == {MINUS}, 0.0, {top})"
-                lines.append(f"{name} = {base} + tl.log({total})")
-            elif r in self.launch.online:
-                lines.append(f"{name} = {name} / {self._so_far(self.launch.results[0])[1]}")
+                lines.append(f"{top} = tl.where({top} == {MINUS}, 0.0, {top})")
+                lines.append(f"{name} = {top} + tl.log({total})")
+            elif r in self.launch.online:  # exp(s - lse), as whoever reads lse computes it
+                lse = self.launch.results[0]
+                lines.append(f"{name} *= tl.exp({self._so_far(lse)[0]} - {self._sum(lse)})")
         return lines
 
     def _stores(self) -> list[str]:
@@ -600,7 +602,7 @@ def _tiles(text: str) -> tuple[Tile, ...]:
 FORWARD = _tiles("64x32/4/3 64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 FORWARD_WIDE = _tiles("128x32/8/3 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
 KEYS = _tiles("64x16/4/2 32x32/4/2 32x16/4/2 32x16/4/1 16x16/4/1")
-KEYS_WIDE = _tiles("32x16/4/2 64x16/8/2 32x16/4/1 16x16/4/2 16x16/4/1")
+KEYS_WIDE = _tiles("32x16/8/2 32x16/4/2 16x16/4/2 16x16/4/1")
 QUERIES = _tiles("64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 QUERIES_WIDE = _tiles("128x32/8/2 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
 WIDEST_TILES = _tiles("64x32/8/2 32x16/8/2 32x16/8/1 16x16/8/1 16x16/4/1")

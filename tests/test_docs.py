@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```([\w ]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
-PAGES = ("from_scratch.md", "compiler.md", "add_a_pass.md", "vision.md")
+PAGES = ("from_scratch.md", "compiler.md", "add_a_pass.md", "vision.md", "language_models.md")
 
 OPERATION = """
 from tests.laws import test_reference

@@ -43,7 +43,7 @@ class Twin:
     variant: str | None = None
 
     def program(self, target: str) -> Any:
-        text = (EXAMPLES / self.spec).read_text(encoding="utf-8")
+        text = (EXAMPLES / self.spec).read_text(encoding="utf-8").partition("\ntrain {")[0]
         text += TRAIN.format(data=self.data, net=self.net, loss=self.loss)
         spec = weft.load_text(text, "twin.weft", params=self.params, variant=self.variant)
         return weft.compile(spec, target=target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..spec.dims import shape_text
 from .artifact import Artifact
 from .budget import peak
 from .compile import Lowered
@@ -12,6 +13,7 @@ from .entries import EntryGraph
 from .ir.graph import Graph
 from .ir.printer import show
 from .native import plan_entry
+from .plan.attention import QUERY, Attention, Refusal, attentions
 from .plan.fuse import Fusion, Roots
 from .plan.schedule import Launch
 from .plan.values import Values
@@ -31,6 +33,25 @@ def _build(lowered: Lowered, entry: EntryGraph) -> str:
 def _differentiate(lowered: Lowered, entry: EntryGraph) -> str:
     """The graph with the gradient of every trained parameter."""
     return show(_graph(entry))
+
+
+def _attention(lowered: Lowered, entry: EntryGraph) -> str:
+    """What GPUs make of attention: launches that store no scores, and scores that are stored."""
+    graph = _graph(entry)
+    refusals: list[Refusal] = []
+    found = attentions(graph, refusals=refusals)
+    lines = [_streamed(graph, launch) for launch in found]
+    lines += [f"{graph[r.product].name} is stored: {r.reason}" for r in refusals]
+    return "\n".join(lines) or "no attention"
+
+
+def _streamed(graph: Graph, launch: Attention) -> str:
+    made = ", ".join(f"%{i} {graph[i].name}" for i in launch.results)
+    shape = shape_text(graph[launch.products[0]].shape)
+    passing = "keys" if launch.owner == QUERY else "queries"
+    return (
+        f"{{{made}}} while {passing} pass by; {len(launch.streamed)} values of {shape} not stored"
+    )
 
 
 def _fuse(lowered: Lowered, entry: EntryGraph) -> str:
@@ -70,6 +91,7 @@ def _launch(graph: Graph, launch: Launch) -> str:
 STAGES: Mapping[str, Show] = {
     "build": _build,
     "differentiate": _differentiate,
+    "attention": _attention,
     "fuse": _fuse,
     "schedule": _schedule,
 }

@@ -59,6 +59,33 @@ def test_explain_after(weft, spec: Path, stage: str) -> None:
     assert ("d_mlp" in answer.out) == (stage != "build")
 
 
+ATTENTION = """
+net gpt {
+  in x: f32[B, T, 32]
+  x -> attention(4, key_heads=2, causal=true%s)
+}
+train {
+  data x: f32[B, T, 32] = npz("unused.npz", batch=4)
+  steps = 1
+  step main updates gpt {
+    optimizer = sgd(lr=0.1)
+    loss = mean(square(gpt(x)))
+  }
+}
+"""
+
+
+def test_explain_shows_scores_that_are_not_stored(weft, tmp_path: Path) -> None:
+    path = tmp_path / "gpt.weft"
+    path.write_text(ATTENTION % "", encoding="utf-8")
+    lines = weft("explain", path, "--after", "attention").out.splitlines()
+    assert lines[0] == "main:" and len([x for x in lines if "[B, 2, 2, T, T] not stored" in x]) == 3
+    found = json.loads(weft("explain", path, "--target", "cuda:90", "--json").out)
+    kernels = found["steps"]["main"]["kernels"]
+    assert [k["kind"] for k in kernels].count("attention") == 3
+    assert not any("scores" in name for k in kernels for name in (*k["reads"], *k["writes"]))
+
+
 def test_explain_unknown_stage(weft, spec: Path) -> None:
     answer = weft("explain", spec, "--after", "fsue")
     assert answer.code == 2

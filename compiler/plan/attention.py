@@ -4,6 +4,7 @@
     lse = logsumexp(s)     -> stored, a number a query
     o = exp(s - lse) v     -> made while the keys are walked, together with lse
     dk = ds' q             -> made while the queries are walked
+    db = sum of ds over the batch -> a tile of pairs, while the batch is walked
 
 A cluster begins at contractions whose results have one shape and are read by maps of that shape
 alone, until these are summed along the keys or the queries.  What the maps do does not matter.
@@ -31,7 +32,7 @@ LARGE = 4096
 
 FOLDS = ("sum", "max", "min", "logsumexp")
 
-QUERY, KEY = "query", "key"
+QUERY, KEY, PAIR = "query", "key", "pair"
 
 Worth = Callable[[Graph, Node, int, int], bool]
 """Are the scores of a contraction, given their dimensions of queries and keys, worth streaming?"""
@@ -43,15 +44,16 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """One launch of `owner`, query or key.
+    """One launch of `owner`: query, key or pair.
 
     `results` are the contractions and folds that it makes, `sources` the streamed value that each
     of them sums, `streamed` all streamed values behind these, ascending, and `products` the
     contractions among them.  A streamed value has the dimensions `owned` (a tile of it stays in
     registers) and `walked` (all of it passes by); those `repeated` are walked as well, the others
-    are told apart by programs.  `online` results are linear in exp(s - lse), where lse, the first
-    result, is the logsumexp of s: the maximum so far can take the place of lse, and the sum is
-    scaled at the end.
+    are told apart by programs.  Of a pair nothing is walked: a tile of pairs is owned.
+
+    `online` results are linear in exp(s - lse), where lse, the first result, is the logsumexp of
+    s: the maximum so far can take the place of lse, and the sum is scaled at the end.
     """
 
     owner: str
@@ -264,9 +266,8 @@ def _launches(
                 launch.results.append(result)
                 break
         else:
-            mine = over == {key}
-            owned, walked = (query, key) if mine else (key, query)
-            owner = QUERY if mine else KEY
+            owner = QUERY if over == {key} else KEY if query in over else PAIR
+            owned, walked = (key, query) if owner == KEY else (query, key)
             found.append(_Launch(cluster, owner, owned, walked, over, [result]))
     return found
 
@@ -300,9 +301,9 @@ def _summed(
         over = _contracted(cluster, node, source, query, key)
     else:
         raise Refused(f"`{node.op}` reads scores")
-    if over == {key} or (query in over and key not in over):
+    if over == {key} or (key not in over and (query in over or node.op == "sum")):
         return over
-    raise Refused("a sum of scores along neither queries nor keys")
+    raise Refused("a sum of scores along keys and more")
 
 
 def _contracted(cluster: _Cluster, node: Node, source: int, query: int, key: int) -> frozenset[int]:

@@ -56,6 +56,9 @@ def _score(b: Builder, kind: str, s: int) -> int:
     if "mask" in words:
         mask = b.input("mask", TensorType("bool", (B, shape[-1])))
         s = b.map("where", b.broadcast(mask, (0, 4), shape), s, -1e30)
+    if "learned" in words:
+        learned = b.input("learned", TensorType("f32", shape[1:]))
+        s = b.map("add", s, b.broadcast(learned, (1, 2, 3, 4), shape))
     if "biased" in words:
         s = b.map("add", s, b.input("biases", TensorType("f32", shape)))
     return s
@@ -84,8 +87,9 @@ def attention_graph(
         p = b.map("where", kept, b.map("mul", p, 1 / (1 - dropped)), 0.0)
     o = b.contract("bhgts,bshe->bthge", p, v, name="o")
     loss = b.sum(b.map("mul", b.map("tanh", o), o), range(5))
-    found = differentiate(b, loss, [q, k, v])
-    b.outputs = {"o": o} | {f"d_{b[i].name}": found[i] for i in (q, k, v)}
+    wrt = [q, k, v, *(n.id for n in b.nodes if n.op == "input" and n.name == "learned")]
+    found = differentiate(b, loss, wrt)
+    b.outputs = {"o": o} | {f"d_{b[i].name}": found[i] for i in wrt}
     return b.graph()
 
 
@@ -101,6 +105,7 @@ CASES: dict[str, tuple[Graph, Mapping[str, int]]] = {
     "cross": (attention_graph("causal softcap", keys=S, width=17), {"B": 1, "T": 35, "S": 18}),
     "dropout": (attention_graph("distance", dropped=0.3), {"B": 1, "T": 17}),
     "biased": (attention_graph("biased causal"), {"B": 1, "T": 18}),
+    "learned": (attention_graph("causal learned", groups=2), {"B": 3, "T": 18}),
 }
 
 
@@ -153,6 +158,8 @@ def test_no_buffer_holds_scores(guarded: Guarded) -> None:
     for entry in artifact.entries:
         shapes = [b.shape for b in entry.buffers if b.space == "workspace"]
         assert not [s for s in shapes if s[-2:] in (("T", "T"), ("T", "S"))], entry.subject
+    kinds = [k.kind for k in artifact.kernels if k.entry == "forward_learned"]
+    assert kinds.count("attention") == 4
 
 
 def test_ranges_follow_from_conditions() -> None:

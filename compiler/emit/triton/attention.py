@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from ....spec.dims import symbol
 from ...ir.graph import Node
 from ...ops.products import letters
-from ...plan.attention import KEY, Attention
+from ...plan.attention import KEY, PAIR, Attention
 from ...plan.memory import nominal
 from ...plan.visible import Bound, Extreme, visible
 from ..loops import Axis, Kernel, Load, Statement, Store, operands_of
@@ -260,7 +260,7 @@ class _Writer:
             self._parameters(),
             self.tile,
             {**holes, "end": self._stores()},
-            ((Factor(self.owned, self.tile.rows), *map(Factor, self._programs())),),
+            ((*self._blocks(), *map(Factor, self._programs())),),
             dots=self.dots,
         )
         behind = [i for i in self.values.cone_of(self.launch)[0] if self.graph[i].place is not None]
@@ -275,7 +275,19 @@ class _Writer:
         )
         return replace(found, key=self.key(), streams=self.kernel.streams)
 
+    def _blocks(self) -> list[Factor]:
+        """The tiles of what is owned."""
+        rows = Factor(self.owned, self.tile.rows)
+        return [rows, Factor(self.walked, self.tile.columns)] if self.pair else [rows]
+
+    @property
+    def pair(self) -> bool:
+        """Is a tile of scores owned?"""
+        return self.launch.owner == PAIR
+
     def _about(self) -> str:
+        if self.pair:
+            return "A tile of queries and keys stays while all that shares it passes by."
         kept, passing = ("keys", "queries") if self.launch.owner == KEY else ("queries", "keys")
         return f"A tile of {kept} stays while all {passing} pass by."
 
@@ -300,6 +312,9 @@ class _Writer:
         tiles = f"tl.cdiv({self.owned}, BM)"
         lines = [f"tile = tl.program_id(0) % {tiles}", f"rest = tl.program_id(0) // {tiles}"]
         wide = ".to(tl.int64)" if self.wide else ""
+        if self.pair:
+            across = f"tl.cdiv({self.walked}, BN)"
+            lines += [f"start = rest % {across} * BN", f"rest = rest // {across}"]
         for position in reversed(range(len(batches))):
             text = f"rest % {extents[position]}" if position else "rest"
             text = f"({text}){wide}" if wide and position else f"{text}{wide}"
@@ -310,7 +325,7 @@ class _Writer:
         lines.append(f"row = ({row}){wide}" if wide else f"row = {row}")
         if self.body.setting.in_row:
             lines.append(f"in_row = row < {self.owned}")
-        return lines
+        return [*lines, *self._columns()] if self.pair else lines
 
     def _levels(self) -> dict[int, list[Statement]]:
         """Statements before all loops, in the loop over what is repeated, in that over tiles."""
@@ -348,8 +363,8 @@ class _Writer:
         self._indent(depth)
         inner = [line for o in stay if self._within(o) for line in self._load(o, depth)]
         inner += self.body.lines(levels[1], self.reads[1])
-        self._indent(depth + 4)
-        step = self._columns()
+        self._indent(depth if self.pair else depth + 4)
+        step = [] if self.pair else self._columns()
         step += [
             line
             for (_, mine), o in operands.items()
@@ -357,8 +372,11 @@ class _Writer:
             for line in self._load(o, depth + 4)
         ]
         step += self._step(levels[2])
-        low, high = self._range()
-        inner += [f"for start in range({low}, {high}, BN):", *(f"    {line}" for line in step)]
+        if self.pair:
+            inner += step
+        else:
+            low, high = self._range()
+            inner += [f"for start in range({low}, {high}, BN):", *(f"    {line}" for line in step)]
         for d in reversed(repeated):
             shape = self.graph[self.launch.streamed[0]].shape
             extent = self.sizes.extent(shape[d], f"repeated_{d}")
@@ -427,7 +445,8 @@ class _Writer:
                 width = max(16, power_of_two(self._other(r).width))
                 lines.append(f"{name} = tl.zeros([BM, {width}], tl.float32)")
             elif node.op == "sum":
-                lines.append(f"{name} = tl.zeros([BM, 1], tl.float32)")
+                shape = "[BM, BN]" if self.pair else "[BM, 1]"
+                lines.append(f"{name} = tl.zeros({shape}, tl.float32)")
             else:
                 edge = "-inf" if node.op == "max" else "inf"
                 lines.append(f'{name} = tl.full([BM, 1], float("{edge}"), tl.float32)')
@@ -521,6 +540,8 @@ class _Writer:
         if node.op == "contract":
             operand = self._other(r).name
             return self._dot(name, self._inside(value, "0.0"), operand, name)
+        if self.pair:
+            return [f"{name} += {value}"]
         if node.op == "sum":
             return [f"{name} += tl.sum({self._inside(value, '0.0')}, axis=1, keep_dims=True)"]
         edge = "-inf" if node.op == "max" else "inf"
@@ -563,6 +584,9 @@ class _Writer:
                 terms.append(product(depth, str(self.sizes.stride(stride))))
             elif d == self.launch.owned:
                 terms.append(product("row", str(self.sizes.stride(stride))))
+            elif d == self.launch.walked:
+                terms.append(product("column", str(self.sizes.stride(stride))))
+                masks.append(self.body.setting.in_column)
             elif self.axes[d] is not None:
                 terms.append(product(f"batch_{d}", str(self.sizes.stride(stride))))
         mask = both(*masks)

@@ -181,13 +181,18 @@ class _Decode:
         return rule(node, view)
 
     def last(self, node: Node, view: View) -> int:
-        """The last of the fresh positions: cut off before the product that makes the logits."""
+        """The last of the fresh positions: cut off where nothing but the logits wants the value.
+
+        A value that others read, such as the stream that blocks add to, is computed for all fresh
+        positions anyway.
+        """
         b = self.b
-        if node.id in self.moving and OPS[node.op].lowering == "map":
+        alone = len(self.graph.users(node.id)) < 2
+        if node.id in self.moving and alone and OPS[node.op].lowering == "map":
             return self._map(node, view)
-        if node.op == "broadcast":
+        if node.op == "broadcast" and alone:
             return self._broadcast(node, view)
-        if node.op == "contract":
+        if node.op == "contract" and alone:
             return self._contract(node, view)
         fresh = self.value(node.id, tuple(NEW if c == LAST else c for c in view))
         if node.id not in self.moving and LAST not in view:

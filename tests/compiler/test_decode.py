@@ -148,6 +148,18 @@ def test_examples(spec: str, params: dict[str, Any], caches: int) -> None:
     assert all(len(cache.type.shape) < 6 for cache in d.caches)
 
 
+def test_nothing_is_computed_twice() -> None:
+    """The stream that blocks add to is not computed once more for the last position alone."""
+    params = {"width": 12, "heads": 3, "depth": 2, "vocab": 30, "context": 20}
+    made = elaborate(weft.load(EXAMPLES / "gpt2" / "gpt2.weft", params=params))
+    net = made.nets["gpt2"]
+
+    def products(graph: Graph) -> int:
+        return sum(node.op == "contract" for node in graph)
+
+    assert products(decoding_of(net).graph) == products(net.graph)
+
+
 def test_the_encoder_is_computed_once() -> None:
     params = {"width": 12, "heads": 3, "depth": 2, "hidden": 8, "vocab": 30}
     made = elaborate(weft.load(EXAMPLES / "transformer" / "transformer.weft", params=params))

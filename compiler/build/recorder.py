@@ -35,7 +35,7 @@ class Recorder(Builder):
         for i, node in reversed(self.journal or ()):
             self.nodes[i] = node
         for node in self.nodes[count:]:
-            del self._known[node.op, node.operands, node.attributes]
+            del self._known[node.op, node.operands, node.attributes, node.phase]
         del self.nodes[count:]
 
     def insert(

@@ -7,7 +7,7 @@ exist: a printer has them in registers.  Every source is stored, to say what it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ..plan.attention import Attention
@@ -36,8 +36,13 @@ class _Streaming(Lowering):
                 self.axes[key] = Axis(f"batch_{key[1]}", extent)
 
 
-def streamed(values: Values, launch: Attention, layout: Callable[[int], Layout]) -> Streamed:
-    """The statements that make the sources of a launch."""
+def streamed(
+    values: Values,
+    launch: Attention,
+    layout: Callable[[int], Layout],
+    conditions: Collection[int] = (),
+) -> Streamed:
+    """The statements that make the sources of a launch, and say what `conditions` are called."""
     space = streamed_space(values, launch)
     none: frozenset[int] = frozenset()
     lowering = _Streaming(values, none, none, layout, space)
@@ -49,7 +54,7 @@ def streamed(values: Values, launch: Attention, layout: Callable[[int], Layout])
     members = values.cone_of(launch)[0]
     lowering.inside = frozenset(members).difference(launch.products, launch.results)
     body = []
-    for source in dict.fromkeys(launch.sources):
+    for source in dict.fromkeys((*launch.sources, *sorted(conditions))):
         node = values.graph[source]
         at = lowering.coordinates(node)
         found = lowering.read(source, at)

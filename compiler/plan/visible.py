@@ -69,6 +69,18 @@ def visible(graph: Graph, launch: Attention) -> Range:
     return _both([view.range(*condition) for condition in common])
 
 
+def certain(graph: Graph, launch: Attention) -> tuple[Range, frozenset[Condition]]:
+    """Conditions on positions alone, and the walked positions at which all of them are met."""
+    view = _View(graph, launch.owned, launch.walked)
+    found: dict[Condition, Range] = {}
+    for node in (graph[i] for i in launch.streamed):
+        if node.op == "where":
+            condition = node.operands[0], not _is_low(graph[node.operands[1]])
+            if view.exact(*condition):
+                found[condition] = view.range(*condition)
+    return _both(list(found.values())), frozenset(found)
+
+
 def _needed(graph: Graph, launch: Attention, result: int, source: int) -> frozenset[Condition]:
     """The conditions without which a result gains nothing from a pair of positions."""
     if graph[result].op == "logsumexp":
@@ -130,6 +142,10 @@ class _View:
         """Where the condition can have this truth."""
         return self._range(i, truth, self._own(i))
 
+    def exact(self, i: int, truth: bool) -> bool:
+        """Does the condition have this truth everywhere in its range?"""
+        return self._exact(i, truth, self._own(i))
+
     def holds(self, i: int, truth: bool, *, diagonal: bool) -> bool:
         """Does it have this truth wherever both positions are equal, or for the first walked?"""
         return self._holds(i, truth, self._own(i), diagonal)
@@ -145,6 +161,20 @@ class _View:
             parts = [self._range(o, truth, dims) for o in node.operands]
             return (_both if (node.op == "and") == truth else _either)(parts)
         return _both([_bound(part) for part in self._parts(node, truth, dims)])
+
+    def _exact(self, i: int, truth: bool, dims: tuple[int, ...]) -> bool:
+        node, dims = self._through(i, dims)
+        if node.op == "not":
+            return self._exact(node.operands[0], not truth, dims)
+        if node.op in ("and", "or"):
+            parts = [self._range(o, truth, dims) for o in node.operands]
+            one_sided = len({(p.low is None, p.high is None) for p in parts}) == 1
+            one_sided = one_sided and (parts[0].low is None or parts[0].high is None)
+            joined = (node.op == "and") == truth or one_sided
+            return joined and all(self._exact(o, truth, dims) for o in node.operands)
+        parts_of = self._parts(node, truth, dims)
+        solved = [_bound(part) for part in parts_of]
+        return bool(solved) and Range() not in solved
 
     def _holds(self, i: int, truth: bool, dims: tuple[int, ...], diagonal: bool) -> bool:
         node, dims = self._through(i, dims)

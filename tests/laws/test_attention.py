@@ -184,7 +184,7 @@ def _compiles(target: str, depths: tuple[int, ...], dropped: float) -> None:
     sizes = {"B": 8, "T": 2048}
     artifact, reports = gated(lambda levels: emitted(graphs, sizes, target, levels), target)
     dots = [k.compile["dots"] for k in artifact.kernels if k.kind == "attention" and k.compile]
-    assert sorted(dots) == sorted([2, 3, 4] * len(depths))
+    assert sorted(dots) == sorted([4, 6, 8] * len(depths))
     assert all(r.ok for r in reports)
 
 

@@ -10,7 +10,7 @@ again whenever the maximum grows.  One program owns a tile, so nobody has to agr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....spec.dims import symbol
@@ -18,8 +18,8 @@ from ...ir.graph import Node
 from ...ops.products import letters
 from ...plan.attention import KEY, PAIR, Attention
 from ...plan.memory import nominal
-from ...plan.visible import Bound, Extreme, visible
-from ..loops import Axis, Kernel, Load, Statement, Store, operands_of
+from ...plan.visible import Bound, Extreme, certain, visible
+from ..loops import Axis, Kernel, Let, Load, Operand, Statement, Store, operands_of
 from ..lower import local_name
 from ..streamed import Streamed, streamed
 from .axes import statements
@@ -36,7 +36,7 @@ from .template import call
 from .tiles import Tile, power_of_two
 
 _WORDS = """
-top peak base shrink total at in_at start tile rest program owned walked
+top peak base shrink total at in_at start first whole last end tile rest program owned walked
 """
 
 WORDS = ("tile", "sum", "top", "total")
@@ -94,12 +94,15 @@ class _Writer:
         self.graph, self.values = part.graph, part.values
         self.launch: Attention = part.values.launches[work.heavy]
         self.sizes = Names()
-        found: Streamed = streamed(part.values, self.launch, part.layout)
+        self.certain, self.conditions = certain(self.graph, self.launch)
+        ids = {i for i, _ in self.conditions}
+        found: Streamed = streamed(part.values, self.launch, part.layout, ids)
         self.axes = found.axes
         operands = [o for z in self.launch.products for o in self.graph[z].operands]
         others = [o for r in self.launch.results if (o := self.launch.other(self.graph, r))]
         named = [self.values.base(i) for i in (*operands, *others)]
-        named += [b.value for b in found.kernel.buffers if b.value not in self.values.streamed]
+        held = self.values.streamed | ids
+        named += [b.value for b in found.kernel.buffers if b.value not in held]
         self.names = part.short(dict.fromkeys((*named, *self.launch.results)), taken=LOCALS)
         self.wide = part.wide([*self.names])
         self.kernel = self._spelled(found.kernel)
@@ -111,13 +114,18 @@ class _Writer:
         self.tile = self._tile()
         self.body = _Streaming(self.kernel, self._setting(4), self._hidden())
         self.dots = 0
+        self.aliases: dict[str, str] = {}
 
     # ---- names -----------------------------------------------------------------------------------
 
     def _spelled(self, kernel: Kernel) -> Kernel:
         """The kernel with names that are free; buffers of streamed values keep theirs."""
         taken = {f"{n}_{word}" for n in self.names.values() for word in WORDS}
-        held = {i: local_name(self.graph[i].name) for i in self.values.streamed}
+        held = {
+            b.value: local_name(self.graph[b.value].name)
+            for b in kernel.buffers
+            if b.value not in self.names
+        }
         feeds = {**held, **self.names}
         return spelled(kernel, feeds, frozenset(taken) | LOCALS)
 
@@ -363,20 +371,11 @@ class _Writer:
         self._indent(depth)
         inner = [line for o in stay if self._within(o) for line in self._load(o, depth)]
         inner += self.body.lines(levels[1], self.reads[1])
-        self._indent(depth if self.pair else depth + 4)
-        step = [] if self.pair else self._columns()
-        step += [
-            line
-            for (_, mine), o in operands.items()
-            if not mine
-            for line in self._load(o, depth + 4)
-        ]
-        step += self._step(levels[2])
+        passing = [o for (_, mine), o in operands.items() if not mine]
         if self.pair:
-            inner += step
+            inner += self._tile_of(passing, levels[2], depth)
         else:
-            low, high = self._range()
-            inner += [f"for start in range({low}, {high}, BN):", *(f"    {line}" for line in step)]
+            inner += self._walk(passing, levels[2], depth)
         for d in reversed(repeated):
             shape = self.graph[self.launch.streamed[0]].shape
             extent = self.sizes.extent(shape[d], f"repeated_{d}")
@@ -385,6 +384,54 @@ class _Writer:
             inner = [head, *(f"    {line}" for line in (*cast, *inner))]
         self._indent(4)
         return before, inner, self._finished()
+
+    def _tile_of(
+        self, passing: Sequence[_Operand], body: Sequence[Statement], indent: int
+    ) -> list[str]:
+        """What is done with one tile of scores."""
+        self._indent(indent)
+        lines = [line for o in passing for line in self._load(o, indent)]
+        return lines + self._step(body)
+
+    def _walk(
+        self, passing: Sequence[_Operand], body: Sequence[Statement], indent: int
+    ) -> list[str]:
+        """The loop over tiles: those in the middle are visible as a whole and need no masks."""
+        low, high = self._range()
+        lines = [f"first = {low}", f"end = {high}"]
+        lines += ["whole = first", "last = end // BN * BN"]
+        if self.certain.low is not None:
+            bound = self._bound(self.certain.low, least=False)
+            lines[2] = f"whole = max(first, tl.cdiv(max(0, {bound}), BN) * BN)"
+        if self.certain.high is not None:
+            bound = self._bound(self.certain.high, least=True)
+            lines[3] = f"last = max(0, min(end, {bound} + 1)) // BN * BN"
+        lines.append("last = max(whole, last)")
+        edge = [*self._columns(), *self._tile_of(passing, body, indent + 4)]
+        masked = self.body.setting
+        self.body.setting = replace(masked, in_column=None)
+        plain, self.aliases = self._assumed(body)
+        middle = [*self._columns(), *self._tile_of(passing, plain, indent + 4)]
+        self.body.setting, self.aliases = masked, {}
+        if self.certain.low is not None:
+            lines += _loop("first", "min(whole, end)", edge)
+        return [*lines, *_loop("whole", "last", middle), *_loop("last", "end", edge)]
+
+    def _assumed(self, body: Sequence[Statement]) -> tuple[list[Statement], dict[str, str]]:
+        """The statements where all conditions are met, and what takes the place of a `where`."""
+        truth = {str(self._stored_as(i)): t for i, t in self.conditions}
+        aliases: dict[str, str] = {}
+        kept: list[Statement] = []
+        for s in body:
+            s = _renamed(s, aliases)
+            if isinstance(s, Let) and s.function == "where" and str(s.operands[0]) in truth:
+                value = s.operands[1 if truth[str(s.operands[0])] else 2]
+                if isinstance(value, str):
+                    aliases[s.target] = value
+                    continue
+            kept.append(s)
+        wanted = {self._named(r) for r in self.launch.results}
+        return _behind(kept, *(aliases.get(name, name) for name in wanted)), aliases
 
     def _range(self) -> tuple[str, str]:
         """Where the walk begins and ends: tiles that conditions on positions rule out are left
@@ -466,10 +513,14 @@ class _Writer:
 
     def _named(self, r: int) -> str:
         """What the source of a result is called."""
-        source = self.launch.sources[self.launch.results.index(r)]
-        names = {b.name for b in self.kernel.buffers if b.value == source}
+        name = str(self._stored_as(self.launch.sources[self.launch.results.index(r)]))
+        return self.aliases.get(name, name)
+
+    def _stored_as(self, value: int) -> Operand:
+        """What the statements call a source or a condition."""
+        names = {b.name for b in self.kernel.buffers if b.value == self.values.base(value)}
         stores = (s for s in statements(self.kernel) if isinstance(s, Store) and s.buffer in names)
-        return str(next(s.operand for s in stores))
+        return next(s.operand for s in stores)
 
     def _step(self, body: Sequence[Statement]) -> list[str]:
         """Scores of one tile, and what every result gains from them."""
@@ -603,9 +654,24 @@ class _Writer:
         return tuple(scores.index(x) if x in scores else None for x in texts[2])
 
 
-def _behind(body: Sequence[Statement], name: str) -> list[Statement]:
-    """The statements that define a value, in order."""
-    wanted = {name}
+def _loop(first: str, end: str, body: Sequence[str]) -> list[str]:
+    return [f"for start in range({first}, {end}, BN):", *(f"    {line}" for line in body)]
+
+
+def _renamed(s: Statement, names: Mapping[str, str]) -> Statement:
+    """A statement that reads other values."""
+    if isinstance(s, Let):
+        operands = tuple(names.get(o, o) if isinstance(o, str) else o for o in s.operands)
+        return replace(s, operands=operands)
+    if isinstance(s, Load):
+        terms = tuple((names.get(t, t) if isinstance(t, str) else t, n) for t, n in s.index.terms)
+        return replace(s, index=replace(s.index, terms=terms))
+    return s
+
+
+def _behind(body: Sequence[Statement], *names: str) -> list[Statement]:
+    """The statements that define some values, in order."""
+    wanted = set(names)
     kept: list[Statement] = []
     for s in reversed(body):
         if getattr(s, "target", None) in wanted:
@@ -626,7 +692,7 @@ def _tiles(text: str) -> tuple[Tile, ...]:
 FORWARD = _tiles("64x32/4/3 64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 FORWARD_WIDE = _tiles("128x32/8/3 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
 KEYS = _tiles("64x16/4/2 32x32/4/2 32x16/4/2 32x16/4/1 16x16/4/1")
-KEYS_WIDE = _tiles("32x16/8/2 32x16/4/2 16x16/4/2 16x16/4/1")
+KEYS_WIDE = _tiles("32x16/4/2 32x16/8/2 16x16/4/2 16x16/4/1")
 QUERIES = _tiles("64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 QUERIES_WIDE = _tiles("128x32/8/2 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
 WIDEST_TILES = _tiles("64x32/8/2 32x16/8/2 32x16/8/1 16x16/8/1 16x16/4/1")

@@ -1,7 +1,7 @@
 /* Products on tile units (AMX), where a processor has them: C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc].
    A float is the exact sum of three bfloat16 x = h + m + l, each 8 bits of its significand.  Of the nine products of two such sums the
    six of at least 2^-16 are added in float, what is left out is below the rounding of one float product.  The error is that of
-   multiply-adds, at more than twice their speed.  Inf and NaN go the ordinary way; sums below 2^-126 count as zero. */
+   multiply-adds, whose peak is 2.4 times lower.  Inf and NaN go the ordinary way; sums below 2^-126 count as zero. */
 #if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BW__) && defined(__linux__)
 #define WEFT_TILES 1
 #include <immintrin.h>
@@ -202,7 +202,7 @@ WEFT_INLINE int weft_prefers_tiles(long m, long n, long depth, long ar, long ac,
 {
     if (!weft_tiles_allowed || (ar != 1 && ac != 1) || (br != 1 && bc != 1) || m < 8 || n < 8 || depth < 16) return 0;
     const double tiles = weft_whole_tiles(m) * (double)weft_whole_tiles(n) * ((depth + 31) / 32 * 32) * (6.8 / 512);
-    const double left = m * (ac == 1 ? 0.4 : 0.6), right = n * (bc == 1 ? 0.4 : 0.6);
+    const double left = m * (ac == 1 ? 0.65 : 0.8), right = n * (bc == 1 ? 0.65 : 0.8);
     return tiles + (left + right) * depth + 800 < m * (double)n * depth * (1.2 / 32);
 }
 /* The shorter side is packed as a whole, at most 256 of it; 32 of the longer one at a time.  What is not finite goes the ordinary way. */

@@ -10,6 +10,7 @@ from .arena import Arena
 from .artifact import Entry, KernelRecord
 from .emit.c import text
 from .emit.c.kernels import Kernels
+from .emit.c.part import Part
 from .emit.c.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
@@ -19,12 +20,11 @@ from .ops import OPS
 from .plan.forms import Plans
 from .plan.layout import row_major, weight_layout
 from .plan.memory import Home
-from .plan.panels import PanelFusion
 from .plan.traffic import Traffic, traffic
 from .plan.unroll import Piece, unroll
 
 Unrolled = tuple[Graph, Mapping[str, tuple[Piece, ...]]]
-Known: TypeAlias = dict[int, tuple[Unrolled, PanelFusion]]
+Known: TypeAlias = dict[int, tuple[Unrolled, Part]]
 
 HEADER = "weft.h"
 """What every file includes: functions, products, threads."""
@@ -104,10 +104,10 @@ def plan_entry(
     writer = StepWriter(ports, kernels or Kernels(), sizes, keep=e.kind == "probe", plans=plans)
     if e.graph is not None:
         known = known if known is not None else {}
-        settled, fusion = known.get(id(e.graph), (None, None))
+        settled, before = known.get(id(e.graph), (None, None))
         settled = settled or _unrolled(e, arena)
-        part = writer.add(settled[0], _homes(e, arena, *settled), fusion)
-        known[id(e.graph)] = settled, part.fusion
+        part = writer.add(settled[0], _homes(e, arena, *settled), before)
+        known.setdefault(id(e.graph), (settled, part))
     if e.update is not None:
         writer.add(e.update.graph, update_homes(e, e.update, arena, states))
     return writer

@@ -65,6 +65,7 @@ class Values:
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self._bases: dict[int, int] = {}
+        self._formed: dict[tuple[tuple[int, ...], bool], Form] = {}
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
         self.stored |= self._sweep()
@@ -228,7 +229,10 @@ class Values:
 
     def form(self, members: Iterable[int], *, named: bool) -> Form:
         """The form of some values that one kernel makes; `named`: and what its text calls them."""
-        return self.forms.form(members, self._passes_on, named=named)
+        key = tuple(members), named
+        if key not in self._formed:
+            self._formed[key] = self.forms.form(key[0], self._passes_on, named=named)
+        return self._formed[key]
 
     def _passes_on(self, i: int) -> bool:
         """Does the value lie in the memory of its operand?"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 
 from ....spec.dims import Dim, numel
@@ -65,6 +66,7 @@ class Part:
         plans: Plans | None = None,
     ) -> None:
         self.graph = graph
+        self.given = dict(homes)
         self.homes = dict(homes)
         self._defaults: dict[int, Layout] = {}
         self.keep = keep
@@ -92,6 +94,13 @@ class Part:
         self.planes = largest(
             (planes(graph, node, sizes) for node in heavy if node.op in BATCHED), sizes
         )
+        self.planned = dict(self.homes)
+
+    def again(self) -> Part:
+        """The same plan for another entry that has its inputs and outputs in the same places."""
+        part = copy(self)
+        part.homes, part.names, part.parts = dict(self.planned), {}, {}
+        return part
 
     def _stages(self) -> Iterable[Stage]:
         return (stage for level in self.levels for stage in level)

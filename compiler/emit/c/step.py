@@ -14,7 +14,6 @@ from ...ops.recurrences import RECURRENCES
 from ...plan.forms import Plans
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
-from ...plan.panels import PanelFusion
 from ...plan.product import product_of
 from ...plan.schedule import Launch, multiplications
 from ...plan.windows import CONVOLUTIONS, WINDOWED
@@ -66,11 +65,16 @@ class StepWriter:
         self.records: list[KernelRecord] = []
         self._used = set(TAKEN.split())
 
-    def add(
-        self, graph: Graph, homes: Mapping[int, Home], fusion: PanelFusion | None = None
-    ) -> Part:
-        """Plan one graph; `homes` places its inputs and outputs, `fusion` is known already."""
-        part = Part(graph, homes, self.sizes, keep=self.keep, fusion=fusion, plans=self.plans)
+    def add(self, graph: Graph, homes: Mapping[int, Home], known: Part | None = None) -> Part:
+        """Plan one graph; `homes` places its inputs and outputs.
+
+        `known`: the part that the same graph is in another entry.
+        """
+        if known is not None and known.given == homes and known.keep == self.keep:
+            part = known.again()
+        else:
+            fusion = known.fusion if known is not None else None
+            part = Part(graph, homes, self.sizes, keep=self.keep, fusion=fusion, plans=self.plans)
         self.parts.append(part)
         return part
 

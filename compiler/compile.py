@@ -31,7 +31,6 @@ from .ops import OPS
 from .optimizers import OPTIMIZERS
 from .passes.cut import cut
 from .plan.schedule import BATCHED
-from .plan.windows import WINDOWED
 from .update import update_graph
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from .passes.decode import Decoding
 
 NATIVE = ("contract", "scatter_add", *BATCHED)
-GPU = ("contract", "scatter_add", *WINDOWED)
+GPU = ("contract", "scatter_add", *BATCHED)
 """The heavy operations that have kernels."""
 
 PLAIN_SGD = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov": False}

@@ -7,7 +7,7 @@ from weft.compiler.ir.builder import Builder
 from weft.compiler.ops.recurrences import CELLS
 
 
-def _recurrence(cell: str, units: int) -> Build:
+def recurrence(cell: str, units: int) -> Build:
     def build(b: Builder) -> dict[str, int]:
         kind = CELLS[cell]
         wide = kind.gates * units
@@ -23,7 +23,7 @@ def _recurrence(cell: str, units: int) -> Build:
 SIZES = ({"B": 3, "T": 4}, {"B": 1, "T": 1}, {"B": 70, "T": 3})
 
 RECURRENCE_CASES: tuple[Case, ...] = tuple(
-    Case(f"{cell}_{units}", _recurrence(cell, units), SIZES)
+    Case(f"{cell}_{units}", recurrence(cell, units), SIZES)
     for cell in CELLS
     for units in (5, 17, 32)
 )

@@ -81,6 +81,24 @@ train {
 }
 """
 
+# Two recurrent layers of different kinds, seventeen units: a block and a rest.
+RECURRENT = """
+net lm {
+  in tokens: i32[B, T]
+  tokens -> embedding(19, 12) -> lstm(17) -> dropout(0.1) -> gru(9) -> linear(19) as logits
+}
+train {
+  steps = 5
+  data tokens: i32[B, T], next: i32[B, T] = npz("unused.npz", batch=3)
+  step main updates lm {
+    optimizer = sgd(lr=0.01, momentum=0.9)
+    clip = 1.0
+    logits = tokens -> lm
+    loss = cross_entropy(logits, next)
+  }
+}
+"""
+
 SEED, RATE = 5, 0.01
 
 
@@ -166,6 +184,15 @@ def test_a_transformer_trains_as_the_reference() -> None:
     program.engine.close()  # type: ignore[attr-defined]
 
 
+def test_a_recurrent_language_model_trains_as_the_reference() -> None:
+    """One launch takes a layer through all steps, one more takes it back."""
+    program = compile(spec(RECURRENT), "interpret")
+    check_training(program, compile(spec(RECURRENT), "reference"), sentences, (3, 2), 5e-6)
+    kinds = [k.kind for k in program.artifact.kernels if k.entry == "train_main"]
+    assert kinds.count("recurrence") == 4
+    program.engine.close()  # type: ignore[attr-defined]
+
+
 def test_a_convolutional_net_trains_as_the_reference() -> None:
     """Running statistics too, which kernels replace in place."""
     program = compile(spec(PICTURES), "interpret")
@@ -242,6 +269,7 @@ def test_products_carry_the_values_that_follow(mlp: CompiledProgram) -> None:
     [
         (MLP, images, (29, 29, 29, 17)),
         (LANGUAGE, sentences, (3, 3, 3)),
+        (RECURRENT, sentences, (3, 3, 3)),
         (PICTURES, pictures, (7, 7, 3)),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ....spec.dims import Dim, numel
+from ...ops.recurrences import RECURRENCES
 from ...plan.forms import Form
 from ...plan.memory import nominal
 from ...plan.product import Product
@@ -22,6 +23,7 @@ from .library import PLACES
 from .part import Machine, Part, Work
 from .printer import RESERVED, prepared, print_kernel
 from .products import Names, contraction_of, result_index
+from .recurrent_kernels import recurrent
 from .request import Gemm
 from .scatter import scatter_kernel
 from .template import call
@@ -69,6 +71,8 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
     write = _loops if work.heavy is None else _scatter
     if part.is_attention(work):
         write = attention
+    elif work.heavy is not None and part.graph[work.heavy].op in RECURRENCES:
+        write = recurrent
     elif part.is_host(work):
         write = product if part.is_product(work) else windowed
     try:

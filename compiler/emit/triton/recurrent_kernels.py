@@ -1,0 +1,125 @@
+"""The kernel of a recurrence or its adjoint: operands by their strides, and the block it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ....spec.dims import Dim
+from ...ops import OPS
+from ...plan.memory import nominal
+from .composed import Composed, composed
+from .contraction import Stride
+from .kernel import Factor, KernelText, Parameter, merged
+from .library import PLACES
+from .part import Machine, Part, Work
+from .products import Names
+from .recurrent import Array, Recurrence, adjoint, constants, forward
+from .template import call, tidy
+from .tiles import power_of_two
+
+SAMPLES = 16
+"""Samples of a program: the fewest that tensor cores take, so that most processors have work."""
+
+UNITS = 32
+"""Units of a block, at most; 64 spill a few registers where a cell has several gates."""
+
+DEPTH = 32
+"""Units that a step of the product takes, at most."""
+
+WARPS, STAGES = 4, 2
+
+LEAST = 16
+"""The smallest side of a dot."""
+
+
+def recurrent(part: Part, work: Work, machine: Machine) -> Composed:
+    """The kernel of a recurrence or its adjoint.
+
+    Raises: LookupError when no smaller block is left.
+    """
+    node = part.graph[work.key]
+    values = dict.fromkeys([*(part.values.base(o) for o in node.operands), node.id])
+    names, sizes = part.short(values), Names()
+
+    def array(i: int) -> Array:
+        strides: tuple[Stride, ...] = tuple(map(sizes.stride, part.layout(i).strides))
+        return Array(names[part.values.base(i)], strides)
+
+    operands = [array(o) for o in node.operands]
+    is_forward = node.op == "recurrence"
+    units = part.graph[node.operands[1 if is_forward else 2]].shape[1]
+    assert isinstance(units, int)
+    shared = {
+        "cell": node["cell"],
+        "samples": sizes.extent(node.shape[0], "samples"),
+        "time": sizes.extent(node.shape[1], "time"),
+        "units": units,
+        "precision": machine.precision,
+        "wide": part.wide(values),
+    }
+    result = array(node.id)
+    if is_forward:
+        gates, weight, bias, *begin = operands
+        r = Recurrence(
+            **shared, gates=gates, weight=weight, bias=bias, begin=tuple(begin), states=result
+        )
+    else:
+        gates, inner, weight, states, first, d = operands
+        r = Recurrence(
+            **shared, gates=gates, inner=inner, weight=weight, states=states,
+            begin=(first,), d=d, result=result,
+        )  # fmt: skip
+    name, title = part.name(work), part.title(names, work)
+    key = f"{name}: {title}"
+    block = _block(units, machine.levels.get(key, 0), small=machine.interpreted)
+    pointers = [Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items()]
+    text = _kernel(name, title, r, block, merged(pointers, sizes.parameters()))
+    flops = nominal(_work(part, node.id), part.values.sizes)
+    found = composed((text,), names, sizes, (), part.places([node.id]), "recurrence", flops)
+    return replace(found, key=key)
+
+
+def _work(part: Part, i: int) -> Dim:
+    node = part.graph[i]
+    work = OPS[node.op].work
+    assert work is not None
+    return work(tuple(part.graph[o].type for o in node.operands), node.type)
+
+
+def _block(units: int, level: int, *, small: bool) -> dict[str, int]:
+    """The block of a program; the interpreter takes small ones, so that small tests have several.
+
+    Raises: LookupError when no smaller one is left.
+    """
+    whole = max(LEAST, power_of_two(units))
+    widest = LEAST if small else UNITS >> level
+    if widest < LEAST:
+        raise LookupError("no smaller block of units is left")
+    across = min(whole, widest)
+    return {"BM": SAMPLES, "BN": across, "BK": min(whole, LEAST if small else DEPTH)}
+
+
+def _kernel(
+    name: str,
+    title: str,
+    r: Recurrence,
+    block: Mapping[str, int],
+    parameters: tuple[Parameter, ...],
+) -> KernelText:
+    """The text around a body."""
+    body = [*constants(r, block), *(forward if r.result is None else adjoint)(r)]
+    text = [
+        "@triton.jit",
+        *call(f"def {name}", [p.name for p in parameters], 0, "):"),
+        f'    """{title}',
+        "",
+        f"    A program takes {SAMPLES} samples through all steps.",
+        "",
+        f"    {PLACES}",
+        '    """',
+        *(f"    {line}" for line in body),
+    ]
+    dots = sum("tl.dot(" in line for line in body)
+    grid = ((Factor(r.samples, SAMPLES),),)
+    return KernelText(name, tidy(text), parameters, grid, WARPS, STAGES, dots)

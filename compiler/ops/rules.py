@@ -232,7 +232,9 @@ def transpose(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
 
 
 def contract(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
-    """a product of transposed operands -> a product that reads them as they lie"""
+    """a product of transposed operands -> a product that reads them as they lie; also of operands
+    with new axes of 1, which the other operand and the result have too
+    """
     indices = list(letters(a["spec"]))
     operands = list(x)
     for slot in (0, 1):
@@ -241,9 +243,20 @@ def contract(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
             order = node["order"]
             indices[slot] = "".join(indices[slot][order.index(d)] for d in range(len(order)))
             operands[slot] = node.operands[0]
+        elif node.op == "broadcast" and _only_ones(
+            node, indices[slot], {*indices[1 - slot]} & {*indices[2]}
+        ):
+            indices[slot] = "".join(indices[slot][d] for d in node["dims"])
+            operands[slot] = node.operands[0]
     if tuple(operands) == x:
         return None
     return b.contract(f"{indices[0]},{indices[1]}->{indices[2]}", operands[0], operands[1])
+
+
+def _only_ones(node: Node, mine: str, others: set[str]) -> bool:
+    """Are the new axes of a broadcast all of 1, and letters of the other operand and the result?"""
+    new = [d for d in range(len(node.shape)) if d not in node["dims"]]
+    return all(node.shape[d] == 1 and mine[d] in others for d in new) and bool(node["dims"])
 
 
 def reshape(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:

@@ -164,3 +164,17 @@ def test_a_broadcast_in_another_order_is_a_transposition() -> None:
     fed = np.random.default_rng(0).normal(size=(2, 3, 5))
     b.outputs = {"y": b.copy(turned, "y")}
     assert np.array_equal(reference.run(b.graph(), {"x": fed}, SIZES)["y"], fed.transpose(1, 2, 0))
+
+
+def test_a_product_reads_operands_without_their_new_axes_of_one() -> None:
+    b = new_builder()
+    q = b.input("q", TensorType("f32", (B, T, 2, 1, 4)))
+    k = b.input("k", TensorType("f32", (B, S, 2, 4)))
+    wide = b.broadcast(k, (0, 4, 1, 3), (B, 2, 1, 4, S))
+    z = b.contract("bthgd,bhgds->bhgts", q, wide)
+    assert b[z].operands == (q, k)
+    rng = np.random.default_rng(0)
+    fed = {"q": rng.normal(size=(2, 5, 2, 1, 4)), "k": rng.normal(size=(2, 7, 2, 4))}
+    b.outputs = {"z": z}
+    want = np.einsum("bthgd,bshd->bhgts", fed["q"], fed["k"])
+    assert np.allclose(reference.run(b.graph(), fed, SIZES)["z"], want, rtol=1e-14)

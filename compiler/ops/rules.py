@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...spec.dims import Dim
 from ..ir.builder import Builder, Rule
 from ..ir.graph import Node
 from . import orders
@@ -321,17 +322,22 @@ def _is_mean(b: Builder, mean: int, x: int, axes: Sequence[int]) -> bool:
     if scaled.op != "mul":
         return False
     total = b[scaled.operands[0]]
-    count = 1
+    count: Dim = 1
     for axis in axes:
         count = count * b[x].shape[axis]
-    factor = b.value(scaled.operands[1])
-    return (
-        total.op == "sum"
-        and total.operands == (x,)
-        and total["axes"] == tuple(axes)
-        and isinstance(count, int)
-        and factor == 1.0 / count
-    )
+    same = total.op == "sum" and total.operands == (x,) and total["axes"] == tuple(axes)
+    return same and _is_inverse(b, scaled.operands[1], count)
+
+
+def _is_inverse(b: Builder, i: int, count: Dim) -> bool:
+    """Is the value one over a number of elements, in every place?"""
+    if isinstance(count, int):
+        return b.value(i) == 1.0 / count
+    node = b[b[i].operands[0]] if b[i].op == "broadcast" else b[i]
+    if node.op != "div" or b.value(node.operands[0]) != 1.0:
+        return False
+    size = b[node.operands[1]]
+    return size.op == "size" and size["dim"] == count
 
 
 def _sum_known(b: Builder, i: int, axes: Sequence[int]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from .fuse import Fusion, Roots
-from .space import space
+from .space import channel_sums, space
 from .values import Values, lowering
 
 LONGEST = 4_096
@@ -43,18 +43,12 @@ class DeviceFusion(Fusion):
 
         Apart from what reads it, such a sum is a gather over rows, which all programs share.
         """
-        found, graph = space(self.values, roots), self.values.graph
+        found = space(self.values, roots)
         rows = [found.extents[r] for r in found.rows]
         width = _number([found.extents[c] for c in found.columns])
         if not rows or any(not isinstance(e, int) for e in rows) or width <= LONGEST:
             return False
-        for fold in (graph[r] for r in roots if lowering(graph[r]) == "fold"):
-            inner = found.axis.get((fold.id, len(fold.shape) - 1))
-            operand = graph[fold.operands[0]]
-            last = len(operand.shape) - 1
-            if inner in found.rows and set(found.folded(fold)) == set(found.columns):
-                return last not in fold["axes"]
-        return False
+        return bool(channel_sums(self.values, roots))
 
     def _row_fits(self, roots: Roots) -> bool:
         found = space(self.values, roots)

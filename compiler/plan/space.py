@@ -128,6 +128,19 @@ def _renumbered(found: Space, new: Mapping[int, int] | Sequence[int]) -> Space:
     )
 
 
+def channel_sums(values: Values, roots: frozenset[int]) -> list[int]:
+    """The folds of a kernel over all its columns whose results lie along the innermost axis."""
+    found, graph = space(values, roots), values.graph
+    sums = []
+    for fold in (graph[r] for r in sorted(roots) if lowering(graph[r]) == "fold"):
+        inner = found.axis.get((fold.id, len(fold.shape) - 1))
+        last = len(graph[fold.operands[0]].shape) - 1
+        whole = set(found.folded(fold)) == set(found.columns)
+        if inner in found.rows and whole and last not in fold["axes"]:
+            sums.append(fold.id)
+    return sums
+
+
 def _found_or_refused(values: Values, roots: frozenset[int]) -> Space | Refused:
     """A leaf is read once, along the same axes by all its readers, unless they cross."""
     try:

@@ -21,6 +21,7 @@ STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
 """Operands of heavy operations that may lie in memory in any order."""
 
 DEAR = 8  # operations that take longer than reading a value again from a panel in cache
+ROOT = 4  # operations of a root, which take longer than reading a number of each channel
 
 
 def lowering(node: Node) -> str:
@@ -72,6 +73,7 @@ class Values:
         if keep_dear:
             self.dear = frozenset(node.id for node in graph if self._is_dear(node))
             self.stored |= self.dear
+            self.stored |= {node.id for node in graph if self._is_scale(node)}
         self._cones.clear()
         self._joined.clear()
         self._bases.clear()
@@ -187,6 +189,21 @@ class Values:
         """Is a narrow map with two readers quicker read again than computed again?"""
         dear = lowering(node) == "map" and OPS[node.op].flops >= DEAR
         return dear and narrow(node.shape) and len(self.users[node.id]) > 1
+
+    def _is_scale(self, node: Node) -> bool:
+        """Is a map of channels with a root in it repeated over a batch, as in batch norm?"""
+        if lowering(node) != "map" or any(not isinstance(dim, int) for dim in node.shape):
+            return False
+        users = (self.graph[u] for u in self.users[node.id])
+        spread = any(
+            user.op == "broadcast"
+            and len(user.shape) - 1 in user["dims"]
+            and not isinstance(user.shape[0], int)
+            for user in users
+        )
+        return spread and any(
+            OPS[self.graph[i].op].flops >= ROOT for i in self._cone_of(node.id)[0]
+        )
 
     # ---- cones ---------------------------------------------------------------------------------
 

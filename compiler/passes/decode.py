@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from ...spec.dims import Dim, readable, symbol, symbols
+from ...spec.dims import Dim, numel, readable, symbol, symbols
 from ...spec.errors import UsageError
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node
@@ -169,7 +169,7 @@ class _Decode:
         if node.id in self.fed and node.id not in self.moving and not wanted:
             return self.prepare(node)
         once = wanted == {ALL} and view.count(ALL) == 1
-        if once and node.id in self.moving and node.op not in VIEWS:
+        if once and node.id in self.moving and (node.op not in VIEWS or self.turned(node)):
             return self.cached(node, view.index(ALL))
         rule: Callable[[Node, View], int] | None = getattr(self, f"_{node.op}", None)
         if rule is None and OPS[node.op].lowering == "map":
@@ -207,6 +207,12 @@ class _Decode:
         name = node["feed"] if node.op == "input" else f"given_{node.id}"
         self.prepared[name] = node.id
         return self.b.input(name, node.type)
+
+    def turned(self, node: Node) -> bool:
+        """Does a view only lay a value out as its one reader wants it?  It is kept like that."""
+        (operand,) = node.operands
+        alone = len(self.graph.users(operand)) == 1
+        return alone and numel(node.shape) == numel(self.graph[operand].shape)
 
     def cached(self, node: Node, axis: int) -> int:
         """All positions: those of earlier calls from a cache, then the fresh ones."""

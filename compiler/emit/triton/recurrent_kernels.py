@@ -21,8 +21,8 @@ from .tiles import power_of_two
 SAMPLES = 16
 """Samples of a program: the fewest that tensor cores take, so that most processors have work."""
 
-UNITS = 32
-"""Units of a block, at most; 64 spill a few registers where a cell has several gates."""
+UNITS = 16
+"""Units of a block, at most; 32 and 64 spill a few registers here and there."""
 
 DEPTH = 32
 """Units that a step of the product takes, at most."""
@@ -93,11 +93,10 @@ def _block(units: int, level: int, *, small: bool) -> dict[str, int]:
     Raises: LookupError when no smaller one is left.
     """
     whole = max(LEAST, power_of_two(units))
-    widest = LEAST if small else UNITS >> level
-    if widest < LEAST:
+    depth = LEAST if small else DEPTH >> level
+    if depth < LEAST:
         raise LookupError("no smaller block of units is left")
-    across = min(whole, widest)
-    return {"BM": SAMPLES, "BN": across, "BK": min(whole, LEAST if small else DEPTH)}
+    return {"BM": SAMPLES, "BN": UNITS, "BK": min(whole, depth)}
 
 
 def _kernel(

@@ -98,6 +98,8 @@ def _totals(report: Report) -> Iterator[str]:
     for name, step in report.training.items():
         yield f"training    {count_text(step.flops)} FLOPs in step `{name}`{_at(step.sizes)}"
     yield from token_lines(report)
+    if report.precision != "f32":
+        yield f"precision   products in {report.precision}, sums in f32"
     shares = {
         "parameters": memory.parameters,
         "buffers": memory.buffers,

@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from .options import add_json, add_spec, add_target, load, print_json
-from .runs import add_checkpoint, checkpoint
+from .runs import add_checkpoint, add_ema, checkpoint
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft eval`."""
     add_spec(parser)
     add_checkpoint(parser)
+    add_ema(parser)
     add_target(parser)
     parser.add_argument(
         "--part", choices=("test", "train"), default="test", help="of the data (default: test)"
@@ -30,7 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
     program = compile(spec, arguments.target)
     root = Path(spec.path).resolve().parent
     found = evaluate(
-        program.engine, program.artifact, root=root, checkpoint=path, part=arguments.part
+        program.engine,
+        program.artifact,
+        root=root,
+        checkpoint=path,
+        part=arguments.part,
+        ema=arguments.ema,
     )
     if arguments.json:
         print_json({"checkpoint": str(path), "part": arguments.part, "metrics": found})

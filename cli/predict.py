@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..spec.errors import UsageError
 from .options import add_json, add_spec, add_target, load, print_json
-from .runs import add_checkpoint, checkpoint
+from .runs import add_checkpoint, add_ema, checkpoint
 
 if TYPE_CHECKING:
     from ..runtime.program import CompiledProgram
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--net", metavar="NAME", help="which net, where the spec has several")
     add_checkpoint(parser)
+    add_ema(parser)
     add_target(parser)
     add_json(parser)
     maps = parser.add_argument_group("feature maps")
@@ -77,6 +78,7 @@ def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path
         source=Path(arguments.input),
         out=Path(arguments.output),
         net=arguments.net,
+        ema=arguments.ema,
     )
     if arguments.json:
         print_json({"checkpoint": _name(path), "rows": rows, "output": arguments.output})

@@ -36,6 +36,15 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_ema(parser: argparse.ArgumentParser) -> None:
+    """`--ema`, `--no-ema`: the average of the weights, or the weights."""
+    parser.add_argument(
+        "--ema",
+        action=argparse.BooleanOptionalAction,
+        help="use the average of the weights (default: where the checkpoint has one)",
+    )
+
+
 def checkpoint(spec: Spec, given: str | None) -> Path:
     """The checkpoint that the command line means.
 

@@ -35,17 +35,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare; 1 when one result is further off than it may be."""
-    from ..runtime.program import compile
+    from ..runtime.program import compile, precision_of
     from ..runtime.verify import verify
 
     spec = load(arguments)
-    targets = _targets(arguments.target)
+    program = elaborate(spec)
+    targets = _targets(arguments.target, precision_of(program))
 
     def open_target(target: str) -> tuple[Lowered, Engine]:
-        program = compile(spec, target)
-        return program.lowered, program.engine
+        compiled = compile(spec, target)
+        return compiled.lowered, compiled.engine
 
-    checks = list(verify(elaborate(spec), targets, open_target))
+    checks = list(verify(program, targets, open_target))
     if arguments.json:
         print_json(
             {
@@ -61,14 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all(check.ok for check in checks) else 1
 
 
-def _targets(text: str) -> list[str]:
-    """The targets to compare.
+def _targets(text: str, precision: str) -> list[str]:
+    """The targets to compare; the interpreter is no judge of bf16.
 
     Raises: UsageError for one that cannot run.
     """
     if text == "auto":
         gpu = ["cuda"] if shutil.which("nvidia-smi") else []
-        return ["cpu", "interpret", *gpu]
+        return ["cpu", *(["interpret"] if precision != "bf16" else []), *gpu]
     chosen = [part.strip() for part in text.split(",") if part.strip()]
     for target in chosen:
         if target not in RUNNABLE:

@@ -30,8 +30,9 @@ from .native import emit_native
 from .ops import OPS
 from .optimizers import OPTIMIZERS
 from .passes.cut import cut
+from .passes.reduce_precision import LOW, reduce_precision
 from .plan.schedule import BATCHED
-from .update import update_graph
+from .update import AVERAGE, update_graph
 
 if TYPE_CHECKING:
     from .build import Program, StepProgram
@@ -47,12 +48,17 @@ PLAIN_SGD = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov":
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A program as graphs with their memory: what every target starts from."""
+    """A program as graphs with their memory: what every target starts from.
+
+    `precision` is the type of products; `native`: for the CPU.
+    """
 
     program: Program
     entries: tuple[EntryGraph, ...]
     arena: Arena
     states: tuple[State, ...]
+    precision: str = "f32"
+    native: bool = True
 
     @property
     def slots(self) -> dict[tuple[str, str], int]:
@@ -67,7 +73,7 @@ class Lowered:
         raise KeyError(f"{kind}_{subject}")
 
 
-def lower(program: Program, *, native: bool) -> Lowered:
+def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
     """Differentiate every step and lay out the parameters; `native`: for the CPU."""
     arena = arrange(program.parameters, [net.graph for net in program.nets.values()], native=native)
     entries: list[EntryGraph] = [forward_entry(net) for net in program.nets.values()]
@@ -75,15 +81,35 @@ def lower(program: Program, *, native: bool) -> Lowered:
         names = trained_by(program, step)
         pieces = arena.slices(names)
         optimizer, settings, clip = _recipe(step)
-        fused = update_graph(optimizer, settings, pieces, clip=clip, with_loss=True)
-        alone = update_graph(optimizer, settings, pieces, clip=clip, with_loss=False)
-        entries += step_entries(program, step, fused, alone)
-    entries = _cut(entries, program.sizes)
+        fused, alone = (
+            update_graph(
+                optimizer, settings, pieces, clip=clip, with_loss=with_loss, ema=_ema(program)
+            )
+            for with_loss in (True, False)
+        )
+        entries += step_entries(program, step, fused, alone, scaled=precision == "f16")
     for entry in entries:
         if entry.graph is not None:
-            verify(entry.graph, OPS)
             _only_f32(entry.graph)
-    return Lowered(program, tuple(entries), arena, _states(program))
+    found = Lowered(program, tuple(entries), arena, _states(program), precision, native)
+    found = _with(found, entries)
+    found = replace(found, entries=tuple(_cut(found.entries, program.sizes)))
+    for entry in found.entries:
+        if entry.graph is not None:
+            verify(entry.graph, OPS)
+    return found
+
+
+def _with(lowered: Lowered, entries: Sequence[EntryGraph]) -> Lowered:
+    """These entries in the precision of the program; graphs that are shared stay so."""
+    if lowered.precision not in LOW:
+        return replace(lowered, entries=tuple(entries))
+    made: dict[int, Graph] = {}
+    for graph in (entry.graph for entry in entries):
+        if graph is not None and id(graph) not in made:
+            made[id(graph)] = reduce_precision(graph, lowered.precision, packed=not lowered.native)
+    rounded = (e if e.graph is None else replace(e, graph=made[id(e.graph)]) for e in entries)
+    return replace(lowered, entries=tuple(rounded))
 
 
 def _cut(entries: Sequence[EntryGraph], sizes: Mapping[str, int]) -> list[EntryGraph]:
@@ -108,8 +134,8 @@ def _only_f32(graph: Graph) -> None:
         if node.dtype in FLOATS and node.dtype != "f32":
             where = f" ({node.place})" if node.place is not None else ""
             raise UsageError(
-                f"`{node.name}`{where} is {node.dtype}, which kernels do not compute with yet",
-                hint="declare it f32",
+                f"`{node.name}`{where} is {node.dtype}, which kernels do not compute with",
+                hint="declare it f32; `precision = bf16` in `train` computes products in 16 bits",
             )
 
 
@@ -126,16 +152,17 @@ def _has_kernels(lowered: Lowered, known: Collection[str], where: str) -> None:
 
 
 def lower_module(lowered: Lowered, name: str) -> Lowered:
-    """The training mode and the backward pass of one net, with the same parameter arena."""
-    return replace(
-        lowered, entries=tuple(module_entries(training_net(lowered.program, name))), states=()
-    )
+    """The training mode and the backward pass of one net for the CPU, with the same parameter
+    arena.
+    """
+    entries = module_entries(training_net(lowered.program, name))
+    return _with(replace(lowered, states=(), native=True), entries)
 
 
 def lower_inputs(lowered: Lowered, step: str) -> Lowered:
     """The gradients of a step's loss by the fields of the data, with the same parameter arena."""
     entry = input_entry(lowered.program.steps[step])
-    return replace(lowered, entries=(entry,), states=())
+    return _with(replace(lowered, states=(), native=True), [entry])
 
 
 def lower_decoding(lowered: Lowered, net: str, decoding: Decoding) -> Lowered:
@@ -149,7 +176,7 @@ def lower_decoding(lowered: Lowered, net: str, decoding: Decoding) -> Lowered:
 def lower_inner(lowered: Lowered, net: str, ids: Sequence[int]) -> Lowered:
     """The values of these nodes of a net as it is used, with the same parameter arena."""
     entry = inner_entry(lowered.program.nets[net], ids)
-    return replace(lowered, entries=(entry,), states=())
+    return _with(replace(lowered, states=(), native=True), [entry])
 
 
 def artifact_of(
@@ -165,7 +192,7 @@ def artifact_of(
     return Artifact(
         name=program.name,
         target=target,
-        precision="f64" if target == "reference" else "f32",
+        precision="f64" if target == "reference" else lowered.precision,
         files=files,
         spec=dict(program.spec.texts),
         parameters=parameter_records(program.parameters, lowered.arena),
@@ -251,4 +278,11 @@ def _states(program: Program) -> tuple[State, ...]:
         optimizer, settings, _ = _recipe(step)
         for name, initial in OPTIMIZERS[optimizer].states(settings).items():
             found.append(State(step.name, name, initial))
+        if _ema(program) is not None:
+            found.append(State(step.name, AVERAGE, 0.0))
     return tuple(found)
+
+
+def _ema(program: Program) -> float | None:
+    """How much of the average of the weights is kept in an update."""
+    return (program.train or {}).get("ema")

@@ -88,13 +88,28 @@ def _said(condition: Condition) -> str:
     return f"{condition.text} ({condition.place})" if condition.place else condition.text
 
 
-def training_graph(step: StepProgram, trained: Sequence[str]) -> tuple[Graph, dict[str, str]]:
+LOSS_SCALE = "loss_scale"
+"""The input by which a loss is multiplied before its gradients are computed in f16."""
+
+
+def training_graph(
+    step: StepProgram, trained: Sequence[str], *, scaled: bool = False
+) -> tuple[Graph, dict[str, str]]:
     """Loss, metrics and the gradients of the `trained` parameters; which output is whose
     gradient.
+
+    `scaled`: by way of the gradients of the loss times the input `loss_scale`.
     """
     b = step.builder
     wanted = {name: step.parameters[name] for name in trained if name in step.parameters}
-    found = differentiate(b, step.loss, list(wanted.values()))
+    if scaled:
+        scale = b.input(LOSS_SCALE, TensorType("f32", ()))
+        found = differentiate(b, b.map("mul", step.loss, scale), list(wanted.values()))
+        inverse = b.map("div", b.constant(1.0), scale, name="inverse_scale")
+        for i, g in list(found.items()):
+            found[i] = b.map("mul", g, b.broadcast(inverse, (), b[g].shape), name=b[g].name)
+    else:
+        found = differentiate(b, step.loss, list(wanted.values()))
     outputs = {"loss": step.loss, **{name: b.cast(i, "f32") for name, i in step.metrics.items()}}
     outputs |= {f"d_{name}": found[i] for name, i in wanted.items()}
     b.outputs = own_memory(b, outputs)
@@ -102,12 +117,20 @@ def training_graph(step: StepProgram, trained: Sequence[str]) -> tuple[Graph, di
 
 
 def step_entries(
-    program: Program, step: StepProgram, update: UpdateGraph, alone: UpdateGraph
+    program: Program,
+    step: StepProgram,
+    update: UpdateGraph,
+    alone: UpdateGraph,
+    *,
+    scaled: bool = False,
 ) -> list[EntryGraph]:
-    """train, gradient, update, evaluate and probe of one training step."""
-    graph, gradients = training_graph(step, trained_by(program, step))
+    """train, gradient, update, evaluate and probe of one training step; `scaled`: see
+    `training_graph`.
+    """
+    graph, gradients = training_graph(step, trained_by(program, step), scaled=scaled)
     whole, buffers = with_buffers(graph, step.buffers)
-    inputs = tuple(port(name, type) for name, type in step.inputs.items())
+    fields = tuple(port(name, type) for name, type in step.inputs.items())
+    inputs = (*fields, Port(LOSS_SCALE, "f32", ())) if scaled else fields
     values = ("loss", *step.metrics)
     results = tuple(Port(name, "f32", ()) for name in values)
     norm = Port("gradient_norm_squared", "f32", ())
@@ -117,7 +140,7 @@ def step_entries(
         EntryGraph("train", name, whole, inputs, (*results, norm), gradients, update, buffers),
         EntryGraph("gradient", name, whole, inputs, results, gradients, None, buffers),
         EntryGraph("update", name, None, (), (norm,), {}, alone),
-        EntryGraph("evaluate", name, evaluation, inputs, results, {}),
+        EntryGraph("evaluate", name, evaluation, fields, results, {}),
         EntryGraph("probe", name, whole, inputs, results, gradients),
     ]
 

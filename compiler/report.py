@@ -87,7 +87,8 @@ class Report:
 
     Units: elements; `trainable` parameters are those that a step updates (all, where nothing is
     trained), `buffers` are what layers keep without a gradient.  `training` says for each step how
-    many floating-point operations one call takes, at the likely sizes of its batch.
+    many floating-point operations one call takes, at the likely sizes of its batch; `precision` is
+    that of products.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Report:
     nets: Mapping[str, NetReport]
     training: Mapping[str, Training]
     memory: Memory
+    precision: str = "f32"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -105,6 +107,7 @@ class Report:
             "parameters": self.parameters,
             "trainable": self.trainable,
             "buffers": self.buffers,
+            "precision": self.precision,
             "training": {
                 name: {"flops": step.flops, "sizes": dict(step.sizes)}
                 for name, step in self.training.items()
@@ -149,7 +152,8 @@ def report(program: Program, length: int | None = None) -> Report:
         sizes=dict(program.sizes),
     )
     training = {name: _training(step, program.sizes) for name, step in program.steps.items()}
-    return Report(program.name, total, trainable, held, nets, training, memory)
+    precision = str((program.train or {}).get("precision") or "f32")
+    return Report(program.name, total, trainable, held, nets, training, memory, precision)
 
 
 def _training(step: StepProgram, sizes: Mapping[str, int]) -> Training:

@@ -16,6 +16,9 @@ from .ops import new_builder
 from .optimizers import OPTIMIZERS
 
 LARGEST = 3.4028234663852886e38  # the largest finite float32
+AVERAGE = "ema"
+"""The state that is the moving average of the parameters."""
+
 NORM_FLOOR = 1e-6  # torch.nn.utils.clip_grad_norm_ adds it to the norm
 
 
@@ -49,11 +52,18 @@ def update_graph(
     *,
     clip: float | None,
     with_loss: bool,
+    ema: float | None = None,
 ) -> UpdateGraph:
-    """Insert norm, clip, guard and update for the given stretches of the arena."""
+    """Insert norm, clip, guard and update for the given stretches of the arena.
+
+    `ema`: how much of the average of the parameters is kept; it begins with the first update.
+    """
     rule = OPTIMIZERS[optimizer]
     b = new_builder()
-    states, scalars = tuple(rule.states(settings)), rule.scalars(settings)
+    states, scalars = tuple(rule.states(settings)), dict(rule.scalars(settings))
+    if ema is not None:
+        states = (*states, AVERAGE)
+        scalars |= _average_scalars(ema)
     feeds = {name: b.input(name, TensorType("f32", ())) for name in scalars}
     gradients = [
         b.input(f"gradient_{k}", TensorType("f32", (s.length,))) for k, s in enumerate(slices)
@@ -76,6 +86,8 @@ def update_graph(
         p = b.input(f"parameter_{k}", TensorType("f32", shape))
         old = {name: b.input(f"{name}_{k}", TensorType("f32", shape)) for name in states}
         new = rule.update(b, settings, p, g, old, feeds)
+        if ema is not None:
+            new[AVERAGE] = _averaged(b, old[AVERAGE], new["parameter"], feeds)
         for name, value in new.items():
             before = p if name == "parameter" else old[name]
             kept = b.map(
@@ -83,6 +95,20 @@ def update_graph(
             )
             b.outputs[f"new_{name}_{k}"] = kept
     return UpdateGraph(b.graph(), tuple(slices), states, scalars)
+
+
+def _average_scalars(ema: float) -> dict[str, Expression]:
+    """What is kept of the average, none of it in the first update; and the rest."""
+    kept: Expression = ("*", ema, ("min", 1, ("-", "step", 1)))
+    return {"average_kept": kept, "average_taken": ("-", 1, kept)}
+
+
+def _averaged(b: Builder, old: int, new: int, c: Mapping[str, int]) -> int:
+    """kept * old + taken * new: torch.optim.swa_utils.AveragedModel with get_ema_multi_avg_fn."""
+    shape = b[new].shape
+    kept = b.map("mul", old, b.broadcast(c["average_kept"], (), shape))
+    taken = b.map("mul", new, b.broadcast(c["average_taken"], (), shape))
+    return b.map("add", kept, taken, name="ema_new")
 
 
 def _healthy(b: Builder, norm: int, loss: int | None) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..spec.errors import DivergenceError
 from .engine import parameter_view
+from .loss_scale import scaled, takes_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ def divergence(
 
     `when` says which step it was and where the state before it is kept.
     """
+    inputs = scaled(takes_scale(engine, step), inputs, 1.0)
     place, what = _first_bad(engine, step, inputs, index, seed)
     where = f"{place}: " if place else ""
     return DivergenceError(

@@ -139,7 +139,7 @@ def _plain(launch: Launch) -> dict[str, Any]:
         if isinstance(argument, Pointer) and argument.dtype not in NUMPY_TYPES:
             raise DeviceError(
                 f"`{launch.kernel}` uses {argument.dtype}, which Triton's interpreter gets wrong",
-                hint="interpret in precision fp32 or fp16",
+                hint="interpret in f32 or f16",
             )
     return {
         "kernel": launch.kernel,

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..spec.errors import DataError, UsageError, suggest
 from . import checkpoint as files
+from .averaged import use_average
 from .data import load
 from .data.arrays import load_npy, load_npz, names_in
 from .data.conform import check_finite, fit
@@ -36,14 +37,23 @@ NO_DATA: Mapping[str, Any] = {"names": [], "types": [], "source": "", "settings"
 
 
 def evaluate(
-    engine: Engine, artifact: Artifact, *, root: Path, checkpoint: Path, part: str = "test"
+    engine: Engine,
+    artifact: Artifact,
+    *,
+    root: Path,
+    checkpoint: Path,
+    part: str = "test",
+    ema: bool | None = None,
 ) -> dict[str, float]:
     """The loss and the metrics of a checkpoint on the part `test` or `train` of the spec's data.
+
+    `ema`: of the average of the weights; without it, where the checkpoint has one.
 
     Raises: CheckpointError, DataError, UsageError when there is no such part.
     """
     loaded = files.load(checkpoint)
     restore_parameters(engine, loaded, checkpoint)
+    use_average(engine, loaded.tensors, ema)
     recipes = (artifact.train or {}).get("data") or []
     known = loaded.state["data"] or [None] * len(recipes)  # imported weights know no data
     pairs = zip(recipes, known, strict=True)
@@ -70,11 +80,14 @@ def predict(
     source: Path,
     out: Path,
     net: str | None = None,
+    ema: bool | None = None,
 ) -> int:
     """Run a net on the rows of a file or on images, write its outputs, return their number.
 
     The file is a csv, tsv, npz or npy file, an image, or a folder of images; a net without
     parameters needs no checkpoint.
+
+    `ema`: with the average of the weights; without it, where the checkpoint has one.
 
     The inputs are laid out, filled and scaled as those of the training were; outputs that stand for
     a scaled target are given in its own units; for classes their number or word is added.
@@ -82,7 +95,7 @@ def predict(
     Raises: CheckpointError, DataError, UsageError.
     """
     entry = _entry(artifact, net)
-    recipe, known = _restored(engine, artifact, checkpoint, entry)
+    recipe, known = _restored(engine, artifact, checkpoint, entry, ema)
     inputs = _inputs(entry, source, recipe, known)
     found = in_batches(entry, inputs, lambda piece: engine.forward(entry.subject, piece))
     outputs = _outputs(found, recipe, known)
@@ -113,7 +126,11 @@ def prepare(
 
 
 def _restored(
-    engine: Engine, artifact: Artifact, checkpoint: Path | None, entry: Entry
+    engine: Engine,
+    artifact: Artifact,
+    checkpoint: Path | None,
+    entry: Entry,
+    ema: bool | None = None,
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The data line whose fields the net takes, and what the checkpoint knows of it."""
     if checkpoint is None:
@@ -122,6 +139,7 @@ def _restored(
         return _training_data(artifact, [], entry)
     loaded = files.load(checkpoint)
     restore_parameters(engine, loaded, checkpoint)
+    use_average(engine, loaded.tensors, ema)
     return _training_data(artifact, loaded.state["data"], entry)
 
 

@@ -19,12 +19,14 @@ from ..compiler.compile import (
     lower,
     lower_inputs,
 )
+from ..compiler.passes.reduce_precision import LOW
 from ..spec.errors import DeviceError, UsageError, suggest
 from ..spec.load import Spec, load
 from . import trainer
 from .activations import Activations
 from .engine import Engine, parameter_view
 from .initialise import fill_parameters
+from .loss_scale import FIELD, scaled
 from .native_engine import NativeEngine
 from .recipe import recipe_of
 from .record import Record
@@ -56,6 +58,24 @@ def check_target(target: str) -> str:
             hint="train with --target cpu, or cross-compile: `weft compile --target cuda:90`",
         )
     return target
+
+
+def precision_of(program: Program) -> str:
+    """The precision of products that the spec asks for."""
+    return str((program.train or {}).get("precision") or "f32")
+
+
+def check_precision(precision: str, target: str) -> str:
+    """A precision that the target computes in.  Raises: UsageError for another."""
+    if precision not in ("f32", *LOW):
+        hint = f"there are f32, {' and '.join(LOW)}"
+        raise UsageError(f"there is no precision `{precision}`", hint=hint)
+    if (precision, target) == ("bf16", "interpret"):
+        raise UsageError(
+            "Triton's interpreter gets bf16 wrong",
+            hint="interpret in f16 or f32; the targets cpu and cuda compute in bf16",
+        )
+    return precision
 
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -93,11 +113,19 @@ class CompiledProgram:
     parameters.
     """
 
-    def __init__(self, spec: Spec, target: str, *, seed: int | None = None) -> None:
+    def __init__(
+        self, spec: Spec, target: str, *, seed: int | None = None, precision: str | None = None
+    ) -> None:
         self.spec = spec
         self.target = target
         self.program: Program = elaborate(spec)
-        self.lowered: Lowered = lower(self.program, native=target in ("cpu", "reference"))
+        self.precision = check_precision(precision or precision_of(self.program), target)
+        exact = target == "reference"
+        self.lowered: Lowered = lower(
+            self.program,
+            native=target in ("cpu", "reference"),
+            precision="f32" if exact else self.precision,
+        )
         self.artifact: Artifact = _artifact(self.lowered, target)
         self._engine: Engine | None = None
         self._nets: dict[str, CompiledNetwork] = {}
@@ -264,13 +292,14 @@ class CompiledProgram:
         from .native_engine import DTYPES
 
         ports = self.lowered.entry("train", step).inputs
+        inputs = scaled(any(p.name == FIELD for p in ports), inputs)
         missing = [p.name for p in ports if p.name not in inputs]
         if missing:
             raise UsageError(
                 f"step `{step}` needs {', '.join(missing)}",
                 hint=f"fields: {[p.name for p in ports]}",
             )
-        return {p.name: np.ascontiguousarray(inputs[p.name], DTYPES[p.dtype]) for p in ports}
+        return {p.name: np.asarray(inputs[p.name], DTYPES[p.dtype], order="C") for p in ports}
 
     def value_and_grad(
         self, inputs: Mapping[str, Any], step: str | None = None, *, wrt: str = "parameters"
@@ -393,14 +422,13 @@ def compile(
 ) -> CompiledProgram:
     """Compile a spec (or the file of one) for a target.
 
-    `precision`: f32, or what the spec says; lower ones are not available yet.
+    `precision` of products: f32, bf16 or f16; without it what the spec says.  The target
+    `reference` is exact whatever it is.
 
     Raises: SpecError, UsageError, DeviceError.
     """
-    if precision not in (None, "f32"):
-        raise UsageError(f"precision {precision} is not available yet", hint="leave it out for f32")
     loaded = spec if isinstance(spec, Spec) else load(str(spec))
-    return CompiledProgram(loaded, check_target(target), seed=seed)
+    return CompiledProgram(loaded, check_target(target), seed=seed, precision=precision)
 
 
 def train(
@@ -414,4 +442,6 @@ def train(
 
     Raises: SpecError, DataError, CheckpointError, DivergenceError, DeviceError.
     """
-    return compile(spec, target, seed=options.get("seed")).train(out, resume=resume, **options)
+    precision = options.pop("precision", None)
+    program = compile(spec, target, precision, seed=options.get("seed"))
+    return program.train(out, resume=resume, **options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .engine import Result
+from .loss_scale import LossScale, takes_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,7 +129,8 @@ def stepper_for(
     engine: Engine, step: TrainingStep, stream: Feed, seed: int, makers: Mapping[str, Maker]
 ) -> Stepper:
     """The stepper for a training step; `makers` gives those of optimizers that are not kernels."""
-    if step.optimizer in makers:
-        return makers[step.optimizer](engine, step, stream, seed)
-    kind = Accumulated if step.accumulate > 1 else Direct
-    return kind(engine, step, stream, seed)
+    make = makers.get(step.optimizer) or (Accumulated if step.accumulate > 1 else Direct)
+    if takes_scale(engine, step.name):
+        fixed = (engine.artifact.train or {}).get("loss_scale")
+        return LossScale(make, engine, step, stream, seed, fixed)
+    return make(engine, step, stream, seed)

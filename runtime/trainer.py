@@ -17,6 +17,7 @@ import numpy as np
 
 from ..spec.errors import DataError, UsageError
 from . import checkpoint as files
+from .averaged import averaged
 from .checkpoint import Checkpoint
 from .data import Dataset, load, vocabulary
 from .divergence import divergence
@@ -261,7 +262,8 @@ class _Training:
         evaluates = step % recipe.eval_every == 0 or step == recipe.total
         held_out = None
         if evaluates and self.test is not None:
-            held_out = evaluate(self.engine, recipe, self.test, self.interrupt.asked)
+            with averaged(self.engine):
+                held_out = evaluate(self.engine, recipe, self.test, self.interrupt.asked)
         rows = [self._row("train", self.averages.means())]
         position.metrics["train"] = self.averages.means()
         if held_out is not None:

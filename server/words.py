@@ -34,6 +34,8 @@ KEYWORDS: dict[str, str] = {
     "steps": "steps = 2000: updates; or epochs",
     "seed": "seed = 0: of everything random",
     "precision": "precision = f32, bf16 or f16: of products",
+    "loss_scale": "loss_scale = 1024: a fixed one, for precision = f16",
+    "ema": "ema = 0.999: kept of the average of the weights in an update",
     "eval_every": "eval_every = 1: how often held-out data is evaluated",
     "save_every": "save_every = 1: how often a checkpoint is written",
     "log_every": "log_every = 1: how often a line is reported",
@@ -51,8 +53,8 @@ OPENING: dict[str, tuple[str, ...]] = {
     "file": ("import", "param", "variant", "default", "block", "net", "train"),
     "body": ("in", "let", "weight", "default", "out"),
     "train": (
-        "epochs", "steps", "data", "step", "seed", "precision", "eval_every", "save_every",
-        "log_every", "early_stop", "memory",
+        "epochs", "steps", "data", "step", "seed", "precision", "loss_scale", "ema", "eval_every",
+        "save_every", "log_every", "early_stop", "memory",
     ),
     "step": ("optimizer", "loss", "metric", "every", "clip", "accumulate"),
 }  # fmt: skip

@@ -34,6 +34,8 @@ TRAIN: Mapping[str, Option] = {
         Option("steps", "integer", None, "updates", low=1),
         Option("seed", "integer", 0, "of everything random", low=0, high=2**32 - 1),
         Option("precision", "word", "f32", "of products", ("f32", "bf16", "f16")),
+        Option("loss_scale", "number", None, "a fixed one, for precision = f16", low=1),
+        Option("ema", "number", None, "kept of the average of the weights", above=0, high=0.999999),
         Option("eval_every", "number", None, COUNT, above=0),
         Option("save_every", "number", None, COUNT, above=0),
         Option("log_every", "number", None, COUNT, above=0),
@@ -73,6 +75,10 @@ def train_settings(
         faults.append(
             Fault("E215", "both `epochs` and `steps` say how long", both[1].place, "leave one out")
         )
+    if "loss_scale" in given and result["precision"] != "f16":
+        text = f"`loss_scale` is for `precision = f16`, this is {result['precision']}"
+        hint = "leave it out: only f16 loses small gradients"
+        faults.append(Fault("E304", text, given["loss_scale"].place, hint))
     meant = [suggest(s.name, ("epochs", "steps")) for s in train.settings if s.name not in TRAIN]
     if not both and not any(meant):
         hint = "for instance `epochs = 20`"

@@ -71,6 +71,11 @@ def build_training(
     if not train.steps:
         hint = "for instance `step main updates net { … }`"
         catalogue.add(fault("E208", "`train` has no `step`", train.place, hint))
+    whole_steps = [s for s in steps.values() if s.recipe["optimizer"] == "lbfgs"]
+    if whole_steps and settings["ema"] is not None:
+        place = next(s.place for s in train.settings if s.name == "ema")
+        text = f"`lbfgs` in step `{whole_steps[0].name}` keeps no average of the weights"
+        catalogue.add(fault("E304", text, place, "leave `ema` out"))
     unknown = unknown_tokens(lines, bounds)
     if unknown:
         catalogue.add(Faults(unknown))

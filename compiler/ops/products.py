@@ -1,4 +1,7 @@
-"""Contractions, scatter, casts: ops with a kernel of their own, and the odd ones."""
+"""Contractions, scatter, casts: ops with a kernel of their own, and the odd ones.
+
+A product of 16-bit numbers gives 16-bit numbers, unless the attribute `to` names another type.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ def _infer_contract(types: Types, a: Attributes) -> TensorType:
             raise ShapeError(
                 "E414", f"a product needs floating-point numbers, got {type}", (index,)
             )
-    return TensorType(types[0].dtype, tuple(extents[letter] for letter in result))
+    dtype = a.get("to", types[0].dtype)
+    return TensorType(dtype, tuple(extents[letter] for letter in result))
 
 
 def _d_contract(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
@@ -72,7 +76,23 @@ def _d_scatter(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 def _cast(x: np.ndarray, *, dtype: str) -> np.ndarray:
     if dtype == "bool":
         return x != 0
-    return np.trunc(x).astype(np.int64) if dtype in ("i32", "i64") else x.astype(np.float64)
+    if dtype in ("i32", "i64"):
+        return np.trunc(x).astype(np.int64)
+    return _ROUND.get(dtype, lambda y: y)(x.astype(np.float64))
+
+
+def _f16(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float16).astype(np.float64)
+
+
+def _bf16(x: np.ndarray) -> np.ndarray:
+    """The upper half of a float32, rounded half to even."""
+    bits = x.astype(np.float32).view(np.uint32)
+    near = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), x, near.view(np.float32).astype(np.float64))
+
+
+_ROUND = {"f16": _f16, "bf16": _bf16}
 
 
 def _d_cast(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
@@ -87,7 +107,7 @@ PRODUCTS: dict[str, Op] = {
             "contract",
             "heavy",
             _infer_contract,
-            lambda x, y, *, spec: np.einsum(spec, x, y),
+            lambda x, y, *, spec, to="": np.einsum(spec, x, y),
             _d_contract,
         ),
         Op("scatter_add", "heavy", _infer_scatter, _scatter, _d_scatter, 1),

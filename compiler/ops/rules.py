@@ -251,7 +251,8 @@ def contract(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
             operands[slot] = node.operands[0]
     if tuple(operands) == x:
         return None
-    return b.contract(f"{indices[0]},{indices[1]}->{indices[2]}", operands[0], operands[1])
+    spec = f"{indices[0]},{indices[1]}->{indices[2]}"
+    return b.insert("contract", operands, **{**a, "spec": spec})
 
 
 def _only_ones(node: Node, mine: str, others: set[str]) -> bool:

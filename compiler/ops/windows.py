@@ -76,7 +76,7 @@ def _infer_convolve(types: Types, a: Attributes) -> TensorType:
     if x.shape[-1] != depth:
         message = f"the weight takes {depth} channels, {x} has {x.shape[-1]}"
         raise ShapeError("E403", message, (0, 1))
-    return TensorType(x.dtype, (x.shape[0], *a["sizes"], w.shape[0]))
+    return TensorType(a.get("to", x.dtype), (x.shape[0], *a["sizes"], w.shape[0]))
 
 
 def _infer_convolve_input(types: Types, a: Attributes) -> TensorType:
@@ -85,14 +85,16 @@ def _infer_convolve_input(types: Types, a: Attributes) -> TensorType:
     if d.shape[-1] != u.shape[-2]:
         message = f"the weight takes {u.shape[-2]} channels, {d} has {d.shape[-1]}"
         raise ShapeError("E403", message, (0, 1))
-    return TensorType(d.dtype, (d.shape[0], *a["sizes"], u.shape[-1] * a["groups"]))
+    shape = (d.shape[0], *a["sizes"], u.shape[-1] * a["groups"])
+    return TensorType(a.get("to", d.dtype), shape)
 
 
 def _infer_convolve_weight(types: Types, a: Attributes) -> TensorType:
     x, d = types
     if x.rank != d.rank or x.shape[0] != d.shape[0]:
         raise ShapeError("E403", f"{x} and {d} do not fit", (0, 1))
-    return TensorType(x.dtype, (d.shape[-1], x.shape[-1] // a["groups"], *a["kernel"]))
+    shape = (d.shape[-1], x.shape[-1] // a["groups"], *a["kernel"])
+    return TensorType(a.get("to", x.dtype), shape)
 
 
 # ---- references ----------------------------------------------------------------------------------
@@ -110,7 +112,7 @@ def _by_tap(w: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _convolve(x: np.ndarray, w: np.ndarray, *, stride: Any, dilation: Any, low: Any, groups: int,
-              sizes: Any) -> np.ndarray:  # fmt: skip
+              sizes: Any, to: str = "") -> np.ndarray:  # fmt: skip
     batch, *space, _ = x.shape
     y = np.zeros((batch, *sizes, groups, w.shape[0] // groups), np.result_type(x, w))
     xs, ws = _grouped(x, groups), _by_tap(w, groups)
@@ -120,7 +122,7 @@ def _convolve(x: np.ndarray, w: np.ndarray, *, stride: Any, dilation: Any, low: 
 
 
 def _convolve_input(d: np.ndarray, u: np.ndarray, *, stride: Any, dilation: Any, low: Any,
-                    groups: int, sizes: Any) -> np.ndarray:  # fmt: skip
+                    groups: int, sizes: Any, to: str = "") -> np.ndarray:  # fmt: skip
     batch, *outer, _ = d.shape
     w = np.moveaxis(np.flip(u, tuple(range(u.ndim - 2))), (-2, -1), (0, 1))
     x = np.zeros((batch, *sizes, groups, w.shape[1]), np.result_type(d, w))
@@ -131,7 +133,7 @@ def _convolve_input(d: np.ndarray, u: np.ndarray, *, stride: Any, dilation: Any,
 
 
 def _convolve_weight(x: np.ndarray, d: np.ndarray, *, stride: Any, dilation: Any, low: Any,
-                     groups: int, kernel: Any) -> np.ndarray:  # fmt: skip
+                     groups: int, kernel: Any, to: str = "") -> np.ndarray:  # fmt: skip
     xs, ds = _grouped(x, groups), _grouped(d, groups)
     w = np.zeros((*kernel, groups, xs.shape[-1], ds.shape[-1]), np.result_type(x, d))
     for tap, windows, elements in taps(kernel, stride, dilation, low, d.shape[1:-1], x.shape[1:-1]):

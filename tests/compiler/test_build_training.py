@@ -79,6 +79,8 @@ def test_the_recipe_is_complete_plain_data() -> None:
         "steps": None,
         "seed": 5,
         "precision": "f32",
+        "loss_scale": None,
+        "ema": None,
         "eval_every": None,
         "save_every": None,
         "log_every": None,

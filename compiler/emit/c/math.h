@@ -8,6 +8,21 @@
 
 WEFT_INLINE uint32_t weft_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 WEFT_INLINE float weft_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+
+/* The nearest number of 16 bits, half to even; too large ones become infinite. */
+WEFT_INLINE float weft_bf16(float x) {
+    const uint32_t u = weft_bits(x);
+    const float y = weft_float((u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u);
+    return x != x ? x : y;
+}
+WEFT_INLINE float weft_f16(float x) {
+    const uint32_t u = weft_bits(x), sign = u & 0x80000000u;
+    const float size = weft_float(u ^ sign);
+    const float y = weft_float(((u ^ sign) + 0xfffu + ((u >> 13) & 1u)) & 0xffffe000u);  /* 10 bits */
+    const float tiny = (size + 0.75f) - 0.75f;                        /* below 2^-14: multiples of 2^-24 */
+    const float z = size < 0x1p-14f ? tiny : y > 65504.0f ? INFINITY : y;
+    return x != x ? x : weft_float(weft_bits(z) | sign);
+}
 WEFT_INLINE float weft_where(int c, float a, float b) { return c ? a : b; }
 WEFT_INLINE float weft_abs(float x) { return __builtin_fabsf(x); }
 WEFT_INLINE float weft_sqrt(float x) { return __builtin_sqrtf(x); }

@@ -30,6 +30,7 @@ from .flow import contiguous_rows, is_scalar, size_symbols, standing_values
 
 TYPE = {"f32": "float", "f64": "double", "i32": "int", "i64": "long", "bool": "int"}
 STORED = {**TYPE, "bool": "unsigned char"}
+TYPE |= {"bf16": "float", "f16": "float"}  # rounded: nothing lies in memory in 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ def literal(value: float | int | bool) -> str:
         return "INFINITY" if value > 0 else "-INFINITY"
     return f"{value!r}f"
 
+
+ROUNDED = {"bf16": "weft_bf16", "f16": "weft_f16"}
+"""The functions that round a float to the nearest number of fewer bits."""
 
 _BY_TYPE = {
     "maximum": "({0} > {1} ? {0} : {1})",
@@ -148,6 +152,8 @@ class Words:
             return f"{self.table(kind, operands[1:])}[{operands[0]}]"
         if let.function == "cast":
             dtype = self.kernel.values[let.target].dtype
+            if dtype in ROUNDED:
+                return f"{ROUNDED[dtype]}({operands[0]})"
             return f"{operands[0]} != 0" if dtype == "bool" else f"({TYPE[dtype]}){operands[0]}"
         if let.function in _BY_TYPE and self.kernel.values[let.target].dtype in ("i32", "i64"):
             return _BY_TYPE[let.function].format(*operands)

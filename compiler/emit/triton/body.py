@@ -24,7 +24,7 @@ from ..loops import (
     Store,
 )
 from .axes import quad_stride
-from .kernel import ELEMENT_TYPES, stream_name
+from .kernel import ELEMENT_TYPES, stream_name, widened
 from .spelling import all_symbols, both, dim_text, literal, product
 from .template import WIDTH, call
 
@@ -202,7 +202,7 @@ class Body:
             *([f"mask={mask}", f"other={other}"] if mask else []),
         ]
         stored = next(b.dtype for b in self.kernel.buffers if b.name == s.buffer)
-        tail = ").to(tl.float32)" if stored in ("f16", "bf16") else ")"
+        tail = ")" + widened(stored)
         return call(f"{head}tl.load", arguments, self.setting.indent, tail)
 
     # ---- statements ----------------------------------------------------------------------------

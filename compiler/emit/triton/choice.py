@@ -64,7 +64,7 @@ def choose(
     wide = contraction.a.dtype == "f32"
     if contraction.n == 1:
         return _vector(arch, m * batch, k)
-    if wide and isinstance(contraction.k, int) and k <= TINY:
+    if isinstance(contraction.k, int) and k <= TINY:
         return outer(m, n, whole_rows, level)
     machine, item = MACHINES.get(arch, MACHINES["cuda:80"]), 4 if wide else 2
     limit, deepest = room(machine, pressure, item), max(16, power_of_two(k))

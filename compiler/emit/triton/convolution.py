@@ -42,6 +42,7 @@ class Windows:
     adjoint: bool
     precision: str
     wide: bool
+    wider: str = ""
 
     @property
     def phases(self) -> int:
@@ -231,7 +232,7 @@ def _direct(w: Windows, product: str, masks: tuple[str | None, str | None]) -> L
     step += _load(x, sum_of(f"{w.x.buffer}_at", *at, across), x_mask, STEP)
     at = [f"{w.w.buffer}_at", *_weight_at(w), times(depth, w.w.depth) if depth else ""]
     step += _load(v, sum_of(*at), in_column, STEP)
-    step.append(f"{product} += {x} * {v}")
+    step.append(f"{product} += {x}{w.wider} * {v}{w.wider}")
     numbers = f"tl.static_range({number})" if number <= UNROLLED else f"range(0, {number})"
     before = [f"{product} = tl.zeros([BM, BN], tl.float32)"]
     lines = [f"for {loop_name} in {numbers}:", *(f"    {line}" for line in step)]

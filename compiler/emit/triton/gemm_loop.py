@@ -20,7 +20,7 @@ from .contraction import (
     sum_of,
     times,
 )
-from .kernel import Extent
+from .kernel import Extent, widened
 from .request import Gemm
 from .template import call
 from .tiles import blocks
@@ -88,6 +88,7 @@ def _dot(gemm: Gemm) -> Loop:
 
 def _outer(gemm: Gemm) -> Loop:
     c = gemm.contraction
+    wider = widened(c.a.dtype)
     step = _load(gemm, c.a, c.a_tile, (gemm.matrix_row, "depth"), gemm.in_row, STEP)
     step += _load(gemm, c.b, c.b_tile, ("depth", "column"), gemm.in_column, STEP)
     step += [*gemm.prologue_a, *gemm.prologue_b]
@@ -95,8 +96,8 @@ def _outer(gemm: Gemm) -> Loop:
     if gemm.sums:
         shape, tile = ("BM, 1", c.a_tile) if gemm.rowwise_sums else ("1, BN", c.b_tile)
         before.append(f"{gemm.sums.buffer}_sum = tl.zeros([{shape}], tl.float32)")
-        step.append(f"{gemm.sums.buffer}_sum += {tile}")
-    step.append(f"{gemm.product} += {c.a_tile} * {c.b_tile}")
+        step.append(f"{gemm.sums.buffer}_sum += {tile}{wider}")
+    step.append(f"{gemm.product} += {c.a_tile}{wider} * {c.b_tile}{wider}")
     steps = [f"for depth in tl.static_range({c.k}):", *(f"    {line}" for line in step)]
     return Loop(tuple(before), tuple(_over_apart(gemm, steps)), (), 0)
 
@@ -114,7 +115,7 @@ def _vector(gemm: Gemm) -> Loop:
     step += _load(gemm, c.a, c.a_tile, (gemm.matrix_row, "depth"), _all(gemm.in_row, mask), indent)
     step += _load(gemm, c.b, c.b_tile, ("depth", ""), mask, indent)
     step += [*gemm.prologue_a, *gemm.prologue_b]
-    wider = "" if c.a.dtype == "f32" else ".to(tl.float32)"
+    wider = widened(c.a.dtype)
     term = f"{c.a_tile}{wider} * {c.b_tile}{wider}"
     product = gemm.product
     folded = {product: ("BM", term)}

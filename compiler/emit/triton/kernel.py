@@ -32,6 +32,11 @@ ELEMENT_TYPES = {
 """How kernel text spells each dtype."""
 
 
+def widened(dtype: str) -> str:
+    """What follows an element that was loaded, so that arithmetic is in float32."""
+    return ".to(tl.float32)" if dtype in ("f16", "bf16") else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Factor:
     """ceil(extent / block): a number of blocks, or a plain number when `block` is 1."""

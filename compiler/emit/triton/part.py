@@ -142,6 +142,8 @@ class Part:
             return Layout(tuple(inner.strides[k] for k in node["order"]), inner.span)
         if i in self.homes and lowering(node) != "alias":
             return self.homes[i].layout
+        if node.op == "cast" and node.operands[0] in self.homes:
+            return self.homes[node.operands[0]].layout  # a weight in 16 bits lies as it does in 32
         return row_major(node.shape)
 
     def bytes_of(self, work: Work) -> int:

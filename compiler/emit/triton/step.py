@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ....spec.dims import Dim, Polynomial, substitute, symbol, symbols
+from ....spec.dims import Dim, Polynomial, exact_quotient, substitute, symbol, symbols
 from ...artifact import ITEM_BYTES, Buffer, Entry, Expression, KernelRecord, Launch, Port, Scalar
 from ...ir.graph import Graph
 from ...plan.attention import attentions
@@ -60,7 +60,8 @@ class Memory:
 
     @property
     def span(self) -> Dim:
-        return self.layout.span * max(1, ITEM_BYTES[self.dtype] // 4)
+        size = ITEM_BYTES[self.dtype]
+        return self.layout.span * (size // 4) if size >= 4 else words(self.layout.span, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +259,13 @@ class StepWriter:
         nodes = [node for part in self.parts for node in part.graph]
         dims = [d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))]
         return tuple(sorted({name for d in dims for name in symbols(d)}))
+
+
+def words(span: Dim, size: int) -> Dim:
+    """Words of 4 bytes for elements of `size` bytes, fewer than 4."""
+    each = 4 // size
+    whole = exact_quotient(span, each)
+    return (span + (each - 1)) // each if whole is None else whole
 
 
 @lru_cache(1 << 10)

@@ -38,6 +38,7 @@ class WeightGradient:
     result: tuple[Stride, Stride, tuple[Stride, ...]]
     precision: str
     wide: bool
+    wider: str = ""
 
     @property
     def direct(self) -> bool:
@@ -144,7 +145,7 @@ def loop(w: WeightGradient, tile: Tile, product: str, masks: tuple[str | None, s
     if w.direct:
         at = sum_of(f"{w.d}_ptr", times("pixel[:, None]", made), "column")
         step += _load(d, at, both(down, in_column))
-        step.append(f"{product} += {x} * {d}")
+        step.append(f"{product} += {x}{w.wider} * {d}{w.wider}")
         after = [f"{product} = tl.sum({product}, axis=0, keep_dims=True)"]
         before = [f"{product} = tl.zeros([BK, BN], tl.float32)"]
         return Loop(tuple(before), tuple(_looped(w, tile, step)), tuple(after), 0)

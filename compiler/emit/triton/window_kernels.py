@@ -26,7 +26,7 @@ from .convolution import Windows
 from .epilogue import Epilogue, pressure, whole_rows
 from .gemm import partials_of, sum_kernel
 from .gemm_loop import Loop
-from .kernel import Extent, Factor, Factors, KernelText, Parameter, Workspace
+from .kernel import Extent, Factor, Factors, KernelText, Parameter, Workspace, widened
 from .library import PLACES
 from .part import Machine, Part, Work
 from .pooling import Pool
@@ -104,6 +104,7 @@ def _convolution(k: Windowed) -> Composed:
         adjoint=k.adjoint,
         precision=k.machine.precision,
         wide=k.wide,
+        wider=widened(part.graph[x].dtype),
     )
     split_columns = w.groups > 1 and not w.direct
     kernel = k.rider(numel(node.shape[:-1]), g.outputs, split_columns=split_columns)
@@ -257,6 +258,7 @@ def _weight_gradient(k: Windowed) -> Composed:
         result=(k.sizes.stride(made), k.sizes.stride(read), k.spatial(taps)),
         precision=k.machine.precision,
         wide=k.wide,
+        wider=widened(part.graph[x].dtype),
     )
     count = nominal(pixels, part.values.sizes)
     tile = _gradient_tile(k, w, count, k.level())

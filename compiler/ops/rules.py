@@ -228,7 +228,8 @@ def transpose(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
         turned = "".join(result[i] for i in order)
         left, right = node.operands
         with b.at(node.place, node.scope):
-            return b.contract(f"{first},{second}->{turned}", left, right, name=node.name)
+            more = {**dict(node.attributes), "spec": f"{first},{second}->{turned}"}
+            return b.insert("contract", (left, right), node.name, **more)
     return None
 
 

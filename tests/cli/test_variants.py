@@ -34,7 +34,10 @@ train {
 OTHERS = {"new", "fmt", "explain-error", "doc", "schema", "lsp"}
 """What reads no spec, or only its text."""
 READERS = sorted(VERBS.keys() - OTHERS)
-NEEDED = {"predict": ["--input", "x.csv", "-o", "y.csv"]}
+NEEDED = {
+    "predict": ["--input", "x.csv", "-o", "y.csv"],
+    "import-weights": ["--from", "x.safetensors"],
+}
 
 
 @pytest.fixture

@@ -32,8 +32,7 @@ def compiled(target: str, text: str = TEXT) -> Any:
     [("reference", 1e-12, 90), ("cpu", 2e-6, 90), ("interpret", 2e-6, 3)],
 )
 def test_the_cache_changes_nothing(target: str, tolerance: float, count: int) -> None:
-    text = TEXT.replace(" -> gru(16)", "") if target == "interpret" else TEXT
-    program = compiled(target, text)
+    program = compiled(target)
     writer = writer_of(program.program.nets["small"])
     random = np.random.default_rng(0)
     plain, cached = (open_decoder(program, writer, {}, cache=c) for c in (False, True))

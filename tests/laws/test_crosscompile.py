@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.laws.cases import B
 from tests.laws.test_interpreted import SIZES, emitted, law_graphs
 from weft.compiler.artifact import Artifact
+from weft.compiler.ir.types import TensorType
+from weft.compiler.ops import new_builder
 from weft.runtime.crosscompile import SHARED, compile_module
 from weft.runtime.gate import gated
+from weft.spec.dims import symbol
 
 LARGE = {"B": 8192, "T": 64}
 SAMPLE = (
@@ -93,3 +97,17 @@ def test_kernels_compile_for_sizes_of_one() -> None:
             records[k.name] = {**record, "parameters": pointers, "constants": constants, "dots": 0}
     reports = compile_module(artifact.files["kernels.py"], list(records.values()), "cuda:90")
     assert not [r for r in reports if not r.ok]
+
+
+def test_a_single_channel_of_any_image_compiles() -> None:
+    """Pixels that lie apart times one row of weights: its addresses have to span a block."""
+    h, w = symbol("H"), symbol("W")
+    b = new_builder()
+    x = b.input("x", TensorType("f32", (B, h, w, 64)))
+    weight = b.input("weight", TensorType("f32", (1, 64)))
+    b.outputs = {"y": b.contract("bhwc,oc->bhwo", x, weight)}
+    artifact = emitted({("forward", "one"): b.graph()}, {**SIZES, "H": 9, "W": 7}, "cuda:90")
+    reports = compile_module(
+        artifact.files["kernels.py"], [dict(k.compile or {}) for k in artifact.kernels], "cuda:90"
+    )
+    assert reports and all(r.ok for r in reports)

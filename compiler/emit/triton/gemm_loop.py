@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from .contraction import (
     Operand,
+    Stride,
     batch_offset,
     divides,
     one_block,
@@ -176,11 +177,16 @@ def _load(
         f"{operand.buffer}_ptr",
         batch_offset(c, operand),
         *parts,
-        times(at[0], operand.row_stride) if at[0] else "",
-        times(at[1], operand.column_stride) if at[1] else "",
+        _spanned(at[0], operand.row_stride),
+        _spanned(at[1], operand.column_stride),
     )
     masks = [f"mask={mask}", "other=0.0"] if mask else []
     return call(f"{tile} = tl.load", [where, *masks], indent)
+
+
+def _spanned(index: str, stride: Stride) -> str:
+    """The term of an index; it gives the block its shape also where there is one element only."""
+    return f"{index} * 0" if index and stride == 0 else times(index, stride) if index else ""
 
 
 def _all(*masks: str | None) -> str | None:

@@ -91,11 +91,6 @@ def result_index(p: Product, names: Names) -> str:
                 None, (product("row", str(names.stride(columns))), "" if columns == 1 else "column")
             )
         )
-    parts = [(f"batch_{x}", i.c) for x, i in enumerate(p.batch)]
-    parts += [("m" if p.batch else "row", p.m.c), ("column", p.n.c)]
-    return (
-        " + ".join(
-            product(word, str(names.stride(stride))) for word, stride in parts if stride != 0
-        )
-        or "row"
-    )
+    parts = [(f"batch_{x}", i.c) for x, i in enumerate(p.batch) if i.c != 0]
+    parts += [("m" if p.batch else "row", p.m.c), ("column", p.n.c)]  # also 0: they span the block
+    return " + ".join(product(word, str(names.stride(stride))) for word, stride in parts)

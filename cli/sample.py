@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import UsageError
 from .options import add_json, add_spec, add_target, load, print_json
-from .runs import add_checkpoint, checkpoint
+from .runs import add_checkpoint, add_ema, checkpoint
 
 DONE = 0
 
@@ -28,6 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--tokens", metavar="N,N,…", help="the same as numbers")
     parser.add_argument("--source", metavar="TEXT", help="what an encoder reads")
     parser.add_argument("--length", type=int, metavar="N", help="at most so many tokens (200)")
+    parser.add_argument(
+        "--slide", action="store_true", help="beyond the net's positions, from the last half"
+    )
     parser.add_argument("-n", "--samples", type=int, default=1, metavar="N", help="how many")
     how = parser.add_argument_group("choice of the next token")
     how.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0 is greedy")
@@ -43,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocabulary", metavar="FILE", help="(default: that of the checkpoint)")
     parser.add_argument("--no-cache", action="store_true", help="compute everything anew each time")
     add_checkpoint(parser)
+    add_ema(parser)
     add_target(parser)
     add_json(parser)
 
@@ -74,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         length=arguments.length,
         given=_given(arguments, program, words),
         cache=False if arguments.no_cache else None,
+        slide=arguments.slide,
     )
     stop = _stop(arguments, words)
     if arguments.beams:
@@ -87,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _restore(arguments: argparse.Namespace, program: CompiledProgram) -> Vocabulary | None:
     """The parameters of the checkpoint, and the vocabulary it keeps."""
     from ..runtime import checkpoint as files
+    from ..runtime.averaged import use_average
     from ..runtime.data import vocabulary
     from ..runtime.snapshot import restore_parameters
 
@@ -103,6 +109,7 @@ def _restore(arguments: argparse.Namespace, program: CompiledProgram) -> Vocabul
         return words
     loaded = files.load(path)
     restore_parameters(program.engine, loaded, path)
+    use_average(program.engine, loaded.tensors, arguments.ema)
     return words or vocabulary.in_state(loaded.state)
 
 

@@ -261,6 +261,37 @@ class Cached:
         return np.float64 if exact else DTYPES[dtype]
 
 
+class Sliding:
+    """A decoder that goes on beyond the positions of its net, from the last half of them."""
+
+    def __init__(self, decoder: Decoder, positions: int) -> None:
+        self._decoder, self._positions = decoder, positions
+        self._recent: Array = np.zeros((0, 0), np.int32)
+
+    @property
+    def length(self) -> int:
+        """Positions that are in use."""
+        return self._decoder.length
+
+    def start(self, tokens: Array) -> Array:
+        """Begin with the end of the prompts."""
+        self._recent = np.asarray(tokens, np.int32)[:, -self._positions :]
+        return self._decoder.start(self._recent)
+
+    def step(self, tokens: Array) -> Array:
+        """One more token for each sequence."""
+        fresh = np.asarray(tokens, np.int32)[:, None]
+        self._recent = np.concatenate((self._recent, fresh), axis=1)
+        if self._recent.shape[1] <= self._positions:
+            return self._decoder.step(tokens)
+        return self.start(self._recent[:, -max(1, self._positions // 2) :])
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these sequences."""
+        self._recent = self._recent[list(rows)]
+        self._decoder.select(rows)
+
+
 def _shape(type: TensorType, sizes: Mapping[str, int], rows: int) -> tuple[int, ...]:
     """Sizes that nothing names are the batch."""
     known = {name: sizes.get(name, rows) for dim in type.shape for name in symbols(dim)}

@@ -253,11 +253,12 @@ class CompiledProgram:
         stop: Collection[int] = (),
         given: Mapping[str, Any] | None = None,
         cache: bool | None = None,
+        slide: bool = False,
     ) -> list[list[int]]:
         """Tokens that go on from prompts of one length, up to one of `stop` or `length` of them.
 
         `temperature` 0 is greedy; `given` holds the inputs of an encoder; `cache` None keeps what
-        was computed where the net allows.
+        was computed where the net allows; `slide` goes on beyond the positions of the net.
 
         Raises: UsageError for prompts or settings that do not fit, or a net that looks ahead.
         """
@@ -265,7 +266,9 @@ class CompiledProgram:
         from .sampler import Choice
 
         choice = Choice(temperature, top_k, top_p, repetition_penalty)
-        sampling = begin(self, prompts, net=net, length=length, given=given, cache=cache)
+        sampling = begin(
+            self, prompts, net=net, length=length, given=given, cache=cache, slide=slide
+        )
         written: list[list[int]] = [[] for _ in prompts]
         for chosen in sampling.tokens(choice, seed=seed, stop=stop):
             for row, token in enumerate(chosen.tolist()):

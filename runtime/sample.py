@@ -10,7 +10,7 @@ import numpy as np
 
 from ..compiler.passes.decode import NoStep
 from ..spec.errors import UsageError
-from .decoding import Decoder, Writer, arrays_of, longest, open_decoder, writer_of
+from .decoding import Decoder, Sliding, Writer, arrays_of, longest, open_decoder, writer_of
 from .sampler import Choice, Found, beam_search, write
 
 if TYPE_CHECKING:
@@ -72,10 +72,12 @@ def begin(
     length: int | None = None,
     given: Mapping[str, Any] | None = None,
     cache: bool | None = None,
+    slide: bool = False,
 ) -> Sampling:
     """A net with prompts of one length, none of them empty.
 
-    `cache`: None takes it where the net allows.
+    `cache`: None takes it where the net allows.  `slide`: beyond the positions of the net it goes
+    on from the last half of them.
 
     Raises: UsageError for prompts that do not fit the net, or a net that does not write.
     """
@@ -83,22 +85,26 @@ def begin(
     own = program.program.nets[name]
     writer = writer_of(own)
     _check(writer, prompts)
-    room = len(prompts[0]) + (LENGTH if length is None else length)
+    before = len(prompts[0]) - 1  # the last token that is written needs no position
+    room = before + (LENGTH if length is None else length)
     most = longest(program, writer, room)
-    if most < room and (length is not None or most <= len(prompts[0])):
+    slides = slide and most < room
+    if most < room and not slides and (length is not None or most <= before):
         raise UsageError(
-            f"a prompt of {len(prompts[0])} tokens and {room - len(prompts[0])} more are {room}; "
-            f"`{name}` has {most} positions",
-            hint=f"at most --length {max(0, most - len(prompts[0]))} fits",
+            f"a prompt of {len(prompts[0])} tokens and {room - before} more need {room} positions, "
+            f"`{name}` has {most}",
+            hint=f"at most --length {max(0, most - before)} fits, or let it --slide",
         )
     arrays = arrays_of(own, writer, given or {}, len(prompts))
     decoder, cached = _decoder(program, writer, arrays, cache)
+    if slides:
+        decoder, most = Sliding(decoder, most), room
     return Sampling(
         program,
         writer,
         decoder,
         np.asarray(prompts, np.int32),
-        min(most, room) - len(prompts[0]),
+        min(most, room) - before,
         cached,
     )
 

@@ -109,7 +109,7 @@ def test_without_a_run_weights_are_fresh(weft: Weft, run: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("--prompt", "der", "--length", "100"), "`writer` has 64 positions"),
+        (("--prompt", "der", "--length", "100"), "`writer` has 64"),
         (("--prompt", "der", "--length", "0"), "--length 0"),
         (("--tokens", "5,x"), "--tokens 5,x: numbers are expected"),
         (("--tokens", "256"), "token 256 is not of `writer`: it knows 0 to 255"),

@@ -55,12 +55,32 @@ def test_positions_end_somewhere() -> None:
     writer = writer_of(program.program.nets["small"])
     assert longest(program, writer, 60) == 60
     assert longest(program, writer, 5000) == 100
-    with pytest.raises(UsageError, match="`small` has 100 positions"):
-        begin(program, [[1, 2]], length=99)
-    assert begin(program, [[1, 2]], length=98).length == 98
-    assert begin(program, [[1, 2]]).length == 98  # as many as there are
-    with pytest.raises(UsageError, match="`small` has 100 positions"):
-        begin(program, [[1] * 100])
+    with pytest.raises(UsageError, match="need 101 positions, `small` has 100"):
+        begin(program, [[1, 2]], length=100)
+    assert begin(program, [[1, 2]], length=99).length == 99
+    assert begin(program, [[1, 2]]).length == 99  # as many as there are
+    assert len(program.sample([[1] * 100], 1)[0]) == 1
+    with pytest.raises(UsageError, match="`small` has 100"):
+        begin(program, [[1] * 101])
+
+
+def test_sliding_goes_on_from_the_last_half() -> None:
+    text = TEXT.replace("learned_positions(100)", "learned_positions(10)").replace(
+        " -> gru(16)", ""
+    )
+    program = compiled("cpu", text)
+    found = program.sample([[1, 2, 3]], 40, temperature=0, slide=True)[0]
+    assert len(found) == 40
+    written = [1, 2, 3, *found]
+    window = written[:3]
+    for token in found:
+        window = window if len(window) <= 10 else window[-5:]
+        expected = program.sample([window], 1, temperature=0)[0]
+        assert expected == [token]
+        window = [*window, token]
+    assert program.sample([list(range(15))], 3, temperature=0, slide=True) == program.sample(
+        [list(range(5, 15))], 3, temperature=0, slide=True
+    )
 
 
 @pytest.mark.parametrize(

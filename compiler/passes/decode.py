@@ -28,7 +28,7 @@ from ..ops.orders import aligned
 from ..ops.products import letters
 from .causality import VIEWS, Causality
 
-FRESH, SLOTS, PAST = "fresh", "slots", "past"
+FRESH, SLOTS, PAST = "FRESH", "SLOTS", "past"
 NEW, ALL, LAST = "new", "all", "last"
 FRAMES = 8  # Python calls for each value
 View = tuple[str, ...]

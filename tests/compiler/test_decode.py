@@ -93,7 +93,7 @@ def steps(
     fixed = run(own, feeds, {**SIZES, "T": 1}) if d.prepared else {}
     slots = T + 2
     shapes = {
-        each.name: [slots if "slots" in symbols(e) else evaluate(e, SIZES) for e in each.type.shape]
+        each.name: [slots if "SLOTS" in symbols(e) else evaluate(e, SIZES) for e in each.type.shape]
         for each in (*d.caches, *d.carries)
     }
     kept: dict[str, np.ndarray] = {name: np.zeros(shape) for name, shape in shapes.items()}
@@ -101,7 +101,7 @@ def steps(
     for count in pieces:
         part = {name: feeds[name][:, past : past + count] for name in d.tokens}
         inputs = {**feeds, **fixed, **kept, **part, "past": np.array(past)}
-        made = run(d.graph, inputs, {**SIZES, "fresh": count, "slots": slots})
+        made = run(d.graph, inputs, {**SIZES, "FRESH": count, "SLOTS": slots})
         found.append(made["logits"])
         for cache in d.caches:
             place = (slice(None),) * cache.axis + (slice(past, past + count),)

@@ -692,7 +692,7 @@ def _tiles(text: str) -> tuple[Tile, ...]:
 FORWARD = _tiles("64x32/4/3 64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 FORWARD_WIDE = _tiles("128x32/8/3 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
 KEYS = _tiles("64x16/4/2 32x32/4/2 32x16/4/2 32x16/4/1 16x16/4/1")
-KEYS_WIDE = _tiles("32x16/4/2 32x16/8/2 16x16/4/2 16x16/4/1")
+KEYS_WIDE = _tiles("32x16/4/2 32x16/8/2 16x16/8/2 16x16/8/1 16x16/4/1")
 QUERIES = _tiles("64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 QUERIES_WIDE = _tiles("128x32/8/2 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
 WIDEST_TILES = _tiles("64x32/8/2 32x16/8/2 32x16/8/1 16x16/8/1 16x16/4/1")

@@ -43,7 +43,8 @@ def scaled(takes: bool, inputs: Mapping[str, Array], scale: float = STILL) -> Ma
 
 def takes_scale(engine: Engine, step: str) -> bool:
     """Is the scale an input of the training step?"""
-    return any(port.name == FIELD for port in engine.artifact.entry("gradient", step).inputs)
+    own = (entry for entry in engine.artifact.entries if entry.subject == step)
+    return any(port.name == FIELD for entry in own for port in entry.inputs)
 
 
 class _Scaled:

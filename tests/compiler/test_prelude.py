@@ -126,7 +126,7 @@ def own(text: str) -> str:
 def renamed(found: re.Match[str], chunk: str) -> str:
     name = found[0]
     declared = re.match(r"block \w+\((.*?)\) \{", chunk, re.DOTALL)
-    settings = re.findall(r"(\w+)(?:=|,|$)", declared[1]) if declared else []
+    settings = re.findall(r"(?:^|,\s*)(\w+)", declared[1]) if declared else []
     called = found.string[found.end() :].startswith("(")
     return f"own_{name}" if name in prelude() and (called or name not in settings) else name
 

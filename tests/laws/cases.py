@@ -286,6 +286,16 @@ def _repeated_sum(b: Builder) -> dict[str, int]:
     return {"placed": b.map("mul", spread, slots), "counts": b.reduce("sum", x, (0, 1))}
 
 
+def _whole_numbers(b: Builder) -> dict[str, int]:
+    """Functions of a difference of whole numbers, which is written inside them."""
+    apart = b.map("sub", i32(b, "i", B, 7), i32(b, "j", B, 7))
+    three = b.constant(3, "i32")
+    return {
+        **{name: b.map(name, apart) for name in ("abs", "sign", "neg")},
+        **{name: b.map(name, apart, three) for name in ("maximum", "floordiv", "mod")},
+    }
+
+
 def _unit_sum(b: Builder) -> dict[str, int]:
     """A sum along an axis of one, of a product."""
     x, y = f32(b, "x", B, 3, 1, T), f32(b, "y", B, T, 8)
@@ -369,6 +379,7 @@ CASES: tuple[Case, ...] = (
     Case("mixed_sums", _mixed, MANY),
     Case("repeated_sum", _repeated_sum, MANY),
     Case("unit_sum", _unit_sum, MANY),
+    Case("whole_numbers", _whole_numbers, smooth=False),
     Case("pairs", _pairs, MANY),
     Case("chain", _chain, (*MANY, {"B": 601, "T": 1})),
     Case("empty_sums", _mixed, EMPTY, smooth=False),

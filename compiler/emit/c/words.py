@@ -66,7 +66,7 @@ ROUNDED = {"bf16": "weft_bf16", "f16": "weft_f16"}
 _BY_TYPE = {
     "maximum": "({0} > {1} ? {0} : {1})",
     "minimum": "({0} < {1} ? {0} : {1})",
-    "abs": "({0} < 0 ? -{0} : {0})",
+    "abs": "({0} < 0 ? -({0}) : {0})",
     "sign": "(({0} > 0) - ({0} < 0))",
     "floordiv": "weft_floordiv_int({0}, {1})",
     "mod": "weft_mod_int({0}, {1})",

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..compiler.artifact import evaluate
-from ..compiler.compile import compile_gpu, compile_native, lower_decoding
+from ..compiler.compile import lower_decoding
 from ..compiler.decoding import DECODE, PREPARE, decoding_of
 from ..compiler.entries import needs_of
 from ..compiler.passes.decode import PAST, SLOTS, Decoding, time_of
 from ..spec.dims import evaluate as size_of
 from ..spec.dims import symbol, symbols
 from ..spec.errors import UsageError
-from .native_engine import DTYPES, NativeEngine
+from .native_engine import DTYPES
+from .program import compiled_for, open_engine
 from .reference_engine import ReferenceEngine
 
 if TYPE_CHECKING:
@@ -308,16 +309,8 @@ def _beside(type: TensorType, tokens: Array) -> Array:
 def _engine(program: CompiledProgram, net: str, decoding: Decoding) -> Any:
     """The kernels of the step graph, with the parameters of the program."""
     lowered = lower_decoding(program.lowered, net, decoding)
-    engine: Any
-    if program.target == "reference":
-        engine = ReferenceEngine(lowered)
-    elif program.target == "cpu":
-        engine = NativeEngine(replace(compile_native(lowered), train=None))
-    else:
-        from .triton_engine import TritonEngine
-
-        made = replace(compile_gpu(lowered, program.target), train=None)
-        engine = TritonEngine(made, program.target)
+    made = replace(compiled_for(lowered, program.target), train=None)
+    engine: Any = open_engine(lowered, made)
     np.copyto(engine.parameters, program.engine.parameters)
     return engine
 

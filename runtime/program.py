@@ -126,7 +126,7 @@ class CompiledProgram:
             native=target in ("cpu", "reference"),
             precision="f32" if exact else self.precision,
         )
-        self.artifact: Artifact = _artifact(self.lowered, target)
+        self.artifact: Artifact = compiled_for(self.lowered, target)
         self._engine: Engine | None = None
         self._nets: dict[str, CompiledNetwork] = {}
         self._seed = seed
@@ -390,7 +390,8 @@ def _native(lowered: Lowered) -> NativeEngine:
     return NativeEngine(replace(compile_native(lowered), train=None))
 
 
-def _artifact(lowered: Lowered, target: str) -> Artifact:
+def compiled_for(lowered: Lowered, target: str) -> Artifact:
+    """The artifact of a target."""
     if target == "reference":
         return compile_reference(lowered)
     if target == "cpu":

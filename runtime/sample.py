@@ -27,12 +27,9 @@ LENGTH = 200  # tokens that are written unless the call says otherwise
 class Sampling:
     """One net of a program, ready to write.
 
-    `limit` is how many positions it has for the prompt and what follows; `cached`: whether it goes
-    on from what it kept.
+    `length` is how many tokens it writes at most; `cached`: whether it goes on from what it kept.
     """
 
-    program: CompiledProgram
-    writer: Writer
     decoder: Decoder
     prompts: Array
     length: int
@@ -99,14 +96,7 @@ def begin(
     decoder, cached = _decoder(program, writer, arrays, cache)
     if slides:
         decoder, most = Sliding(decoder, most), room
-    return Sampling(
-        program,
-        writer,
-        decoder,
-        np.asarray(prompts, np.int32),
-        min(most, room) - before,
-        cached,
-    )
+    return Sampling(decoder, np.asarray(prompts, np.int32), min(most, room) - before, cached)
 
 
 def _decoder(

@@ -154,7 +154,7 @@ def beam_search(
         raise UsageError(f"{beams} beams: at least 1")
     open_beams = [Found((), 0.0)]
     ended: list[Found] = []
-    logits = decoder.start(np.repeat(prompt, 1, axis=0))
+    logits = decoder.start(prompt)
     before = list(map(int, prompt[0]))
     for count in range(length):
         ways: list[tuple[float, int, int]] = []

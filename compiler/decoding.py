@@ -8,7 +8,8 @@ from .entries import EntryGraph, own_memory, port
 from .ir.builder import Builder
 from .ops import OPS
 from .ops.rules import RULES
-from .passes.decode import FRESH, PAST, SLOTS, Decoding, decode
+from .passes.decode import Decoding, decode
+from .passes.step import FRESH, PAST, SLOTS
 
 if TYPE_CHECKING:
     from .build import NetProgram

@@ -14,7 +14,8 @@ from ..compiler.artifact import evaluate
 from ..compiler.compile import lower_decoding
 from ..compiler.decoding import DECODE, PREPARE, decoding_of
 from ..compiler.entries import needs_of
-from ..compiler.passes.decode import PAST, SLOTS, Decoding, time_of
+from ..compiler.passes.decode import Decoding, time_of
+from ..compiler.passes.step import PAST, SLOTS
 from ..spec.dims import evaluate as size_of
 from ..spec.dims import symbol, symbols
 from ..spec.errors import UsageError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compiler.passes.decode import NoStep
+from ..compiler.passes.step import NoStep
 from ..spec.errors import UsageError
 from .decoding import Decoder, Sliding, Writer, arrays_of, longest, open_decoder, writer_of
 from .sampler import Choice, Found, beam_search, write

@@ -15,7 +15,8 @@ import weft
 from weft.compiler.build import NetProgram, Program, elaborate
 from weft.compiler.decoding import decoding_of
 from weft.compiler.ir.graph import Graph
-from weft.compiler.passes.decode import Decoding, NoStep
+from weft.compiler.passes.decode import Decoding
+from weft.compiler.passes.step import NoStep
 from weft.compiler.reference import run
 from weft.spec.dims import evaluate, symbols
 from weft.spec.errors import UsageError

@@ -20,9 +20,10 @@ def run(
     *,
     seed: int = 0,
     step: int = 0,
+    in_order: bool = False,
 ) -> dict[str, np.ndarray]:
     """All outputs, for inputs by name and symbolic dimensions by symbol."""
-    values = run_all(graph, feeds, sizes, seed=seed, step=step)
+    values = run_all(graph, feeds, sizes, seed=seed, step=step, in_order=in_order)
     return {name: values[i] for name, i in graph.outputs.items()}
 
 
@@ -33,8 +34,13 @@ def run_all(
     *,
     seed: int = 0,
     step: int = 0,
+    in_order: bool = False,
 ) -> dict[int, np.ndarray]:
-    """Every live value by node id."""
+    """Every live value by node id.
+
+    `in_order` adds the terms of every sum one after another, which is slow: terms of zero then
+    change no bit, wherever they stand.
+    """
     values: dict[int, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for node in graph:
@@ -50,7 +56,9 @@ def run_all(
             else:
                 attributes = {name: _concrete(value, sizes) for name, value in node.attributes}
                 operands = (values[i] for i in node.operands)
-                value = np.asarray(OPS[node.op].reference(*operands, **attributes))
+                op = OPS[node.op]
+                meaning = op.in_order if in_order and op.in_order else op.reference
+                value = np.asarray(meaning(*operands, **attributes))
                 shape = _concrete(node.shape, sizes)
                 values[node.id] = np.broadcast_to(value, shape) if value.shape != shape else value
     return values

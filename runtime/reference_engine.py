@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..compiler import reference
 from ..compiler.artifact import Buffer, Expression, evaluate
 from ..compiler.compile import Lowered, compile_reference
+from ..compiler.decoding import DECODE, PREPARE
 from ..compiler.entries import EntryGraph, needs_of
 from .engine import Result, parameter_view
 from .native_engine import check_needs
@@ -109,9 +110,11 @@ class ReferenceEngine:
     def _run(
         self, entry: EntryGraph, inputs: Mapping[str, Array], index: int, seed: int
     ) -> dict[str, Array]:
+        """What nets give is summed in order, so that a cache changes no bit of it."""
         assert entry.graph is not None
-        sizes = self._sizes(entry, inputs)
-        return reference.run(entry.graph, self._feeds(inputs), sizes, seed=seed, step=index)
+        sizes, feeds = self._sizes(entry, inputs), self._feeds(inputs)
+        in_order = entry.kind in ("forward", PREPARE, DECODE)
+        return reference.run(entry.graph, feeds, sizes, seed=seed, step=index, in_order=in_order)
 
     def _backward(
         self, entry: EntryGraph, inputs: Mapping[str, Array], index: int, seed: int

@@ -31,7 +31,8 @@ class Op:
     `gradient` gives the cotangent of each operand from the node and its cotangent (None: not
     differentiable).  `flops` counts floating-point operations per element of the result (`fold`:
     per element folded); `work` counts those of the whole node where that is not a multiple of
-    elements; `real`: defined for floating-point numbers only, integers are promoted.
+    elements; `real`: defined for floating-point numbers only, integers are promoted.  `in_order` is
+    the reference of an op that sums with the terms added one after another.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Op:
     flops: int = 0
     real: bool = False
     work: Work | None = None
+    in_order: Reference | None = None
 
 
 class ShapeError(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,11 +40,30 @@ def _infer_index(types: Types, a: Attributes) -> TensorType:
     return TensorType("i32", _kept(types, a))
 
 
-def _logsumexp(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+def _sum(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(x.sum(axis=axes))
+
+
+def _sum_in_order(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+    terms = np.moveaxis(x, axes, range(len(axes)))
+    count, rest = math.prod(terms.shape[: len(axes)]), terms.shape[len(axes) :]
+    if not count:
+        return np.zeros(rest, x.dtype)
+    return np.asarray(np.add.accumulate(terms.reshape(count, *rest), axis=0)[-1])
+
+
+def _logsumexp(
+    x: np.ndarray, *, axes: tuple[int, ...], add: Callable[..., np.ndarray] = _sum
+) -> np.ndarray:
     top = x.max(axis=axes, keepdims=True)
     safe = np.where(np.isfinite(top), top, 0.0)
-    total = np.log(np.exp(x - safe).sum(axis=axes, keepdims=True)) + safe
-    return np.where(np.isposinf(top), top, total).squeeze(axes)
+    total = np.log(add(np.exp(x - safe), axes=axes)) + safe.squeeze(axes)
+    top = top.squeeze(axes)
+    return np.where(np.isposinf(top), top, total)
+
+
+def _logsumexp_in_order(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+    return _logsumexp(x, axes=axes, add=_sum_in_order)
 
 
 def spread(b: Builder, n: Node, x: int) -> int:
@@ -73,10 +94,18 @@ def _d_logsumexp(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 FOLDS: dict[str, Op] = {
     op.name: op
     for op in (
-        Op("sum", "fold", _infer, lambda x, *, axes: x.sum(axis=axes), _d_sum, 1),
+        Op("sum", "fold", _infer, _sum, _d_sum, 1, in_order=_sum_in_order),
         Op("max", "fold", _infer, lambda x, *, axes: x.max(axis=axes), _d_extremum, 1),
         Op("min", "fold", _infer, lambda x, *, axes: x.min(axis=axes), _d_extremum, 1),
-        Op("logsumexp", "fold", _infer_real, _logsumexp, _d_logsumexp, 12),
+        Op(
+            "logsumexp",
+            "fold",
+            _infer_real,
+            _logsumexp,
+            _d_logsumexp,
+            12,
+            in_order=_logsumexp_in_order,
+        ),
         Op("argmax", "fold", _infer_index, lambda x, *, axes: x.argmax(axis=axes[0]), None, 1),
         Op("argmin", "fold", _infer_index, lambda x, *, axes: x.argmin(axis=axes[0]), None, 1),
     )

@@ -26,6 +26,29 @@ def letters(spec: str) -> tuple[str, str, str]:
     return a, b, result
 
 
+def _contract(x: np.ndarray, y: np.ndarray, *, spec: str, to: str = "") -> np.ndarray:
+    return np.asarray(np.einsum(spec, x, y))
+
+
+def _contract_in_order(x: np.ndarray, y: np.ndarray, *, spec: str, to: str = "") -> np.ndarray:
+    first, second, result = letters(spec)
+    extents = {**dict(zip(first, x.shape, strict=True)), **dict(zip(second, y.shape, strict=True))}
+    summed = [letter for letter in extents if letter not in result]
+
+    def laid(text: str, a: np.ndarray) -> np.ndarray:
+        """Axes as in the sum, then as in the result; 1 where there is none."""
+        names = [*summed, *result]
+        a = a.transpose([text.index(letter) for letter in names if letter in text])
+        return a.reshape([extents[letter] if letter in text else 1 for letter in names])
+
+    xs, ys = laid(first, x), laid(second, y)
+    total = np.zeros([extents[letter] for letter in result])
+    for k in np.ndindex(*(extents[letter] for letter in summed)):
+        here = (a[tuple(min(i, n - 1) for i, n in zip(k, a.shape, strict=False))] for a in (xs, ys))
+        total += np.multiply(*here)
+    return total
+
+
 def _infer_contract(types: Types, a: Attributes) -> TensorType:
     first, second, result = letters(a["spec"])
     if types[0].rank != len(first) or types[1].rank != len(second):
@@ -107,8 +130,9 @@ PRODUCTS: dict[str, Op] = {
             "contract",
             "heavy",
             _infer_contract,
-            lambda x, y, *, spec, to="": np.einsum(spec, x, y),
+            _contract,
             _d_contract,
+            in_order=_contract_in_order,
         ),
         Op("scatter_add", "heavy", _infer_scatter, _scatter, _d_scatter, 1),
         Op("cast", "map", lambda t, a: TensorType(a["dtype"], t[0].shape), _cast, _d_cast),

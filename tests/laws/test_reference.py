@@ -34,6 +34,28 @@ def test_inferred_shape_is_the_reference_shape(case: Case) -> None:
             assert value.shape == tuple(evaluate(d, sizes) for d in graph[i].shape)
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_sums_in_order_are_the_same_sums(case: Case) -> None:
+    b, outputs = build(case)
+    graph = graph_of(b, outputs)
+    for sizes in case.sizes:
+        fed = feeds(graph, sizes, positive=case.positive)
+        want, got = (reference.run(graph, fed, sizes, in_order=order) for order in (False, True))
+        for name, value in want.items():
+            np.testing.assert_allclose(got[name], value, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("op", ["sum", "logsumexp"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_sums_in_order_of_what_is_not_finite(op: str, value: float) -> None:
+    x = np.where(np.arange(12).reshape(3, 4) % 5 == 0, value, 1.0)
+    x[1] = value
+    assert OPS[op].in_order is not None
+    with np.errstate(invalid="ignore"):
+        want, got = (f(x, axes=(1,)) for f in (OPS[op].reference, OPS[op].in_order))
+    np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize("case", [c for c in ALL if c.smooth], ids=lambda c: c.name)
 def test_gradient_is_the_finite_difference(case: Case) -> None:
     b, outputs = build(case)

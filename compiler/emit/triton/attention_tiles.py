@@ -1,0 +1,61 @@
+"""How many queries and keys an attention kernel has in registers at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...plan.memory import nominal
+from .attention_scores import Scores
+from .part import Machine
+from .tiles import Tile, power_of_two
+
+
+def _tiles(text: str) -> tuple[Tile, ...]:
+    found = []
+    for word in text.split():
+        block, warps, stages = word.split("/")
+        rows, columns = map(int, block.split("x"))
+        found.append(Tile(rows, columns, 16, int(warps), int(stages)))
+    return tuple(found)
+
+
+FORWARD = _tiles("64x32/4/3 64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
+FORWARD_WIDE = _tiles("128x32/8/3 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
+KEYS = _tiles("64x16/4/2 32x32/4/2 32x16/4/2 32x16/4/1 16x16/4/1")
+KEYS_WIDE = _tiles("32x16/4/2 32x16/8/2 16x16/8/2 16x16/8/1 16x16/4/1")
+QUERIES = _tiles("64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
+QUERIES_WIDE = _tiles("128x32/8/2 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
+WIDEST_TILES = _tiles("64x32/8/2 32x16/8/2 32x16/8/1 16x16/8/1 16x16/4/1")
+"""Owned x walked / warps / stages, the first that compiles."""
+
+
+def tile_of(scores: Scores, machine: Machine) -> Tile:
+    """How many positions are owned and walked at a time: no more than there are.
+
+    Raises: LookupError when no tile is left.
+    """
+    if machine.interpreted:
+        return Tile(32, 16, 16, 4, 2)
+    found = _candidates(scores)
+    level = machine.levels.get(scores.key(), 0)
+    if level >= len(found):
+        raise LookupError(f"no tile for attention after {level} refusals")
+    tile, launch = found[level], scores.launch
+    owned, walked = (
+        power_of_two(nominal(scores.shape[d], scores.values.sizes))
+        for d in (launch.owned, launch.walked)
+    )
+    rows, columns = min(tile.rows, owned), min(tile.columns, walked)
+    return replace(tile, rows=max(16, rows), columns=max(16, columns))
+
+
+def _candidates(scores: Scores) -> tuple[Tile, ...]:
+    widest = max(matrix.width for matrix in scores.matrices())
+    wide = widest > 64
+    if widest > 128:
+        return WIDEST_TILES
+    if len(scores.launch.products) == 1:
+        return FORWARD_WIDE if wide else FORWARD
+    if scores.of_keys:
+        return KEYS_WIDE if wide else KEYS
+    return QUERIES_WIDE if wide else QUERIES

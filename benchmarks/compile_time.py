@@ -25,7 +25,7 @@ import networkx  # the compiler imports it when it is first needed
 
 import weft
 from weft.compiler.build import elaborate
-from weft.compiler.compile import compile_gpu, compile_native, lower
+from weft.compiler.compile import compile_for, lower
 from weft.runtime.machine import cpu
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -75,8 +75,7 @@ def measured(case: str, target: str) -> dict[str, Any]:
     times.append(time.process_time())
     lowered = lower(program, native=target == "cpu")
     times.append(time.process_time())
-    emit = compile_native if target == "cpu" else lambda found: compile_gpu(found, target)
-    artifact = emit(lowered)
+    artifact = compile_for(lowered, target)
     times.append(time.process_time())
     step = lowered.entry("train", "main").graph
     return {

@@ -14,7 +14,6 @@ from .table import bytes_text, table
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
     from ..runtime.crosscompile import Report
-    from ..runtime.program import CompiledProgram
 
 HERE = ("cpu", "cuda", "hip", "interpret")
 """Targets whose package runs on this machine."""
@@ -32,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the package; 1 when a cross-compiled kernel must not be used."""
+    from ..runtime.gate import cross_compiled
     from ..runtime.package import write_package
     from ..runtime.program import CROSS, compile
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     artifact = program.artifact
     reports: tuple[Report, ...] = ()
     if artifact.target in CROSS:
-        artifact, reports = _cross_compile(program)
+        artifact, reports = cross_compiled(program.lowered, artifact.target)
     out = write_package(
         artifact,
         Path(arguments.out) if arguments.out else Path("build") / named(spec),
@@ -55,15 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(_as_text(artifact, out, reports))
     return 0 if all(report.ok for report in reports) else 1
-
-
-def _cross_compile(program: CompiledProgram) -> tuple[Artifact, tuple[Report, ...]]:
-    """The kernels as they pass on the target, which need not be in this machine."""
-    from ..compiler.compile import compile_gpu
-    from ..runtime.gate import gated
-
-    target = program.target
-    return gated(lambda levels: compile_gpu(program.lowered, target, levels), target)
 
 
 def _as_json(artifact: Artifact, out: Path, reports: Sequence[Report]) -> dict[str, Any]:

@@ -209,6 +209,16 @@ def artifact_of(
     )
 
 
+def compile_for(lowered: Lowered, target: str) -> Artifact:
+    """The program for a target.
+
+    Raises: UsageError where an operation has no kernel, or `memory` is not enough.
+    """
+    if target == "reference":
+        return compile_reference(lowered)
+    return compile_native(lowered) if target == "cpu" else compile_gpu(lowered, target)
+
+
 def compile_reference(lowered: Lowered) -> Artifact:
     """The program with no text at all: `reference` runs the graphs."""
     entries = [

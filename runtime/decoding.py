@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..compiler.artifact import evaluate
-from ..compiler.compile import lower_decoding
+from ..compiler.compile import compile_for, lower_decoding
 from ..compiler.decoding import DECODE, PREPARE, decoding_of
 from ..compiler.entries import needs_of
 from ..compiler.passes.decode import Decoding, time_of
@@ -20,7 +20,7 @@ from ..spec.dims import evaluate as size_of
 from ..spec.dims import symbol, symbols
 from ..spec.errors import UsageError
 from .native_engine import DTYPES
-from .program import compiled_for, open_engine
+from .program import open_engine
 from .reference_engine import ReferenceEngine
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def _beside(type: TensorType, tokens: Array) -> Array:
 def _engine(program: CompiledProgram, net: str, decoding: Decoding) -> Any:
     """The kernels of the step graph, with the parameters of the program."""
     lowered = lower_decoding(program.lowered, net, decoding)
-    made = replace(compiled_for(lowered, program.target), train=None)
+    made = replace(compile_for(lowered, program.target), train=None)
     engine: Any = open_engine(lowered, made)
     np.copyto(engine.parameters, program.engine.parameters)
     return engine

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ..compiler.artifact import Artifact
+from ..compiler.compile import Lowered, compile_gpu
 from ..spec.errors import DeviceError
 from .crosscompile import Report, compile_module
 
@@ -44,6 +45,14 @@ def gated(
         levels |= {key: levels.get(key, 0) + 1 for key in keys}
     problems = [f"{r.kernel} {', '.join(r.failures)}" for r in refused.values()]
     raise DeviceError(f"no tile fits {target}: {'; '.join(problems)}", hint="report this spec")
+
+
+def cross_compiled(lowered: Lowered, target: str) -> tuple[Artifact, tuple[Report, ...]]:
+    """A program with kernels that all pass on an architecture, which need not be in this machine.
+
+    Raises: DeviceError when no tile passes.
+    """
+    return gated(lambda levels: compile_gpu(lowered, target, levels), target)
 
 
 def _bodies(text: str) -> dict[str, str]:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from ..compiler.build import Program, elaborate
 from ..compiler.compile import (
     Lowered,
-    compile_gpu,
+    compile_for,
     compile_native,
-    compile_reference,
     lower,
     lower_inputs,
 )
@@ -126,7 +125,7 @@ class CompiledProgram:
             native=target in ("cpu", "reference"),
             precision="f32" if exact else self.precision,
         )
-        self.artifact: Artifact = compiled_for(self.lowered, target)
+        self.artifact: Artifact = compile_for(self.lowered, target)
         self._engine: Engine | None = None
         self._nets: dict[str, CompiledNetwork] = {}
         self._seed = seed
@@ -388,15 +387,6 @@ class CompiledProgram:
 
 def _native(lowered: Lowered) -> NativeEngine:
     return NativeEngine(replace(compile_native(lowered), train=None))
-
-
-def compiled_for(lowered: Lowered, target: str) -> Artifact:
-    """The artifact of a target."""
-    if target == "reference":
-        return compile_reference(lowered)
-    if target == "cpu":
-        return compile_native(lowered)
-    return compile_gpu(lowered, target)
 
 
 def open_engine(lowered: Lowered, artifact: Artifact) -> Engine:

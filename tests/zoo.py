@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, compile_gpu, lower
+from weft.compiler.compile import Lowered, lower
 from weft.runtime.crosscompile import SHARED, Report
-from weft.runtime.gate import gated
+from weft.runtime.gate import cross_compiled
 from weft.spec.errors import WeftError
 from weft.spec.load import load
 
@@ -35,7 +35,7 @@ def judge(lowered: Lowered, target: str) -> tuple[Report, ...]:
 
     Raises: DeviceError where one does not, with the smallest tiles either.
     """
-    return gated(lambda levels: compile_gpu(lowered, target, levels), target)[1]
+    return cross_compiled(lowered, target)[1]
 
 
 def line(path: Path, target: str) -> tuple[bool, str]:

@@ -11,7 +11,7 @@ import weft
 from weft.compiler.artifact import Artifact
 from weft.compiler.budget import divided, peak
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, compile_gpu, compile_native, lower
+from weft.compiler.compile import Lowered, compile_for, compile_gpu, compile_native, lower
 from weft.runtime.engine import Engine
 from weft.runtime.initialise import fill_parameters
 from weft.runtime.native_engine import NativeEngine
@@ -63,10 +63,6 @@ def _lowered(name: str, *, native: bool, batch: int = 64, memory: str = "") -> L
     return lower(elaborate(weft.load_text(text, "net.weft")), native=native)
 
 
-def _compiled(lowered: Lowered, target: str) -> Artifact:
-    return compile_native(lowered) if target == "cpu" else compile_gpu(lowered, target)
-
-
 def _peak(artifact: Artifact) -> int:
     return peak(artifact, artifact.entry("train", "main"))
 
@@ -74,10 +70,10 @@ def _peak(artifact: Artifact) -> int:
 @pytest.mark.parametrize(("name", "target"), SMALLER)
 def test_budgets_are_met(name: str, target: str) -> None:
     native = target == "cpu"
-    most = _peak(_compiled(_lowered(name, native=native, batch=4096), target))
+    most = _peak(compile_for(_lowered(name, native=native, batch=4096), target))
     wanted = int(SMALLER[name, target] * most)
     lowered = _lowered(name, native=native, batch=4096, memory=f"memory = {wanted}")
-    artifact = _compiled(lowered, target)
+    artifact = compile_for(lowered, target)
     assert _peak(artifact) <= wanted
     assert artifact.train is not None
     assert artifact.train["memory"] == wanted

@@ -8,7 +8,7 @@ import pytest
 import weft
 from weft.compiler.artifact import evaluate
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, compile_gpu, compile_native, lower
+from weft.compiler.compile import Lowered, compile_for, compile_gpu, compile_native, lower
 from weft.compiler.passes import cut
 from weft.runtime.engine import Engine
 from weft.runtime.initialise import fill_parameters
@@ -131,7 +131,7 @@ def test_kernels_of_pieces(name: str, target: str, request: pytest.FixtureReques
 def test_the_logits_of_a_large_vocabulary_are_never_whole(target: str) -> None:
     sizes = {"length": 128, "vocab": 50257, "width": 32, "batch": 16}
     lowered = _lowered("tied", native=target == "cpu", **sizes)
-    artifact = compile_native(lowered) if target == "cpu" else compile_gpu(lowered, target)
+    artifact = compile_for(lowered, target)
     logits = 4 * sizes["batch"] * sizes["length"] * sizes["vocab"]
     for kind in ("train", "gradient", "evaluate"):
         workspace = artifact.entry(kind, "main").workspace

@@ -12,7 +12,7 @@ import pytest
 import weft
 from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate
-from weft.compiler.compile import compile_gpu, compile_native, lower
+from weft.compiler.compile import compile_for, lower
 from weft.compiler.plan.forms import Plans
 from weft.compiler.plan.order import Order
 
@@ -54,7 +54,7 @@ train {
 def _compiled(text: str, target: str, **params: int) -> Artifact:
     program = elaborate(weft.load_text(text, "net.weft", params=params))
     lowered = lower(program, native=target == "cpu")
-    return compile_native(lowered) if target == "cpu" else compile_gpu(lowered, target)
+    return compile_for(lowered, target)
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda:90"])

@@ -7,7 +7,7 @@ import pytest
 import weft
 from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate, training_net
-from weft.compiler.compile import compile_gpu, compile_native, lower
+from weft.compiler.compile import compile_for, lower
 from weft.compiler.entries import module_entries
 
 CHANNELS, IMAGE = 16, 64 * 16 * 12 * 12 * 4  # bytes of a value of all images
@@ -27,7 +27,7 @@ train {
 def compiled(layers: str, target: str) -> Artifact:
     text = f"net n {{\n  in x: f32[B, 16, 12, 12]\n  x -> {layers} as y\n}}\n{TRAIN}"
     lowered = lower(elaborate(weft.load_text(text, "n.weft")), native=target == "cpu")
-    return compile_native(lowered) if target == "cpu" else compile_gpu(lowered, target)
+    return compile_for(lowered, target)
 
 
 def moved(artifact: Artifact, kind: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from weft.compiler.build import elaborate
-from weft.compiler.compile import compile_gpu, compile_native, lower
+from weft.compiler.compile import compile_for, lower
 from weft.spec.load import load
 
 from .counts import FOLDER
@@ -23,6 +23,6 @@ SPECS = [
 @pytest.mark.parametrize("target", ["cpu", "cuda:90"])
 def test_every_entry_is_emitted(spec: Path, target: str) -> None:
     lowered = lower(elaborate(load(FOLDER / spec)), native=target == "cpu")
-    artifact = compile_native(lowered) if target == "cpu" else compile_gpu(lowered, target)
+    artifact = compile_for(lowered, target)
     assert len(artifact.entries) == len(lowered.entries)
     assert artifact.kernels

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.laws.cases import B, Build, Case, f32
-from tests.laws.harness import backward, build, expected, feeds, graph_of
-from tests.laws.test_interpreted import Guarded, Key, _agree, emitted
+from tests.laws.harness import backward, build, feeds, graph_of
+from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.window_cases import (
     WINDOW_CASES,
     Geometry,
@@ -103,21 +102,6 @@ def graphs() -> dict[Key, Graph]:
     return found | {("backward", c.name): backward(c) for c in BACKWARD}
 
 
-@pytest.fixture(scope="module")
-def guarded(graphs: dict[Key, Graph]) -> Iterator[Guarded]:
-    """One worker process for all cases."""
-    found = Guarded(emitted(graphs, NOMINAL, "interpret"))
-    yield found
-    found.engine.close()
-
-
-def _check(guarded: Guarded, key: Key, graph: Graph, sizes: Mapping[str, int]) -> None:
-    fed = feeds(graph, sizes, positive=False)
-    got = guarded.run(key, fed)
-    for name, value in expected(graph, fed, sizes).items():
-        _agree(f"{key[1]}.{name} at {sizes}", got[name], value)
-
-
 def _sizes(case: Case) -> Mapping[str, int]:
     return case.sizes[0] if case.name == "convolve_nothing" else SMALL
 
@@ -125,20 +109,20 @@ def _sizes(case: Case) -> Mapping[str, int]:
 @pytest.mark.parametrize("case", FORWARD, ids=lambda c: c.name)
 def test_forward(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
     key = "forward", case.name
-    _check(guarded, key, graphs[key], _sizes(case))
+    check(guarded, key, graphs[key], _sizes(case))
 
 
 @pytest.mark.parametrize("case", BACKWARD, ids=lambda c: c.name)
 def test_backward(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
     key = "backward", case.name
-    _check(guarded, key, graphs[key], SMALL)
+    check(guarded, key, graphs[key], SMALL)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", FORWARD, ids=lambda c: c.name)
 def test_several_blocks_of_rows(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
     if case.name != "convolve_nothing":
-        _check(guarded, ("forward", case.name), graphs["forward", case.name], LARGE)
+        check(guarded, ("forward", case.name), graphs["forward", case.name], LARGE)
 
 
 @pytest.mark.parametrize("case", ORDERED, ids=lambda c: c.name)
@@ -146,14 +130,8 @@ def test_the_order_of_programs_does_not_show(
     case: Case, guarded: Guarded, graphs: dict[Key, Graph]
 ) -> None:
     key = "forward", case.name
-    fed = feeds(graphs[key], LARGE, positive=False)
-    natural = guarded.run(key, fed)
-    for name, value in expected(graphs[key], fed, LARGE).items():
-        _agree(f"{case.name}.{name}", natural[name], value)
-    guarded.device.shuffle = 5  # type: ignore[attr-defined]
-    permuted = guarded.run(key, fed)
-    guarded.device.shuffle = None  # type: ignore[attr-defined]
-    assert all(np.array_equal(natural[name], permuted[name]) for name in natural)
+    check(guarded, key, graphs[key], LARGE)
+    check_order(guarded, key, feeds(graphs[key], LARGE, positive=False))
 
 
 # ---- what rides ----------------------------------------------------------------------------------
@@ -184,7 +162,7 @@ def _alone(make: Build, sizes: Mapping[str, int]) -> str:
     graph = graph_of(*build(Case("alone", make)))
     artifact = emitted({("forward", "alone"): graph}, sizes, "interpret")
     guarded = Guarded(artifact)
-    _check(guarded, ("forward", "alone"), graph, SMALL)
+    check(guarded, ("forward", "alone"), graph, SMALL)
     guarded.engine.close()
     return artifact.files["kernels.py"]
 

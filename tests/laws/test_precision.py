@@ -14,7 +14,7 @@ from torch import nn
 import weft
 from tests.laws.cases import CASES, Case
 from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
-from tests.laws.test_interpreted import emitted
+from tests.laws.kernels import Key, emitted
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
@@ -25,7 +25,7 @@ from weft.compiler.ir.types import TensorType
 from weft.compiler.native import emit_native
 from weft.compiler.ops import new_builder
 from weft.compiler.passes.reduce_precision import PRODUCTS, reduce_precision
-from weft.runtime.gate import gated
+from weft.runtime.gate import cross_compiled
 from weft.runtime.native_engine import NativeEngine
 from weft.runtime.triton_engine import TritonEngine
 from weft.spec.dims import symbol
@@ -39,7 +39,6 @@ SAMPLE = (
 )  # fmt: skip
 
 NOMINAL = {"B": 67, "T": 3}
-Key = tuple[str, str]
 
 
 def _multiplies(graph: Graph) -> bool:
@@ -218,7 +217,7 @@ def test_kernels_compile(target: str) -> None:
     lowered = lower(
         elaborate(weft.load_text(TRANSFORMER, "n.weft")), native=False, precision="bf16"
     )
-    _, reports = gated(lambda levels: compile_gpu(lowered, target, levels), target)
+    _, reports = cross_compiled(lowered, target)
     assert all(r.ok for r in reports), [r for r in reports if not r.ok]
 
 

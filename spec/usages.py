@@ -66,6 +66,7 @@ OPERATIONS: Mapping[str, str] = {
     "convolve_transpose": "x: f32[B, 8, 16, 16]; weight w: f32[8, 4, 2, 2] = pytorch_conv(); "
     "convolve_transpose(x, w, stride=2)",
     "max_pool": "x: f32[B, 16, 28, 28]; x -> max_pool(2)",
+    "max_unpool": "x: f32[B, 16, 28, 28]; small = x -> max_pool(2); max_unpool(small, x, 2)",
     "avg_pool": "x: f32[B, 16, 28, 28]; x -> avg_pool(2)",
     "per_axis": "x: f32[B, 16, 28, 28]; x -> reshape([B, 16, 28*28//per_axis(x, 2)[0], 2])",
     "repeat_pixels": "x: f32[B, 16, 7, 7]; x -> repeat_pixels(2)",

@@ -7,9 +7,10 @@ transpositions between the two meet and vanish (`compiler/ops/rules.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from ...spec.dims import Dim, exact_quotient, sign
+from ...spec.dims import Dim, exact_quotient, numel, sign
 from ..ir.types import Shape
 from ..ops.windows import turned
 from .request import Known, Refusal, Request, Result, agree, shown
@@ -18,6 +19,7 @@ from .signature import Setting, accepts, wanted
 from .values import show
 
 Pair = tuple[int, int]
+EXACT = 1 << 24  # whole numbers that single precision tells apart
 
 
 def last(r: Request, x: int) -> int:
@@ -230,7 +232,46 @@ def _pool(r: Request, function: str) -> tuple[int, dict[str, Any], tuple[Pair, .
 
 
 def _max_pool(r: Request) -> Result:
-    return first(r, _pool(r, "pool_max")[0])
+    """The largest of each window, and where in the plane it is, if asked."""
+    y, geometry, _ = _pool(r, "pool_max")
+    if not r["return_indices"]:
+        return first(r, y)
+    del geometry["sizes"]
+    x = r.b[y].operands[0]
+    found = r.b.insert("pool_max_pick", (x, y, _places(r, r.b[x].shape)), "places", **geometry)
+    return first(r, y), r.b.cast(first(r, found), "i32")
+
+
+def _places(r: Request, shape: Shape) -> int:
+    """Of a channels-last shape, as PyTorch counts: the rows of a plane one after another.
+
+    Raises: Refusal E316 for planes whose places single precision does not tell apart.
+    """
+    b, plane = r.b, numel(shape[1:-1])
+    if isinstance(plane, int) and plane > EXACT:
+        raise Refusal("E316", f"`return_indices` counts to {EXACT}, a plane has {plane} places")
+    found = b.constant(0, "i32")
+    found = b.broadcast(found, (), shape)
+    for axis in range(1, len(shape) - 1):
+        below = b.broadcast(b.size(numel(shape[axis + 1 : -1])), (), shape)
+        found = b.map("add", found, b.map("mul", b.iota(shape, axis), below))
+    return b.cast(found, "f32")
+
+
+def _max_unpool(r: Request) -> Result:
+    """Elements put where the windows of a pool found their maxima: its adjoint."""
+    y, geometry, _ = _pool(replace(r, x=r.x[1:]), "pool_max")
+    del geometry["sizes"]
+    if len(r.shape()) != len(r.shape(1)):
+        raise Refusal("E402", f"{shown(r.shape())} was not pooled from {shown(r.shape(1))}", (0, 1))
+    given = last(r, r.real())
+    pooled = r.b[first(r, y)].shape
+    codes = [agree(want, got) for want, got in zip(pooled, r.shape(), strict=True)]
+    for code in filter(None, codes):
+        message = f"max_pool makes {shown(pooled)} of {shown(r.shape(1))}, not {shown(r.shape())}"
+        raise Refusal(code, message, (0, 1))
+    x = r.b[y].operands[0]
+    return first(r, r.b.insert("pool_max_input", (x, y, given), "unpooled", **geometry))
 
 
 def _avg_pool(r: Request) -> Result:
@@ -301,9 +342,16 @@ WINDOWING = (
     ),
     (
         "max_pool(x; kernel:sizes, stride:sizes=none, pad:pads|same=0, dilation:sizes=1, "
-        "ceil:flag=false)",
+        "ceil:flag=false, return_indices:flag=false)",
         _max_pool,
-        "the largest element of each window; stride is the kernel unless given",
+        "the largest element of each window; stride is the kernel unless given; `return_indices` gives "
+        "its place in the plane as a second result",
+    ),
+    (
+        "max_unpool(x, source; kernel:sizes, stride:sizes=none, pad:pads|same=0, "
+        "dilation:sizes=1, ceil:flag=false)",
+        _max_unpool,
+        "x put where max_pool of `source` with these settings finds its maxima, zeros elsewhere",
     ),
     (
         "avg_pool(x; kernel:sizes, stride:sizes=none, pad:pads|same=0, ceil:flag=false, "

@@ -35,6 +35,10 @@ def _infer_like_first(types: Types, _: Attributes) -> TensorType:
     return types[0]
 
 
+def _infer_like_second(types: Types, _: Attributes) -> TensorType:
+    return types[1]
+
+
 def _pool_max(x: np.ndarray, *, kernel: Any, stride: Any, dilation: Any, low: Any,
               sizes: Any) -> np.ndarray:  # fmt: skip
     y = np.full((x.shape[0], *sizes, x.shape[-1]), -np.inf, x.dtype)
@@ -51,6 +55,18 @@ def _pool_max_input(x: np.ndarray, y: np.ndarray, d: np.ndarray, *, kernel: Any,
     for _, windows, elements in taps(kernel, stride, dilation, low, y.shape[1:-1], x.shape[1:-1]):
         hit = open_[:, *windows] & (x[:, *elements] == y[:, *windows])
         result[:, *elements] += np.where(hit, d[:, *windows], 0)
+        open_[:, *windows] &= ~hit
+    return result
+
+
+def _pool_max_pick(x: np.ndarray, y: np.ndarray, e: np.ndarray, *, kernel: Any, stride: Any,
+                   dilation: Any, low: Any) -> np.ndarray:  # fmt: skip
+    """What `e` has where a window first attains its maximum; 0 where nothing does."""
+    result = np.zeros_like(y)
+    open_ = np.ones(y.shape, bool)
+    for _, windows, elements in taps(kernel, stride, dilation, low, y.shape[1:-1], x.shape[1:-1]):
+        hit = open_[:, *windows] & (x[:, *elements] == y[:, *windows])
+        result[:, *windows] = np.where(hit, e[:, *elements], result[:, *windows])
         open_[:, *windows] &= ~hit
     return result
 
@@ -80,6 +96,16 @@ def _d_pool_max(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     return (b.insert("pool_max_input", (x, n.id, d), **_geometry(n)),)
 
 
+def _d_pool_max_input(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    x, y, _ = n.operands
+    return None, None, b.insert("pool_max_pick", (x, y, d), **_geometry(n))
+
+
+def _d_pool_max_pick(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    x, y, _ = n.operands
+    return None, None, b.insert("pool_max_input", (x, y, d), **_geometry(n))
+
+
 def _d_pool_sum(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     space = b[n.operands[0]].shape[1:-1]
     return (b.insert("pool_sum_input", (d,), sizes=space, **_geometry(n)),)
@@ -94,7 +120,8 @@ POOLS: dict[str, Op] = {
     op.name: op
     for op in (
         Op("pool_max", "heavy", _infer_pool, _pool_max, _d_pool_max, 1),
-        Op("pool_max_input", "heavy", _infer_like_first, _pool_max_input, None, 1),
+        Op("pool_max_input", "heavy", _infer_like_first, _pool_max_input, _d_pool_max_input, 1),
+        Op("pool_max_pick", "heavy", _infer_like_second, _pool_max_pick, _d_pool_max_pick, 1),
         Op("pool_sum", "heavy", _infer_pool, _pool_sum, _d_pool_sum, 1),
         Op("pool_sum_input", "heavy", _infer_pool, _pool_sum_input, _d_pool_sum_input, 1),
     )

@@ -10,7 +10,7 @@ from ..ir.graph import Graph, Node
 from .memory import nominal
 
 CONVOLUTIONS = ("convolve", "convolve_input", "convolve_weight")
-POOLS = ("pool_max", "pool_max_input", "pool_sum", "pool_sum_input")
+POOLS = ("pool_max", "pool_max_input", "pool_max_pick", "pool_sum", "pool_sum_input")
 WINDOWED = (*CONVOLUTIONS, *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache

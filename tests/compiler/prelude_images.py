@@ -137,6 +137,25 @@ def average(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False)
 
 
+def indexed(x: Tensor) -> Tensor:
+    y, places = F.max_pool2d(x, 3, 2, 1, return_indices=True)
+    return y * torch.sin(places.double())
+
+
+def indexed_line(x: Tensor) -> Tensor:
+    y, places = F.max_pool1d(x, 2, return_indices=True)
+    return y * torch.sin(places.double())
+
+
+def unpooled(x: Tensor, kernel: Any = 2) -> Tensor:
+    y, places = F.max_pool2d(x, kernel, return_indices=True)
+    return F.max_unpool2d(y * y, places, kernel, output_size=x.shape[2:])
+
+
+def unpooled_oblong(x: Tensor) -> Tensor:
+    return unpooled(x, (2, 3))
+
+
 SAMPLING = [
     Case("x -> max_pool(2)", lambda x: F.max_pool2d(x, 2), IMAGE),
     Case("x -> max_pool(3, stride=2, pad=1, ceil=true)",
@@ -146,6 +165,11 @@ SAMPLING = [
     Case("x -> max_pool(2, pad=1)", lambda x: F.max_pool2d(x, 2, padding=1), IMAGE),
     Case("x -> max_pool(3, stride=4)", lambda x: F.max_pool1d(x, 3, 4), LINE),
     Case("x -> max_pool(2)", lambda x: F.max_pool3d(x, 2), VOLUME, sizes=ONE),
+    Case("y, places = x -> max_pool(3, stride=2, pad=1, return_indices=true)\n  y*sin(places)",
+         indexed, IMAGE),
+    Case("y, places = x -> max_pool(2, return_indices=true)\n  y*sin(places)", indexed_line, LINE),
+    Case("y = x -> max_pool(2)\n  max_unpool(y*y, x, 2)", unpooled, IMAGE),
+    Case("y = x -> max_pool([2, 3])\n  max_unpool(y*y, x, [2, 3])", unpooled_oblong, IMAGE),
     Case("x -> avg_pool(2)", lambda x: F.avg_pool2d(x, 2), IMAGE),
     Case("x -> avg_pool(3, stride=2, pad=1)", lambda x: F.avg_pool2d(x, 3, 2, 1), IMAGE),
     Case("x -> avg_pool(3, stride=2, pad=1, ceil=true, count_pad=false)", average, IMAGE),

@@ -114,6 +114,8 @@ def _pool(op: str, g: Geometry) -> Build:
         if op == "pool_max":
             d = f32(b, "d", B, *g.sizes, g.channels[0])
             found["dx"] = b.insert("pool_max_input", (x, y, d), **geometry)
+            e = f32(b, "e", B, *g.space, g.channels[0])
+            found["picked"] = b.insert("pool_max_pick", (x, y, e), **geometry)
         return found
 
     return build
@@ -140,6 +142,7 @@ def _channels_first(b: Builder) -> dict[str, int]:
 
 
 SIZES = ({"B": 1, "T": 1}, {"B": 3, "T": 1}, {"B": 19, "T": 1})
+EMPTY = ("pool_max", "oblong")  # some windows hold nothing: their maximum is -inf
 POOLED = ("plain", "even_kernel", "strided", "gap", "dilated", "oblong", "line", "volume")
 
 WINDOW_CASES: tuple[Case, ...] = (
@@ -147,7 +150,7 @@ WINDOW_CASES: tuple[Case, ...] = (
     *(Case(f"convolve_input_{g.name}", _convolve_input(g), SIZES) for g in GEOMETRIES),
     *(Case(f"convolve_weight_{g.name}", _convolve_weight(g), SIZES) for g in GEOMETRIES),
     *(
-        Case(f"{op}_{g.name}", _pool(op, g), SIZES, smooth=op == "pool_sum")
+        Case(f"{op}_{g.name}", _pool(op, g), SIZES, smooth=(op, g.name) != EMPTY)
         for op in ("pool_max", "pool_sum")
         for g in GEOMETRIES
         if g.name in POOLED

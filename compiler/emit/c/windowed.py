@@ -10,13 +10,14 @@ from ...plan.layout import Layout
 from ...plan.windows import CONVOLUTIONS, Geometry, block_of, geometry, planes_of
 
 LayoutOf = Callable[[int], Layout]
+LOOKING = ("pool_max_input", "pool_max_pick")  # they remember who still looks for its maximum
 SPARE = 16  # floats that the widest store may write beyond a row of channels
 
 
 def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
     """Floats of scratch that the call of a windowed node needs, beside that of its products."""
     g = geometry(graph, node)
-    if node.op == "pool_max_input":
+    if node.op in LOOKING:
         return g.channels + SPARE
     if node.op not in CONVOLUTIONS:
         return 0
@@ -71,6 +72,6 @@ def call(node: Node, name: str, images: str, pointers: Sequence[str], result: st
     arguments = [images, f"&{name}", *pointers, result]
     if node.op in CONVOLUTIONS:
         arguments += ["scratch", "planes"]
-    elif node.op == "pool_max_input":
+    elif node.op in LOOKING:
         arguments.append("planes")
     return f"weft_{node.op}({', '.join(arguments)});"

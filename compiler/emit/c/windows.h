@@ -317,6 +317,26 @@ static __attribute__((noinline, unused)) void weft_pool_max_input(long images, c
     )
 }
 
+/* What e has where a window first attains its maximum; e lies as x does. */
+static __attribute__((noinline, unused)) void weft_pool_max_pick(long images, const weft_windows *g, const float *x, const float *y,
+    const float *e, float *restrict v, float *restrict open)
+{
+    WEFT_POOL(
+        memset(v + window, 0, (size_t)channels * sizeof(float));,
+        const weft_vector most = weft_load(y + window + c, some);
+        weft_truths looking = ~(weft_truths){0};
+        weft_truths found = (weft_truths)weft_load(v + window + c, some);
+        if (!whole) looking = (weft_truths)weft_load(open + c, some);
+        for (long t = 0; t < count; ++t) {
+            const weft_truths hit = (weft_load(x + at[t] + c, some) == most) & looking;
+            looking &= ~hit;
+            found |= (weft_truths)weft_load(e + at[t] + c, some) & hit;
+        }
+        weft_store(v + window + c, (weft_vector)found, some);
+        if (next < taps) weft_store(open + c, (weft_vector)looking, some);
+    )
+}
+
 static __attribute__((noinline, unused)) void weft_pool_sum(long images, const weft_windows *g, const float *x, float *restrict y)
 {
     WEFT_POOL(

@@ -2,6 +2,7 @@
 
 pool             a window reads its elements
 scattered        windows that tile the image: each writes its elements' gradients
+picked           a window reads another image where it attains its maximum first
 winner           which element of a window attained its maximum first
 gathered         an element reads the gradients of the windows that it lies in
 """
@@ -53,8 +54,13 @@ class Pool:
 
 def base(p: Pool) -> str:
     """Where the image of a row begins, at its channel."""
-    at = sum_of(times("image", p.x.image), times("column", p.x.channel))
-    return f"{p.x.buffer}_at = {sum_of(f'{p.x.buffer}_ptr', at)}"
+    return based(p.x)
+
+
+def based(x: Image) -> str:
+    """The same of any image."""
+    at = sum_of(times("image", x.image), times("column", x.channel))
+    return f"{x.buffer}_at = {sum_of(f'{x.buffer}_ptr', at)}"
 
 
 def loop(p: Pool, product: str, masks: Masks) -> Loop:
@@ -67,6 +73,21 @@ def loop(p: Pool, product: str, masks: Masks) -> Loop:
     step.append(f"{product} = maximum({product}, seen)" if p.largest else f"{product} += seen")
     start = f"tl.full([BM, BN], {other}, tl.float32)" if p.largest else ZEROS
     return Loop((f"{product} = {start}",), tuple(_over(p.taps, "tap", step)), (), 0)
+
+
+def picked(p: Pool, y: str, e: Image, product: str, masks: Masks) -> Loop:
+    """What the image `e` has at the first element that attains the maximum `y` of its window."""
+    step = windows.taps("tap", p.axes) + windows.elements(p.axes)
+    mask = windows.guard(step, masks[0], *windows.inside(p.axes), masks[1])
+    for target, image in (("seen", p.x), ("given", e)):
+        at = sum_of(f"{image.buffer}_at", *windows.offset(p.axes, image.space))
+        step += _load(target, at, mask, "0.0")
+    hit = windows.guard(step, "open", "(seen == best)", *windows.inside(p.axes))
+    step += [f"hit = {hit}", f"{product} = tl.where(hit, given, {product})", "open = open & ~hit"]
+    before = _load("best", f"{y}_ptr + row * {p.channels} + column", both(*masks), "0.0", 4)
+    before += [based(e)] if e.buffer != p.x.buffer else []
+    before += ["open = tl.full([BM, BN], True, tl.int1)", f"{product} = {ZEROS}"]
+    return Loop(tuple(before), tuple(_over(p.taps, "tap", step)), (), 0)
 
 
 def winner(p: Pool, y: str, product: str, masks: Masks) -> Loop:

@@ -340,7 +340,11 @@ def _pool(k: Windowed) -> Composed:
     masks = (shape.in_row, shape.in_column)
     epilogue = k.epilogue(kernel, shape)
     if not adjoint:
-        found = pooling.loop(p, epilogue.product, masks)
+        if node.op == "pool_max_pick":
+            given = k.image(node.operands[2])
+            found = pooling.picked(p, names[1], given, epilogue.product, masks)
+        else:
+            found = pooling.loop(p, epilogue.product, masks)
         text = k.kernel(tile, place, found, epilogue, grid)
         return k.composed([text], epilogue, flops)
     if node.op == "pool_sum_input":

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from .arena import Arena
 from .artifact import Entry, KernelRecord
-from .emit.c import text
+from .emit.c import PARTS, text
 from .emit.c.kernels import Kernels
 from .emit.c.part import Part
 from .emit.c.step import Ports, StepWriter
@@ -80,9 +80,7 @@ def emit_native(
                 traffic(p.values, p.fusion, p.levels, p.homes) for p in writer.parts
             ]
             report[e.subject] = found[0].report(found[1:])
-    texts = {
-        HEADER: text("math", "random", "gemm", "tiles", "windows", "recurrent", "team", "step")
-    }
+    texts = {HEADER: text(*PARTS)}
     texts |= {name: file.text(title) for name, file in sorted(files.items())}
     return texts, records, costs, report
 

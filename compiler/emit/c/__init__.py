@@ -9,11 +9,17 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-PARTS = ("math", "random", "gemm", "tiles", "windows", "recurrent", "team", "step")
+PARTS = (
+    *("math", "random", "gemm", "tiles", "windows", "convolutions", "pools", "recurrent"),
+    *("team", "step"),
+)
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 
-PRODUCTS = ("tiles", "windows", "recurrent")
-"""Texts that call matrix products."""
+WINDOWS = ("windows", "convolutions", "pools")
+"""Texts that lean on the geometry of windows."""
+
+PRODUCTS = ("tiles", *WINDOWS, "recurrent")
+"""Texts that lean on matrix products, or on their vectors."""
 
 GEMM_SCRATCH = 32 * 256 + 49152
 """Floats of scratch that `weft_gemm` wants from each thread, on every machine."""
@@ -27,6 +33,8 @@ def text(*parts: str) -> str:
     wanted = {"math", *parts}
     if wanted & {"gemm", *PRODUCTS}:
         wanted |= {"gemm", "tiles"}
+    if wanted & {*WINDOWS}:
+        wanted |= {"windows"}
     return "\n".join(_read(part) for part in PARTS if part in wanted)
 
 

@@ -1,0 +1,133 @@
+/* Pools: every channel by itself, a vector of them at a time; what falls outside x is left out. */
+typedef int weft_truths __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
+enum { WEFT_POOLED = 256 };
+
+/* Where the taps of one window read, from tap `*next` on, at most WEFT_POOLED of them; returns how many. */
+static __attribute__((noinline, unused)) long weft_window(const weft_windows *g, long b, long q0, long q1, long q2, long *next, long *at)
+{
+    long count = 0, tap = 0;
+    for (long i = 0; i < g->kernel[0]; ++i) {
+        const long z = q0 * g->stride[0] + i * g->dilation[0] - g->low[0];
+        for (long j = 0; j < g->kernel[1]; ++j) {
+            const long r = q1 * g->stride[1] + j * g->dilation[1] - g->low[1], row = b * g->xb + z * g->xs[0] + r * g->xs[1];
+            const int outside = z < 0 || z >= g->in[0] || r < 0 || r >= g->in[1];
+            for (long k = 0; k < g->kernel[2]; ++k, ++tap) {
+                const long s = q2 * g->stride[2] + k * g->dilation[2] - g->low[2];
+                if (tap < *next || outside || s < 0 || s >= g->in[2]) continue;
+                if (count == WEFT_POOLED) { *next = tap; return count; }
+                at[count++] = row + s * g->xs[2];
+            }
+        }
+    }
+    *next = tap;
+    return count;
+}
+
+/* Is every element in one window at most? */
+WEFT_INLINE int weft_apart(const weft_windows *g)
+{
+    int apart = 1;
+    for (int k = 0; k < 3; ++k) apart = apart && g->stride[k] >= (g->kernel[k] - 1) * g->dilation[k] + 1;
+    return apart;
+}
+
+/* The windows of all images in turn; `body` sees the channels c .. of one window, `some` of them, at most WEFT_LANES. */
+#define WEFT_POOL(before, body) \
+    const long taps = g->kernel[0] * g->kernel[1] * g->kernel[2], channels = g->channels; \
+    long at[WEFT_POOLED]; \
+    for (long b = 0; b < images; ++b) \
+        for (long q0 = 0; q0 < g->out[0]; ++q0) for (long q1 = 0; q1 < g->out[1]; ++q1) for (long q2 = 0; q2 < g->out[2]; ++q2) { \
+            const long window = (((b * g->out[0] + q0) * g->out[1] + q1) * g->out[2] + q2) * channels; \
+            before \
+            for (long next = 0; next < taps; ) { \
+                const int whole = next == 0; \
+                (void)whole; \
+                const long count = weft_window(g, b, q0, q1, q2, &next, at); \
+                for (long c = 0; c < channels; c += WEFT_LANES) { \
+                    const weft_mask some = weft_first(channels - c < WEFT_LANES ? channels - c : WEFT_LANES); \
+                    body \
+                } \
+            } \
+        }
+
+static __attribute__((noinline, unused)) void weft_pool_max(long images, const weft_windows *g, const float *x, float *restrict y)
+{
+    WEFT_POOL(
+        for (long c = 0; c < channels; ++c) y[window + c] = -INFINITY;,
+        weft_vector most = weft_load(y + window + c, some);
+        for (long t = 0; t < count; ++t) {
+            const weft_vector u = weft_load(x + at[t] + c, some);
+            const weft_truths better = (u > most) | (u != u);
+            most = (weft_vector)(((weft_truths)u & better) | ((weft_truths)most & ~better));
+        }
+        weft_store(y + window + c, most, some);
+    )
+}
+
+/* The first element of a window that attains its maximum gets the cotangent; `open` tells who is still looking. */
+static __attribute__((noinline, unused)) void weft_pool_max_input(long images, const weft_windows *g, const float *x, const float *y,
+    const float *d, float *restrict dx, float *restrict open)
+{
+    const int apart = weft_apart(g);                       /* then nothing is added to: loads would wait for masked stores */
+    memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
+    WEFT_POOL(
+        ,
+        const weft_vector most = weft_load(y + window + c, some);
+        const weft_vector share = weft_load(d + window + c, some);
+        weft_truths looking = ~(weft_truths){0};
+        if (!whole) looking = (weft_truths)weft_load(open + c, some);
+        for (long t = 0; t < count; ++t) {
+            const weft_truths hit = (weft_load(x + at[t] + c, some) == most) & looking;
+            looking &= ~hit;
+            weft_vector sum = (weft_vector)((weft_truths)share & hit);
+            if (!apart) sum += weft_load(dx + at[t] + c, some);
+            weft_store(dx + at[t] + c, sum, some);
+        }
+        if (next < taps) weft_store(open + c, (weft_vector)looking, some);
+    )
+}
+
+/* What e has where a window first attains its maximum; e lies as x does. */
+static __attribute__((noinline, unused)) void weft_pool_max_pick(long images, const weft_windows *g, const float *x, const float *y,
+    const float *e, float *restrict v, float *restrict open)
+{
+    WEFT_POOL(
+        memset(v + window, 0, (size_t)channels * sizeof(float));,
+        const weft_vector most = weft_load(y + window + c, some);
+        weft_truths looking = ~(weft_truths){0};
+        weft_truths found = (weft_truths)weft_load(v + window + c, some);
+        if (!whole) looking = (weft_truths)weft_load(open + c, some);
+        for (long t = 0; t < count; ++t) {
+            const weft_truths hit = (weft_load(x + at[t] + c, some) == most) & looking;
+            looking &= ~hit;
+            found |= (weft_truths)weft_load(e + at[t] + c, some) & hit;
+        }
+        weft_store(v + window + c, (weft_vector)found, some);
+        if (next < taps) weft_store(open + c, (weft_vector)looking, some);
+    )
+}
+
+static __attribute__((noinline, unused)) void weft_pool_sum(long images, const weft_windows *g, const float *x, float *restrict y)
+{
+    WEFT_POOL(
+        memset(y + window, 0, (size_t)channels * sizeof(float));,
+        weft_vector sum = weft_load(y + window + c, some);
+        for (long t = 0; t < count; ++t) sum += weft_load(x + at[t] + c, some);
+        weft_store(y + window + c, sum, some);
+    )
+}
+
+static __attribute__((noinline, unused)) void weft_pool_sum_input(long images, const weft_windows *g, const float *d, float *restrict dx)
+{
+    const int apart = weft_apart(g);
+    memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
+    WEFT_POOL(
+        ,
+        const weft_vector share = weft_load(d + window + c, some);
+        for (long t = 0; t < count; ++t) {
+            weft_vector sum = share;
+            if (!apart) sum += weft_load(dx + at[t] + c, some);
+            weft_store(dx + at[t] + c, sum, some);
+        }
+    )
+}

@@ -587,18 +587,18 @@ def lower(
     if key not in known:
         lowering = Lowering(values, roots, frozenset(written), layout, space(values, roots))
         streams = {stream: rank for rank, stream in enumerate(form.streams)}
-        known[key] = _of_values(lowering.run(), ranks, streams, ranks)
+        known[key] = of_values(lowering.run(), ranks, streams, ranks)
     lines = tuple(dict.fromkeys(places[i] for i in members if i in places))
     graph = values.graph
     starts = {
         rank: graph[form.ids[rank]]["starts"][shifted(graph, graph[form.ids[rank]])]
         for rank in known[key].starts
     }
-    found = _of_values(known[key], form.ids, form.streams, starts)
+    found = of_values(known[key], form.ids, form.streams, starts)
     return replace(found, name=name, places=lines, bytes=bytes_, flops=flops)
 
 
-def _of_values(kernel: Kernel, ids: Numbers, streams: Numbers, starts: Numbers) -> Kernel:
+def of_values(kernel: Kernel, ids: Numbers, streams: Numbers, starts: Numbers) -> Kernel:
     """The kernel of other values of the same form."""
     return replace(
         kernel,

@@ -6,6 +6,9 @@
     dk = ds' q             -> made while the queries are walked
     db = sum of ds over the batch -> a tile of pairs, while the batch is walked
 
+Where one owner walks all queries and keys of a sample and head, as on a CPU, the gradients of both
+are made together (`merged`), so that nothing is computed twice.
+
 A cluster begins at contractions whose results have one shape and are read by maps of that shape
 alone, until these are summed along the keys or the queries.  What the maps do does not matter.
 
@@ -16,9 +19,10 @@ launch that makes the result i, `values.cone_of(launch)` what it computes and re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from ...spec.dims import Dim
 from ..ir.graph import Graph, Node
 from ..ops import OPS
 from ..ops.factors import factors
@@ -32,7 +36,7 @@ LARGE = 4096
 
 FOLDS = ("sum", "max", "min", "logsumexp")
 
-QUERY, KEY, PAIR = "query", "key", "pair"
+QUERY, KEY, PAIR, BOTH = "query", "key", "pair", "both"
 
 Worth = Callable[[Graph, Node, int, int], bool]
 """Are the scores of a contraction, given their dimensions of queries and keys, worth streaming?"""
@@ -44,7 +48,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """One launch of `owner`: query, key or pair.
+    """One launch of `owner`: query, key, pair or both.
 
     `results` are the contractions and folds that it makes, `sources` the streamed value that each
     of them sums, `streamed` all streamed values behind these, ascending, and `products` the
@@ -71,9 +75,13 @@ class Attention:
         """The launch's own number."""
         return self.results[0]
 
+    def source(self, result: int) -> int:
+        """The streamed value that a result sums."""
+        return self.sources[self.results.index(result)]
+
     def other(self, graph: Graph, result: int) -> int | None:
         """The operand that meets the source of a contraction; None for a fold."""
-        operands, source = graph[result].operands, self.sources[self.results.index(result)]
+        operands, source = graph[result].operands, self.source(result)
         return next((o for o in operands if o != source), None)
 
 
@@ -103,11 +111,16 @@ def depth_of(graph: Graph, node: Node) -> int:
 
 
 def attentions(
-    graph: Graph, worth: Worth = worth_streaming, refusals: list[Refusal] | None = None
+    graph: Graph,
+    worth: Worth = worth_streaming,
+    refusals: list[Refusal] | None = None,
+    *,
+    merged: bool = False,
 ) -> tuple[Attention, ...]:
     """The launches of all clusters that can be streamed and are worth it.
 
-    `refusals` takes those that are worth it and cannot.
+    `refusals` takes those that are worth it and cannot.  `merged`: sums over queries and over keys
+    share a launch.
     """
     seen: set[int] = set()
     found: list[_Launch] = []
@@ -122,7 +135,7 @@ def attentions(
             continue
         if worth(graph, node, query, key):
             try:
-                found += _launches(graph, cluster, query, key, found)
+                found += _launches(graph, cluster, query, key, found, merged=merged)
             except Refused as refused:
                 if refusals is not None and cluster.ends(graph):
                     refusals.append(Refusal(node.id, str(refused)))
@@ -218,6 +231,13 @@ def _dimensions(graph: Graph, cluster: _Cluster) -> tuple[int, int]:
     return max(queries), key
 
 
+def domain(graph: Graph, launch: Attention) -> int | None:
+    """The dimension of the scores along which the threads share a launch; None: one does it."""
+    ends = {launch.owned, launch.walked} if launch.owner == BOTH else {launch.walked}
+    over = {*launch.repeated, *(ends if launch.owner != PAIR else ())}
+    return domain_of(graph[launch.streamed[0]].shape, over, launch.owned, launch.walked)
+
+
 # ---- launches ------------------------------------------------------------------------------------
 
 
@@ -233,6 +253,17 @@ class _Launch:
     results: list[int]
     online: set[int] = field(default_factory=set)
 
+    def join(self, result: int, over: frozenset[int]) -> None:
+        """Make another result too."""
+        self.results.append(result)
+        if over != self.over:
+            self.owner, self.over = BOTH, self.over | over
+
+    @property
+    def walks(self) -> set[int]:
+        """The dimensions that a walk over tiles passes through."""
+        return {self.owned, self.walked} if self.owner == BOTH else {self.walked}
+
     def attention(self, graph: Graph) -> Attention:
         sources = tuple(self.cluster.sums[r] for r in self.results)
         streamed = self.cluster.behind(graph, sources)
@@ -244,13 +275,19 @@ class _Launch:
             products=tuple(i for i in streamed if graph[i].op == "contract"),
             owned=self.owned,
             walked=self.walked,
-            repeated=tuple(sorted(self.over - {self.walked})),
+            repeated=tuple(sorted(self.over - self.walks)),
             online=frozenset(self.online),
         )
 
 
 def _launches(
-    graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_Launch]
+    graph: Graph,
+    cluster: _Cluster,
+    query: int,
+    key: int,
+    before: list[_Launch],
+    *,
+    merged: bool,
 ) -> list[_Launch]:
     """One launch for queries and one for keys, or more where results wait for each other."""
     _check(graph, cluster, query, key, before)
@@ -262,14 +299,45 @@ def _launches(
                 launch.results.append(result)
                 launch.online.add(result)
                 break
-            if launch.over == over and not _waits(graph, [*before, *found], result, launch):
-                launch.results.append(result)
+            joins = launch.over == over or (merged and _joins(graph, launch, result, over))
+            if joins and not _waits(graph, [*before, *found], result, launch):
+                launch.join(result, over)
                 break
         else:
             owner = QUERY if over == {key} else KEY if query in over else PAIR
+            owner = BOTH if merged and owner == KEY else owner
             owned, walked = (key, query) if owner == KEY else (query, key)
             found.append(_Launch(cluster, owner, owned, walked, over, [result]))
     return found
+
+
+def _joins(graph: Graph, launch: _Launch, result: int, over: frozenset[int]) -> bool:
+    """May sums over queries and over keys share a launch?
+
+    One walks the same samples or heads apart, and sums over all that the other repeats.
+    """
+    ends = {launch.owned, launch.walked}
+    mine, theirs = launch.over - ends, over - ends
+    shape = graph[launch.cluster.sums[result]].shape
+    sides = (launch.over, over, launch.over | over)
+    domains = {domain_of(shape, side, launch.owned, launch.walked) for side in sides}
+    return (
+        bool(over & ends and launch.over & ends)
+        and len(domains) == 1
+        and (mine <= theirs or theirs <= mine)
+    )
+
+
+def domain_of(shape: tuple[Dim, ...], over: Collection[int], owned: int, walked: int) -> int | None:
+    """The dimension of the scores along which a launch is shared between threads: a symbolic one
+    that no result sums, else the longest; the queries if need be.
+    """
+    apart = [d for d, extent in enumerate(shape) if d not in (*over, owned, walked) and extent != 1]
+    symbolic = [d for d in apart if not isinstance(shape[d], int)]
+    if symbolic:
+        return symbolic[0]
+    literal = [(-extent, d) for d in apart if isinstance(extent := shape[d], int)]
+    return min(literal)[1] if literal else owned if owned not in over else None
 
 
 def _check(graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_Launch]) -> None:

@@ -20,6 +20,7 @@ from ...spec.dims import Dim, evaluate, numel
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
 from ..ops.recurrences import RECURRENCES
+from .attention import Attention
 from .fuse import Roots
 from .layout import LANES, narrow
 from .values import Values, lowering
@@ -49,7 +50,8 @@ PANELS, ONCE, EVERY, SHARED = "panels", "once", "every", "shared"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Launch:
-    """One kernel: the group of `roots`, the heavy node `heavy`, or the finish of a partial sum.
+    """One kernel: the group of `roots`, the heavy node `heavy`, an attention launch, or the finish
+    of a partial sum.
 
     `along` says for every value it touches which dimension lies along the domain, or None: all of
     the value is needed (read) or summed up (written).  `letter` is the index of a contraction that
@@ -68,6 +70,7 @@ class Launch:
     finishes: int | None = None
     mode: str = PANELS
     phase: int = 0
+    attention: Attention | None = None
 
     @property
     def key(self) -> tuple[int, int, bool]:
@@ -79,6 +82,8 @@ class Launch:
         """The value that a launch is known by."""
         if self.finishes is not None:
             return self.finishes
+        if self.attention is not None:
+            return self.attention.key
         return self.heavy if self.heavy is not None else min(self.roots)
 
     def dimension(self, value: int) -> int | None:
@@ -267,6 +272,9 @@ def work(values: Values, launch: Launch) -> int:
     """About how many elements a launch works through, at the nominal sizes."""
     if launch.heavy is not None and values.graph[launch.heavy].op == "contract":
         return -(-multiplications(values, launch.heavy) // LANES)
+    if launch.attention is not None:
+        products = len(launch.attention.products) + len(launch.attention.results)
+        return products * values.count(launch.attention.streamed[0])
     return sum(map(values.count, launch.reads | launch.writes))
 
 

@@ -49,7 +49,9 @@ def traffic(
             for launch in stage.launches:
                 if launch.finishes is not None:
                     continue
-                if launch.heavy is not None:
+                if launch.attention is not None:
+                    products += sum(map(values.bytes_of, launch.reads | launch.writes))
+                elif launch.heavy is not None:
                     touched = {
                         launch.heavy,
                         *(values.base(o) for o in values.graph[launch.heavy].operands),

@@ -36,6 +36,8 @@ def _score(b: Builder, kind: str, s: int) -> int:
     shape = b[s].shape
     i, j = _position(b, shape, -2), _position(b, shape, -1)
     words = kind.split()
+    if "scaled" in words:
+        s = b.map("mul", s, 0.0625)
     if "softcap" in words:
         s = b.map("mul", b.map("tanh", b.map("mul", s, 0.2)), 5.0)
     if "distance" in words:
@@ -109,7 +111,7 @@ CASES: dict[str, tuple[Graph, Mapping[str, int]]] = {
 }
 
 
-def _feeds(graph: Graph, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+def feeds_of(graph: Graph, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     found: dict[str, np.ndarray] = {}
     for node in graph.inputs():
@@ -131,7 +133,7 @@ def graphs() -> dict[Key, Graph]:
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_and_gradients(name: str, guarded: Guarded) -> None:
     graph, sizes = CASES[name]
-    fed = _feeds(graph, sizes)
+    fed = feeds_of(graph, sizes)
     if "mask" in fed:
         fed["mask"][:, :9] = False  # some queries see nothing at all
     got = guarded.run(("forward", name), fed)
@@ -142,7 +144,7 @@ def test_outputs_and_gradients(name: str, guarded: Guarded) -> None:
 
 def test_the_order_of_programs_does_not_show(guarded: Guarded) -> None:
     graph, sizes = CASES["prefix"]
-    fed = _feeds(graph, sizes)
+    fed = feeds_of(graph, sizes)
     check_order(guarded, ("forward", "prefix"), fed)
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PARTS = (
-    *("math", "random", "gemm", "tiles", "windows", "convolutions", "pools", "recurrent"),
+    *("math", "random", "gemm", "tiles", "attend", "windows", "convolutions", "pools", "recurrent"),
     *("team", "step"),
 )
 """The texts in the order in which they lean on each other: all but the first need `math`."""
@@ -18,7 +18,7 @@ PARTS = (
 WINDOWS = ("windows", "convolutions", "pools")
 """Texts that lean on the geometry of windows."""
 
-PRODUCTS = ("tiles", *WINDOWS, "recurrent")
+PRODUCTS = ("tiles", "attend", *WINDOWS, "recurrent")
 """Texts that lean on matrix products, or on their vectors."""
 
 GEMM_SCRATCH = 32 * 256 + 49152

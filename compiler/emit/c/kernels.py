@@ -41,16 +41,26 @@ class Kernels:
         shared.places.update(dict.fromkeys(kernel.places))
         return replace(signature, name=shared.name)
 
+    def add_text(self, kernel: Kernel, text: str, signature: Signature) -> Signature:
+        """The same for a kernel that is printed already, under the name in its signature."""
+        shared = self._shared(kernel.name, text, signature.name)
+        shared.places.update(dict.fromkeys(kernel.places))
+        return replace(signature, name=shared.name)
+
     def _print(self, kernel: Kernel, aliased: frozenset[str]) -> tuple[_Shared, Signature]:
         """The text of a form that is new, which may be one that is known."""
         text, signature = print_kernel(kernel, aliased)
-        head = f"WEFT_KERNEL void {kernel.name}("
+        return self._shared(kernel.name, text, kernel.name), signature
+
+    def _shared(self, wanted: str, text: str, printed: str) -> _Shared:
+        """A text whose function is called `printed`, once, under a name like the one `wanted`."""
+        head = f"WEFT_KERNEL void {printed}("
         body = text[text.index(head) + len(head) :]
         if body not in self._known:
-            name = self._fresh(kernel.name)
+            name = self._fresh(wanted)
             text = text.replace(head, f"WEFT_KERNEL void {name}(", 1)
             self._known[body] = _Shared(name, text)
-        return self._known[body], signature
+        return self._known[body]
 
     def _fresh(self, name: str) -> str:
         found, count = name, 2

@@ -11,6 +11,8 @@ from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...ops.recurrences import RECURRENCES
+from ...plan.attention import Attention, attentions
+from ...plan.attention import domain as launch_domain
 from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout, is_weight, row_major, value_layout, weight_layout
 from ...plan.memory import Home, Request, nominal, pack
@@ -34,7 +36,9 @@ from ...plan.schedule import (
 )
 from ...plan.values import Values, lowering
 from ..loops import Kernel
-from ..lower import lower
+from ..lower import lower, of_values
+from .attention import Attended, attended
+from .attention_sums import QUERIES
 from .batched import planes
 from .stage import Walk
 
@@ -70,11 +74,12 @@ class Part:
         self.homes = dict(homes)
         self._defaults: dict[int, Layout] = {}
         self.keep = keep
-        self.fusion = fusion or PanelFusion(Values(graph, sizes, keep_dear=True, plans=plans))
+        self.fusion = fusion or PanelFusion(planned_values(graph, sizes, plans, keep=keep))
         self.values = self.fusion.values
-        heavy = heavy_nodes(graph)
+        heavy = [node for node in heavy_nodes(graph) if self.values.is_heavy(node)]
         self.added = self._added()
         launches = [self._heavy(node) for node in heavy]
+        launches += [self._attention(launch) for launch in self.values.attention]
         groups = [roots for roots in self.fusion.groups if not roots & set(self.added.values())]
         launches += [self._group(roots) for roots in groups]
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
@@ -91,9 +96,9 @@ class Part:
         self.parts: dict[int, Dim] = {}
         self.own = self._place_own()
         self.local = max((self._place_local(stage) for stage in self._stages()), default=0)
-        self.planes = largest(
-            (planes(graph, node, sizes) for node in heavy if node.op in BATCHED), sizes
-        )
+        spans = [planes(graph, node, sizes) for node in heavy if node.op in BATCHED]
+        spans += [self.attended(launch, "draft").planes for launch in self.values.attention]
+        self.planes = largest(spans, sizes)
         self.planned = dict(self.homes)
 
     def again(self) -> Part:
@@ -148,6 +153,8 @@ class Part:
             before, product = node.operands
             home = self.homes.get(total)
             made = graph[product]
+            if product in self.values.launches:
+                continue
             if home is None or home != self.homes.get(before) or made.op != "contract":
                 continue
             launch = heavy_launch(self.values, made)
@@ -173,17 +180,55 @@ class Part:
             along=tuple(along.items()),
         )
 
+    # ---- attention -----------------------------------------------------------------------------
+
+    def _attention(self, attention: Attention) -> Launch:
+        """The launch that walks the scores of some samples."""
+        found = self.attended(attention, "draft")
+        reads = frozenset(b.value for b in found.kernel.buffers if b.role == "in")
+        launch = self._of_kernel(found.kernel, found.domain, reads, frozenset())
+        return replace(launch, attention=attention)
+
+    def attended(self, attention: Attention, name: str) -> Attended:
+        """The function of an attention launch."""
+        values = self.values
+        members, _ = values.cone_of(attention)
+        form = values.form(members, named=True)
+        ranks = form.ranks()
+        laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
+        marks = attention.owner, attention.owned, attention.walked, attention.repeated
+        key = "attention", form.key, laid, *marks, tuple(ranks[r] for r in attention.results)
+        known = values.plans.kernels
+        if key not in known:
+            streams = {stream: rank for rank, stream in enumerate(form.streams)}
+            found = attended(values, attention, self.layout, "attend")
+            known[key] = replace(found, kernel=of_values(found.kernel, ranks, streams, ranks))
+        found = known[key]
+        kernel = of_values(found.kernel, form.ids, form.streams, {})
+        places = (line(self.graph[i]) for i in members if self.graph[i].place is not None)
+        kernel = replace(kernel, name=name, places=tuple(dict.fromkeys(places)))
+        touched = {b.value for b in kernel.buffers}
+        moved = sum(map(values.bytes_of, (i for i in touched if not self.cached(i))))
+        flops = sum(map(self._flops, members))
+        return replace(found, kernel=replace(kernel, bytes=moved, flops=flops))
+
     # ---- groups --------------------------------------------------------------------------------
 
     def _group(self, roots: frozenset[int]) -> Launch:
         kernel = self.lowered(roots, "draft")
+        domain = kernel.rows[0].extent if kernel.rows else 1
+        reads = frozenset(self.values.base(i) for i in self.fusion.reads(roots))
+        return self._of_kernel(kernel, domain, reads, roots)
+
+    def _of_kernel(
+        self, kernel: Kernel, domain: Dim, reads: frozenset[int], roots: frozenset[int]
+    ) -> Launch:
+        """The launch of a kernel that walks a domain."""
         along = {b.value: b.along for b in kernel.buffers}
         for b in kernel.buffers:
             if along[b.value] != b.along:
                 along[b.value] = None
         summed = frozenset(b.value for b in kernel.buffers if b.role == "gather")
-        domain = kernel.rows[0].extent if kernel.rows else 1
-        reads = frozenset(self.values.base(i) for i in self.fusion.reads(roots))
         writes = frozenset(b.value for b in kernel.buffers if b.role != "in")
         return Launch(None, roots, reads, writes, domain, tuple(sorted(along.items())), summed)
 
@@ -280,6 +325,9 @@ class Part:
     def _literal_panel(self, domain: int, launch: Launch) -> int:
         """Rows of a chunk: whole strips of columns where a product walks those of its result."""
         heavy = launch.heavy
+        if launch.attention is not None:
+            of_queries = launch_domain(self.graph, launch.attention) == launch.attention.owned
+            return literal_panel(domain, work(self.values, launch), QUERIES if of_queries else 1)
         if heavy is None or self.graph[heavy].op in BATCHED:
             return literal_panel(domain, work(self.values, launch), LANES if heavy is None else 1)
         if launch.summed:
@@ -344,6 +392,14 @@ class Part:
         for (kind, value), offset in offsets.items():
             if kind == f"{number}:value":
                 self.homes[value] = Home("workspace", 0, offset, self.layout(value))
+
+
+def planned_values(
+    graph: Graph, sizes: Mapping[str, int], plans: Plans | None, *, keep: bool
+) -> Values:
+    """What is stored of a graph; `keep`: scores of attention too."""
+    found = () if keep else attentions(graph, merged=True)
+    return Values(graph, sizes, keep_dear=True, plans=plans, attention=found)
 
 
 def largest(spans: Iterable[Dim], sizes: Mapping[str, int]) -> Dim:

@@ -254,6 +254,7 @@ class StageWriter:
         streams = [f"{kernel.streams[number]}u" for number in signature.streams]
         arguments += ["seed", "step", *streams] if streams else []
         arguments += [self.pointer(b.value, b.step) for b in kernel.buffers]
+        arguments += ["scratch", "planes"] if signature.memory else []
         return f"{signature.name}({', '.join(arguments)});"
 
     def _product(self, call: Call, p: Product, depth: int) -> None:

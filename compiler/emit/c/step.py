@@ -21,7 +21,7 @@ from ..loops import Kernel
 from ..lower import identifier, local_name
 from .kernels import Kernels
 from .part import Part, largest, line
-from .printer import STORED
+from .printer import STORED, Signature
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
 from .stage import LOOP, Call, StageWriter, place_in
 from .windowed import record as windows_record
@@ -73,7 +73,8 @@ class StepWriter:
         if known is not None and known.given == homes and known.keep == self.keep:
             part = known.again()
         else:
-            fusion = known.fusion if known is not None else None
+            shared = known is not None and not (self.keep and known.values.attention)
+            fusion = known.fusion if known is not None and shared else None
             part = Part(graph, homes, self.sizes, keep=self.keep, fusion=fusion, plans=self.plans)
         self.parts.append(part)
         return part
@@ -248,15 +249,26 @@ class StepWriter:
             return Call(launch, None, None, ())
         if launch.heavy is not None:
             return self._heavy(part, launch, part.graph[launch.heavy])
+        if launch.attention is not None:
+            main = max(launch.writes, key=lambda i: (part.values.count(i), -i))
+            found = part.attended(launch.attention, f"attend_{local_name(part.graph[main].name)}")
+            signature = self.kernels.add_text(found.kernel, found.text, found.signature)
+            return self._recorded(part, launch, found.kernel, signature, "attention")
         main = max(launch.writes or launch.roots, key=lambda i: (part.values.count(i), -i))
         name = f"compute_{local_name(part.graph[main].name)}"
         kernel = part.lowered(launch.roots, name)
         signature = self.kernels.add(kernel, _aliased(part, kernel))
+        return self._recorded(part, launch, kernel, signature, "loops")
+
+    def _recorded(
+        self, part: Part, launch: Launch, kernel: Kernel, signature: Signature, kind: str
+    ) -> Call:
+        """The call of a kernel, which is taken down."""
         self.records.append(
             KernelRecord(
                 signature.name,
                 f"{self.ports.kind}_{self.ports.subject}",
-                "loops",
+                kind,
                 kernel.bytes,
                 kernel.flops,
                 tuple(part.names[b.value] for b in kernel.buffers if b.role == "in"),
@@ -298,7 +310,8 @@ class StepWriter:
         """A rough estimate on one thread: 200 GFLOP/s in products, 10 in maps, 40 GB/s."""
         total = 0.0
         for each in self.records:
-            rate = 2e5 if each.kind in ("product", *CONVOLUTIONS, *RECURRENCES) else 1e4
+            fast = ("product", "attention", *CONVOLUTIONS, *RECURRENCES)
+            rate = 2e5 if each.kind in fast else 1e4
             total += max(each.flops / rate, each.bytes / 4e4)
         return total
 

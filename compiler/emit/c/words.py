@@ -38,6 +38,7 @@ class Signature:
     """How to call a printed kernel: sizes by symbol, random streams, one pointer a buffer.
 
     `streams` are numbers of the kernel's streams, so that layers with dropout share a text.
+    `memory`: it wants the thread's scratch and planes.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Signature:
     first: bool
     buffers: tuple[str, ...]
     streams: tuple[int, ...]
+    memory: bool = False
 
 
 def literal(value: float | int | bool) -> str:

@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ....spec.dims import symbol
-from ...ops.products import letters
 from ...plan.attention import KEY, PAIR, Attention
 from ...plan.visible import certain
 from ..loops import Kernel, Load, Operand, Store
 from ..lower import local_name
-from ..streamed import Streamed, streamed
+from ..streamed import Streamed, operand_dims, result_dims, streamed
 from .axes import statements
 from .body import symbol_arguments
 from .part import Part, Work
@@ -139,7 +138,7 @@ class Scores:
 
     def source(self, result: int) -> int:
         """The streamed value that a result sums."""
-        return self.launch.sources[self.launch.results.index(result)]
+        return self.launch.source(result)
 
     # ---- matrices --------------------------------------------------------------------------------
 
@@ -157,15 +156,7 @@ class Scores:
 
     def matrix(self, node: int, i: int) -> Matrix:
         """An operand with its dimensions named like those of the scores."""
-        n = self.graph[node]
-        texts = letters(n["spec"])
-        scores = texts[2]
-        if node in self.launch.results:
-            slot = n.operands.index(self.source(node))
-            scores, mine = texts[slot], texts[1 - slot]
-        else:
-            mine = texts[n.operands.index(i)]
-        dims = tuple(scores.index(x) if x in scores else None for x in mine)
+        dims = operand_dims(self.graph, self.launch, node, i)
         width = self.graph[i].shape[dims.index(None)]
         assert isinstance(width, int)
         return Matrix(i, dims, width, f"{self.names[self.values.base(i)]}_tile")
@@ -186,13 +177,7 @@ class Scores:
 
     def result_dims(self, result: int) -> tuple[int | None, ...]:
         """The dimension of the scores that each dimension of a result is."""
-        node, source = self.graph[result], self.source(result)
-        if node.op != "contract":
-            rank = len(self.graph[source].shape)
-            return tuple(d for d in range(rank) if d not in node["axes"])
-        texts = letters(node["spec"])
-        scores = texts[node.operands.index(source)]
-        return tuple(scores.index(x) if x in scores else None for x in texts[2])
+        return result_dims(self.graph, self.launch, result)
 
     def flops(self) -> int:
         """Two for every multiply-add, of products and of sums."""

@@ -1,12 +1,15 @@
 """Recurrent layers over time: one operation a cell, in PyTorch's gate order, and its adjoint.
 
     recurrence(gates, weight, bias, h, …)      all states [B, T, S u], h before c
-    recurrence_input(gates, inner, weight, states, begin, d)
+    recurrence_gates(states, gates, weight, bias, h, …)
+                                               [B, T, K u]: what opened in every step
+    recurrence_input(opened, weight, states, begin, d)
                                                [B, T, G u + S u]: cotangents of the gates, then of
                                                the states before each step
 
 `gates` [B, T, G u] holds what inputs and biases say, `weight` [G u, u] and `bias` map the state
-before (`inner` is what they make of it), `begin` [B, S u] are the states before the first step.
+before, `begin` [B, S u] are the states before the first step; `d` is the cotangent of all states,
+or of h alone.  Whoever makes the states makes `recurrence_gates` of them on the way.
 Sources: Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014.
 """
 
@@ -34,45 +37,52 @@ Parts = tuple[np.ndarray, ...]
 class Cell:
     """One step.
 
-    `step(gate, inner, states)` gives the states; `back(gate, inner, states, new, d)` the cotangents
-    of the gates and, directly, of the states before.
+    `open(gate, inner)` gives what opens, `kept` parts of it, from what inputs and the state before
+    say; `step(opened, states)` the states; `back(opened, states, new, d)` the cotangents of the
+    gates and, directly, of the states before.
     """
 
     gates: int
     states: int
-    step: Callable[[np.ndarray, np.ndarray, Parts], Parts]
-    back: Callable[[np.ndarray, np.ndarray, Parts, Parts, Parts], tuple[np.ndarray, Parts]]
+    kept: int
+    open: Callable[[np.ndarray, np.ndarray], Parts]
+    step: Callable[[Parts, Parts], Parts]
+    back: Callable[[Parts, Parts, Parts, Parts], tuple[np.ndarray, Parts]]
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def _split(x: np.ndarray, count: int) -> list[np.ndarray]:
-    return np.split(x, count, axis=-1)
+def _split(x: np.ndarray, count: int) -> Parts:
+    return tuple(np.split(x, count, axis=-1))
 
 
-def _rnn(gate: np.ndarray, inner: np.ndarray, state: Parts) -> Parts:
+def _rnn_open(gate: np.ndarray, inner: np.ndarray) -> Parts:
     return (np.tanh(gate + inner),)
 
 
-def _rnn_back(
-    gate: np.ndarray, inner: np.ndarray, state: Parts, new: Parts, d: Parts
-) -> tuple[np.ndarray, Parts]:
-    return d[0] * (1 - new[0] * new[0]), (np.zeros_like(d[0]),)
+def _rnn(opened: Parts, state: Parts) -> Parts:
+    return opened
 
 
-def _lstm(gate: np.ndarray, inner: np.ndarray, state: Parts) -> Parts:
+def _rnn_back(opened: Parts, state: Parts, new: Parts, d: Parts) -> tuple[np.ndarray, Parts]:
+    return d[0] * (1 - opened[0] * opened[0]), (np.zeros_like(d[0]),)
+
+
+def _lstm_open(gate: np.ndarray, inner: np.ndarray) -> Parts:
     i, f, g, o = _split(gate + inner, 4)
-    c = _sigmoid(f) * state[1] + _sigmoid(i) * np.tanh(g)
-    return _sigmoid(o) * np.tanh(c), c
+    return _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
 
 
-def _lstm_back(
-    gate: np.ndarray, inner: np.ndarray, state: Parts, new: Parts, d: Parts
-) -> tuple[np.ndarray, Parts]:
-    i, f, g, o = _split(gate + inner, 4)
-    i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
+def _lstm(opened: Parts, state: Parts) -> Parts:
+    i, f, g, o = opened
+    c = f * state[1] + i * g
+    return o * np.tanh(c), c
+
+
+def _lstm_back(opened: Parts, state: Parts, new: Parts, d: Parts) -> tuple[np.ndarray, Parts]:
+    i, f, g, o = opened
     squashed = np.tanh(new[1])
     dc = d[1] + d[0] * o * (1 - squashed * squashed)
     found = (
@@ -84,19 +94,19 @@ def _lstm_back(
     return np.concatenate(found, axis=-1), (np.zeros_like(dc), dc * f)
 
 
-def _gru(gate: np.ndarray, inner: np.ndarray, state: Parts) -> Parts:
+def _gru_open(gate: np.ndarray, inner: np.ndarray) -> Parts:
     (r, z, n), (hr, hz, hn) = _split(gate, 3), _split(inner, 3)
-    reset, update = _sigmoid(r + hr), _sigmoid(z + hz)
-    new = np.tanh(n + reset * hn)
-    return ((1 - update) * new + update * state[0],)
+    reset = _sigmoid(r + hr)
+    return reset, _sigmoid(z + hz), np.tanh(n + reset * hn), hn
 
 
-def _gru_back(
-    gate: np.ndarray, inner: np.ndarray, state: Parts, new: Parts, d: Parts
-) -> tuple[np.ndarray, Parts]:
-    (r, z, n), (hr, hz, hn) = _split(gate, 3), _split(inner, 3)
-    reset, update = _sigmoid(r + hr), _sigmoid(z + hz)
-    fresh = np.tanh(n + reset * hn)
+def _gru(opened: Parts, state: Parts) -> Parts:
+    _, update, fresh, _ = opened
+    return ((1 - update) * fresh + update * state[0],)
+
+
+def _gru_back(opened: Parts, state: Parts, new: Parts, d: Parts) -> tuple[np.ndarray, Parts]:
+    reset, update, fresh, hn = opened
     dn = d[0] * (1 - update) * (1 - fresh * fresh)
     dz = d[0] * (state[0] - fresh) * update * (1 - update)
     dr = dn * hn * reset * (1 - reset)
@@ -104,9 +114,9 @@ def _gru_back(
 
 
 CELLS: dict[str, Cell] = {
-    "rnn": Cell(1, 1, _rnn, _rnn_back),
-    "lstm": Cell(4, 2, _lstm, _lstm_back),
-    "gru": Cell(3, 1, _gru, _gru_back),
+    "rnn": Cell(1, 1, 1, _rnn_open, _rnn, _rnn_back),
+    "lstm": Cell(4, 2, 4, _lstm_open, _lstm, _lstm_back),
+    "gru": Cell(3, 1, 4, _gru_open, _gru, _gru_back),
 }
 """Each cell by name."""
 
@@ -126,9 +136,14 @@ def _infer(types: Types, a: Attributes) -> TensorType:
     return TensorType(gates.dtype, (gates.shape[0], gates.shape[1], cell.states * units))
 
 
+def _infer_gates(types: Types, a: Attributes) -> TensorType:
+    states, _, weight, *_ = types
+    return TensorType(states.dtype, (*states.shape[:2], CELLS[a["cell"]].kept * weight.shape[-1]))
+
+
 def _infer_input(types: Types, a: Attributes) -> TensorType:
-    gates, _, _, states, *_ = types
-    return TensorType(gates.dtype, (*gates.shape[:2], gates.shape[2] + states.shape[2]))
+    cell, states, units = CELLS[a["cell"]], types[2], types[1].shape[-1]
+    return TensorType(states.dtype, (*states.shape[:2], (cell.gates + cell.states) * units))
 
 
 # ---- references ----------------------------------------------------------------------------------
@@ -136,41 +151,41 @@ def _infer_input(types: Types, a: Attributes) -> TensorType:
 
 def _run(gates: np.ndarray, weight: np.ndarray, bias: np.ndarray, *begin: np.ndarray,
          cell: str) -> np.ndarray:  # fmt: skip
-    state: Parts = begin
+    kind, state = CELLS[cell], begin
     found = []
     for t in range(gates.shape[1]):
-        state = CELLS[cell].step(gates[:, t], state[0] @ weight.T + bias, state)
+        state = kind.step(kind.open(gates[:, t], state[0] @ weight.T + bias), state)
         found.append(np.concatenate(state, axis=-1))
     if not found:
         return np.zeros((gates.shape[0], 0, sum(s.shape[-1] for s in begin)))
     return np.stack(found, axis=1)
 
 
-def _run_back(gates: np.ndarray, inner: np.ndarray, weight: np.ndarray, states: np.ndarray,
-              begin: np.ndarray, d: np.ndarray, *, cell: str) -> np.ndarray:  # fmt: skip
-    kind = CELLS[cell]
-    result = np.zeros((*gates.shape[:2], gates.shape[2] + states.shape[2]))
+def _run_gates(states: np.ndarray, gates: np.ndarray, weight: np.ndarray, bias: np.ndarray,
+               *begin: np.ndarray, cell: str) -> np.ndarray:  # fmt: skip
+    early = states[:, :-1, : weight.shape[1]] if states.shape[1] else states
+    before = np.concatenate((begin[0][:, None], early), axis=1)[:, : states.shape[1]]
+    return np.concatenate(CELLS[cell].open(gates, before @ weight.T + bias), axis=-1)
+
+
+def _run_back(opened: np.ndarray, weight: np.ndarray, states: np.ndarray, begin: np.ndarray,
+              d: np.ndarray, *, cell: str) -> np.ndarray:  # fmt: skip
+    kind, units = CELLS[cell], weight.shape[1]
+    wide = (kind.gates + kind.states) * units
+    result = np.zeros((*states.shape[:2], wide))
+    d = np.concatenate((d, np.zeros((*d.shape[:2], kind.states * units - d.shape[2]))), axis=-1)
     later: Parts = tuple(np.zeros_like(s) for s in _split(begin, kind.states))
-    for t in range(gates.shape[1] - 1, -1, -1):
-        before = tuple(_split(states[:, t - 1] if t else begin, kind.states))
-        new = tuple(_split(states[:, t], kind.states))
+    for t in range(states.shape[1] - 1, -1, -1):
+        before = _split(states[:, t - 1] if t else begin, kind.states)
+        now, new = _split(opened[:, t], kind.kept), _split(states[:, t], kind.states)
         own = tuple(x + y for x, y in zip(_split(d[:, t], kind.states), later, strict=True))
-        d_gates, direct = kind.back(gates[:, t], inner[:, t], before, new, own)
-        through = _inner_cotangent(cell, gates[:, t], inner[:, t], d_gates)
+        d_gates, direct = kind.back(now, before, new, own)
+        through = d_gates.copy()
+        if cell == "gru":  # its new gate sees the state through its reset gate only
+            through[:, 2 * units :] *= now[0]
         later = (direct[0] + through @ weight, *direct[1:])
         result[:, t] = np.concatenate((d_gates, *later), axis=-1)
     return result
-
-
-def _inner_cotangent(
-    cell: str, gate: np.ndarray, inner: np.ndarray, d_gates: np.ndarray
-) -> np.ndarray:
-    """The new gate of a gru sees the state through its reset gate only."""
-    if cell != "gru":
-        return d_gates
-    reset = _sigmoid(_split(gate, 3)[0] + _split(inner, 3)[0])
-    dr, dz, dn = _split(d_gates, 3)
-    return np.concatenate((dr, dz, dn * reset), axis=-1)
 
 
 # ---- gradient ------------------------------------------------------------------------------------
@@ -178,24 +193,23 @@ def _inner_cotangent(
 
 def _d_recurrence(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     """The adjoint walks backwards in time; weight and bias follow from all steps at once."""
-    gates, weight, bias, *begin = n.operands
+    gates, weight, _, *begin = n.operands
     name, units = n["cell"], b[weight].shape[1]
     batch, time, wide = b[gates].shape
     first = b.concat(begin, 1)
     early = b.slice(n.id, (0, 0, 0), (batch, time - 1, units), (1, 1, 1))
     start = b.broadcast(begin[0], (0, 2), (batch, 1, units))
     before = b.concat((start, early), 1)
-    product = b.contract("btu,gu->btg", before, weight, name="inner")
-    inner = b.map("add", product, b.broadcast(bias, (2,), (batch, time, wide)), name="inner")
-    turned = b.copy(weight, "weight")
-    made = b.insert(
-        "recurrence_input", (gates, inner, turned, n.id, first, d), f"d_{name}", cell=name
-    )
+    opened = n.id
+    if name != "rnn":  # what opens there is the state
+        opened = b.insert("recurrence_gates", (n.id, *n.operands), f"{name}_gates", cell=name)
+    adjoint = (opened, weight, n.id, first, _of_h(b, d, units))
+    made = b.insert("recurrence_input", adjoint, f"d_{name}", cell=name)
     ones = (1, 1, 1)
     d_gates = b.slice(made, (0, 0, 0), (batch, time, wide), ones)
     d_inner = d_gates
     if name == "gru":
-        reset = b.map("sigmoid", b.map("add", *(_first(b, x, units) for x in (gates, inner))))
+        reset = b.slice(opened, (0, 0, 0), (batch, time, units), ones)
         rest = b.slice(made, (0, 0, 2 * units), (batch, time, units), ones)
         front = b.slice(made, (0, 0, 0), (batch, time, 2 * units), ones)
         d_inner = b.concat((front, b.map("mul", rest, reset)), 2)
@@ -207,9 +221,14 @@ def _d_recurrence(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     return (d_gates, d_weight, b.sum(d_inner, (0, 1)), *starts)
 
 
-def _first(b: Builder, x: int, units: Dim) -> int:
-    batch, time, _ = b[x].shape
-    return b.slice(x, (0, 0, 0), (batch, time, units), (1, 1, 1))
+def _of_h(b: Builder, d: int, units: Dim) -> int:
+    """The cotangent of h alone, where that of c is zero."""
+    node = b[d]
+    if node.op == "pad" and node["value"] == 0 and b[node.operands[0]].shape[2] == units:
+        whole = b[node.operands[0]].shape[:2] == node.shape[:2]
+        if whole and node["low"] == (0, 0, 0):
+            return node.operands[0]
+    return d
 
 
 def _work(types: Types, result: TensorType) -> Dim:
@@ -218,15 +237,24 @@ def _work(types: Types, result: TensorType) -> Dim:
     return 2 * numel(gates[:2]) * numel(weight) + 10 * numel(gates)
 
 
+def _work_gates(types: Types, result: TensorType) -> Dim:
+    """Nothing is left to do but to write them."""
+    return numel(result.shape)
+
+
 def _work_input(types: Types, result: TensorType) -> Dim:
-    gates, weight = types[0].shape, types[2].shape
-    return 2 * numel(gates[:2]) * numel(weight) + 20 * numel(gates)
+    weight, states = types[1].shape, types[2].shape
+    return 2 * numel(states[:2]) * numel(weight) + 20 * numel(result.shape)
 
 
 RECURRENCES: dict[str, Op] = {
     op.name: op
     for op in (
         Op("recurrence", "heavy", _infer, _run, _d_recurrence, work=_work),
+        Op("recurrence_gates", "heavy", _infer_gates, _run_gates, None, work=_work_gates),
         Op("recurrence_input", "heavy", _infer_input, _run_back, None, work=_work_input),
     )
 }
+
+WEIGHT = {"recurrence": 1, "recurrence_gates": 2, "recurrence_input": 1}
+"""Which operand is the weight."""

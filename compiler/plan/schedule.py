@@ -41,7 +41,8 @@ WHOLE = {
     "convolve": (1,),
     "convolve_input": (1,),
     "recurrence": (1, 2),
-    "recurrence_input": (2,),
+    "recurrence_gates": (2, 3),
+    "recurrence_input": (1,),
 }
 """Operands that every sample reads as a whole: weights."""
 
@@ -213,9 +214,9 @@ def batched_launch(values: Values, node: Node) -> Launch:
     along: dict[int, int | None] = dict.fromkeys(images, 0)
     along |= {images[slot]: None for slot in WHOLE.get(node.op, ())}
     along |= {i: None for o, i in zip(node.operands, images, strict=True) if _regrouped(values, o)}
-    along[node.id] = None if weight else 0
+    made = frozenset({node.id, *riding(graph, node)})
+    along |= dict.fromkeys(made, None if weight else 0)
     domain = graph[node.operands[0]].shape[0]
-    made = frozenset({node.id})
     summed = made if weight else frozenset()
     return Launch(
         node.id, frozenset(), frozenset(images), made, domain, tuple(along.items()), summed
@@ -240,8 +241,18 @@ def heavy_launch(values: Values, node: Node, outermost: int = 0) -> Launch:
 
 
 def heavy_nodes(graph: Graph) -> list[Node]:
-    """The live nodes with templates of their own."""
-    return [node for node in graph if lowering(node) == "heavy"]
+    """The live nodes with templates of their own, apart from those that ride in another's."""
+    heavy = [node for node in graph if lowering(node) == "heavy"]
+    riders = {rider for node in heavy for rider in riding(graph, node)}
+    return [node for node in heavy if node.id not in riders]
+
+
+def riding(graph: Graph, node: Node) -> list[int]:
+    """What the launch of a recurrence makes on the way: its gates as they opened."""
+    if node.op != "recurrence":
+        return []
+    users = map(graph.__getitem__, graph.users(node.id))
+    return [u.id for u in users if u.op == "recurrence_gates" and u.phase == node.phase]
 
 
 # ---- modes ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from ...spec.dims import evaluate
 from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
+from ..ops.recurrences import RECURRENCES
 from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
@@ -54,7 +55,7 @@ class Values:
         self.attention = tuple(attention)
         self.launches = {r: a for a in self.attention for r in a.results}
         self.streamed = frozenset(i for a in self.attention for i in a.streamed)
-        self.views = ("transpose", "slice") if turned else ("transpose",)
+        self.turned = turned
         self.sizes = sizes
         self.dear: frozenset[int] = frozenset()
         self.outputs = frozenset(graph.outputs.values())
@@ -117,10 +118,12 @@ class Values:
         return known
 
     def is_view(self, i: int) -> bool:
-        """Is this a transposition, or part of a turned weight, that its reader resolves by
-        strides?
+        """Is this a transposition, part of a turned weight, or the first units of a recurrence,
+        that its reader resolves by strides?
         """
-        return self.graph[i].op in self.views and i not in self.stored
+        node = self.graph[i]
+        resolved = node.op == "transpose" or (node.op == "slice" and self.turned)
+        return (resolved or self._leads(node)) and i not in self.stored
 
     def same_axis(self, i: int, dim: int) -> bool:
         """Is dimension `dim` of a value also that dimension of the memory it lies in?"""
@@ -158,12 +161,22 @@ class Values:
     def _held(self, node: Node, slot: int) -> int:
         """What must exist for an operand: itself, or what it is a transposition of."""
         i = node.operands[slot]
-        if slot == 1 and node.op == "convolve_input" and "slice" in self.views:
+        if slot == 1 and node.op == "convolve_input" and self.turned:
             weight = turned_from(self.graph, i)
             return i if weight is None else weight
+        if node.op == "contract" and self._leads(self.graph[i]):
+            return self.graph[i].operands[0]
         if slot in STRIDED.get(node.op, ()) and self.graph[i].op == "transpose":
             return self.graph[i].operands[0]
         return i
+
+    def _leads(self, node: Node) -> bool:
+        """Is this what a recurrence has first on its last axis: h, or cotangents of gates?"""
+        if self.turned or node.op != "slice" or set(node["steps"]) != {1}:
+            return False
+        whole = self.graph[node.operands[0]]
+        begins = all(start == 0 for start in node["starts"])
+        return begins and whole.op in RECURRENCES and whole.shape[:-1] == node.shape[:-1]
 
     def _sweep(self) -> frozenset[int]:
         """Store a map with two readers whose recomputation reads two tensors as large as itself.

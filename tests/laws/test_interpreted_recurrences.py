@@ -7,7 +7,7 @@ import pytest
 from tests.laws.cases import Case
 from tests.laws.harness import backward, build, feeds, graph_of
 from tests.laws.kernels import Guarded, Key, check, check_order
-from tests.laws.recurrence_cases import RECURRENCE_CASES
+from tests.laws.recurrence_cases import OPENED_CASES, RECURRENCE_CASES
 from weft.compiler.ir.graph import Graph
 
 NOMINAL = {"B": 67, "T": 3}
@@ -19,7 +19,8 @@ SAMPLE = [c for c in RECURRENCE_CASES if c.name.endswith("_17")]
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in RECURRENCE_CASES}
+    cases = (*RECURRENCE_CASES, *OPENED_CASES)
+    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in cases}
     return found | {("backward", c.name): backward(c) for c in RECURRENCE_CASES}
 
 
@@ -29,6 +30,12 @@ def test_cells(case: Case, kind: str, guarded: Guarded, graphs: dict[Key, Graph]
     """Units of one block, a block and a rest, two blocks; several steps, and one of one sample."""
     for sizes in SMALL:
         check(guarded, (kind, case.name), graphs[kind, case.name], sizes)
+
+
+@pytest.mark.parametrize("case", OPENED_CASES, ids=lambda c: c.name)
+def test_what_opens(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    """Made together with the states, or from states that are known."""
+    check(guarded, ("forward", case.name), graphs["forward", case.name], SMALL[0])
 
 
 @pytest.mark.parametrize("case", SAMPLE, ids=lambda c: c.name)

@@ -117,8 +117,10 @@ class Part:
         if lowering(self.graph[i]) == "alias":
             return row_major(self.graph[i].shape)
         if self.values.is_view(i):
-            inner = self.layout(self.graph[i].operands[0])
-            return Layout(tuple(inner.strides[k] for k in self.graph[i]["order"]), inner.span)
+            node = self.graph[i]
+            inner = self.layout(node.operands[0])
+            order = node["order"] if node.op == "transpose" else range(len(node.shape))
+            return Layout(tuple(inner.strides[k] for k in order), inner.span)
         return self.homes[i].layout if i in self.homes else self._default(self.graph[i])
 
     def _default(self, node: Node) -> Layout:

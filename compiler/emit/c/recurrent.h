@@ -1,114 +1,268 @@
-/* Recurrent layers: a block of samples walks through all of time; a step is one product and one loop over the units. */
+/* Recurrent layers: a block of samples walks through all of time; a step is one product and one loop over the units.  The weight is
+   rearranged once for all steps, for tile units or for register tiles. */
 enum { WEFT_RNN, WEFT_LSTM, WEFT_GRU, WEFT_ROWS_OF_TIME = 64 };
-
-/* One sample and step: gates g and what the state makes of them z, for `n` units; h and c before, y the states after. */
-#define WEFT_UNITS _Pragma("omp simd") for (long j = 0; j < n; ++j)
-static __attribute__((noinline, unused)) void weft_cell(int cell, long n, const float *restrict g, const float *restrict z,
-    const float *restrict h, const float *restrict c, float *restrict y)
+typedef struct { int count, states, kept; } weft_cell_parts;             /* gates, states, and what of the gates the adjoint reads */
+WEFT_INLINE weft_cell_parts weft_parts_of(int cell)
 {
-    if (cell == WEFT_RNN) WEFT_UNITS y[j] = weft_tanh(g[j] + z[j]);
+    return cell == WEFT_RNN ? (weft_cell_parts){1, 1, 1} : cell == WEFT_LSTM ? (weft_cell_parts){4, 2, 4} : (weft_cell_parts){3, 1, 4};
+}
+
+/* ---- a right operand that all steps share: `parts` times `n` columns, one after the other ---- */
+enum { WEFT_AS_IT_IS, WEFT_AS_STRIPS, WEFT_AS_PLANES };
+WEFT_INLINE long weft_kept_floats(long parts, long n, long depth)
+{
+    const long planes = parts * ((n + 15) / 16) * ((depth + 31) / 32) * 768, strips = (parts * n + 31) / 32 * 32 * depth;
+    return planes > strips ? planes : strips;
+}
+#if defined(WEFT_TILES)
+enum { WEFT_TILE_ROWS_OF_64 = 16 * 64 };
+/* Tiles of columns that are made together: the parts of 16 columns, or of columns as they come four at most. */
+WEFT_INLINE long weft_group(long parts, long n)
+{
+    const long tiles = (n + 15) / 16, groups = (tiles + 3) / 4;
+    return parts > 1 ? parts : (tiles + groups - 1) / groups;
+}
+/* Planes of bfloat16 in the order in which they are read: [group][32 of k][tile]; are all numbers finite? */
+static __attribute__((unused)) int weft_keep_planes(long parts, long n, long depth, const float *b, long br, long bc, uint16_t *to)
+{
+    const long group = weft_group(parts, n), each = parts > 1 ? 16 : 16 * group;
+    int finite = 1;
+    for (long j = 0; j < n; j += each) for (long k = 0; k < depth; k += 32) for (long t = 0; t < group; ++t) {
+        const long column = parts > 1 ? j : j + 16 * t;
+        if (column >= n) continue;
+        finite &= weft_split_b(weft_least(n - column, 16), weft_least(depth - k, 32), b + k * br + ((parts > 1 ? t * n : 0) + column) * bc,
+            br, bc, to);
+        to += WEFT_PIECE;
+    }
+    return finite;
+}
+/* Tiles of A and C with as many rows as there are: a product takes as long as it has rows. */
+static __attribute__((unused)) void weft_few_rows(long rows)
+{
+    weft_tile_shape shape = weft_tile_shapes;
+    for (int t = 0; t < 7; ++t) shape.rows[t] = (uint8_t)rows;
+    __asm__ volatile("" : "+m"(shape));                                 /* the intrinsic names 8 bytes of what it reads */
+    _tile_loadconfig(&shape);
+}
+/* z [rows][64] = A B for a group of kept columns: the largest terms last */
+#define WEFT_FEW_OF(t) \
+    if (columns > t) { \
+        const uint16_t *const p = b + t * WEFT_PIECE; \
+        _tile_loadd(7, p + 1024, 64); _tile_dpbf16ps(t, 4, 7); \
+        _tile_loadd(7, p + 512, 64); _tile_dpbf16ps(t, 4, 7); _tile_dpbf16ps(t, 5, 7); \
+        _tile_loadd(7, p, 64); _tile_dpbf16ps(t, 5, 7); _tile_dpbf16ps(t, 6, 7); _tile_dpbf16ps(t, 4, 7); \
+    }
+WEFT_INLINE void weft_few(const int columns, long steps, const uint16_t *a, const uint16_t *b, float *z)
+{
+    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+    for (long step = 0; step < steps; ++step, a += WEFT_PIECE, b += columns * WEFT_PIECE) {
+        _tile_loadd(4, a, 64); _tile_loadd(5, a + 512, 64); _tile_loadd(6, a + 1024, 64);
+        WEFT_FEW_OF(0) WEFT_FEW_OF(1) WEFT_FEW_OF(2) WEFT_FEW_OF(3)
+    }
+    _tile_stored(0, z, 256);
+    if (columns > 1) _tile_stored(1, z + 16, 256);
+    if (columns > 2) _tile_stored(2, z + 32, 256);
+    if (columns > 3) _tile_stored(3, z + 48, 256);
+    __asm__ volatile("" ::: "memory");
+}
+static __attribute__((noinline, unused)) void weft_few_columns(long columns, long steps, const uint16_t *a, const uint16_t *b, float *z)
+{
+    if (columns == 4) weft_few(4, steps, a, b, z);
+    else if (columns == 3) weft_few(3, steps, a, b, z);
+    else if (columns == 2) weft_few(2, steps, a, b, z);
+    else weft_few(1, steps, a, b, z);
+}
+#endif
+static __attribute__((unused)) int weft_keep(long m, long parts, long n, long depth, const float *b, long br, long bc, float *kept)
+{
+#if defined(WEFT_TILES)
+    if (weft_tiles_allowed && m > 4 && n >= 16 && depth >= 32 && (br == 1 || bc == 1)
+        && weft_keep_planes(parts, n, depth, b, br, bc, (uint16_t *)kept)) return WEFT_AS_PLANES;
+#endif
+    if (m < 2) return WEFT_AS_IT_IS;
+    for (long j = 0; j < parts * n; j += WEFT_STRIP)
+        weft_pack_strip(parts * n - j < WEFT_STRIP ? parts * n - j : WEFT_STRIP, depth, b + j * bc, br, bc, kept + j * depth);
+    return WEFT_AS_STRIPS;
+}
+/* C (+)= A B without tile units; `how`: what weft_keep said of B */
+static __attribute__((noinline, unused)) void weft_gemm_kept(long m, long n, long depth, const float *a, long ar, const float *b, long br,
+    long bc, int how, const float *kept, float *c, long cr, int accumulate, float *scratch)
+{
+    if (how == WEFT_AS_STRIPS) weft_gemm_strips(m, n, depth, a, ar, 1, kept, WEFT_STRIP, WEFT_STRIP * depth, c, cr, accumulate);
+    else weft_gemm_plain(m, n, depth, a, ar, 1, b, br, bc, c, cr, accumulate, scratch);
+}
+
+/* ---- cells: one sample and step, `n` units.  Gates lie `gs` apart ---- */
+#define WEFT_UNITS _Pragma("omp simd") for (long j = 0; j < n; ++j)
+/* Gates g, what the state before makes of them z (gates `zs` apart) and its bias b, h and c before; y and e are the states after, o what opens. */
+static __attribute__((noinline, unused)) void weft_cell(int cell, long n, long gs, const float *restrict g, const float *restrict b,
+    const float *restrict z, long zs, const float *restrict h, const float *restrict c, float *restrict y, float *restrict e,
+    float *restrict o)
+{
+    if (cell == WEFT_RNN) WEFT_UNITS y[j] = o[j] = weft_tanh(g[j] + (z[j] + b[j]));
     else if (cell == WEFT_LSTM) WEFT_UNITS {
-        const float in = weft_sigmoid(g[j] + z[j]), forget = weft_sigmoid(g[n + j] + z[n + j]);
-        const float fresh = weft_tanh(g[2 * n + j] + z[2 * n + j]), out = weft_sigmoid(g[3 * n + j] + z[3 * n + j]);
-        const float cell_state = forget * c[j] + in * fresh;
-        y[j] = out * weft_tanh(cell_state);
-        y[n + j] = cell_state;
+        const float in = weft_sigmoid(g[j] + (z[j] + b[j])), forget = weft_sigmoid(g[gs + j] + (z[zs + j] + b[gs + j]));
+        const float fresh = weft_tanh(g[2 * gs + j] + (z[2 * zs + j] + b[2 * gs + j]));
+        const float out = weft_sigmoid(g[3 * gs + j] + (z[3 * zs + j] + b[3 * gs + j])), state = forget * c[j] + in * fresh;
+        o[j] = in;
+        o[gs + j] = forget;
+        o[2 * gs + j] = fresh;
+        o[3 * gs + j] = out;
+        y[j] = out * weft_tanh(state);
+        e[j] = state;
     }
     else WEFT_UNITS {
-        const float reset = weft_sigmoid(g[j] + z[j]), update = weft_sigmoid(g[n + j] + z[n + j]);
-        const float fresh = weft_tanh(g[2 * n + j] + reset * z[2 * n + j]);
+        const float inner = z[2 * zs + j] + b[2 * gs + j];
+        const float reset = weft_sigmoid(g[j] + (z[j] + b[j])), update = weft_sigmoid(g[gs + j] + (z[zs + j] + b[gs + j]));
+        const float fresh = weft_tanh(g[2 * gs + j] + reset * inner);
+        o[j] = reset;
+        o[gs + j] = update;
+        o[2 * gs + j] = fresh;
+        o[3 * gs + j] = inner;
         y[j] = (1.0f - update) * fresh + update * h[j];
     }
 }
-
-/* The same backwards: y the states after, dh and dc their cotangents; o gets those of the gates, v what goes on to the product
-   with the weight, eh and ec what goes straight to the states before. */
-static __attribute__((noinline, unused)) void weft_cell_back(int cell, long n, const float *restrict g, const float *restrict z,
-    const float *restrict h, const float *restrict c, const float *restrict y, const float *restrict dh, const float *restrict dc,
-    float *restrict o, float *restrict v, float *restrict eh, float *restrict ec)
+/* Backwards: o what opened, e the cell's state after; d, lh and lc, cotangents of the states from above and from the step after (or NULL);
+   q gets those of the gates, v (a gru's) what goes on to the product with the weight, eh and ec what goes straight to the states before. */
+#define WEFT_LATER(l) (l ? l[j] : 0.0f)
+static __attribute__((noinline, unused)) void weft_cell_back(int cell, long n, const float *restrict o, const float *restrict h,
+    const float *restrict c, const float *restrict e, const float *restrict dh, const float *restrict dc, const float *restrict lh,
+    const float *restrict lc, float *restrict q, float *restrict v, float *restrict eh, float *restrict ec)
 {
-    if (cell == WEFT_RNN) WEFT_UNITS {
-        o[j] = v[j] = dh[j] * (1.0f - y[j] * y[j]);
-        eh[j] = 0.0f;
-    }
+    if (cell == WEFT_RNN) WEFT_UNITS q[j] = (dh[j] + WEFT_LATER(lh)) * (1.0f - o[j] * o[j]);
     else if (cell == WEFT_LSTM) WEFT_UNITS {
-        const float in = weft_sigmoid(g[j] + z[j]), forget = weft_sigmoid(g[n + j] + z[n + j]);
-        const float fresh = weft_tanh(g[2 * n + j] + z[2 * n + j]), out = weft_sigmoid(g[3 * n + j] + z[3 * n + j]);
-        const float squashed = weft_tanh(y[n + j]), d = dc[j] + dh[j] * out * (1.0f - squashed * squashed);
-        o[j] = v[j] = d * fresh * in * (1.0f - in);
-        o[n + j] = v[n + j] = d * c[j] * forget * (1.0f - forget);
-        o[2 * n + j] = v[2 * n + j] = d * in * (1.0f - fresh * fresh);
-        o[3 * n + j] = v[3 * n + j] = dh[j] * squashed * out * (1.0f - out);
-        eh[j] = 0.0f;
+        const float in = o[j], forget = o[n + j], fresh = o[2 * n + j], out = o[3 * n + j], above = dh[j] + WEFT_LATER(lh);
+        const float squashed = weft_tanh(e[j]), d = (WEFT_LATER(dc) + WEFT_LATER(lc)) + above * out * (1.0f - squashed * squashed);
+        q[j] = d * fresh * in * (1.0f - in);
+        q[n + j] = d * c[j] * forget * (1.0f - forget);
+        q[2 * n + j] = d * in * (1.0f - fresh * fresh);
+        q[3 * n + j] = above * squashed * out * (1.0f - out);
         ec[j] = d * forget;
     }
     else WEFT_UNITS {
-        const float reset = weft_sigmoid(g[j] + z[j]), update = weft_sigmoid(g[n + j] + z[n + j]);
-        const float fresh = weft_tanh(g[2 * n + j] + reset * z[2 * n + j]);
-        const float d = dh[j] * (1.0f - update) * (1.0f - fresh * fresh), dr = d * z[2 * n + j] * reset * (1.0f - reset);
-        const float du = dh[j] * (h[j] - fresh) * update * (1.0f - update);
-        o[j] = v[j] = dr;
-        o[n + j] = v[n + j] = du;
-        o[2 * n + j] = d;
+        const float reset = o[j], update = o[n + j], fresh = o[2 * n + j], above = dh[j] + WEFT_LATER(lh);
+        const float d = above * (1.0f - update) * (1.0f - fresh * fresh), dr = d * o[3 * n + j] * reset * (1.0f - reset);
+        const float du = above * (h[j] - fresh) * update * (1.0f - update);
+        q[j] = v[j] = dr;
+        q[n + j] = v[n + j] = du;
+        q[2 * n + j] = d;
         v[2 * n + j] = d * reset;
-        eh[j] = dh[j] * update;
+        eh[j] = above * update;
     }
 }
 
-/* All states of `samples` sequences of `time` steps: gates [time][G n], weights with strides wu (of a unit) and wg (of a gate). */
+/* Samples that walk through time together: a tile's rows, shared evenly, where the weight lies in planes. */
+WEFT_INLINE long weft_rows_of_time(long samples, int how)
+{
+    const long most = how == WEFT_AS_PLANES ? 16 : WEFT_ROWS_OF_TIME, blocks = (samples + most - 1) / most;
+    return blocks ? (samples + blocks - 1) / blocks : 1;
+}
+
+/* All states of `samples` sequences of `time` steps, unless it is NULL, and what opens, unless it is: gates [time][G n], weights with strides
+   wu (of a unit) and wg (of a gate).  The state before a step is read from `given`: the states themselves, or what they are known to be. */
 static __attribute__((noinline, unused)) void weft_recurrence(int cell, long samples, long time, long n, const float *gates,
     const float *w, long wu, long wg, const float *bias, const float *h, long hr, long hc, const float *c, long cr, long cc,
-    float *states, float *scratch, float *planes)
+    const float *given, float *states, float *opened, float *scratch, float *planes)
 {
-    const long count = cell == WEFT_LSTM ? 4 : cell == WEFT_GRU ? 3 : 1, kept = cell == WEFT_LSTM ? 2 : 1;
-    const long wide = count * n, own = kept * n, held = weft_kept_floats(wide, n);
-    const int is_kept = time > 2 && weft_keep(samples, wide, n, w, wu, wg, planes);
-    for (long first = 0; first < samples; first += WEFT_ROWS_OF_TIME) {
-        const long rows = samples - first < WEFT_ROWS_OF_TIME ? samples - first : WEFT_ROWS_OF_TIME;
-        float *const before = planes + held, *const inner = before + rows * own;
+    const weft_cell_parts parts = weft_parts_of(cell);
+    const long wide = parts.count * n, own = parts.states * n, open = parts.kept * n;
+    const int how = time > 2 ? weft_keep(samples, parts.count, n, n, w, wu, wg, planes) : WEFT_AS_IT_IS;
+    const long most = weft_rows_of_time(samples, how), steps = (n + 31) / 32;
+    float *const split = planes + weft_kept_floats(parts.count, n, n), *const before = split + steps * 768;
+    float *const inner = before + 2 * WEFT_ROWS_OF_TIME * own;
+    float *const spare = inner + WEFT_ROWS_OF_TIME * wide;
+    for (long first = 0; first < samples; first += most) {
+        const long rows = samples - first < most ? samples - first : most;
         for (long r = 0; r < rows; ++r) for (long j = 0; j < n; ++j) {
             before[r * own + j] = h[(first + r) * hr + j * hc];
-            if (kept > 1) before[r * own + n + j] = c[(first + r) * cr + j * cc];
+            if (parts.states > 1) before[r * own + n + j] = c[(first + r) * cr + j * cc];
         }
         const float *last = before;
         long step = own;
+#if defined(WEFT_TILES)
+        if (how == WEFT_AS_PLANES) weft_few_rows(rows);
+#endif
         for (long t = 0; t < time; ++t) {
-            for (long r = 0; r < rows; ++r) memcpy(inner + r * wide, bias, (size_t)wide * sizeof(float));
-            weft_gemm_kept(rows, wide, n, last, step, w, wu, wg, is_kept, planes, inner, wide, 1, scratch);
-            for (long r = 0; r < rows; ++r)
-                weft_cell(cell, n, gates + ((first + r) * time + t) * wide, inner + r * wide, last + r * step, last + r * step + n,
-                    states + ((first + r) * time + t) * own);
-            last = states + (first * time + t) * own;
+            float *const now = states ? states + (first * time + t) * own : before + WEFT_ROWS_OF_TIME * own;
+            const long on = states ? time * own : own;
+#define WEFT_CELLS(from, units, z, zs, zr) \
+            for (long r = 0; r < rows; ++r) { \
+                const long at = (first + r) * time + t; \
+                weft_cell(cell, units, n, gates + at * wide + from, bias + from, z + r * (zr), zs, last + r * step + from, \
+                    last + r * step + n + from, now + r * on + from, now + r * on + n + from, (opened ? opened + at * open : spare) + from); \
+            }
+#if defined(WEFT_TILES)
+            if (how == WEFT_AS_PLANES && weft_split_a(rows, n, last, step, 1, (uint16_t *)split)) {
+                const long group = weft_group(parts.count, n), each = parts.count > 1 ? 16 : 16 * group;
+                const uint16_t *some = (const uint16_t *)planes;
+                float *z = inner;                                        /* all products first: tiles and vectors wait for each other */
+                for (long u = 0; u < n; u += each, z += WEFT_TILE_ROWS_OF_64) {
+                    const long tiles = parts.count > 1 ? group : (weft_least(n - u, each) + 15) / 16;
+                    weft_few_columns(tiles, steps, (const uint16_t *)split, some, z);
+                    some += tiles * steps * WEFT_PIECE;
+                }
+                z = inner;
+                for (long u = 0; u < n; u += each, z += WEFT_TILE_ROWS_OF_64) { WEFT_CELLS(u, weft_least(n - u, each), z, 16, 64) }
+            } else
+#endif
+            {
+                weft_gemm_kept(rows, wide, n, last, step, w, wu, wg, how, planes, inner, wide, 0, scratch);
+                WEFT_CELLS(0, n, inner, n, wide)
+            }
+            last = given + (first * time + t) * own;
             step = time * own;
         }
+#if defined(WEFT_TILES)
+        if (how == WEFT_AS_PLANES) _tile_release();
+#endif
     }
 }
 
-/* The adjoint: result [time][G n + states], cotangents of the gates, then of the states before the step. */
-static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, long samples, long time, long n, const float *gates,
-    const float *inner, const float *w, long wg, long wu, const float *states, const float *begin, long br, long bc, const float *d,
+/* The adjoint: result [time][G n + states], cotangents of the gates, then of the states before the step; d [time][dn] of all states or of h. */
+static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, long samples, long time, long n, const float *opened,
+    const float *w, long wg, long wu, const float *states, const float *begin, long br, long bc, const float *d, long dn,
     float *result, float *scratch, float *planes)
 {
-    const long count = cell == WEFT_LSTM ? 4 : cell == WEFT_GRU ? 3 : 1, kept = cell == WEFT_LSTM ? 2 : 1;
-    const long wide = count * n, own = kept * n, all = wide + own, held = weft_kept_floats(n, wide);
-    const int is_kept = time > 2 && weft_keep(samples, n, wide, w, wg, wu, planes);
-    for (long first = 0; first < samples; first += WEFT_ROWS_OF_TIME) {
-        const long rows = samples - first < WEFT_ROWS_OF_TIME ? samples - first : WEFT_ROWS_OF_TIME;
-        float *const before = planes + held, *const later = before + rows * own, *const through = later + rows * own;
+    const weft_cell_parts parts = weft_parts_of(cell);
+    const long wide = parts.count * n, own = parts.states * n, all = wide + own, open = parts.kept * n;
+    const int how = time > 2 ? weft_keep(samples, 1, n, wide, w, wg, wu, planes) : WEFT_AS_IT_IS;
+    const long most = weft_rows_of_time(samples, how), steps = (wide + 31) / 32;
+    float *const split = planes + weft_kept_floats(1, n, wide), *const before = split + steps * 768;
+    float *const through = before + WEFT_ROWS_OF_TIME * own, *const z = through + WEFT_ROWS_OF_TIME * wide;
+    for (long first = 0; first < samples; first += most) {
+        const long rows = samples - first < most ? samples - first : most;
         for (long r = 0; r < rows; ++r) for (long j = 0; j < own; ++j) before[r * own + j] = begin[(first + r) * br + j * bc];
-        memset(later, 0, (size_t)(rows * own) * sizeof(float));
+#if defined(WEFT_TILES)
+        if (how == WEFT_AS_PLANES) weft_few_rows(rows);
+#endif
         for (long t = time - 1; t >= 0; --t) {
             for (long r = 0; r < rows; ++r) {
                 const long at = (first + r) * time + t;
-                const float *const old = t ? states + (at - 1) * own : before + r * own;
-                float *const sum = later + r * own, *const out = result + at * all;
-                for (long j = 0; j < own; ++j) sum[j] += d[at * own + j];
-                weft_cell_back(cell, n, gates + at * wide, inner + at * wide, old, old + n, states + at * own, sum, sum + n, out,
-                    through + r * wide, out + wide, out + wide + n);
+                const float *const old = t ? states + (at - 1) * own : before + r * own, *const above = d + at * dn;
+                float *const out = result + at * all;
+                const float *const later = t + 1 < time ? out + all + wide : NULL;
+                weft_cell_back(cell, n, opened + at * open, old, old + n, states + at * own + own - n, above, dn > n ? above + n : NULL,
+                    later, later ? later + n : NULL, out, through + r * wide, out + wide, out + wide + n);
             }
-            float *const out = result + (first * time + t) * all + wide;
-            weft_gemm_kept(rows, n, wide, through, wide, w, wg, wu, is_kept, planes, out, time * all, 1, scratch);
-            for (long r = 0; r < rows; ++r) memcpy(later + r * own, out + r * time * all, (size_t)own * sizeof(float));
+            float *const out = result + (first * time + t) * all + wide, *const from = cell == WEFT_GRU ? through : out - wide;
+            const long far = cell == WEFT_GRU ? wide : time * all;
+#if defined(WEFT_TILES)
+            if (how == WEFT_AS_PLANES && weft_split_a(rows, wide, from, far, 1, (uint16_t *)split)) {
+                const long each = 16 * weft_group(1, n);
+                const uint16_t *some = (const uint16_t *)planes;
+                for (long u = 0; u < n; u += each) {
+                    const long count = weft_least(n - u, each), tiles = (count + 15) / 16;
+                    weft_few_columns(tiles, steps, (const uint16_t *)split, some, z);
+                    some += tiles * steps * WEFT_PIECE;
+                    for (long r = 0; r < rows; ++r) for (long j = 0; j < count; ++j)
+                        out[r * time * all + u + j] = z[r * 64 + j] + (cell == WEFT_GRU ? out[r * time * all + u + j] : 0.0f);
+                }
+            } else
+#endif
+            weft_gemm_kept(rows, n, wide, from, far, w, wg, wu, how, planes, out, time * all, cell == WEFT_GRU, scratch);
         }
+#if defined(WEFT_TILES)
+        if (how == WEFT_AS_PLANES) _tile_release();
+#endif
     }
 }

@@ -6,23 +6,26 @@ from collections.abc import Sequence
 
 from ....spec.dims import c_expression
 from ...ir.graph import Graph, Node
-from ...ops.recurrences import CELLS
+from ...ops.recurrences import CELLS, WEIGHT
 from ...plan.layout import Layout
 
 ROWS = 64  # samples that walk through time together, as in recurrent.h
 
 
 def planes(graph: Graph, node: Node) -> int:
-    """Floats of scratch: states of a block of samples, what a step makes of them, a weight as
-    `weft_keep` rearranges it.
+    """Floats of scratch: a weight as `weft_keep` rearranges it, a step's left operand in planes,
+    and of a block of samples the states and what a step makes of them.
     """
     cell = CELLS[node["cell"]]
-    units = graph[node.operands[1 if node.op == "recurrence" else 2]].shape[1]
+    units = graph[node.operands[WEIGHT[node.op]]].shape[1]
     assert isinstance(units, int)
-    wide = cell.gates * units
-    n, depth = (wide, units) if node.op == "recurrence" else (units, wide)
-    kept = -(-n // 16) * -(-depth // 32) * 768  # as in tiles.h
-    return kept + ROWS * units * (cell.gates + 2 * cell.states)
+    wide, backwards = cell.gates * units, node.op == "recurrence_input"
+    parts, depth = (1, wide) if backwards else (cell.gates, units)
+    tiles = parts * -(-units // 16) * -(-depth // 32) * 768
+    strips = -(-parts * units // 32) * 32 * depth
+    states = (1 if backwards else 2) * cell.states * units
+    rows = ROWS * (states + wide) + (16 * 64 if backwards else cell.kept * units)
+    return max(tiles, strips) + -(-depth // 32) * 768 + rows
 
 
 def call(
@@ -30,26 +33,32 @@ def call(
     node: Node,
     samples: str,
     operands: Sequence[str],
-    result: str,
+    results: Sequence[str],
     layouts: Sequence[Layout],
 ) -> str:
-    """The statement that carries out a recurrence or its adjoint."""
-    cell, time = node["cell"], c_expression(node.shape[1])
-    forward = node.op == "recurrence"
-    weight = 1 if forward else 2
+    """The statement that carries out a recurrence or its adjoint.
+
+    `results`: of a recurrence the states, and what opens if it is wanted.
+    """
+    cell, time, weight = node["cell"], c_expression(node.shape[1]), WEIGHT[node.op]
     units = str(graph[node.operands[weight]].shape[1])
     gate, unit = (c_expression(s) for s in layouts[weight].strides)
-    if forward:
-        gates, w, bias, *begin = operands
-        states = []
-        for pointer, layout in zip(begin, layouts[3:], strict=True):
-            states += [pointer, *map(c_expression, layout.strides)]
-        states += ["0", "0", "0"] * (2 - len(begin))
-        arguments = [samples, time, units, gates, w, unit, gate, bias, *states, result]
-        return f"weft_recurrence(WEFT_{cell.upper()}, {', '.join(arguments)}, scratch, planes);"
-    gates, inner, w, states_of, begin_of, d = operands
-    row, column = map(c_expression, layouts[4].strides)
-    arguments = [samples, time, units, gates, inner, w, gate, unit, states_of]
-    arguments += [begin_of, row, column, d, result]
-    name = f"weft_recurrence_input(WEFT_{cell.upper()}"
-    return f"{name}, {', '.join(arguments)}, scratch, planes);"
+    if node.op == "recurrence_input":
+        opened, w, states_of, begin_of, d = operands
+        row, column = map(c_expression, layouts[3].strides)
+        wide = c_expression(graph[node.operands[4]].shape[2])
+        arguments = [samples, time, units, opened, w, gate, unit, states_of]
+        arguments += [begin_of, row, column, d, wide, *results]
+        name = f"weft_recurrence_input(WEFT_{cell.upper()}"
+        return f"{name}, {', '.join(arguments)}, scratch, planes);"
+    gates, w, bias, *begin = operands[weight - 1 :]
+    states = []
+    for pointer, layout in zip(begin, layouts[weight + 2 :], strict=True):
+        states += [pointer, *map(c_expression, layout.strides)]
+    states += ["0", "0", "0"] * (2 - len(begin))
+    if node.op == "recurrence_gates":
+        made = [operands[0], "NULL", *results]
+    else:
+        made = [results[0], *results, "NULL"][:3]
+    arguments = [samples, time, units, gates, w, unit, gate, bias, *states, *made]
+    return f"weft_recurrence(WEFT_{cell.upper()}, {', '.join(arguments)}, scratch, planes);"

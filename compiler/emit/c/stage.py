@@ -310,18 +310,19 @@ class StageWriter:
         node = self.values.graph[call.launch.heavy or 0]
         where = f"  /* {call.places[-1]} */" if call.places else ""
         pointers = []
-        for value in (*(self.values.base(o) for o in node.operands), node.id):
+        made = [node.id, *sorted(call.launch.writes - {node.id})]
+        for value in (*(self.values.base(o) for o in node.operands), *made):
             along = call.launch.dimension(value)
             step = self.homes[value].layout.strides[along] if along is not None else 0
             pointers.append(self.pointer(value, step))
-        *operands, result = pointers
+        operands, results = pointers[: len(node.operands)], pointers[len(node.operands) :]
         if call.windows:
             name = f"windows_of_{self.names[node.id]}"
             self.emit(f"const weft_windows {name} = {call.windows};", depth)
-            text = windowed_call(node, name, samples, operands, result)
+            text = windowed_call(node, name, samples, operands, results[0])
         else:
             layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
-            text = recurrent_call(self.values.graph, node, samples, operands, result, layouts)
+            text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)
         self.emit(text + where, depth)
 
     def _scatter(self, call: Call, depth: int) -> None:

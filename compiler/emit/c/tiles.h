@@ -243,39 +243,3 @@ WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, 
 #endif
     weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
 }
-
-/* ---- a right operand that many products share: its planes are kept, if tiles are quicker ---- */
-WEFT_INLINE long weft_kept_floats(long n, long depth) { return (n + 15) / 16 * ((depth + 31) / 32) * 768; }
-static __attribute__((unused)) int weft_keep(long m, long n, long depth, const float *b, long br, long bc, float *kept)
-{
-#if defined(WEFT_TILES)
-    if (weft_tiles_allowed && m > 4 && n >= 32 && depth >= 32 && (br == 1 || bc == 1))
-        return weft_split_b(n, depth, b, br, bc, (uint16_t *)kept);
-#endif
-    (void)m; (void)n; (void)depth; (void)b; (void)br; (void)bc; (void)kept;
-    return 0;
-}
-/* `is_kept`: what weft_keep said */
-static __attribute__((unused)) void weft_gemm_kept(long m, long n, long depth, const float *a, long ar, const float *b, long br, long bc,
-    int is_kept, const float *kept, float *c, long cr, int accumulate, float *scratch)
-{
-#if defined(WEFT_TILES)
-    if (is_kept) {
-        const long beside = (depth + 31) / 32 * WEFT_PIECE;
-        _tile_loadconfig(&weft_tile_shapes);
-        for (long k = 0; k < depth; k += 1024) for (long i = 0; i < m; i += 32) {
-            const long deep = weft_least(depth - k, 1024), rows = weft_least(m - i, 32), steps = (deep + 31) / 32;
-            const float *const x = a + i * ar + k;
-            const int more = accumulate || k > 0;
-            if (weft_split_a(rows, deep, x, ar, 1, (uint16_t *)scratch))
-                weft_tiled(rows, n, steps, (uint16_t *)scratch, steps * WEFT_PIECE, (const uint16_t *)kept + k / 32 * WEFT_PIECE, beside,
-                    c + i * cr, cr, more);
-            else weft_gemm_plain(rows, n, deep, x, ar, 1, b + k * br, br, bc, c + i * cr, cr, more, scratch);
-        }
-        _tile_release();
-        return;
-    }
-#endif
-    (void)is_kept; (void)kept;
-    weft_gemm(m, n, depth, a, ar, 1, b, br, bc, c, cr, accumulate, scratch);
-}

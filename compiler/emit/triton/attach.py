@@ -13,7 +13,7 @@ import networkx as nx
 
 from ...plan.attention import Attention
 from ...plan.order import Order
-from ...plan.schedule import heavy_nodes
+from ...plan.schedule import heavy_nodes, riding
 from .compose import hosted, sums_of
 from .part import Machine, Part, Work
 
@@ -30,7 +30,7 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
 
 def _heavy(part: Part, i: int) -> Work:
     reads = frozenset(part.values.base(o) for o in part.graph[i].operands)
-    return Work(i, frozenset(), reads, frozenset({i}))
+    return Work(i, frozenset(), reads, frozenset({i, *riding(part.graph, part.graph[i])}))
 
 
 def _streamed(part: Part, launch: Attention) -> Work:

@@ -192,6 +192,8 @@ class Part:
         own = [i for i in (work.heavy, work.summed) if i is not None]
         if work.heavy is not None and self.is_attention(work):
             own = self.values.cone_of(self.values.launches[work.heavy])[0]
+        elif not work.roots:
+            own = [*own, *sorted(work.writes.difference(own))]  # what rides in a recurrence
         form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
         ranks = form.ranks()
         laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")

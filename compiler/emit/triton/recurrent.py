@@ -4,8 +4,8 @@ A step walks the units in blocks.  The states of the step before are read back f
 which lies in the L1 or L2 cache; a barrier stands between those who write them and those who read
 them.  Programs share nothing, so their order does not show.
 
-    forward   inner = h @ weight.T + bias;  states = cell(gates + inner)
-    adjoint   d_gates = cell';  a barrier;  d_h = direct + d_inner @ weight
+    forward   inner = h @ weight.T + bias;  opened = open(gates, inner);  states = cell(opened)
+    adjoint   d_gates = cell'(opened);  a barrier;  d_h = direct + d_inner @ weight
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ RNN_STEP = ("new_h = tanh(gate_0 + inner_0)",)
 LSTM_STEP = (
     "enter = tl.sigmoid(gate_0 + inner_0)",
     "keep = tl.sigmoid(gate_1 + inner_1)",
-    "new_c = keep * c + enter * tanh(gate_2 + inner_2)",
-    "new_h = tl.sigmoid(gate_3 + inner_3) * tanh(new_c)",
+    "fresh = tanh(gate_2 + inner_2)",
+    "leave = tl.sigmoid(gate_3 + inner_3)",
+    "new_c = keep * c + enter * fresh",
+    "new_h = leave * tanh(new_c)",
 )
 GRU_STEP = (
     "reset = tl.sigmoid(gate_0 + inner_0)",
@@ -35,12 +37,15 @@ GRU_STEP = (
 STEP = {"rnn": RNN_STEP, "lstm": LSTM_STEP, "gru": GRU_STEP}
 """gate_k, inner_k and the states before, h and c -> new_h, new_c."""
 
+OPENED = {
+    "rnn": ("new_h",),
+    "lstm": ("enter", "keep", "fresh", "leave"),
+    "gru": ("reset", "update", "fresh", "inner_2"),
+}
+"""What opens in a step, by its names there."""
+
 RNN_BACK = ("d_gate_0 = d_h * (1.0 - new_h * new_h)",)
 LSTM_BACK = (
-    "enter = tl.sigmoid(gate_0 + inner_0)",
-    "keep = tl.sigmoid(gate_1 + inner_1)",
-    "fresh = tanh(gate_2 + inner_2)",
-    "leave = tl.sigmoid(gate_3 + inner_3)",
     "squashed = tanh(new_c)",
     "d = d_c + d_h * leave * (1.0 - squashed * squashed)",
     "d_gate_0 = d * fresh * enter * (1.0 - enter)",
@@ -50,9 +55,6 @@ LSTM_BACK = (
     "direct_c = d * keep",
 )
 GRU_BACK = (
-    "reset = tl.sigmoid(gate_0 + inner_0)",
-    "update = tl.sigmoid(gate_1 + inner_1)",
-    "fresh = tanh(gate_2 + reset * inner_2)",
     "d = d_h * (1.0 - update) * (1.0 - fresh * fresh)",
     "d_gate_0 = d * inner_2 * reset * (1.0 - reset)",
     "d_gate_1 = d_h * (h - fresh) * update * (1.0 - update)",
@@ -60,7 +62,7 @@ GRU_BACK = (
     "direct_h = d_h * update",
 )
 BACK = {"rnn": RNN_BACK, "lstm": LSTM_BACK, "gru": GRU_BACK}
-"""Also new_h or new_c, d_h and d_c -> d_gate_k, and direct_h or direct_c, past the weight."""
+"""What opened, states, d_h and d_c -> d_gate_k, and direct_h or direct_c, past the weight."""
 
 BEFORE = {"rnn": (), "lstm": ("c",), "gru": ("h",)}
 """The states before that a cell reads beside their product with the weight."""
@@ -68,7 +70,7 @@ BEFORE = {"rnn": (), "lstm": ("c",), "gru": ("h",)}
 DIRECT = {"rnn": (), "lstm": ("c",), "gru": ("h",)}
 """The states before to which a cotangent goes without the weight."""
 
-AFTER = {"rnn": ("h",), "lstm": ("c",), "gru": ()}
+AFTER = {"rnn": (), "lstm": ("c",), "gru": ()}
 """The states after that the adjoint of a cell reads."""
 
 STATES = ("h", "c")
@@ -96,25 +98,28 @@ def _group(index: str, stride: Stride) -> str:
 class Recurrence:
     """A recurrence or its adjoint: extents, operands, and how products multiply.
 
-    Shapes: `gates`, `inner` [samples, time, gates x units], `weight` [gates x units, units],
-    `states`, `d` [samples, time, states x units], `begin` one [samples, units] for each state, or
-    one [samples, states x units] for all;
-    `result` is `states` or, of the adjoint, [samples, time, (gates + states) x units].
+    Shapes: `gates` [samples, time, gates x units], `opened` [samples, time, kept x units],
+    `weight` [gates x units, units], `states` [samples, time, states x units], `d` the same or of h
+    alone, `begin` one [samples, units] for each state, or one [samples, states x units] for all;
+    `result`, of the adjoint alone, is [samples, time, (gates + states) x units].
+    `stored`: the states are made here, and not only read; `above` counts the states in `d`.
     """
 
     cell: str
     samples: Extent
     time: Extent
     units: int
-    gates: Array
     weight: Array
     begin: tuple[Array, ...]
     states: Array
     precision: str
     wide: bool
+    gates: Array | None = None
     bias: Array | None = None
-    inner: Array | None = None
+    opened: Array | None = None
+    stored: bool = True
     d: Array | None = None
+    above: int = 0
     result: Array | None = None
 
     @property
@@ -128,8 +133,8 @@ class Recurrence:
 
 
 def forward(r: Recurrence) -> list[str]:
-    """The body of the kernel that makes all states."""
-    assert r.bias is not None
+    """The body of the kernel that makes all states, and what opens where somebody wants it."""
+    assert r.gates is not None and r.bias is not None
     block: list[str] = []
     for k in range(r.count):
         block += _load(f"inner_{k}", r.bias.at(r.unit(k)), "in_column", 8)
@@ -145,30 +150,33 @@ def forward(r: Recurrence) -> list[str]:
     for name in BEFORE[r.cell]:
         block += _before(r, name, name, "column", "inside", 8)
     block += STEP[r.cell]
-    for k, name in enumerate(STATES[: CELLS[r.cell].states]):
+    for k, name in enumerate(STATES[: CELLS[r.cell].states] if r.stored else ()):
         block += _store(r.states.at("sample", "moment", r.unit(k)), f"new_{name}", 8)
+    for k, name in enumerate(OPENED[r.cell] if r.opened is not None else ()):
+        assert r.opened is not None
+        block += _store(r.opened.at("sample", "moment", r.unit(k)), name, 8)
     step = [*_columns(block), "tl.debug_barrier()"]
     return [*_samples(r), f"for moment in range(0, {r.time}):", *_indented(step)]
 
 
 def adjoint(r: Recurrence) -> list[str]:
     """The body of the kernel that makes the cotangents of gates and states, backwards in time."""
-    assert r.d is not None and r.inner is not None and r.result is not None
+    assert r.d is not None and r.opened is not None and r.result is not None
     result = r.result
     block: list[str] = []
-    for k in range(r.count):
-        for name, array in (("gate", r.gates), ("inner", r.inner)):
-            block += _load(f"{name}_{k}", array.at("sample", "moment", r.unit(k)), "inside", 8)
+    for k, name in enumerate(OPENED[r.cell]):
+        block += _load(name, r.opened.at("sample", "moment", r.unit(k)), "inside", 8)
     for name in BEFORE[r.cell]:
         block += _before(r, name, name, "column", "inside", 8)
     for name in AFTER[r.cell]:
         own = r.unit(STATES.index(name))
         block += _load(f"new_{name}", r.states.at("sample", "moment", own), "inside", 8)
     for k, name in enumerate(STATES[: CELLS[r.cell].states]):
-        block += _load(f"d_{name}", r.d.at("sample", "moment", r.unit(k)), "inside", 8)
         later = result.at("sample", "(moment + 1)", r.unit(r.count + k))
-        block += _load(f"later_{name}", later, "inside & (back > 0)", 8)
-        block.append(f"d_{name} += later_{name}")
+        block += _load(f"d_{name}", later, "inside & (back > 0)", 8)
+        if k < r.above:
+            above = r.d.at("sample", "moment", r.unit(k))
+            block += _load(f"d_{name}", above, "inside", 8, "+=")
     block += BACK[r.cell]
     for k in range(r.count):
         block += _store(result.at("sample", "moment", r.unit(k)), f"d_gate_{k}", 8)
@@ -192,11 +200,9 @@ def _through(r: Recurrence, result: Array) -> list[str]:
         at = ("sample", "moment", r.unit(k, "across"))
         inner += _load("through", result.at(*at), mask, 12)
         if r.cell == "gru" and k == r.count - 1:  # it sees the state through its reset gate
-            assert r.inner is not None
-            first = ("sample", "moment", "across")
-            inner += _load("reset", r.gates.at(*first), mask, 12)
-            inner += _load("reset_inner", r.inner.at(*first), mask, 12)
-            inner.append("through *= tl.sigmoid(reset + reset_inner)")
+            assert r.opened is not None
+            inner += _load("reset", r.opened.at("sample", "moment", "across"), mask, 12)
+            inner.append("through *= reset")
         inner += _load("weight", r.weight.at(r.unit(k, "depth"), "column"), WEIGHT_MASK, 12)
         inner.append(_dot("d_h", "through", r.precision))
     block += ["for start in range(0, UNITS, BK):", *_indented(inner)]

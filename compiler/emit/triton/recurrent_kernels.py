@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ....spec.dims import Dim
 from ...ops import OPS
+from ...ops.recurrences import WEIGHT
 from ...plan.memory import nominal
 from .composed import Composed, composed
 from .contraction import Stride
@@ -39,16 +40,15 @@ def recurrent(part: Part, work: Work, machine: Machine) -> Composed:
     Raises: LookupError when no smaller block is left.
     """
     node = part.graph[work.key]
-    values = dict.fromkeys([*(part.values.base(o) for o in node.operands), node.id])
+    riders = sorted(work.writes - {node.id})
+    values = dict.fromkeys([*(part.values.base(o) for o in node.operands), node.id, *riders])
     names, sizes = part.short(values), Names()
 
     def array(i: int) -> Array:
         strides: tuple[Stride, ...] = tuple(map(sizes.stride, part.layout(i).strides))
         return Array(names[part.values.base(i)], strides)
 
-    operands = [array(o) for o in node.operands]
-    is_forward = node.op == "recurrence"
-    units = part.graph[node.operands[1 if is_forward else 2]].shape[1]
+    units = part.graph[node.operands[WEIGHT[node.op]]].shape[1]
     assert isinstance(units, int)
     shared = {
         "cell": node["cell"],
@@ -58,17 +58,21 @@ def recurrent(part: Part, work: Work, machine: Machine) -> Composed:
         "precision": machine.precision,
         "wide": part.wide(values),
     }
-    result = array(node.id)
-    if is_forward:
-        gates, weight, bias, *begin = operands
+    operands = list(map(array, node.operands))
+    if node.op == "recurrence_input":
+        opened, weight, states, first, d = operands
+        above = part.graph[node.operands[4]].shape[2]
         r = Recurrence(
-            **shared, gates=gates, weight=weight, bias=bias, begin=tuple(begin), states=result
-        )
+            **shared, opened=opened, weight=weight, states=states, begin=(first,), d=d,
+            above=1 if above == units else 2, result=array(node.id),
+        )  # fmt: skip
     else:
-        gates, inner, weight, states, first, d = operands
+        states, *operands = [array(node.id), *operands] if node.op == "recurrence" else operands
+        gates, weight, bias, *begin = operands
+        wanted = riders if node.op == "recurrence" else [node.id]
         r = Recurrence(
-            **shared, gates=gates, inner=inner, weight=weight, states=states,
-            begin=(first,), d=d, result=result,
+            **shared, gates=gates, weight=weight, bias=bias, begin=tuple(begin), states=states,
+            opened=array(wanted[0]) if wanted else None, stored=node.op == "recurrence",
         )  # fmt: skip
     name, title = part.name(work), part.title(names, work)
     key = f"{name}: {title}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...spec.dims import Dim, numel
 from ..ir.graph import Graph, Node
+from .layout import LANES, padded_symbol
 from .memory import nominal
 
 CONVOLUTIONS = ("convolve", "convolve_input", "convolve_weight")
@@ -14,6 +15,9 @@ POOLS = ("pool_max", "pool_max_input", "pool_max_pick", "pool_sum", "pool_sum_in
 WINDOWED = (*CONVOLUTIONS, *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
+TERMS = 1 << 16  # floats of products that wait to be added, as in window_tiles.h
+PAIRS = 1 << 16  # numbers of padded rows, each beside its neighbour, as in window_tiles.h
+PIECE = 768  # floats of the planes of a tile (tiles.h)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +142,50 @@ def planes_of(g: Geometry, block: int, *, adjoint: bool) -> Dim:
     height = (block - 1) * step + (g.kernel[1] - 1) * g.dilation[1] + 2
     depth = (g.kernel[0] - 1) * g.dilation[0] + 1
     return numel((depth, height, reach[2] + 1, g.channels))
+
+
+def tiles_of(g: Geometry, op: str, block: int) -> Dim:
+    """Floats of scratch for what tile units need beside the padded rows (window_tiles.h)."""
+    if g.groups > 1:
+        return 0
+    taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
+    adjoint = op == "convolve_input"
+    lanes, wide = (16, 2) if op == "convolve_weight" else (32, 1)
+    vectors = -(-taps * g.channels // lanes)
+    table = _lines(4 * (vectors + taps)) + _lines(vectors + 1)
+    reach = g.adjoint_reach if adjoint else g.reach
+    height = (block - 1) * (1 if adjoint else g.stride[1]) + (g.kernel[1] - 1) * g.dilation[1] + 1
+    depth = (g.kernel[0] - 1) * g.dilation[0] + 1
+    row = reach[2] * (wide * g.channels) + 32  # halves
+    unit = row * (depth * height)
+    if op == "convolve_weight":
+        high = _lines(g.outputs)
+        span = 3 * (PAIRS + unit) + table + high * (PIECE + 64)
+    else:
+        span = 3 * unit // 2 + table
+    if adjoint and isinstance(span, int):
+        span = max(span, TERMS)
+    elif adjoint:
+        span = span + TERMS
+    return _lines(span) if isinstance(span, int) else padded_symbol(span)
+
+
+def kept_floats(graph: Graph, node: Node) -> int:
+    """Floats of the planes of a weight that stays for all images of a stage; 0 if none does."""
+    g = geometry(graph, node)
+    if node.op == "convolve_weight" or g.groups > 1 or is_pointwise(graph, node):
+        return 0
+    taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
+    gathered = _tiles(g.outputs, taps * g.channels)
+    if node.op == "convolve":
+        return gathered
+    scattered = _tiles(taps * g.outputs, g.channels)
+    return scattered if max(g.stride) > 1 else max(gathered, scattered)
+
+
+def _tiles(columns: int, depth: int) -> int:
+    return -(-columns // 16) * -(-depth // 32) * PIECE
+
+
+def _lines(floats: int) -> int:
+    return -(-floats // LANES) * LANES

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 
 PARTS = (
-    *("math", "random", "gemm", "tiles", "attend", "windows", "convolutions", "pools", "recurrent"),
-    *("team", "step"),
+    *("math", "random", "gemm", "tiles", "attend", "windows", "window_tiles", "convolutions"),
+    *("pools", "recurrent", "team", "step"),
 )
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 
-WINDOWS = ("windows", "convolutions", "pools")
+WINDOWS = ("windows", "window_tiles", "convolutions", "pools")
 """Texts that lean on the geometry of windows."""
 
 PRODUCTS = ("tiles", "attend", *WINDOWS, "recurrent")
@@ -34,7 +34,7 @@ def text(*parts: str) -> str:
     if wanted & {"gemm", *PRODUCTS}:
         wanted |= {"gemm", "tiles"}
     if wanted & {*WINDOWS}:
-        wanted |= {"windows"}
+        wanted |= {"windows", "window_tiles"}
     return "\n".join(_read(part) for part in PARTS if part in wanted)
 
 

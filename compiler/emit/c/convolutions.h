@@ -50,10 +50,11 @@ static __attribute__((noinline, unused)) void weft_row_of_channels(const weft_wi
 
 WEFT_INLINE int weft_by_channel(const weft_windows *g) { return g->groups == g->channels && g->groups == g->outputs; }
 
-/* All windows of a few images along three axes. */
+/* All windows of a few images along three axes; `kept`: the planes of the weight, or NULL. */
 static __attribute__((noinline, unused)) void weft_walk(long images, const weft_windows *g, const weft_axis *a, const float *x,
-    const float *w, float *y, float *planes)
+    const float *w, const float *kept, float *y, float *scratch, float *planes)
 {
+    (void)kept; (void)scratch;
     const long image = a[0].out * a[1].out * a[2].out * g->outputs;
     const int none = a[0].taps == 0 || a[1].taps == 0 || a[2].taps == 0;
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0)
@@ -62,6 +63,17 @@ static __attribute__((noinline, unused)) void weft_walk(long images, const weft_
             if (a[2].count == 0) continue;
             weft_view view = {0};
             if (!none) view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
+#if defined(WEFT_TILES)
+            if (kept) {
+                const weft_tile_room room = weft_room(g, planes, 1);
+                weft_planes made;
+                if (weft_split_view(g, a, rows, view, room.planes, &made)) {
+                    float *const to = y + b * image + (q0 * a[1].out + top) * a[2].out * g->outputs;
+                    weft_gathered_block(g, a, rows, made, room, (const uint16_t *)kept, to, (uint16_t *)scratch);
+                    continue;
+                }
+            }
+#endif
             for (long q1 = top; q1 < top + rows; ++q1) {
                 const long plane = a[0].first + q0 * a[0].stride, row = a[1].first + q1 * a[1].stride;
                 float *to = y + b * image + ((plane * a[1].out + row) * a[2].out + a[2].first) * g->outputs;
@@ -82,9 +94,10 @@ WEFT_INLINE int weft_is_product(const weft_windows *g)
     return same && g->xs[0] == g->in[1] * g->xs[1] && g->xb == g->in[0] * g->xs[0];
 }
 
-/* y[b, q, o] = sum over taps t and channels c of x[b, q * stride + t * dilation - low, c] w[t, c, o] */
-static __attribute__((unused)) void weft_convolve(long images, const weft_windows *g, const float *x, const float *w, float *y,
-    float *scratch, float *planes)
+/* y[b, q, o] = sum over taps t and channels c of x[b, q * stride + t * dilation - low, c] w[t, c, o]; `kept` is what
+   weft_keep_convolve said */
+static __attribute__((unused)) void weft_convolve(long images, const weft_windows *g, const float *x, const float *w, const float *kept,
+    float *y, float *scratch, float *planes)
 {
     const long pixels = images * g->in[0] * g->in[1] * g->in[2];
     if (weft_is_product(g)) {
@@ -93,26 +106,37 @@ static __attribute__((unused)) void weft_convolve(long images, const weft_window
     }
     weft_axis a[3];
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
-    weft_walk(images, g, a, x, w, y, planes);
+    if (kept) weft_begin_tiles();
+    weft_walk(images, g, a, x, w, kept, y, scratch, planes);
+    if (kept) weft_end_tiles();
 }
 
 /* The adjoint in x, of turned weights: its elements in classes that the same taps reach. Here x is the cotangent of the
-   windows, y the gradient of what they read. */
-static __attribute__((unused)) void weft_convolve_input(long images, const weft_windows *g, const float *x, const float *w, float *y,
-    float *scratch, float *planes)
+   windows, y the gradient of what they read, `kept` what weft_keep_convolve_input said. */
+static __attribute__((unused)) void weft_convolve_input(long images, const weft_windows *g, const float *x, const float *w,
+    const float *kept, float *y, float *scratch, float *planes)
 {
     const long pixels = images * g->in[0] * g->in[1] * g->in[2];
     if (weft_is_product(g)) {
         weft_gemm(pixels, g->outputs, g->channels, x, g->channels, 1, w, g->lead, 1, y, g->outputs, 0, scratch);
         return;
     }
+    if (kept) weft_begin_tiles();
+#if defined(WEFT_TILES)
+    if (kept && weft_input_way(g) == WEFT_SCATTERED) {
+        weft_scatter_images(images, g, x, w, (const uint16_t *)kept, y, scratch, planes);
+        weft_end_tiles();
+        return;
+    }
+#endif
     weft_axis a[3];
     for (long i = 0; i < g->stride[0]; ++i) for (long j = 0; j < g->stride[1]; ++j) for (long k = 0; k < g->stride[2]; ++k) {
         weft_adjoint_axis(a, g, 0, i);
         weft_adjoint_axis(a + 1, g, 1, j);
         weft_adjoint_axis(a + 2, g, 2, k);
-        weft_walk(images, g, a, x, w, y, planes);
+        weft_walk(images, g, a, x, w, kept, y, scratch, planes);
     }
+    if (kept) weft_end_tiles();
 }
 
 /* w[t, c, o] += sum over images and windows of x[b, q * stride + t * dilation - low, c] d[b, q, o] */
@@ -126,6 +150,14 @@ static __attribute__((unused)) void weft_convolve_weight(long images, const weft
     }
     weft_axis a[3];
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
+#if defined(WEFT_TILES)
+    if (weft_weight_way(g)) {
+        weft_begin_tiles();
+        weft_weight_images(images, g, a, x, d, w, scratch, planes);
+        weft_end_tiles();
+        return;
+    }
+#endif
     const int by_channel = weft_by_channel(g);
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += g->block) {
         const long rows = a[1].count - top < g->block ? a[1].count - top : g->block;

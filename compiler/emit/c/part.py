@@ -35,6 +35,7 @@ from ...plan.schedule import (
     work,
 )
 from ...plan.values import Values, lowering
+from ...plan.windows import CONVOLUTIONS, kept_floats
 from ..loops import Kernel
 from ..lower import lower, of_values
 from .attention import Attended, attended
@@ -99,6 +100,7 @@ class Part:
         spans = [planes(graph, node, sizes) for node in heavy if node.op in BATCHED]
         spans += [self.attended(launch, "draft").planes for launch in self.values.attention]
         self.planes = largest(spans, sizes)
+        self.kept = max((sum(self.keeps(stage).values()) for stage in self._stages()), default=0)
         self.planned = dict(self.homes)
 
     def again(self) -> Part:
@@ -360,6 +362,14 @@ class Part:
         aliases = [node for node in found if lowering(node) == "alias"]
         rows = self.graph[value].shape[:1]
         return all(node.shape[:1] == rows and self._keeps_rows(node.id) for node in aliases)
+
+    def keeps(self, stage: Stage) -> dict[int, int]:
+        """Convolutions of a stage whose weights are rearranged once, and the floats for them."""
+        nodes = [self.graph[x.heavy] for x in stage.launches if x.heavy is not None]
+        found = {
+            node.id: kept_floats(self.graph, node) for node in nodes if node.op in CONVOLUTIONS
+        }
+        return {i: floats for i, floats in found.items() if floats}
 
     # ---- memory --------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from ..loops import Kernel, start_name
 from .printer import STORED, Signature
 from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
+from .windowed import keep as windowed_keep
 
 LOOP = "loop_"
 """Begins the names of loops round a product, and of nothing else."""
@@ -81,6 +82,7 @@ class StageWriter:
         names: Mapping[int, str],
         values: Values,
         walks: Mapping[int, Walk],
+        keeps: Mapping[int, int],
     ) -> None:
         self.stage = stage
         self.calls = calls
@@ -89,6 +91,7 @@ class StageWriter:
         self.names = names
         self.values = values
         self.walks = walks
+        self.keeps = keeps
         self.lines: list[str] = []
         self._products = {call.product.c for call in calls if call.product is not None}
 
@@ -119,6 +122,7 @@ class StageWriter:
         return self.stage.mode in (EVERY, ONCE)
 
     def _whole(self, depth: int) -> None:
+        self._windows(depth)
         for call in self.calls:
             for value in sorted(call.launch.summed):
                 self._clear(value, self.names[value], depth)
@@ -161,6 +165,7 @@ class StageWriter:
         chunks = self.walk.chunks if literal else "chunks"
         self.emit(f"{{   /* panels of {panel} of {domain} */", depth)
         inner = depth + 1
+        self._windows(inner)
         if not literal:
             self.emit(f"const long chunks = {self.walk.chunks};", inner)
         share, begin, end = "chunk", f"me * {chunks} / size", f"(me + 1) * {chunks} / size"
@@ -305,6 +310,21 @@ class StageWriter:
         rest = c_expression(self._rest(i))
         return "rows" if rest == "1" else f"rows * {_tight(rest)}"
 
+    def _windows(self, depth: int) -> None:
+        """The geometries of the stage, and weights that are rearranged for all of its images."""
+        at = 0
+        for call in (call for call in self.calls if call.windows):
+            node = self.values.graph[call.launch.heavy or 0]
+            name = self.names[node.id]
+            self.emit(f"const weft_windows windows_of_{name} = {call.windows};", depth)
+            if node.id not in self.keeps:
+                continue
+            images, place = c_expression(self.stage.domain), f"kept + {at}" if at else "kept"
+            weight = self.names[self.values.base(node.operands[1])]
+            kept = windowed_keep(node, f"windows_of_{name}", images, weight, place)
+            self.emit(f"const float *const kept_for_{name} = {kept};", depth)
+            at += self.keeps[node.id]
+
     def _batched(self, call: Call, samples: str, depth: int) -> None:
         """A convolution, a pool or a recurrence of the samples at hand."""
         node = self.values.graph[call.launch.heavy or 0]
@@ -317,9 +337,9 @@ class StageWriter:
             pointers.append(self.pointer(value, step))
         operands, results = pointers[: len(node.operands)], pointers[len(node.operands) :]
         if call.windows:
-            name = f"windows_of_{self.names[node.id]}"
-            self.emit(f"const weft_windows {name} = {call.windows};", depth)
-            text = windowed_call(node, name, samples, operands, results[0])
+            name = self.names[node.id]
+            kept = f"kept_for_{name}" if node.id in self.keeps else ""
+            text = windowed_call(node, f"windows_of_{name}", samples, operands, results[0], kept)
         else:
             layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
             text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)

@@ -28,7 +28,7 @@ from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
 TAKEN = (
-    "me planes size rows first chunk chunks part parts scratch local own workspace team call "
+    "me planes kept size rows first chunk chunks part parts scratch local own workspace team call "
     f"threads seed step {LEARNING_RATE} {UPDATE}"
 )
 
@@ -100,7 +100,17 @@ class StepWriter:
     @property
     def _private(self) -> int:
         """Floats of each thread beside the scratch of the products."""
-        return self._own + max((part.local for part in self.parts), default=0)
+        return self._own + self._local + self._kept
+
+    @property
+    def _local(self) -> int:
+        """Floats of the values of a panel."""
+        return max((part.local for part in self.parts), default=0)
+
+    @property
+    def _kept(self) -> int:
+        """Floats of weights that a thread rearranges once for a stage."""
+        return max((part.kept for part in self.parts), default=0)
 
     @property
     def _planes(self) -> Dim:
@@ -141,9 +151,12 @@ class StepWriter:
         ]
         if self._own:
             lines.append("        float *const own = scratch + WEFT_GEMM_SCRATCH;")
-        if self._private > self._own:
-            before = f" + {self._own}" if self._own else ""
+        before = f" + {self._own}" if self._own else ""
+        if self._local:
             lines.append(f"        float *const local = scratch + WEFT_GEMM_SCRATCH{before};")
+        if self._kept:
+            at = f"WEFT_GEMM_SCRATCH + {self._own + self._local}"
+            lines.append(f"        float *const kept = scratch + {at};  /* weights in planes */")
         if self._planes != 0:
             at = f"WEFT_GEMM_SCRATCH + {self._private}"
             lines.append(f"        float *const planes = scratch + {at};  /* padded rows */")
@@ -236,6 +249,7 @@ class StepWriter:
                     part.names,
                     part.values,
                     part.walks,
+                    part.keeps(stage),
                 )
                 lines += writer.text(2)
         if part is not self.parts[-1] and lines:

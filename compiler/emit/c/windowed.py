@@ -6,8 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ....spec.dims import Dim, c_expression
 from ...ir.graph import Graph, Node
-from ...plan.layout import Layout
-from ...plan.windows import CONVOLUTIONS, Geometry, block_of, geometry, planes_of
+from ...plan.layout import LANES, Layout, padded_symbol
+from ...plan.windows import (
+    CONVOLUTIONS,
+    Geometry,
+    block_of,
+    geometry,
+    planes_of,
+    tiles_of,
+)
 
 LayoutOf = Callable[[int], Layout]
 LOOKING = ("pool_max_input", "pool_max_pick")  # they remember who still looks for its maximum
@@ -21,8 +28,14 @@ def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
         return g.channels + SPARE
     if node.op not in CONVOLUTIONS:
         return 0
-    adjoint = node.op == "convolve_input"
-    return planes_of(g, block_of(g, sizes, adjoint=adjoint), adjoint=adjoint) + SPARE
+    block = block_of(g, sizes, adjoint=node.op == "convolve_input")
+    return _padded(g, node.op, block) + tiles_of(g, node.op, block)
+
+
+def _padded(g: Geometry, op: str, block: int) -> Dim:
+    """Floats for the padded rows of a block: whole cache lines."""
+    span = planes_of(g, block, adjoint=op == "convolve_input") + SPARE
+    return -(-span // LANES) * LANES if isinstance(span, int) else padded_symbol(span)
 
 
 def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int]) -> str:
@@ -47,7 +60,8 @@ def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int])
     }
     if node.op in CONVOLUTIONS:
         fields |= _weights(graph, node, g, layout)
-        fields["block"] = block_of(g, sizes, adjoint=node.op == "convolve_input")
+        block = block_of(g, sizes, adjoint=node.op == "convolve_input")
+        fields |= {"block": block, "after": _padded(g, node.op, block)}
     return "{" + ", ".join(f".{name} = {_value(value)}" for name, value in fields.items()) + "}"
 
 
@@ -67,8 +81,19 @@ def _value(value: Sequence[Dim] | Dim) -> str:
     return c_expression(value)
 
 
-def call(node: Node, name: str, images: str, pointers: Sequence[str], result: str) -> str:
-    """The statement that carries out a windowed node; `name` is its geometry's."""
+def keep(node: Node, name: str, images: str, weight: str, place: str) -> str:
+    """The expression that rearranges the weight of a convolution for `images` images."""
+    return f"weft_keep_{node.op}({images}, &{name}, {weight}, {place})"
+
+
+def call(
+    node: Node, name: str, images: str, pointers: Sequence[str], result: str, kept: str = ""
+) -> str:
+    """The statement that carries out a windowed node; `name` is its geometry's, `kept` points to
+    the rearranged weight.
+    """
+    if node.op in CONVOLUTIONS[:2]:
+        pointers = [*pointers, kept or "0"]
     arguments = [images, f"&{name}", *pointers, result]
     if node.op in CONVOLUTIONS:
         arguments += ["scratch", "planes"]

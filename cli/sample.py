@@ -140,11 +140,11 @@ def _given(
 ) -> dict[str, Any]:
     """What an encoder reads: its only input of tokens."""
     from ..runtime.decoding import writer_of
-    from ..runtime.sample import net_of
+    from ..runtime.nets import named_net
 
     if arguments.source is None:
         return {}
-    net = program.program.nets[net_of(program, arguments.net)]
+    net = program.program.nets[named_net(program.program.nets, arguments.net)]
     writer = writer_of(net)
     names = [n for n in writer.given if net.inputs[n].dtype in ("i32", "i64")]
     if len(names) != 1:

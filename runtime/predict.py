@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec.errors import DataError, UsageError, suggest
+from ..spec.errors import DataError, UsageError
 from . import checkpoint as files
 from .averaged import use_average
 from .data import load
@@ -20,6 +20,7 @@ from .data.loose import is_pictures, load_pictures, picture_names
 from .data.normalise import apply, fill, undo
 from .data.table import is_number, read_cells, read_features
 from .evaluation import evaluate as evaluate_part
+from .nets import named_net
 from .recipe import recipe_of
 from .snapshot import restore_parameters
 from .stream import part_of
@@ -145,15 +146,7 @@ def _restored(
 
 def _entry(artifact: Artifact, net: str | None) -> Entry:
     nets = {entry.subject: entry for entry in artifact.entries if entry.kind == "forward"}
-    if net is None and len(nets) == 1:
-        return next(iter(nets.values()))
-    if net in nets:
-        return nets[net]
-    listed = ", ".join(nets)
-    if net is None:
-        raise UsageError("which net? the spec has several", hint=f"choose one of {listed}")
-    hint = suggest(net, nets) or f"there is {listed}"
-    raise UsageError(f"the spec has no net `{net}`", hint=hint)
+    return nets[named_net(nets, net)]
 
 
 def _training_data(

@@ -19,7 +19,7 @@ from ..compiler.compile import (
     lower_inputs,
 )
 from ..compiler.passes.reduce_precision import LOW
-from ..spec.errors import DeviceError, UsageError, suggest
+from ..spec.errors import DeviceError, UsageError
 from ..spec.load import Spec, load
 from . import trainer
 from .activations import Activations
@@ -27,6 +27,7 @@ from .engine import Engine, parameter_view
 from .initialise import fill_parameters
 from .loss_scale import FIELD, scaled
 from .native_engine import NativeEngine
+from .nets import named_net
 from .recipe import recipe_of
 from .record import Record
 from .reference_engine import ReferenceEngine
@@ -205,9 +206,7 @@ class CompiledProgram:
 
     def inner(self, net: str) -> Activations:
         """What a net computes on its way.  Raises: UsageError when there is no such net."""
-        if net not in self.program.nets:
-            hint = suggest(net, self.program.nets) or f"there is {', '.join(self.program.nets)}"
-            raise UsageError(f"the spec has no net `{net}`", hint=hint)
+        named_net(self.program.nets, net)
         if net not in self._inner:
             self._inner[net] = Activations(self.lowered, net, exact=self.target == "reference")
         return self._inner[net]

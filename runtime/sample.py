@@ -11,6 +11,7 @@ import numpy as np
 from ..compiler.passes.step import NoStep
 from ..spec.errors import UsageError
 from .decoding import Decoder, Sliding, Writer, arrays_of, longest, open_decoder, writer_of
+from .nets import named_net
 from .sampler import Choice, Found, beam_search, write
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ def begin(
 
     Raises: UsageError for prompts that do not fit the net, or a net that does not write.
     """
-    name = net_of(program, net)
-    own = program.program.nets[name]
+    own = program.program.nets[named_net(program.program.nets, net)]
     writer = writer_of(own)
     _check(writer, prompts)
     before = len(prompts[0]) - 1  # the last token that is written needs no position
@@ -89,7 +89,7 @@ def begin(
     if most < room and not slides and (length is not None or most <= before):
         raise UsageError(
             f"a prompt of {len(prompts[0])} tokens and {room - before} more need {room} positions, "
-            f"`{name}` has {most}",
+            f"`{own.name}` has {most}",
             hint=f"at most --length {max(0, most - before)} fits, or let it --slide",
         )
     arrays = arrays_of(own, writer, given or {}, len(prompts))
@@ -110,21 +110,6 @@ def _decoder(
         if cache:
             raise
     return open_decoder(program, writer, arrays, cache=False), False
-
-
-def net_of(program: CompiledProgram, net: str | None) -> str:
-    """The net that is named, or the only one that writes.
-
-    Raises: UsageError.
-    """
-    nets = program.program.nets
-    if net is not None:
-        if net not in nets:
-            raise UsageError(f"the spec has no net `{net}`", hint=f"there is {', '.join(nets)}")
-        return net
-    if len(nets) == 1:
-        return next(iter(nets))
-    raise UsageError("which net? the spec has several", hint=f"--net {' or '.join(nets)}")
 
 
 def _check(writer: Writer, prompts: Sequence[Sequence[int]]) -> None:

@@ -29,7 +29,7 @@ print(time.time())
 MEMORY = """
 import gc, json, sys
 import numpy as np
-from weft.compiler.artifact import evaluate
+from weft.compiler.artifact import THREADS, evaluate
 from weft.runtime.native_engine import NativeEngine
 import weft
 
@@ -49,7 +49,7 @@ engine = NativeEngine(artifact)
 engine.train("main", batch, rate=1e-3, index=0, seed=0)
 after = resident()
 entry = artifact.entry("train", "main")
-sizes = {**artifact.sizes, "threads": engine.threads}
+sizes = {**artifact.sizes, THREADS: engine.threads}
 arenas = 4 * artifact.length * (2 + len(artifact.states))
 print(json.dumps([arenas + evaluate(entry.workspace, sizes), after - before]))
 """

@@ -53,6 +53,10 @@ def evaluate(expression: Expression, names: Mapping[str, float]) -> Any:
     return expression
 
 
+THREADS = ".threads"
+"""How many there are: beside the sizes in the bytes of a workspace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Initialiser:
     """How a parameter starts: `kind` with its settings, and the fans it is scaled by."""

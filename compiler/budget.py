@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..spec.errors import UsageError
+from ..spec.errors import Diagnostic, SpecError
 from ..spec.place import Place
-from .artifact import ITEM_BYTES, Artifact, Entry, evaluate
+from .artifact import ITEM_BYTES, THREADS, Artifact, Entry, evaluate
 from .passes.recompute import recompute
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def peak(artifact: Artifact, entry: Entry) -> int:
 
     At the nominal sizes and, on a CPU, with as many threads as this machine has cores.
     """
-    sizes: Mapping[str, int] = {**artifact.sizes, "threads": os.cpu_count() or 1}
+    sizes: Mapping[str, int] = {**artifact.sizes, THREADS: os.cpu_count() or 1}
     inputs = 0
     for port in entry.inputs:
         count = ITEM_BYTES[port.dtype]
@@ -45,7 +45,7 @@ def peak(artifact: Artifact, entry: Entry) -> int:
 def fitted(lowered: Lowered, compiled: Callable[[Lowered], Artifact]) -> Lowered:
     """The program whose training steps compute again as much as the budget asks for.
 
-    Raises: UsageError saying the least that a step can do with.
+    Raises: SpecError saying the least that a step can do with.
     """
     allowed = (lowered.program.train or {}).get("memory")
     if allowed is None:
@@ -69,12 +69,9 @@ def _step(
         if least is not None and taken > 2 * least:
             break
         least = taken if least is None else min(least, taken)
-    place = _place(lowered)
-    where = f"{place}: " if place is not None else ""
-    raise UsageError(
-        f"{where}step `{name}` takes at least {least:,} bytes, and `memory` allows {allowed:,}",
-        hint="allow more, or make the batch smaller",
-    )
+    message = f"step `{name}` takes at least {least:,} bytes, and `memory` allows {allowed:,}"
+    hint = "allow more, or make the batch smaller"
+    raise SpecError(Diagnostic("E507", message, _place(lowered), hint), lowered.program.spec.texts)
 
 
 def divided(lowered: Lowered, name: str, stretches: int) -> Lowered:

@@ -92,8 +92,7 @@ def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
         if entry.graph is not None:
             _only_f32(entry.graph)
     found = Lowered(program, tuple(entries), arena, _states(program), precision, native)
-    found = _with(found, entries)
-    found = replace(found, entries=tuple(_cut(found.entries, program.sizes)))
+    found = _with(found, _cut(entries, program.sizes))
     for entry in found.entries:
         if entry.graph is not None:
             verify(entry.graph, OPS)
@@ -212,7 +211,7 @@ def artifact_of(
 def compile_for(lowered: Lowered, target: str) -> Artifact:
     """The program for a target.
 
-    Raises: UsageError where an operation has no kernel, or `memory` is not enough.
+    Raises: UsageError where an operation has no kernel, and SpecError where `memory` is not enough.
     """
     if target == "reference":
         return compile_reference(lowered)
@@ -231,7 +230,7 @@ def compile_reference(lowered: Lowered) -> Artifact:
 def compile_native(lowered: Lowered) -> Artifact:
     """The program as C for the CPU in this machine.
 
-    Raises: UsageError where an operation has no kernel, or `memory` is not enough.
+    Raises: UsageError where an operation has no kernel, and SpecError where `memory` is not enough.
     """
     _has_kernels(lowered, NATIVE, "CPUs")
     return _native(fitted(lowered, _native))
@@ -250,7 +249,7 @@ def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None 
 
     `levels` counts how often the compile gate refused a kernel, by its key.
 
-    Raises: UsageError where an operation has no kernel, or `memory` is not enough.
+    Raises: UsageError where an operation has no kernel, and SpecError where `memory` is not enough.
     """
     _has_kernels(lowered, GPU, "GPUs")
 

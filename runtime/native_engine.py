@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler.artifact import Artifact, Buffer, Entry, Need, Port, evaluate
+from ..compiler.artifact import THREADS, Artifact, Buffer, Entry, Need, Port, evaluate
 from ..spec.errors import DataError, InternalError
 from .engine import Result
 from .machine import threads as usable_threads
@@ -122,7 +122,7 @@ class _Fit:
             *(array.ctypes.data for array in self.outputs.values())
         )
         self.sizes = (ctypes.c_int64 * max(1, len(entry.sizes)))(*(sizes[n] for n in entry.sizes))
-        self.workspace = math.ceil(evaluate(entry.workspace, {**sizes, "threads": threads}) / 4)
+        self.workspace = math.ceil(evaluate(entry.workspace, {**sizes, THREADS: threads}) / 4)
         self.tuner = Tuner(threads, fixed=fixed)
         self.bound = dict(sizes)
 

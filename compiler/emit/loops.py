@@ -185,7 +185,7 @@ class Kernel:
 
 def start_name(number: int) -> str:
     """The size that stands for where a kernel's piece of rows starts."""
-    return f"piece_start_{number + 1}"
+    return f".piece_start_{number + 1}"
 
 
 def operands_of(statement: Statement) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ passes.
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -39,88 +37,11 @@ from .loops import (
     operands_of,
     start_name,
 )
+from .names import local_name
 
 Coordinate = tuple[tuple[tuple[Axis | str, Dim], ...], Dim]  # terms and offset of one dimension
 
 Numbers = Mapping[int, int] | Sequence[int]  # of values or streams, by others
-
-RESERVED = frozenset(
-    [
-        "row",
-        "column",
-        "rows",
-        "block",
-        "begin",
-        "end",
-        "int",
-        "long",
-        "float",
-        "double",
-        "char",
-        "short",
-        "if",
-        "else",
-        "for",
-        "while",
-        "do",
-        "return",
-        "static",
-        "const",
-        "void",
-        "auto",
-        "break",
-        "case",
-        "default",
-        "inline",
-        "register",
-        "restrict",
-        "signed",
-        "sizeof",
-        "struct",
-        "switch",
-        "typedef",
-        "union",
-        "unsigned",
-        "volatile",
-        "goto",
-        "enum",
-        "extern",
-        "continue",
-        "first",
-        "size",
-        "team",
-        "me",
-        "chunk",
-        "scratch",
-        "main",
-        "exp",
-        "log",
-        "sin",
-        "cos",
-        "tan",
-        "j0",
-        "j1",
-        "y0",
-        "y1",
-    ]
-) | frozenset(keyword.kwlist)
-
-
-def identifier(name: str) -> str:
-    """A name fit for C and Python: the last part of a path is enough."""
-    text = re.sub(r"\W+", "_", name).strip("_") or "value"
-    text = f"_{text}" if text[0].isdigit() else text
-    return f"{text}_" if text in RESERVED else text
-
-
-def local_name(name: str) -> str:
-    """What a value is called inside a kernel: the end of its path, so that equal layers print
-    alike.
-
-    `mlp.body.3.linear.bias` is `bias` there, and its gradient `d_bias`.
-    """
-    tail = name.rsplit(".", 1)[-1]
-    return identifier(f"d_{tail}" if name.startswith("d_") and not tail.startswith("d_") else tail)
 
 
 @dataclass

@@ -17,7 +17,8 @@ from ..plan.layout import Layout
 from ..plan.space import streamed_space
 from ..plan.values import Values
 from .loops import Affine, Axis, Kernel, Pass, Store
-from .lower import Coordinate, Lowering, local_name
+from .lower import Coordinate, Lowering
+from .names import local_name
 
 Axes = tuple[Axis | None, ...]
 Dims = tuple[int | None, ...]

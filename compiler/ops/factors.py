@@ -10,7 +10,10 @@ from typing import Any, Protocol
 
 from ..ir.builder import Builder
 from ..ir.graph import Node
+from ..ir.types import FLOATS
 from .products import letters
+
+REAL = frozenset(FLOATS)
 
 
 class Nodes(Protocol):
@@ -38,8 +41,11 @@ class Factors:
         return (self.factors, self.conditions) == (other.factors, other.conditions)
 
 
-def factors(nodes: Nodes, i: int) -> Factors:
-    """The factors of a value, through products, signs and `where(condition, x, 0)`."""
+def factors(nodes: Nodes, i: int, *, rounded: bool = False) -> Factors:
+    """The factors of a value, through products, signs and `where(condition, x, 0)`.
+
+    `rounded`: also through casts from one real type to another.
+    """
     scale, found, conditions = 1.0, list[int](), set[int]()
     stack = [i]
     while stack:
@@ -55,6 +61,8 @@ def factors(nodes: Nodes, i: int) -> Factors:
         elif node.op == "where" and _is_zero(nodes[node.operands[2]]):
             conditions.add(node.operands[0])
             stack.append(node.operands[1])
+        elif rounded and node.op == "cast" and {node.dtype, nodes[node.operands[0]].dtype} <= REAL:
+            stack.append(node.operands[0])
         else:
             found.append(i)
     return Factors(scale, tuple(sorted(found)), frozenset(conditions))

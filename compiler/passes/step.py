@@ -24,7 +24,7 @@ from ..ops.orders import aligned
 from ..ops.products import letters
 from .causality import VIEWS, Causality
 
-FRESH, SLOTS, PAST = "FRESH", "SLOTS", "past"
+FRESH, SLOTS, PAST = ".fresh", ".slots", ".past"
 NEW, ALL, LAST = "new", "all", "last"
 View = tuple[str, ...]
 """For each axis: at which positions it is wanted; empty where it is none of the sequence."""
@@ -156,7 +156,7 @@ class Step:
 
     def cached(self, node: Node, axis: int) -> int:
         """All positions: those of earlier calls from a cache, then the fresh ones."""
-        name = f"cache_{len(self.caches)}"
+        name = f".cache_{len(self.caches)}"
         fresh = self.value(node.id, self.new_view(node))
         shape = [symbol(SLOTS) if self.along(dim) else dim for dim in node.shape]
         kept = self.b.input(name, TensorType(node.dtype, tuple(shape)))

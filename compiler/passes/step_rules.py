@@ -169,7 +169,7 @@ def _recurrence(step: Step, node: Node, view: View) -> int:
     first = b.map("eq", b.input(PAST, TensorType("i32", ())), b.constant(0, "i32"))
     starts, carried = [], []
     for state in begin:
-        name = f"state_{len(step.carries)}"
+        name = f".state_{len(step.carries)}"
         carry = Carry(name, TensorType(node.dtype, (batch, units)))
         own = step.value(state, ("", ""))
         before = b.input(name, carry.type)

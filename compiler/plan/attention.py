@@ -397,7 +397,7 @@ def _online(graph: Graph, launch: _Launch, result: int, source: int) -> bool:
     lse, scores = launch.results[0], launch.cluster.sums[launch.results[0]]
     if graph[lse].op != "logsumexp" or graph[result].op not in ("sum", "contract"):
         return False
-    product = factors(graph, source)
+    product = factors(graph, source, rounded=True)
     behind = launch.cluster.behind(graph, (source,), lse)
     weights = [i for i in behind if is_weight(graph, i, lse, scores)]
     if len(weights) != 1 or product.factors.count(weights[0]) != 1:

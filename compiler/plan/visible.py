@@ -87,7 +87,7 @@ def _needed(graph: Graph, launch: Attention, result: int, source: int) -> frozen
         return _proven(graph, launch, source)
     if graph[result].op not in ("contract", "sum"):
         return frozenset()
-    product = factors(graph, source)
+    product = factors(graph, source, rounded=True)
     known = {(c, True) for c in product.conditions}
     for i in product.factors:
         lse = _logsumexp(graph, i)

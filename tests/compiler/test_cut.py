@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import weft
-from weft.compiler.artifact import evaluate
+from weft.compiler.artifact import THREADS, evaluate
 from weft.compiler.build import elaborate
 from weft.compiler.compile import Lowered, compile_for, compile_gpu, compile_native, lower
 from weft.compiler.passes import cut
 from weft.runtime.engine import Engine
 from weft.runtime.initialise import fill_parameters
+from weft.runtime.loss_scale import FIELD
 from weft.runtime.native_engine import NativeEngine
 from weft.runtime.reference_engine import ReferenceEngine
 from weft.runtime.triton_engine import TritonEngine
@@ -45,10 +46,10 @@ CASES = {
 }
 
 
-def _lowered(name: str, *, native: bool, **sizes: int) -> Lowered:
+def _lowered(name: str, *, native: bool, precision: str = "f32", **sizes: int) -> Lowered:
     head, loss = CASES[name]
     text = TEXT.format(head=head.format(**sizes), loss=loss, **sizes)
-    return lower(elaborate(weft.load_text(text, "lm.weft")), native=native)
+    return lower(elaborate(weft.load_text(text, "lm.weft")), native=native, precision=precision)
 
 
 def _pieces(lowered: Lowered, kind: str = "train") -> int:
@@ -98,13 +99,21 @@ def test_pieces_compute_what_the_whole_does(name: str, request: pytest.FixtureRe
 
 
 @pytest.mark.parametrize(
-    ("name", "target"), [("tied", "cpu"), ("bias", "cpu"), ("tied", "interpret")]
+    ("name", "target", "precision"),
+    [
+        ("tied", "cpu", "f32"),
+        ("bias", "cpu", "f32"),
+        ("tied", "interpret", "f32"),
+        ("tied", "interpret", "f16"),
+    ],
 )
-def test_kernels_of_pieces(name: str, target: str, request: pytest.FixtureRequest) -> None:
+def test_kernels_of_pieces(
+    name: str, target: str, precision: str, request: pytest.FixtureRequest
+) -> None:
     native = target == "cpu"
-    truth: Engine = ReferenceEngine(_lowered(name, native=native, **SMALL))
+    truth: Engine = ReferenceEngine(_lowered(name, native=native, precision=precision, **SMALL))
     request.getfixturevalue("small")
-    lowered = _lowered(name, native=native, **SMALL)
+    lowered = _lowered(name, native=native, precision=precision, **SMALL)
     engine: Engine = (
         NativeEngine(compile_native(lowered), threads=2)
         if native
@@ -112,7 +121,7 @@ def test_kernels_of_pieces(name: str, target: str, request: pytest.FixtureReques
     )
     for each in (engine, truth):
         fill_parameters(each.artifact, each.parameters, 3)
-    batch = _batch(5, ignored=True)
+    batch = _batch(5, ignored=True) | ({FIELD: np.float32(8)} if precision == "f16" else {})
     want, gradient = truth.gradient("main", batch, index=0, seed=0)
     got, found = engine.gradient("main", batch, index=0, seed=0)
     assert got.values == pytest.approx(want.values, rel=1e-5)
@@ -127,14 +136,16 @@ def test_kernels_of_pieces(name: str, target: str, request: pytest.FixtureReques
         engine.close()
 
 
-@pytest.mark.parametrize("target", ["cpu", "cuda:90"])
-def test_the_logits_of_a_large_vocabulary_are_never_whole(target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "precision"), [("cpu", "f32"), ("cuda:90", "f32"), ("cuda:90", "bf16")]
+)
+def test_the_logits_of_a_large_vocabulary_are_never_whole(target: str, precision: str) -> None:
     sizes = {"length": 128, "vocab": 50257, "width": 32, "batch": 16}
-    lowered = _lowered("tied", native=target == "cpu", **sizes)
+    lowered = _lowered("tied", native=target == "cpu", precision=precision, **sizes)
     artifact = compile_for(lowered, target)
     logits = 4 * sizes["batch"] * sizes["length"] * sizes["vocab"]
     for kind in ("train", "gradient", "evaluate"):
         workspace = artifact.entry(kind, "main").workspace
-        assert evaluate(workspace, {**artifact.sizes, "threads": 2}) <= logits / 8
+        assert evaluate(workspace, {**artifact.sizes, THREADS: 2}) <= logits / 8
     texts = {k.name for k in artifact.kernels if k.entry == "train_main"}
     assert len(texts) <= 24

@@ -16,9 +16,9 @@ from weft.compiler.build import NetProgram, Program, elaborate
 from weft.compiler.decoding import decoding_of
 from weft.compiler.ir.graph import Graph
 from weft.compiler.passes.decode import Decoding
-from weft.compiler.passes.step import NoStep
+from weft.compiler.passes.step import PAST, NoStep
 from weft.compiler.reference import run
-from weft.spec.dims import evaluate, symbols
+from weft.spec.dims import evaluate
 from weft.spec.errors import UsageError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -93,16 +93,16 @@ def steps(
     own = Graph(net.graph.nodes, dict(d.prepared))
     fixed = run(own, feeds, {**SIZES, "T": 1}, in_order=True) if d.prepared else {}
     slots = T + 2
+    known = {**SIZES, ".slots": slots}
     shapes = {
-        each.name: [slots if "SLOTS" in symbols(e) else evaluate(e, SIZES) for e in each.type.shape]
-        for each in (*d.caches, *d.carries)
+        each.name: [evaluate(e, known) for e in each.type.shape] for each in (*d.caches, *d.carries)
     }
     kept: dict[str, np.ndarray] = {name: np.zeros(shape) for name, shape in shapes.items()}
     found, past = [], 0
     for count in pieces:
         part = {name: feeds[name][:, past : past + count] for name in d.tokens}
-        inputs = {**feeds, **fixed, **kept, **part, "past": np.array(past)}
-        made = run(d.graph, inputs, {**SIZES, "FRESH": count, "SLOTS": slots}, in_order=True)
+        inputs = {**feeds, **fixed, **kept, **part, PAST: np.array(past)}
+        made = run(d.graph, inputs, {**SIZES, ".fresh": count, ".slots": slots}, in_order=True)
         found.append(made["logits"])
         for cache in d.caches:
             place = (slice(None),) * cache.axis + (slice(past, past + count),)

@@ -16,6 +16,7 @@ from weft.compiler.ir.graph import Graph
 from weft.compiler.ir.types import TensorType
 from weft.compiler.ops import new_builder
 from weft.compiler.passes.differentiate import differentiate
+from weft.compiler.passes.reduce_precision import reduce_precision
 from weft.compiler.plan.attention import attentions
 from weft.compiler.plan.visible import Linear, Range, visible
 from weft.runtime.crosscompile import SHARED
@@ -111,6 +112,14 @@ CASES: dict[str, tuple[Graph, Mapping[str, int]]] = {
 }
 
 
+ROUNDED = ("plain", "causal", "window", "masked", "dropout", "learned")
+"""Cases that are computed in 16 bits too."""
+
+
+def _rounded(graph: Graph, dtype: str) -> Graph:
+    return reduce_precision(graph, dtype, packed=True)
+
+
 def feeds_of(graph: Graph, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     found: dict[str, np.ndarray] = {}
@@ -127,19 +136,33 @@ def feeds_of(graph: Graph, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    return {("forward", name): graph for name, (graph, _) in CASES.items()}
+    found = {("forward", name): graph for name, (graph, _) in CASES.items()}
+    return found | {("f16", name): _rounded(found["forward", name], "f16") for name in ROUNDED}
+
+
+def _check(guarded: Guarded, key: Key, graph: Graph, tolerance: float) -> None:
+    sizes = CASES[key[1]][1]
+    fed = feeds_of(graph, sizes)
+    if "mask" in fed:
+        fed["mask"][:, :9] = False  # some queries see nothing at all
+    got = guarded.run(key, fed)
+    for output, want in reference.run(graph, fed, sizes, seed=SEED, step=STEP).items():
+        scale = max(1.0, float(np.abs(want).max()))
+        assert np.abs(got[output] - want).max() <= tolerance * scale, output
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_and_gradients(name: str, guarded: Guarded) -> None:
-    graph, sizes = CASES[name]
-    fed = feeds_of(graph, sizes)
-    if "mask" in fed:
-        fed["mask"][:, :9] = False  # some queries see nothing at all
-    got = guarded.run(("forward", name), fed)
-    for output, want in reference.run(graph, fed, sizes, seed=SEED, step=STEP).items():
-        scale = max(1.0, float(np.abs(want).max()))
-        assert np.abs(got[output] - want).max() <= TOLERANCE * scale, output
+    _check(guarded, ("forward", name), CASES[name][0], TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_sixteen_bits(name: str, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    """The scores stay in registers and are not rounded; softmax and sums are in float32."""
+    key = "f16", name
+    _check(guarded, key, graphs[key], 4 * 2.0**-11)
+    kinds = [k.kind for k in guarded.engine.artifact.kernels if k.entry == f"f16_{name}"]
+    assert kinds.count("attention") == (4 if name == "learned" else 3)
 
 
 def test_the_order_of_programs_does_not_show(guarded: Guarded) -> None:

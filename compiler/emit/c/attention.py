@@ -13,11 +13,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ....spec.dims import Dim, c_expression, symbols
+from ....spec.dims import Dim, symbols
 from ...plan.attention import Attention
 from ...plan.values import Values
 from ...plan.visible import Bound, Extreme, visible
 from ..loops import Affine, Kernel
+from ..names import c_expression, size_name
 from .attention_rows import Rows
 from .attention_sums import KEYS, QUERIES, LayoutOf, Matrix, Scores, Sum, without_scores
 from .printer import Signature
@@ -72,10 +73,10 @@ class _Writer:
         text = "\n".join([*rows.declared, *leads, *self.areas, *rows.lines])
         words = set(re.findall(r"[A-Za-z_]\w*", text))
         known = {s for d in self._dims() for s in symbols(d)}
-        sizes = sorted(known & words)
+        sizes = sorted(s for s in known if size_name(s) in words)
         first = "first" in words
         arguments = ["const long rows"] + (["const long first"] if first else [])
-        arguments += [f"const long {s}" for s in sizes]
+        arguments += [f"const long {size_name(s)}" for s in sizes]
         drawn = ["seed", "step", *rows.streams.values()] if rows.streams else []
         arguments += [f"const uint32_t {name}" for name in drawn]
         arguments += [rows.argument(b) for b in kernel.buffers]

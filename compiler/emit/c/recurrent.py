@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....spec.dims import c_expression
 from ...ir.graph import Graph, Node
 from ...ops.recurrences import CELLS, WEIGHT
 from ...plan.layout import Layout
+from ..names import c_expression
 
 ROWS = 64  # samples that walk through time together, as in recurrent.h
 

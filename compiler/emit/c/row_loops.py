@@ -4,9 +4,9 @@ flat kernel.
 
 from __future__ import annotations
 
-from ....spec.dims import c_expression
 from ..expressions import fold_single_uses
 from ..loops import Fold, Gather, Pass
+from ..names import c_expression
 from .flow import indirect, needed, needed_for, read_across
 from .words import TYPE, Words, plus
 

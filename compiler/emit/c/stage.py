@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ....spec.dims import Dim, c_expression, exact_quotient, numel
+from ....spec.dims import Dim, exact_quotient, numel
 from ....spec.errors import InternalError
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home
@@ -13,6 +13,7 @@ from ...plan.product import Index, Product
 from ...plan.schedule import BATCHED, EVERY, ONCE, PARTS, SHARED, Launch, Stage
 from ...plan.values import Values
 from ..loops import Kernel, start_name
+from ..names import c_expression, size_name
 from .printer import STORED, Signature
 from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
@@ -255,7 +256,8 @@ class StageWriter:
     def _kernel(self, kernel: Kernel, signature: Signature, rows: str) -> str:
         first = ["0" if self.whole else "first"] if signature.first else []
         starts = {start_name(number): str(start) for number, start in enumerate(kernel.starts)}
-        arguments = [rows, *first, *(starts.get(size, size) for size in signature.sizes)]
+        sizes = (starts.get(size) or size_name(size) for size in signature.sizes)
+        arguments = [rows, *first, *sizes]
         streams = [f"{kernel.streams[number]}u" for number in signature.streams]
         arguments += ["seed", "step", *streams] if streams else []
         arguments += [self.pointer(b.value, b.step) for b in kernel.buffers]

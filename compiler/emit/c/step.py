@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ....spec.dims import Dim, c_expression, symbols
-from ...artifact import Buffer, Entry, KernelRecord, Port, Scalar
+from ....spec.dims import Dim, symbols
+from ...artifact import THREADS, Buffer, Entry, KernelRecord, Port, Scalar
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...ops.recurrences import RECURRENCES
@@ -18,7 +18,7 @@ from ...plan.product import product_of
 from ...plan.schedule import Launch, multiplications
 from ...plan.windows import CONVOLUTIONS, WINDOWED
 from ..loops import Kernel
-from ..lower import identifier, local_name
+from ..names import c_expression, identifier, local_name, size_name
 from .kernels import Kernels
 from .part import Part, largest, line
 from .printer import STORED, Signature
@@ -129,7 +129,8 @@ class StepWriter:
         body = "\n".join(text for part in self.parts for text in self._part(part))
         names = self._size_names()
         lines = [f"int {name}(const weft_call *call)", "{"]
-        lines += [f"    const long {size} = call->sizes[{k}];" for k, size in enumerate(names)]
+        sizes = enumerate(map(size_name, names))
+        lines += [f"    const long {size} = call->sizes[{k}];" for k, size in sizes]
         lines += self._pointers(body)
         if "seed" in body:
             lines.append("    const uint32_t seed = call->seed, step = call->step;")
@@ -315,7 +316,7 @@ class StepWriter:
         from . import GEMM_SCRATCH
 
         ports, per_thread = self.ports, 4 * (GEMM_SCRATCH + self._private + self._planes)
-        workspace = ("+", ("*", 4, expression(total)), ("*", expression(per_thread), "threads"))
+        workspace = ("+", ("*", 4, expression(total)), ("*", expression(per_thread), THREADS))
         buffers = tuple(b for part in self.parts for b in _buffers(part))
         shown = ports.inputs, ports.outputs, tuple(names), ports.scalars
         return Entry(ports.kind, ports.subject, name, *shown, workspace, buffers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ....spec.dims import Dim, c_expression
+from ....spec.dims import Dim
 from ...ir.graph import Graph, Node
 from ...plan.layout import LANES, Layout, padded_symbol
 from ...plan.windows import (
@@ -15,6 +15,7 @@ from ...plan.windows import (
     planes_of,
     tiles_of,
 )
+from ..names import c_expression
 
 LayoutOf = Callable[[int], Layout]
 LOOKING = ("pool_max_input", "pool_max_pick")  # they remember who still looks for its maximum

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ....spec.dims import c_expression
 from ...ops.maps import SPELLINGS
 from ..expressions import Writer, fold_single_uses
 from ..loops import (
@@ -26,6 +25,7 @@ from ..loops import (
     Statement,
     Store,
 )
+from ..names import c_expression, size_name
 from .flow import contiguous_rows, is_scalar, size_symbols, standing_values
 
 TYPE = {"f32": "float", "f64": "double", "i32": "int", "i64": "long", "bool": "int"}
@@ -220,7 +220,7 @@ class Words:
         sizes = sorted(size_symbols(kernel))
         first = "first" in text
         arguments = ["const long rows"] + (["const long first"] if first else [])
-        arguments += [f"const long {s}" for s in sizes]
+        arguments += [f"const long {size_name(s)}" for s in sizes]
         drawn = ["seed", "step", *self.streams.values()] if self.streams else []
         arguments += [f"const uint32_t {name}" for name in drawn]
         arguments += [self.argument(b) for b in kernel.buffers]

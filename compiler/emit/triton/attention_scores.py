@@ -13,7 +13,7 @@ from ....spec.dims import symbol
 from ...plan.attention import KEY, PAIR, Attention
 from ...plan.visible import certain
 from ..loops import Kernel, Load, Operand, Store
-from ..lower import local_name
+from ..names import local_name
 from ..streamed import Streamed, operand_dims, result_dims, streamed
 from .axes import statements
 from .body import symbol_arguments
@@ -21,17 +21,8 @@ from .part import Part, Work
 from .printer import spelled
 from .products import Names
 
-_WORDS = """
-top peak base shrink total at in_at start first whole last end tile rest program owned walked
-"""
-
-WORDS = ("tile", "sum", "top", "total")
+SUFFIXES = ("tile", "sum", "top", "total")
 """What follows the name of an operand or a result."""
-
-LOCALS = frozenset(_WORDS.split()) | {
-    f"{word}_{d}" for d in range(12) for word in ("batch", "depth")
-}
-"""Names that these kernels give to what is not a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +58,10 @@ class Scores:
         named = [self.values.base(i) for i in read]
         held = self.values.streamed | ids
         named += [b.value for b in found.kernel.buffers if b.value not in held]
-        self.names = part.short(dict.fromkeys((*named, *self.launch.results)), taken=LOCALS)
+        self.names = part.short(dict.fromkeys((*named, *self.launch.results)))
         self.wide = part.wide([*self.names])
         self.kernel = self._spelled(found.kernel)
-        self.symbols = symbol_arguments(self.kernel, self.kernel.values)
+        self.symbols = symbol_arguments(self.kernel)
         for name, argument in self.symbols.items():
             self.sizes.dims.setdefault(argument, symbol(name))
         self.owned = self.sizes.extent(self.shape[self.launch.owned], "owned")
@@ -78,14 +69,14 @@ class Scores:
 
     def _spelled(self, kernel: Kernel) -> Kernel:
         """The kernel with names that are free; buffers of streamed values keep theirs."""
-        taken = {f"{n}_{word}" for n in self.names.values() for word in WORDS}
+        taken = {f"{n}_{word}" for n in self.names.values() for word in SUFFIXES}
         held = {
             b.value: local_name(self.graph[b.value].name)
             for b in kernel.buffers
             if b.value not in self.names
         }
         feeds = {**held, **self.names}
-        return spelled(kernel, feeds, frozenset(taken) | LOCALS)
+        return spelled(kernel, feeds, frozenset(taken))
 
     def key(self) -> str:
         """What tells the kernel from others when its tile is refused."""

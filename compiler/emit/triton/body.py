@@ -23,6 +23,7 @@ from ..loops import (
     Statement,
     Store,
 )
+from ..names import size_name
 from .axes import quad_stride
 from .kernel import ELEMENT_TYPES, stream_name, widened
 from .spelling import all_symbols, both, dim_text, literal, product
@@ -373,10 +374,9 @@ def dims_of(kernel: Kernel) -> list[Dim]:
     return found
 
 
-def symbol_arguments(kernel: Kernel, taken: Iterable[str]) -> dict[str, str]:
-    """The integer argument for each symbolic size, none of them called like a value."""
-    used = set(taken)
-    return {s: s if s not in used else f"size_{s}" for s in all_symbols(dims_of(kernel))}
+def symbol_arguments(kernel: Kernel) -> dict[str, str]:
+    """The integer argument for each symbolic size."""
+    return {s: size_name(s) for s in all_symbols(dims_of(kernel))}
 
 
 __all__ = ["Body", "Setting", "dims_of", "symbol_arguments"]

@@ -15,13 +15,12 @@ from .attention import attention
 from .choice import choose
 from .composed import Composed, composed
 from .contraction import Contraction, Frame, Sums, frame
-from .device import functions
 from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import gemm_kernel
 from .kernel import Parameter, drawing
 from .library import PLACES
 from .part import Machine, Part, Work
-from .printer import RESERVED, prepared, print_kernel
+from .printer import prepared, print_kernel
 from .products import Names, contraction_of, result_index
 from .recurrent_kernels import recurrent
 from .request import Gemm
@@ -138,7 +137,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     flops, places = product_flops(p, part.values.sizes), part.places([z])
     kernel = None
     if lowered is not None:
-        taken = frozenset({f"{names[i]}_tile" for i in (a, b)} | sizes.dims.keys())
+        taken = frozenset(f"{names[i]}_tile" for i in (a, b))
         kernel = prepared(lowered, names, flat=False, taken=taken)
         if not attachable(kernel, z, p):
             return None
@@ -189,10 +188,9 @@ def _tile(
 
 def _stored(p: Product, name: str, shape: Frame, sizes: Names) -> Epilogue:
     """The epilogue of a product that nothing rides in."""
-    value = name if name not in RESERVED | functions().keys() else f"{name}_value"
     mask = [f"mask={shape.inside}"] if shape.inside else []
-    lines = call("tl.store", [f"{name}_ptr + {result_index(p, sizes)}", value, *mask], 4)
-    return Epilogue(value, tuple(lines), ())
+    lines = call("tl.store", [f"{name}_ptr + {result_index(p, sizes)}", name, *mask], 4)
+    return Epilogue(name, tuple(lines), ())
 
 
 def _pointers(part: Part, names: Mapping[int, str], epilogue: Epilogue) -> list[Parameter]:

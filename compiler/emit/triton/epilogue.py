@@ -92,10 +92,9 @@ class Writer:
     def __init__(self, kernel: Kernel, z: int, frame: Frame, names: Names, *, wide: bool) -> None:
         self.kernel, self.frame, self.names = kernel, frame, names
         self.buffer = next(b.name for b in kernel.buffers if b.value == z)
-        symbols = symbol_arguments(kernel, kernel.values)
+        symbols = symbol_arguments(kernel)
         for name, argument in symbols.items():
-            if names.dims.setdefault(argument, symbol(name)) != symbol(name):
-                raise LookupError(f"no name for the size {name}")
+            names.dims.setdefault(argument, symbol(name))
         self.symbols: Mapping[str, str] = symbols
         quad = "" if frame.whole_rows else "tile_n * (BN // 4)"
         setting = Setting(frame.in_row, frame.in_column, "BM", "BN", quad, symbols, wide)

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .device import functions, module
+from .device import module
 from .kernel import KernelText
-from .printer import RESERVED
 
 SHOWN = 3
 """Spec lines that a kernel shared by many layers lists."""
@@ -53,10 +52,10 @@ class Kernels:
         return module([self._whole(name) for name in self.texts], title)
 
     def _fresh(self, name: str) -> str:
-        taken = functions().keys() | RESERVED | vars(builtins).keys()
-        base = f"compute_{name}" if name in taken else name
+        base = name.rstrip("_")
+        base = f"compute_{base}" if base != name or hasattr(builtins, name) else name
         found, count = base, 2
-        while found in self.texts or found in taken:
+        while found in self.texts:
             found, count = f"{base}_{count}", count + 1
         return found
 

@@ -17,7 +17,8 @@ from ...plan.product import Product, pointwise, product_of
 from ...plan.values import Values, lowering
 from ...plan.windows import WINDOWED, is_pointwise
 from ..loops import Kernel
-from ..lower import identifier, lower
+from ..lower import lower
+from ..names import identifier
 from .spelling import GROWTH, WIDE
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ def winner(p: Pool, y: str, product: str, masks: Masks) -> Loop:
     at = sum_of(f"{p.x.buffer}_at", *windows.offset(p.axes, p.x.space))
     step += _load("seen", at, mask, "0.0")
     hit = windows.guard(step, f"({product} < 0)", "(seen == best)", *windows.inside(p.axes))
-    step += [f"hit = {hit}", f"{product} = tl.where(hit, tap, {product})"]
+    step += [f"chosen = {hit}", f"{product} = tl.where(chosen, tap, {product})"]
     before = _load("best", f"{y}_ptr + row * {p.channels} + column", both(*masks), "0.0", 4)
     before.append(f"{product} = tl.full([BM, BN], -1.0, tl.float32)  # of {number} taps")
     return Loop(tuple(before), tuple(_over(p.taps, "tap", step)), (), 0)
@@ -114,10 +114,10 @@ def scattered(p: Pool, y: str, d: str, result: str, masks: Masks) -> Loop:
     step = windows.taps("tap", p.axes) + windows.elements(p.axes)
     space = windows.offset(p.axes, p.x.space)
     step += _load("seen", sum_of(f"{p.x.buffer}_at", *space), inside, "0.0")
-    step.append("hit = open & (seen == best)")
+    step.append("chosen = open & (seen == best)")
     here = sum_of(f"{result}_ptr", times("image", _images(p)), *_dense(p), "column")
     masked = [f"mask={inside}"] if inside else []
-    step += call("tl.store", [here, "tl.where(hit, given, 0.0)", *masked], STEP)
+    step += call("tl.store", [here, "tl.where(chosen, given, 0.0)", *masked], STEP)
     step.append("open = open & (seen != best)")
     return Loop(tuple(before), tuple(_over(p.taps, "tap", step)), (), 0)
 
@@ -176,8 +176,8 @@ def gathered(p: Pool, d: str, best: str | None, product: str, masks: Masks) -> L
     step += _load("given", f"{d}_ptr + window", mask, "0.0")
     if best:
         step += _load("best", f"{best}_ptr + window", mask, "-1.0")
-        step.append(f"hit = best == ({tap}).to(tl.float32)" if tap else "hit = best == 0.0")
-        step.append(f"{product} += tl.where(hit, given, 0.0)")
+        step.append(f"chosen = best == ({tap}).to(tl.float32)" if tap else "chosen = best == 0.0")
+        step.append(f"{product} += tl.where(chosen, given, 0.0)")
     else:
         step.append(f"{product} += given")
     return Loop((*before, f"{product} = {ZEROS}"), tuple(_over(number, "near", step)), (), 0)

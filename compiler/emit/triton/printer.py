@@ -17,22 +17,12 @@ from ...plan.memory import expression
 from ..loops import Axis, Fold, Gather, Kernel, Load, Pass, Statement, operands_of
 from .axes import collapse, rename, statements
 from .blocks import Block, block_of, extent
-from .body import Body, Setting, dims_of, symbol_arguments
-from .device import functions
+from .body import Body, Setting, symbol_arguments
 from .folds import closed, opened, stepped
 from .gemm import needed
-from .kernel import ELEMENT_TYPES, KernelText, Parameter, drawing, stream_name
-from .spelling import all_symbols, dim_text
+from .kernel import ELEMENT_TYPES, KernelText, Parameter, drawing
+from .spelling import dim_text
 from .template import call, tidy
-
-_WORDS = """
-row column in_row in_column inside i block start rows columns seed step tl triton ROWS COLUMNS
-BM BN BK depth batch m panel tile tile_m tile_n share first split in_depth ones total part band
-height
-"""
-
-RESERVED = frozenset(_WORDS.split())
-"""Names that kernel texts give to what is not a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +73,7 @@ def spelled(kernel: Kernel, feeds: Mapping[int, str], taken: frozenset[str]) -> 
         buffers[b.name] = by_value[b.value]
     loads = {s.target: s.buffer for s in statements(kernel) if isinstance(s, Load)}
     values: dict[str, str] = {}
-    used = RESERVED | functions().keys() | taken | set(all_symbols(dims_of(kernel)))
-    used |= {stream_name(number) for number in range(len(kernel.streams))}
-    used |= {f"{b}_{word}" for b in by_value.values() for word in ("ptr", "partial_ptr")}
+    used = taken | {f"{b}_{word}" for b in by_value.values() for word in ("ptr", "partial_ptr")}
     folded = [s.target for s in statements(kernel) if isinstance(s, Fold)]
     used |= {f"{name}_{word}" for name in folded for word in ("part", "top", "at", "new", "wins")}
     for name in kernel.values:
@@ -130,7 +118,7 @@ class Printer:
         self.kernel, self.name, self.block, self.title, self.wide = kernel, name, block, title, wide
         self.rows, self.columns = extent(kernel.rows), extent(kernel.columns)
         self.flat = not kernel.columns
-        self.symbols = symbol_arguments(kernel, kernel.values)
+        self.symbols = symbol_arguments(kernel)
         self.over_rows = bool(kernel.rows)
         self.walks = block.programs > 0 and not self.one_block
         self.gridded = bool(kernel.columns) and not block.looped and not self.fits

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ....spec.dims import Dim, evaluate, symbol
 from ...plan.product import Index, Product
+from ..names import size_name
 from .contraction import Apart, Contraction, Operand, Stride
 from .kernel import Extent, Parameter
 from .spelling import all_symbols, dim_text, product
@@ -27,10 +28,11 @@ class Names:
         known = next((name for name, d in self.dims.items() if d == dim), None)
         if known:
             return known
-        found = all_symbols([dim])
-        name = found[0] if dim_text(dim, {}) == found[0] else role
+        alone = size_name(all_symbols([dim])[0])
+        name = alone if dim_text(dim, {}) == alone else role
+        base, count = name, 2
         while name in self.dims:
-            name += "_"
+            name, count = f"{base}_{count}", count + 1
         self.dims[name] = dim
         return name
 
@@ -39,7 +41,7 @@ class Names:
         if isinstance(dim, int):
             return dim
         for name in all_symbols([dim]):
-            self.dims.setdefault(name, symbol(name))
+            self.dims.setdefault(size_name(name), symbol(name))
         return dim_text(dim, {})
 
     def sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from ....spec.dims import symbol
 from ..loops import Kernel, Load, Pass, Store
+from ..names import size_name
 from .axes import rename, statements
-from .body import Body, Setting, dims_of
+from .body import Body, Setting, dims_of, symbol_arguments
 from .part import Part
 from .printer import Partial, prepared
 from .products import Names
@@ -18,7 +19,6 @@ from .template import call
 TOTAL = "total"
 """What the finish kernel calls the sum, a block [1, COLUMNS] of which one element counts."""
 
-PANELS = "panels"
 """What it calls the number of partial sums."""
 
 
@@ -41,12 +41,12 @@ def riders(
         lowered, buffer = part.lowered(group.roots), sums[min(needs)]
         symbols = all_symbols(dims_of(lowered))
         ready = all(_ready(part, i) for i in group.reads - needs)
-        if not ready or not _rideable(lowered) or PANELS in symbols:
+        if not ready or not _rideable(lowered):
             continue
-        sizes.dims |= {name: symbol(name) for name in symbols}
+        sizes.dims |= {size_name(name): symbol(name) for name in symbols}
         new = dict.fromkeys(b.value for b in lowered.buffers if b.value not in {**sums, **names})
         names |= part.short(new, taken=(*sums.values(), *names.values(), TOTAL))
-        kernel = prepared(lowered, {**sums, **names}, taken=frozenset({TOTAL, PANELS}))
+        kernel = prepared(lowered, {**sums, **names}, taken=frozenset({TOTAL}))
         lines.setdefault(buffer, []).extend(_lines(kernel, buffer, in_column))
         part.finish(group)
     return lines, names
@@ -82,6 +82,6 @@ def _lines(kernel: Kernel, buffer: str, in_column: str | None) -> list[str]:
     loads = [s for s in statements(kernel) if isinstance(s, Load) and s.buffer == buffer]
     kernel = rename(kernel, {s.target: TOTAL for s in loads}, {})
     kernel = replace(kernel, passes=(Pass(False, tuple(statements(kernel))),))
-    symbols = {name: name for name in all_symbols(dims_of(kernel))}
+    symbols = symbol_arguments(kernel)
     setting = Setting(None, in_column, "ROWS", "", "", symbols, indent=8)
     return _Numbers(kernel, setting, lambda s, x: [], buffer).lines(statements(kernel), {TOTAL})

@@ -8,6 +8,7 @@ from typing import Any
 
 from ....spec.dims import Dim, symbols
 from ...plan.memory import expression
+from ..names import size_name
 
 WIDE = 1 << 31
 """Elements that 32-bit offsets cannot count."""
@@ -36,7 +37,7 @@ def dim_text(dim: Dim, names: Mapping[str, str]) -> str:
 
 def _text(found: Any, names: Mapping[str, str]) -> str:
     if isinstance(found, str):
-        return names.get(found, found)
+        return names.get(found) or size_name(found)
     if not isinstance(found, tuple):
         return str(found)
     operator, *operands = found

@@ -20,7 +20,7 @@ from ...plan.layout import LANES, Layout
 from ...plan.memory import Home, Request, expression, nominal, pack
 from ...plan.values import Values
 from ..loops import start_name
-from ..lower import identifier
+from ..names import identifier, size_name
 from .attach import plan_works
 from .compose import compose
 from .composed import Composed
@@ -139,7 +139,7 @@ class StepWriter:
         found = compose(part, work, self.machine)
         known = self._known(part, found.names, found.sizes)
         known |= {stream_name(n): f"int:{stream}" for n, stream in enumerate(found.streams)}
-        known |= {start_name(n): f"int:{start}" for n, start in enumerate(found.starts)}
+        known |= {size_name(start_name(n)): f"int:{start}" for n, start in enumerate(found.starts)}
         for text in found.texts:
             for w in text.workspaces:
                 known[w.parameter] = self._workspace(w.parameter, panels(w.factors, found.sizes))

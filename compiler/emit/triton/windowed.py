@@ -17,18 +17,17 @@ from .contraction import (
     Frame,
     Stride,
 )
-from .device import functions
 from .epilogue import Epilogue, Writer, attachable, whole_rows
 from .gemm import assembled
 from .gemm_loop import Loop
 from .kernel import Factors, KernelText, Parameter, Workspace, drawing, merged
 from .library import PLACES
 from .part import Machine, Part, Work
-from .printer import RESERVED, prepared
+from .printer import prepared
 from .products import Names
 from .template import call
 from .tiles import Tile
-from .windows import LOCALS, NAMES, Axes, Image, Weight, WindowAxis
+from .windows import NAMES, Axes, Image, Weight, WindowAxis
 
 
 class Windowed:
@@ -42,7 +41,7 @@ class Windowed:
         operands = [part.values.base(o) for o in self.node.operands]
         self.lowered = part.lowered(work.roots) if work.roots else None
         read = [x.value for x in self.lowered.buffers] if self.lowered else []
-        self.names = part.short(dict.fromkeys((*operands, *read, self.node.id)), taken=LOCALS)
+        self.names = part.short(dict.fromkeys((*operands, *read, self.node.id)))
         self.operands = operands
         rank = len(self.node["stride"])
         self.rank = rank
@@ -113,7 +112,7 @@ class Windowed:
         if self.lowered is None:
             return None
         tiles = {f"{n}_{w}" for n in self.names.values() for w in ("tile", "patch", "at")}
-        taken = frozenset(tiles | self.sizes.dims.keys()) | LOCALS
+        taken = frozenset(tiles)
         kernel = prepared(self.lowered, self.names, flat=False, taken=taken)
         z = self.node.id
         seen = Product(
@@ -138,9 +137,7 @@ class Windowed:
 
     def value(self) -> str:
         """What the result is called in the kernel."""
-        name = self.names[self.node.id]
-        taken = RESERVED | functions().keys() | LOCALS
-        return name if name not in taken else f"{name}_value"
+        return self.names[self.node.id]
 
     def stored(self, at: str, mask: str | None, before: Sequence[str] = ()) -> Epilogue:
         """The result and nothing else."""

@@ -21,30 +21,6 @@ NAMES = ("d", "h", "w")
 LONGEST = 72
 """Characters of a mask that stands inside a load."""
 
-_WORDS = """
-image channel group phase block tap taps pixel local x_at inside seen open winner best given hit
-near window count at
-"""
-
-LOCALS = frozenset(_WORDS.split()) | {
-    f"{word}_{name}"
-    for name in NAMES
-    for word in (
-        "in",
-        "out",
-        "tap",
-        "taps",
-        "corner",
-        "first",
-        "count",
-        "phase",
-        "near",
-        "from",
-        "rest",
-    )
-}
-"""Names that these kernels give to what is not a value."""
-
 
 @dataclass(frozen=True, slots=True)
 class WindowAxis:

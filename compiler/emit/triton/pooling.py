@@ -82,8 +82,12 @@ def picked(p: Pool, y: str, e: Image, product: str, masks: Masks) -> Loop:
     for target, image in (("seen", p.x), ("given", e)):
         at = sum_of(f"{image.buffer}_at", *windows.offset(p.axes, image.space))
         step += _load(target, at, mask, "0.0")
-    hit = windows.guard(step, "open", "(seen == best)", *windows.inside(p.axes))
-    step += [f"hit = {hit}", f"{product} = tl.where(hit, given, {product})", "open = open & ~hit"]
+    chosen = windows.guard(step, "open", "(seen == best)", *windows.inside(p.axes))
+    step += [
+        f"chosen = {chosen}",
+        f"{product} = tl.where(chosen, given, {product})",
+        "open = open & ~chosen",
+    ]
     before = _load("best", f"{y}_ptr + row * {p.channels} + column", both(*masks), "0.0", 4)
     before += [based(e)] if e.buffer != p.x.buffer else []
     before += ["open = tl.full([BM, BN], True, tl.int1)", f"{product} = {ZEROS}"]
@@ -97,8 +101,8 @@ def winner(p: Pool, y: str, product: str, masks: Masks) -> Loop:
     mask = windows.guard(step, masks[0], *windows.inside(p.axes), masks[1])
     at = sum_of(f"{p.x.buffer}_at", *windows.offset(p.axes, p.x.space))
     step += _load("seen", at, mask, "0.0")
-    hit = windows.guard(step, f"({product} < 0)", "(seen == best)", *windows.inside(p.axes))
-    step += [f"chosen = {hit}", f"{product} = tl.where(chosen, tap, {product})"]
+    chosen = windows.guard(step, f"({product} < 0)", "(seen == best)", *windows.inside(p.axes))
+    step += [f"chosen = {chosen}", f"{product} = tl.where(chosen, tap, {product})"]
     before = _load("best", f"{y}_ptr + row * {p.channels} + column", both(*masks), "0.0", 4)
     before.append(f"{product} = tl.full([BM, BN], -1.0, tl.float32)  # of {number} taps")
     return Loop(tuple(before), tuple(_over(p.taps, "tap", step)), (), 0)

@@ -360,13 +360,16 @@ def _check(graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_
 def _summed(
     graph: Graph, cluster: _Cluster, node: Node, source: int, query: int, key: int
 ) -> frozenset[int]:
-    """The dimensions of a streamed value that a result sums.  Raises: Refused where it cannot."""
+    """The dimensions of a streamed value that a result sums, but for those of 1.  Raises: Refused
+    where it cannot.
+    """
+    alone = frozenset(d for d, extent in enumerate(graph[source].shape) if extent == 1)
     if node.op in FOLDS:
-        over = frozenset(node["axes"])
+        over = frozenset(node["axes"]) - alone
         if node.op != "sum" and over != {key}:
             raise Refused(f"`{node.op}` along other axes than the keys")
     elif node.op == "contract":
-        over = _contracted(cluster, node, source, query, key)
+        over = _contracted(cluster, node, source, query, key) - alone
     else:
         raise Refused(f"`{node.op}` reads scores")
     if over == {key} or (key not in over and (query in over or node.op == "sum")):

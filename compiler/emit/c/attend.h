@@ -1,67 +1,72 @@
 /* Attention by tiles of scores: queries in blocks, keys that pass by, nothing as large as all scores.
-   The rows that products read again and again are packed once, for tile units or for register tiles; what is not finite stays as it is. */
-typedef struct { const float *x; long step, unit, width, steps; float *packed; int how; } weft_side;   /* `width` numbers a position */
-enum { WEFT_PLAIN, WEFT_STRIPS, WEFT_PLANES, WEFT_SHALLOW = 16, WEFT_THIN = 24 };
+   What products read again and again is packed once: in strips for register tiles, or, where a position has many numbers, in planes for
+   tile units. What is not finite stays as it is. */
+typedef struct { const float *x; long step, unit, width, count; float *packed; int how; } weft_side;   /* `width` numbers a position */
+enum { WEFT_PLAIN, WEFT_STRIPS, WEFT_PLANES, WEFT_BROAD_HEAD = 96 };
 
 WEFT_INLINE long weft_smaller(long a, long b) { return a < b ? a : b; }
 WEFT_INLINE long weft_larger(long a, long b) { return a > b ? a : b; }
 
-WEFT_INLINE int weft_has_tiles(long width, long least)
-{
 #if defined(WEFT_TILES)
-    return weft_tiles_allowed && width >= least;
-#else
-    (void)width; (void)least;
-    return 0;
-#endif
-}
-#if defined(WEFT_TILES)
-#define WEFT_PLANES_OF(rows) ((uint16_t *)(rows)->packed)
+#define WEFT_PLANES_OF(side) ((uint16_t *)(side)->packed)
+#define WEFT_STEPS(count) (((count) + 31) / 32)
 #define WEFT_BEGIN_TILES if (weft_tiles_allowed) _tile_loadconfig(&weft_tile_shapes)
 #define WEFT_END_TILES if (weft_tiles_allowed) _tile_release()
+/* Are planes worth it, and can they be made?  Neighbours lie side by side along one of the axes. */
+WEFT_INLINE int weft_in_planes(const weft_side *s)
+{
+    return weft_tiles_allowed && s->width >= WEFT_BROAD_HEAD && (s->unit == 1 || s->step == 1);
+}
 #else
 #define WEFT_BEGIN_TILES (void)0
 #define WEFT_END_TILES (void)0
 #endif
 
+/* 32 of `count` columns after the other, `depth` deep */
+static __attribute__((noinline, unused)) void weft_pack_strips(long count, long depth, const float *x, long row, long column, float *to)
+{
+    for (long j = 0; j < count; j += WEFT_STRIP)
+        weft_pack_strip(weft_smaller(count - j, WEFT_STRIP), depth, x + j * column, row, column, to + j * depth);
+}
 /* `count` queries, the left side of scores */
 static __attribute__((noinline, unused)) void weft_pack_queries(weft_side *q, long count)
 {
     q->how = WEFT_PLAIN;
+    q->count = count;
 #if defined(WEFT_TILES)
-    q->steps = (q->width + 31) / 32;
-    if (weft_has_tiles(q->width, WEFT_SHALLOW) && (q->unit == 1 || q->step == 1)
-        && weft_split_a(count, q->width, q->x, q->step, q->unit, WEFT_PLANES_OF(q))) q->how = WEFT_PLANES;
-#else
-    (void)count;
+    if (weft_in_planes(q) && weft_split_a(count, q->width, q->x, q->step, q->unit, WEFT_PLANES_OF(q))) q->how = WEFT_PLANES;
 #endif
 }
 /* `count` keys, the right side of scores */
 static __attribute__((noinline, unused)) void weft_pack_keys(weft_side *k, long count)
 {
-    k->how = WEFT_PLAIN;
+    k->count = count;
 #if defined(WEFT_TILES)
-    k->steps = (k->width + 31) / 32;
-    if (weft_has_tiles(k->width, WEFT_SHALLOW) && (k->unit == 1 || k->step == 1)) {
-        if (weft_split_b(count, k->width, k->x, k->unit, k->step, WEFT_PLANES_OF(k))) k->how = WEFT_PLANES;
+    if (weft_in_planes(k)) {
+        k->how = weft_split_b(count, k->width, k->x, k->unit, k->step, WEFT_PLANES_OF(k)) ? WEFT_PLANES : WEFT_PLAIN;
         return;
     }
 #endif
-    for (long j = 0; j < count; j += WEFT_STRIP)
-        weft_pack_strip(count - j < WEFT_STRIP ? count - j : WEFT_STRIP, k->width, k->x + j * k->step, k->unit, k->step, k->packed + j * k->width);
+    weft_pack_strips(count, k->width, k->x, k->unit, k->step, k->packed);
     k->how = WEFT_STRIPS;
 }
-/* `count` rows that are added up, each as often as its weight says */
+/* `count` rows that are added up, each as often as its weight says: all keys', or those of a block of queries */
+static __attribute__((noinline, unused)) void weft_pack_block(weft_side *v, long count)
+{
+    v->count = count;
+    weft_pack_strips(v->width, count, v->x, v->step, v->unit, v->packed);
+    v->how = WEFT_STRIPS;
+}
 static __attribute__((noinline, unused)) void weft_pack_values(weft_side *v, long count)
 {
-    v->how = WEFT_PLAIN;
 #if defined(WEFT_TILES)
-    v->steps = (count + 31) / 32;
-    if (weft_has_tiles(v->width, WEFT_THIN) && (v->unit == 1 || v->step == 1)
-        && weft_split_b(v->width, count, v->x, v->step, v->unit, WEFT_PLANES_OF(v))) v->how = WEFT_PLANES;
-#else
-    (void)count;
+    if (weft_in_planes(v)) {
+        v->count = count;
+        v->how = weft_split_b(v->width, count, v->x, v->step, v->unit, WEFT_PLANES_OF(v)) ? WEFT_PLANES : WEFT_PLAIN;
+        return;
+    }
 #endif
+    weft_pack_block(v, count);
 }
 
 /* scores[i, j] = queries[i] . keys[at + j]; `at` is a multiple of 32, rows of scores lie `lead` apart, a multiple of 16 */
@@ -70,8 +75,8 @@ static __attribute__((noinline, unused)) void weft_scores(long high, long wide, 
 {
 #if defined(WEFT_TILES)
     if (q->how == WEFT_PLANES && k->how == WEFT_PLANES) {
-        const long piece = q->steps * WEFT_PIECE;
-        weft_tiled(weft_whole_tiles(high), weft_whole_tiles(wide), q->steps, WEFT_PLANES_OF(q), piece, WEFT_PLANES_OF(k) + at / 16 * piece,
+        const long steps = WEFT_STEPS(q->width), piece = steps * WEFT_PIECE;
+        weft_tiled(weft_whole_tiles(high), weft_whole_tiles(wide), steps, WEFT_PLANES_OF(q), piece, WEFT_PLANES_OF(k) + at / 16 * piece,
             piece, scores, lead, 0);
         return;
     }
@@ -87,13 +92,15 @@ static __attribute__((noinline, unused)) void weft_weigh(long high, long wide, c
 {
 #if defined(WEFT_TILES)
     if (v->how == WEFT_PLANES && weft_split_a(high, wide, weights, row, column, (uint16_t *)planes)) {
-        const long steps = (wide + 31) / 32;
+        const long steps = WEFT_STEPS(wide);
         weft_tiled(weft_whole_tiles(high), weft_whole_tiles(v->width), steps, (uint16_t *)planes, steps * WEFT_PIECE,
-            WEFT_PLANES_OF(v) + at / 32 * WEFT_PIECE, v->steps * WEFT_PIECE, sum, lead, 1);
+            WEFT_PLANES_OF(v) + at / 32 * WEFT_PIECE, WEFT_STEPS(v->count) * WEFT_PIECE, sum, lead, 1);
         return;
     }
 #else
     (void)planes;
 #endif
-    weft_gemm_plain(high, v->width, wide, weights, row, column, v->x + at * v->step, v->step, v->unit, sum, lead, 1, scratch);
+    if (v->how == WEFT_STRIPS)
+        weft_gemm_strips(high, v->width, wide, weights, row, column, v->packed + at * WEFT_STRIP, WEFT_STRIP, WEFT_STRIP * v->count, sum, lead, 1);
+    else weft_gemm_plain(high, v->width, wide, weights, row, column, v->x + at * v->step, v->step, v->unit, sum, lead, 1, scratch);
 }

@@ -20,7 +20,16 @@ from ...plan.visible import Bound, Extreme, visible
 from ..loops import Affine, Kernel
 from ..names import c_expression, size_name
 from .attention_rows import Rows
-from .attention_sums import KEYS, QUERIES, LayoutOf, Matrix, Scores, Sum, without_scores
+from .attention_sums import (
+    BROAD,
+    KEYS,
+    QUERIES,
+    LayoutOf,
+    Matrix,
+    Scores,
+    Sum,
+    without_scores,
+)
 from .printer import Signature
 
 TILE = QUERIES * KEYS
@@ -118,7 +127,8 @@ class _Writer:
             elif s.side == "queries":
                 self._area(s.name, QUERIES * s.lead)
         for m in (m for m in scores.matrices.values() if m.owned):
-            self._area(f"{m.name}_packed", m.floats * (QUERIES // 32))
+            if m.role == "values" or m.width >= BROAD:
+                self._area(f"{m.name}_packed", m.floats * (QUERIES // 32))
         blocks = (scores.walked + 31) // 32
         for m in (m for m in scores.matrices.values() if not m.owned):
             self._area(f"{m.name}_packed", blocks * m.floats)
@@ -182,9 +192,13 @@ class _Writer:
         if m.owned:
             start += f" + start * {self.rows.lead(c_expression(place.step))}"
         step, unit = (self.rows.lead(c_expression(d)) for d in (place.step, place.unit))
-        fields = f"{start}, {step}, {unit}, {m.width}, 0, {m.name}_packed, 0"
+        plain = m.owned and m.role == "queries" and m.width < BROAD
+        packed = "0" if plain else f"{m.name}_packed"
+        fields = f"{start}, {step}, {unit}, {m.width}, 0, {packed}, 0"
         self.emit(f"weft_side {m.name} = {{{fields}}};", depth)
-        self.emit(f"weft_pack_{m.role}(&{m.name}, {count});", depth)
+        if not plain:
+            role = "block" if m.owned and m.role == "values" else m.role
+            self.emit(f"weft_pack_{role}(&{m.name}, {count});", depth)
 
     def _blocks(self, depth: int) -> None:
         """The loop over blocks of queries."""
@@ -197,8 +211,8 @@ class _Writer:
         for s in (s for s in scores.sums if s.side == "queries"):
             self._clear(s, inner)
         low, high = self._range()
-        self.emit(f"const long end = {high};", inner)
-        self.emit(f"for (long at = {low}; at < end; at += {KEYS}) {{", inner)
+        self.emit(f"const long low = {low}, end = {high};", inner)
+        self.emit(f"for (long at = low; at < end; at += {KEYS}) {{", inner)
         self.emit(f"const long wide = weft_smaller(end - at, {KEYS});", inner + 1)
         self._tile(inner + 1)
         self.emit("}", inner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from ..loops import Affine, Axis, Draw, Let, Load, Statement, Store, operands_of
-from .attention_sums import KEYS, Scores, Sum
+from .attention_sums import KEYS, QUERIES, Scores, Sum
 from .flow import needed_for
 from .words import Words
 
@@ -23,6 +23,7 @@ class Rows(Words):
         super().__init__(scores.kernel, frozenset())
         self.scores = scores
         self.chunk = scores.axes[scores.domain] if scores.domain is not None else None
+        self.column = scores.kernel.columns[0].name
         self.tiles: list[str] = []
         self.products: dict[str, str] = {}
         for z, _ in scores.products:
@@ -125,20 +126,23 @@ class Rows(Words):
         return self.kernel.values[s.target].kind  # type: ignore[union-attr]
 
     def tile(self, depth: int) -> None:
-        """The loop over the rows of a tile."""
+        """The loops over the rows of a tile: one for each logsumexp, and one for all else."""
+        known: set[str] = set()
+        for number, end in enumerate(self.ends):
+            buffer = end.place.buffer
+            arrays = ", ".join(f"{buffer}_{word}[{QUERIES}]" for word in ("base", "shrink", "more"))
+            self.emit(f"float {arrays};", depth)
+            self._peak(end, number, known, depth)
+            known.add(str(end.source))
+        self._gains(known, depth)
+
+    def _open_rows(self, depth: int) -> None:
+        row = self.kernel.rows[0].name
         self.lines_of_row: set[str] = set()
-        row, column = self.kernel.rows[0].name, self.kernel.columns[0].name
-        self.row, self.column = row, column
         self.emit("for (long i = 0; i < high; ++i) {", depth)
         self.emit(f"const long {row} = start + i;", depth + 1)
         for tile in self.tiles:
             self.emit(f"float *const {tile}_row = {tile} + i * {KEYS};", depth + 1)
-        known: set[str] = set()
-        for number, end in enumerate(self.ends):
-            self._peak(end, number, known, depth + 1)
-            known.add(str(end.source))
-        self._gains(known, depth + 1)
-        self.emit("}", depth)
 
     def _open(self, depth: int, clause: str) -> None:
         self.emit(f"#pragma omp simd{clause}", depth)
@@ -185,23 +189,30 @@ class Rows(Words):
         return found
 
     def _peak(self, end: Sum, number: int, known: Collection[str], depth: int) -> None:
-        """The largest score of a row, and what the sums so far shrink by."""
-        name, word = str(end.source), "" if number == 0 else f"_{number + 1}"
-        peak, base, top = f"peak{word}", f"base{word}", f"{end.place.buffer}_top"
-        inner = self._section([name], known, depth)
-        self.emit(f"float {peak} = {top}[i];", depth)
-        self._open(depth, f" reduction(max : {peak})")
-        self._columns([name], known, inner, depth + 1)
+        """The largest score of every row, and what the sums so far shrink by."""
+        name, buffer = str(end.source), end.place.buffer
+        self._open_rows(depth)
+        inner = self._section([name], known, depth + 1)
+        self.emit("float peak = -INFINITY;", depth + 1)
+        self._open(depth + 1, " reduction(max : peak)")
+        self._columns([name], known, inner, depth + 2)
         if name not in self.bare:
-            self.emit(f"{self.held[name]}_row[j] = {name};", depth + 1)
-        self.emit(f"{peak} = {name} > {peak} ? {name} : {peak};", depth + 1)
+            self.emit(f"{self.held[name]}_row[j] = {name};", depth + 2)
+        self.emit(f"peak = {name} > peak ? {name} : peak;", depth + 2)
+        self.emit("}", depth + 1)
+        self.emit(f"{buffer}_base[i] = peak;", depth + 1)
         self.emit("}", depth)
-        self.emit(f"const float {base} = {peak} == -INFINITY ? 0.0f : {peak};", depth)
-        self.emit(f"const float shrink{word} = weft_exp({top}[i] - {base});", depth)
-        self.emit(f"{top}[i] = {peak};", depth)
+        self.emit("#pragma omp simd", depth)
+        self.emit("for (long i = 0; i < high; ++i) {", depth)
+        self.emit(f"const float top = {buffer}_top[i], peak = {buffer}_base[i];", depth + 1)
+        self.emit("const float most = peak > top ? peak : top;", depth + 1)
+        self.emit(f"{buffer}_top[i] = most;", depth + 1)
+        self.emit(f"{buffer}_base[i] = most == -INFINITY ? 0.0f : most;", depth + 1)
+        self.emit(f"{buffer}_shrink[i] = weft_exp(top - {buffer}_base[i]);", depth + 1)
+        self.emit("}", depth)
         for s in self.statements:
             if isinstance(s, Load) and self.results.get(s.buffer) == self._result(end):
-                self.writer.names[s.target] = base
+                self.writer.names[s.target] = _base(number)
 
     def _result(self, end: Sum) -> int:
         scores = self.scores
@@ -210,7 +221,7 @@ class Rows(Words):
     def _weight(self, end: Sum, number: int, inner: Sequence[Statement]) -> str:
         """exp(score - base): a statement's own, where there is one."""
         made = {s.target: s for s in inner if isinstance(s, Let)}
-        base = "base" if number == 0 else f"base_{number + 1}"
+        base = _base(number)
         for s in made.values():
             difference = made.get(str(s.operands[0])) if s.function == "exp" else None
             if difference is not None and difference.function == "sub":
@@ -224,34 +235,44 @@ class Rows(Words):
         sums = [s for s in self.scores.sums if s.op != "logsumexp"]
         names = list(dict.fromkeys(str(s.source) for s in sums))
         names = [n for n in names if n not in self.bare]
-        inner = self._section([n for n in names if n not in known], known, depth)
-        weights = [self._weight(end, n, inner) for n, end in enumerate(self.ends)]
-        bases = [str(end.source) for end in self.ends]
         folds = [s for s in sums if s.matrix is None]
-        if not (names or weights or folds):
+        if not (names or self.ends or folds):
             return
-        reductions: list[str] = []
-        for end in self.ends:
-            self.emit(f"float {end.place.buffer}_more = 0.0f;", depth)
-            reductions.append(f"+ : {end.place.buffer}_more")
+        self._open_rows(depth)
+        for number, end in enumerate(self.ends):
+            self.emit(f"const float {_base(number)} = {end.place.buffer}_base[i];", depth + 1)
+        inner = self._section([n for n in names if n not in known], known, depth + 1)
+        weights = [self._weight(end, n, inner) for n, end in enumerate(self.ends)]
+        self._open(depth + 1, self._reductions(folds, depth + 1))
+        self._columns([*names, *(str(e.source) for e in self.ends)], known, inner, depth + 2)
+        for number, weight in enumerate(weights):
+            self.emit(f"{_more(number)} += {weight};", depth + 2)
+        for s in folds:
+            self._fold(s, depth + 2)
+        for name in names:
+            if any(str(s.source) == name and s.matrix is not None for s in sums):
+                self.emit(f"{self.held[name]}_row[j] = {name};", depth + 2)
+        self.emit("}", depth + 1)
+        for number, end in enumerate(self.ends):
+            self.emit(f"{end.place.buffer}_more[i] = {_more(number)};", depth + 1)
+        self._kept(folds, depth + 1)
+        self.emit("}", depth)
+        self._shrunk(depth)
+
+    def _reductions(self, folds: Sequence[Sum], depth: int) -> str:
+        """The sums of a row, declared, as clauses."""
+        found: list[str] = []
+        for number in range(len(self.ends)):
+            self.emit(f"float {_more(number)} = 0.0f;", depth)
+            found.append(f"+ : {_more(number)}")
         for s in (f for f in folds if f.side == "queries"):
             start = "0.0f" if s.op == "sum" else HIGHEST[s.op]
             self.emit(f"float {s.name}_more = {start};", depth)
-            reductions.append(f"{'+' if s.op == 'sum' else s.op} : {s.name}_more")
+            found.append(f"{'+' if s.op == 'sum' else s.op} : {s.name}_more")
             if s.op != "sum":
                 self.emit(f"int {s.name}_nan = 0;", depth)
-                reductions.append(f"| : {s.name}_nan")
-        self._open(depth, "".join(f" reduction({r})" for r in reductions))
-        self._columns([*names, *bases], known, inner, depth + 1)
-        for end, weight in zip(self.ends, weights, strict=True):
-            self.emit(f"{end.place.buffer}_more += {weight};", depth + 1)
-        for s in folds:
-            self._fold(s, depth + 1)
-        for name in names:
-            if any(str(s.source) == name and s.matrix is not None for s in sums):
-                self.emit(f"{self.held[name]}_row[j] = {name};", depth + 1)
-        self.emit("}", depth)
-        self._kept(folds, depth)
+                found.append(f"| : {s.name}_nan")
+        return "".join(f" reduction({r})" for r in found)
 
     def _fold(self, s: Sum, depth: int) -> None:
         value = str(s.source)
@@ -275,21 +296,37 @@ class Rows(Words):
         return f"{place.buffer}_ptr[{self.index(Affine(terms))}]"
 
     def _kept(self, folds: Sequence[Sum], depth: int) -> None:
-        """The sums so far shrink where a larger score was found, and grow."""
-        for number, end in enumerate(self.ends):
-            total, word = f"{end.place.buffer}_total", "" if number == 0 else f"_{number + 1}"
-            self.emit(f"{total}[i] = {total}[i] * shrink{word} + {end.place.buffer}_more;", depth)
-        for s in self.scores.sums:
-            if s.online and s.matrix is not None:
-                self.emit("#pragma omp simd", depth)
-                self.emit(
-                    f"for (long t = 0; t < {s.lead}; ++t) {s.name}[i * {s.lead} + t] *= shrink;",
-                    depth,
-                )
+        """What a row adds to the folds so far."""
         for s in (f for f in folds if f.side == "queries"):
             if s.op == "sum":
-                before = f"{s.name}[i] * shrink" if s.online else f"{s.name}[i]"
-                self.emit(f"{s.name}[i] = {before} + {s.name}_more;", depth)
+                shrink = f" * {self.ends[0].place.buffer}_shrink[i]" if s.online else ""
+                self.emit(f"{s.name}[i] = {s.name}[i]{shrink} + {s.name}_more;", depth)
             else:
                 both = f"weft_{s.op}({s.name}[i], {s.name}_nan ? NAN : {s.name}_more)"
                 self.emit(f"{s.name}[i] = {both};", depth)
+
+    def _shrunk(self, depth: int) -> None:
+        """The sums so far shrink where a larger score was found."""
+        for end in self.ends:
+            b = end.place.buffer
+            self.emit("#pragma omp simd", depth)
+            grown = f"{b}_total[i] = {b}_total[i] * {b}_shrink[i] + {b}_more[i];"
+            self.emit(f"for (long i = 0; i < high; ++i) {grown}", depth)
+        online = [s for s in self.scores.sums if s.online and s.matrix is not None]
+        for s in online:
+            shrink = f"{self.ends[0].place.buffer}_shrink[i]"
+            self.emit("if (at > low) for (long i = 0; i < high; ++i) {", depth)
+            self.emit("#pragma omp simd", depth + 1)
+            place = f"{s.name}[i * {s.lead} + t]"
+            self.emit(f"for (long t = 0; t < {s.lead}; ++t) {place} *= {shrink};", depth + 1)
+            self.emit("}", depth)
+
+
+def _base(number: int) -> str:
+    """What a logsumexp is relative to so far, in a row at hand."""
+    return f"base_{number + 1}" if number else "base"
+
+
+def _more(number: int) -> str:
+    """What a row adds to the sum of a logsumexp."""
+    return f"more_{number + 1}" if number else "more"

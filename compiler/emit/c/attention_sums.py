@@ -17,9 +17,12 @@ from ..streamed import Dims, operand_dims, result_dims, streamed
 QUERIES, KEYS = 32, 128
 """Positions of a tile of scores."""
 
+BROAD = 96
+"""Numbers of a position from which on tile units are quicker, as in attend.h."""
+
 _WORDS = """
-at base end factor high i j made packed_tile peak planes scratch seed shrink start step t wide
-base_2 made_2 peak_2 shrink_2
+at base end factor high i j low made more most packed_tile peak planes scratch seed start step t top
+wide base_2 made_2 more_2
 """
 
 LOCALS = tuple(_WORDS.split())
@@ -57,8 +60,9 @@ class Matrix:
 
     @property
     def floats(self) -> int:
-        """Floats of 32 packed rows."""
-        return 32 * (-(-self.width // 32) * 32) * 3 // 2
+        """Floats of 32 packed rows: in planes where these may be quicker, else in strips."""
+        whole = 32 * (-(-self.width // 32) * 32)
+        return whole * 3 // 2 if self.width >= BROAD else whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from .homes import graph_homes, update_homes
 from .ir.builder import Builder
 from .ir.graph import Graph
 from .ops import OPS
+from .plan.again import made_again
 from .plan.forms import Plans
 from .plan.layout import row_major, weight_layout
 from .plan.memory import Home
@@ -77,7 +78,7 @@ def emit_native(
         costs += writer.records
         if e.kind == "train":
             found: list[Traffic] = [
-                traffic(p.values, p.fusion, p.levels, p.homes) for p in writer.parts
+                traffic(p.values, p.fusion, p.levels, p.homes, p.panels) for p in writer.parts
             ]
             report[e.subject] = found[0].report(found[1:])
     texts = {HEADER: text(*PARTS)}
@@ -103,7 +104,7 @@ def plan_entry(
     if e.graph is not None:
         known = known if known is not None else {}
         settled, before = known.get(id(e.graph), (None, None))
-        settled = settled or _unrolled(e, arena)
+        settled = settled or _unrolled(e, arena, sizes)
         part = writer.add(settled[0], _homes(e, arena, *settled), before)
         known.setdefault(id(e.graph), (settled, part))
     if e.update is not None:
@@ -133,10 +134,10 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
     return b.graph()
 
 
-def _unrolled(e: EntryGraph, arena: Arena) -> Unrolled:
+def _unrolled(e: EntryGraph, arena: Arena, sizes: Mapping[str, int]) -> Unrolled:
     """The graph without thin contractions, and the pieces of the gradients that were cut."""
     assert e.graph is not None
-    settled = _settled(e, arena)
+    settled = made_again(_settled(e, arena), sizes)
     whole = {settled.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
 
     def may_cut(i: int, axis: int) -> bool:

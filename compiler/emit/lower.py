@@ -198,7 +198,7 @@ class Lowering:
             found = self.leaf(node, at)
         else:
             operands = tuple(self.read(o, at) for o in node.operands)
-            if node.op in ("stop_gradient", "copy"):
+            if node.op in ("stop_gradient", "copy", "again"):
                 found = operands[0]
             else:
                 found = self.let(node.name, node.op, operands, node.dtype)

@@ -137,6 +137,7 @@ PRODUCTS: dict[str, Op] = {
         Op("scatter_add", "heavy", _infer_scatter, _scatter, _d_scatter, 1),
         Op("cast", "map", lambda t, a: TensorType(a["dtype"], t[0].shape), _cast, _d_cast),
         Op("copy", "map", lambda t, a: t[0], lambda x, *, to: x, lambda b, n, d: (d,)),
+        Op("again", "map", lambda t, a: t[0], lambda x, *, number: x, lambda b, n, d: (d,)),
         Op("stop_gradient", "map", lambda t, a: t[0], lambda x: x, lambda b, n, d: (None,)),
     )
 }

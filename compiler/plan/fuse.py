@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
+from .again import waits
 from .order import Order
 from .space import Refused, space
 from .values import Values, lowering
@@ -105,6 +106,11 @@ class Fusion:
             maker = self._maker(value)
             if maker in after:
                 after[maker] += [self._maker(r) for r in readers]
+        for value, before in waits(self.values.graph).items():
+            for other in before:
+                maker = self._maker(self.values.base(other))
+                if maker in after and value in self.home:
+                    after[maker].append(self.home[value])
         return Order(after)
 
     def _maker(self, i: int) -> Launch:

@@ -228,6 +228,7 @@ def _constants(b: Builder) -> dict[str, int]:
     return {
         "ones": b.copy(ones, "ones"),
         "same": b.copy(x, "same"),
+        "again": b.insert("again", (b.map("exp", x),), number=1),
         "size": b.copy(b.size(B * B), "size"),
     }
 

@@ -1,0 +1,115 @@
+"""Normalisation and activation in front of a convolution: made where they are read, not stored.
+
+    a = relu(normalise(z)):  convolve(a, w), convolve_weight(a, d)
+    ->  convolve(copy_1(a), w), convolve_weight(copy_2(a), d), and nobody stores a
+
+A copy is made in the panel of its reader and never leaves the cache.  So `z` is all that memory
+holds between the forward and the backward pass, and the mask of the activation is read off `z`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...spec.dims import evaluate, numel
+from ..artifact import ITEM_BYTES
+from ..ir.builder import Builder
+from ..ir.graph import Graph, Node
+from ..ops import OPS
+from .windows import WINDOWED
+
+LIGHT = 32  # operations an element that take no longer than writing it and reading it back
+FORWARD = ("convolve", "pool_max", "pool_sum")
+"""Readers of the forward pass; their adjoints read in another stage."""
+
+
+def made_again(graph: Graph, sizes: Mapping[str, int]) -> Graph:
+    """The graph in which readers of windows make what `chains` finds for themselves."""
+    found = chains(graph, sizes)
+    if not found:
+        return graph
+    b = Builder(OPS, {})
+    new: dict[int, int] = {}
+    count = dict.fromkeys(found, 0)
+    for node in graph:
+        with b.like(node):
+            operands = [new[o] for o in node.operands]
+            for slot, o in enumerate(node.operands if node.op in WINDOWED else ()):
+                if o in found:
+                    count[o] += node.op not in FORWARD
+                    number = 0 if node.op in FORWARD else count[o]
+                    operands[slot] = b.insert("again", (new[o],), graph[o].name, number=number)
+            new[node.id] = b.insert(node.op, operands, node.name, **dict(node.attributes))
+    b.outputs = {name: new[i] for name, i in graph.outputs.items()}
+    return b.graph()
+
+
+def waits(graph: Graph) -> dict[int, frozenset[int]]:
+    """What is made before each copy for the backward pass: what its reader reads beside it.
+
+    Otherwise it would join that of the forward pass, since both read the same.
+    """
+    found = {}
+    for node in graph:
+        if node.op == "again" and node["number"]:
+            others = {o for u in graph.users(node.id) for o in graph[u].operands}
+            found[node.id] = frozenset(others - {node.id})
+    return found
+
+
+def chains(graph: Graph, sizes: Mapping[str, int]) -> frozenset[int]:
+    """Maps that windows read in both passes and that follow quickly from one large value and from
+    sums over the batch.
+
+    Only such sums keep the readers of a map from sharing a stage with it.
+    """
+    outputs = frozenset(graph.outputs.values())
+    windows = [node for node in graph if node.op in WINDOWED]
+    forward = {o for node in windows if node.op in FORWARD for o in node.operands}
+    backward = {o for node in windows if node.op not in FORWARD for o in node.operands}
+    both = (forward & backward) - outputs
+    return frozenset(i for i in both if _is_chain(graph, graph[i], sizes))
+
+
+def _is_chain(graph: Graph, node: Node, sizes: Mapping[str, int]) -> bool:
+    if OPS[node.op].lowering != "map" or not node.shape or isinstance(node.shape[0], int):
+        return False
+    if any(graph[u].op not in WINDOWED and _stores(graph[u]) for u in graph.users(node.id)):
+        return False
+    return _follows(graph, node, sizes)
+
+
+def _stores(node: Node) -> bool:
+    """Does a reader want its operand in memory?"""
+    return OPS[node.op].lowering in ("heavy", "alias", "reindex")
+
+
+def _follows(graph: Graph, node: Node, sizes: Mapping[str, int]) -> bool:
+    """Is there one large leaf, and little work from there on?"""
+    members, stack, leaves = {node.id}, list(node.operands), set()
+    while stack:
+        i = stack.pop()
+        kind = OPS[graph[i].op].lowering
+        if i in members or graph[i].op == "constant":
+            continue
+        if kind in ("map", "view") and graph[i].op != "copy":
+            members.add(i)
+            stack.extend(graph[i].operands)
+        else:
+            leaves.add(i)
+    whole = _bytes(graph[node.id], sizes)
+    work = sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
+    large = sum(b for i in leaves if (b := _bytes(graph[i], sizes)) * 16 >= whole)
+    summed = any(
+        OPS[graph[i].op].lowering == "fold" and isinstance(numel(graph[i].shape), int)
+        for i in leaves
+    )
+    drawn = any(graph[i].op == "random" for i in leaves)
+    return summed and not drawn and work <= LIGHT and large <= whole
+
+
+def _bytes(node: Node, sizes: Mapping[str, int]) -> int:
+    total = ITEM_BYTES[node.dtype]
+    for extent in node.shape:
+        total *= evaluate(extent, sizes)
+    return total

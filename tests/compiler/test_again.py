@@ -1,0 +1,120 @@
+"""What is made again for windows is not stored, and traffic counts what caches do not hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import weft
+from weft.compiler.build import elaborate
+from weft.compiler.compile import lower
+from weft.compiler.emit.c.part import Part
+from weft.compiler.native import plan_entry
+from weft.compiler.plan import traffic as counting
+from weft.compiler.plan.again import chains
+
+CHAIN = "conv(16, 3, bias=false) -> batch_norm -> relu -> conv(16, 3, bias=false) -> batch_norm"
+
+
+def spec(layers: str) -> weft.Spec:
+    return weft.load_text(
+        f"""
+net n {{
+  in x: f32[B, 16, 12, 12]
+  x -> {layers} -> relu -> global_avg_pool -> linear(4) as y
+}}
+train {{
+  steps = 1
+  data x: f32[B, 16, 12, 12], target: i32[B] = npz("unused.npz", batch=64)
+  step main updates n {{
+    optimizer = sgd(lr=0.1)
+    loss = x -> n -> cross_entropy(target)
+  }}
+}}
+""",
+        "n.weft",
+    )
+
+
+def part_of(layers: str) -> Part:
+    lowered = lower(elaborate(spec(layers)), native=True)
+    entry = next(e for e in lowered.entries if e.kind == "train")
+    writer = plan_entry(entry, lowered.arena, lowered.slots, lowered.program.sizes)
+    return writer.parts[0]
+
+
+def stored(part: Part) -> list[str]:
+    """Images that are neither fed nor stay within a panel."""
+    written = (v for level in part.levels for stage in level for v in stage.writes)
+    images = [part.graph[v] for v in {*written} if len(part.graph[v].shape) == 4]
+    kept = [node for node in images if not part.cached(node.id) and node.shape[0] != 16]
+    return sorted(node.op for node in kept if node.op != "transpose")  # x with channels last
+
+
+def test_only_convolutions_and_cotangents_are_stored() -> None:
+    """z of both convolutions, and the cotangent of what the first normalisation gives."""
+    assert stored(part_of(CHAIN)) == ["convolve", "convolve", "where"]
+
+
+def test_a_pool_and_two_convolutions_share_what_they_read() -> None:
+    layers = (
+        "conv(16, 3, bias=false) -> batch_norm -> silu -> branch { conv(8, 3, bias=false)"
+        " | max_pool(3, stride=1, pad=1) } -> concat(axis=1) -> batch_norm"
+    )
+    part = part_of(layers)
+    copies = [node for node in part.graph if node.op == "again"]
+    assert sorted(node["number"] for node in copies) == [0, 1, 2]  # once forward, twice backward
+    assert all(part.cached(node.id) for node in copies)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        CHAIN.replace("-> batch_norm", ""),  # one stage from the first layer to the last
+        CHAIN.replace("-> relu", "-> dropout(0.5)"),  # random numbers are dear
+        CHAIN.replace("-> relu", "-> residual { relu } -> layer_norm"),
+    ],
+)
+def test_what_gains_nothing_is_left_alone(layers: str) -> None:
+    part = part_of(layers)
+    assert not [node for node in part.graph if node.op == "again"]
+
+
+def test_an_output_is_stored_anyway() -> None:
+    graph = part_of(CHAIN).graph
+    found = chains(graph, {"B": 64})
+    assert not found & set(graph.outputs.values())
+
+
+def test_a_value_that_left_the_cache_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = part_of(CHAIN)
+
+    def count() -> counting.Traffic:
+        return counting.traffic(part.values, part.fusion, part.levels, part.homes, part.panels)
+
+    large = count()
+    monkeypatch.setattr(counting, "CACHE", 0)
+    small = count()
+    assert large.bound == small.bound
+    assert large.products < large.bound < small.products + small.kernels
+    assert large.products + large.kernels < 1.7 * large.bound
+
+
+def test_gradients_are_those_of_the_reference() -> None:
+    layers = (
+        "conv(16, 3, bias=false) -> batch_norm -> silu -> branch { conv(8, 3, bias=false)"
+        " | max_pool(3, stride=1, pad=1) } -> concat(axis=1) -> batch_norm -> relu"
+        " -> conv(8, 3, groups=8)"
+    )
+    rng = np.random.default_rng(0)
+    batch = {
+        "x": rng.normal(size=(7, 16, 12, 12)).astype(np.float32),
+        "target": rng.integers(0, 4, 7).astype(np.int32),
+    }
+    programs = [weft.compile(spec(layers), target=t) for t in ("cpu", "reference")]
+    (loss, grads), (wanted, exact) = (p.value_and_grad(batch, step="main") for p in programs)
+    assert abs(float(loss) - float(wanted)) < 1e-5
+    for name, gradient in grads.items():
+        scale = np.abs(np.asarray(exact[name])).max()
+        error = np.abs(np.asarray(gradient) - np.asarray(exact[name])).max()
+        assert error <= 1e-4 * max(scale, 1e-3), name

@@ -66,8 +66,9 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
     ratio = step["traffic"].get("traffic_ratio")
     if ratio is None:
         return text
-    update = bytes_text(step["traffic"]["update_bytes"])
-    return f"{text}\n\ntraffic  {ratio:.2f} times the least; the update moves {update} more"
+    update, memory = bytes_text(step["traffic"]["update_bytes"]), step["traffic"]["memory_ratio"]
+    caches = f" ({memory:.2f} between memory and caches)" if memory != ratio else ""
+    return f"{text}\n\ntraffic  {ratio:.2f} times the least{caches}; the update moves {update} more"
 
 
 def _places(places: list[str]) -> str:

@@ -74,6 +74,7 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
         "kernel_bytes": total - products,
         "update_bytes": sum(_bytes(part, w) for part in updates for w in part.works),
         "traffic_ratio": total / bound if bound else None,
+        "memory_ratio": total / bound if bound else None,
     }
 
 

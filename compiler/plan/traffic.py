@@ -23,24 +23,25 @@ CACHE = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes of one graph at the nominal sizes.
+    """Bytes of one graph at the nominal sizes: what products touch, and what the other kernels
+    move; a value that never leaves its panel of rows is free for those.
 
-    `bound`: every product touches its operands and its result once.  `products` and `kernels`: what
-    products and the other launches move between memory and caches.
+    `memory`: what all of them move if a thread finds again what it touched `CACHE` bytes ago.
     """
 
-    bound: int
     products: int
     kernels: int
+    memory: int
 
     def report(self, updates: Sequence[Traffic]) -> dict[str, Any]:
         """The step's traffic as plain data; the optimizer's update is reported separately."""
-        total = self.products + self.kernels
+        total, bound = self.products + self.kernels, self.products
         return {
             "product_bytes": self.products,
             "kernel_bytes": self.kernels,
             "update_bytes": sum(u.kernels for u in updates),
-            "traffic_ratio": total / self.bound if self.bound else None,
+            "traffic_ratio": total / bound if bound else None,
+            "memory_ratio": self.memory / bound if bound else None,
         }
 
 
@@ -55,7 +56,7 @@ def traffic(
     counter = _Counter(values, fusion, homes)
     for stage in (stage for level in levels for stage in level):
         counter.stage(stage, panels[stage])
-    return Traffic(counter.bound, counter.products, counter.kernels)
+    return Traffic(counter.products, counter.kernels, counter.memory)
 
 
 class _Counter:
@@ -63,40 +64,44 @@ class _Counter:
 
     def __init__(self, values: Values, fusion: Fusion, homes: Mapping[int, Home]) -> None:
         self.values, self.fusion, self.homes = values, fusion, homes
-        self.bound = self.products = self.kernels = 0
+        self.products = self.kernels = self.memory = 0
 
     def stage(self, stage: Stage, panel: int) -> None:
-        """In a panel a launch finds in cache what was touched shortly before; without panels it
-        finds nothing but what its thread made for itself.
-        """
+        """Count its launches; in a panel one finds in cache what was touched shortly before."""
         walked = stage.mode == PANELS and not isinstance(stage.domain, int)
         recent: dict[int, int] = {}  # bytes of a panel by value, what was touched last at the end
         for launch in (x for x in stage.launches if x.finishes is None):
-            reads, writes = self._touched(launch)
-            moved = 0
-            for i in sorted(reads | writes):
-                home = self.homes.get(i)
-                size, hidden = self.values.bytes_of(i), home is not None and home.space in CACHED
-                if walked and i in recent and _since(recent, i) <= CACHE:
+            touched = self._touched(launch)
+            total = sum(map(self.values.bytes_of, touched))
+            if launch.heavy is None and launch.attention is None:
+                self.kernels += total - sum(
+                    self.values.bytes_of(i) for i in touched if self._hidden(i)
+                )
+            else:
+                self.products += total
+            for i in sorted(touched):
+                size, known = self.values.bytes_of(i), walked and i in recent
+                if known and _since(recent, i) <= CACHE:
                     continue
-                evicted = walked and hidden and i in recent
-                moved += 2 * size if evicted else 0 if hidden else size
-            for i in sorted(reads | writes):
+                written = (
+                    2 * size if known else 0
+                )  # a panel's own value that had to leave the cache
+                self.memory += written if self._hidden(i) else size
+            for i in sorted(touched):
                 recent.pop(i, None)
                 recent[i] = self._block(launch, i, stage, panel)
-            if launch.heavy is None and launch.attention is None:
-                self.kernels += moved
-            else:
-                self.bound += sum(map(self.values.bytes_of, reads | writes))
-                self.products += moved
 
-    def _touched(self, launch: Launch) -> tuple[set[int], set[int]]:
+    def _hidden(self, i: int) -> bool:
+        """Does a value live in the memory of one thread?"""
+        return i in self.homes and self.homes[i].space in CACHED
+
+    def _touched(self, launch: Launch) -> set[int]:
         base = self.values.base
         if launch.attention is not None:
-            return set(launch.reads), set(launch.writes)
+            return set(launch.reads | launch.writes)
         if launch.heavy is None:
-            return {base(i) for i in self.fusion.reads(launch.roots)}, set(launch.writes)
-        return {base(o) for o in self.values.graph[launch.heavy].operands}, {launch.heavy}
+            return {base(i) for i in self.fusion.reads(launch.roots)} | launch.writes
+        return {base(o) for o in self.values.graph[launch.heavy].operands} | {launch.heavy}
 
     def _block(self, launch: Launch, i: int, stage: Stage, panel: int) -> int:
         """Bytes of a value that one panel touches."""

@@ -21,10 +21,10 @@ demo: setup
 	@$(BIN)/weft compile examples/digits/digits.weft
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 -q $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q $(TESTS)
 
 quick: setup
-	@$(BIN)/python -m pytest -n 2 -q -m 'not slow' $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow' $(TESTS)
 
 check: setup
 	@mkdir -p .typing && ln -sfn .. .typing/weft
@@ -44,6 +44,7 @@ fuzz: setup
 
 zoo: setup
 	@$(BIN)/python tests/zoo.py
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q --sweep tests/laws tests/runtime/test_crosscompile.py -k compile
 
 docs: setup
 	@$(BIN)/python docs/errors_page.py

@@ -13,8 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip `gpu` tests where there is no device; mark every test that compares with a snapshot."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sweep", action="store_true", help="all kernels for all architectures")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip `gpu` tests where there is no device; mark every test that compares with a snapshot;
+    leave `sweep` tests out unless they are asked for.
+    """
+    swept = [item for item in items if item.get_closest_marker("sweep")]
+    if swept and not config.getoption("--sweep"):
+        config.hook.pytest_deselected(items=swept)
+        items[:] = [item for item in items if item not in swept]
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if wanting and not _device():
         for item in wanting:

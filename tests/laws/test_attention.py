@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from weft.compiler.passes.differentiate import differentiate
 from weft.compiler.passes.reduce_precision import reduce_precision
 from weft.compiler.plan.attention import attentions
 from weft.compiler.plan.visible import Linear, Range, visible
-from weft.runtime.crosscompile import SHARED
+from weft.runtime.crosscompile import SHARED, Report
 from weft.spec import dims
 from weft.spec.dims import Dim, evaluate
 
@@ -192,27 +193,40 @@ def test_ranges_follow_from_conditions() -> None:
     assert ranges["causal mask"] == Range()  # a query may see nothing, and then it sees all
 
 
-def _compiles(target: str, depths: tuple[int, ...], dropped: float) -> None:
-    graphs: dict[Key, Graph] = {
-        ("forward", f"head_{d}"): attention_graph(
-            "causal", groups=2, depth=d, width=d, dropped=dropped
-        )
-        for d in depths
+def _compiles(target: str, dtype: str, depth: int, dropped: float) -> tuple[Report, ...]:
+    graph = attention_graph("causal", groups=2, depth=depth, width=depth, dropped=dropped)
+    graph = graph if dtype == "f32" else _rounded(graph, dtype)
+    artifact, reports = passed({("forward", "head"): graph}, {"B": 8, "T": 2048}, target)
+    dots = {
+        k.name: k.compile["dots"] for k in artifact.kernels if k.kind == "attention" and k.compile
     }
-    sizes = {"B": 8, "T": 2048}
-    artifact, reports = passed(graphs, sizes, target)
-    dots = [k.compile["dots"] for k in artifact.kernels if k.kind == "attention" and k.compile]
-    assert sorted(dots) == sorted([4, 6, 8] * len(depths))
+    assert sorted(dots.values()) == [4, 6, 8]
     assert all(r.ok for r in reports)
+    return tuple(r for r in reports if r.kernel in dots)
 
 
 def test_heads_of_64_compile() -> None:
-    _compiles("cuda:90", (64,), 0.0)
+    """A Hopper's own instructions multiply matrices."""
+    assert all(r.instructions.get("wgmma") for r in _compiles("cuda:90", "bf16", 64, 0.0))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("target", "dropped"), [*((target, 0.0) for target in SHARED), ("cuda:90", 0.1)]
+USUAL = (
+    ("cuda:80", "bf16", 64, 0.1),
+    ("cuda:90", "f32", 64, 0.0),
+    ("cuda:100", "f16", 64, 0.0),
+    ("hip:gfx942", "f32", 128, 0.0),
 )
-def test_heads_compile_for_every_machine(target: str, dropped: float) -> None:
-    _compiles(target, (64, 128), dropped)
+"""What is compiled in every run of the tests; the rest is for sweeps."""
+
+
+@pytest.mark.parametrize(
+    ("target", "dtype", "depth", "dropped"),
+    [
+        pytest.param(*case, marks=pytest.mark.slow if case in USUAL else pytest.mark.sweep)
+        for case in itertools.product(SHARED, ("f32", "f16", "bf16"), (64, 128, 256), (0.0, 0.1))
+    ],
+)
+def test_heads_compile_for_every_machine(
+    target: str, dtype: str, depth: int, dropped: float
+) -> None:
+    _compiles(target, dtype, depth, dropped)

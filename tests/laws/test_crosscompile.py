@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.laws.cases import B
+from tests.laws.cases import B, Case
+from tests.laws.conftest import Share
+from tests.laws.harness import backward
 from tests.laws.kernels import emitted, passed
 from tests.laws.test_interpreted import NOMINAL, law_graphs
 from weft.compiler.artifact import Artifact
+from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.types import TensorType
 from weft.compiler.ops import new_builder
+from weft.compiler.passes.reduce_precision import reduce_precision
 from weft.runtime.crosscompile import SHARED, compile_module
 from weft.spec.dims import symbol
 
@@ -76,17 +80,18 @@ def test_no_kernel_uses_atomics() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [NOMINAL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("target", list(SHARED))
-def test_every_kernel_compiles(target: str, sizes: dict[str, int]) -> None:
-    graphs = law_graphs()
-    artifact, reports = passed(graphs, sizes, target)
+def test_every_kernel_compiles(target: str, sizes: dict[str, int], share: Share) -> None:
+    """For one architecture and one size, or for all in a sweep."""
+    number = 2 * list(SHARED).index(target) + (sizes is LARGE)
+    artifact, reports = passed(share(law_graphs(), number, 8), sizes, target)
     assert {r.kernel for r in reports} == {k.name for k in artifact.kernels}
     assert all(r.ok for r in reports)
 
 
 @pytest.mark.slow
-def test_kernels_compile_for_sizes_of_one() -> None:
+def test_kernels_compile_for_sizes_of_one(share: Share) -> None:
     """Triton makes an argument of 1 a constant of the kernel."""
-    artifact = emitted(law_graphs(), NOMINAL, "cuda:90")
+    artifact = emitted(share(law_graphs(), 0, 4), NOMINAL, "cuda:90")
     records: dict[str, dict[str, Any]] = {}
     for k in artifact.kernels:
         record = dict(k.compile or {})
@@ -111,3 +116,24 @@ def test_a_single_channel_of_any_image_compiles() -> None:
         artifact.files["kernels.py"], [dict(k.compile or {}) for k in artifact.kernels], "cuda:90"
     )
     assert reports and all(r.ok for r in reports)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_large_products_take_a_hoppers_own_instructions(dtype: str) -> None:
+    """`wgmma`, forward and for both gradients, with what rides behind."""
+
+    def layer(b: Builder) -> dict[str, int]:
+        x, w = (
+            b.input("x", TensorType("f32", (B, 768))),
+            b.input("w", TensorType("f32", (3072, 768))),
+        )
+        bias = b.broadcast(b.input("bias", TensorType("f32", (3072,))), (1,), (B, 3072))
+        return {"y": b.map("tanh", b.map("add", b.contract("ik,jk->ij", x, w), bias))}
+
+    graph = backward(Case("layer", layer))
+    if dtype != "f32":
+        graph = reduce_precision(graph, dtype, packed=True)
+    artifact, reports = passed({("backward", "layer"): graph}, {"B": 8192}, "cuda:90")
+    products = {k.name for k in artifact.kernels if k.compile and k.compile["dots"]}
+    assert len(products) == 3
+    assert all(r.instructions["wgmma"] for r in reports if r.kernel in products)

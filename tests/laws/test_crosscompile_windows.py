@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.laws.cases import Case
+from tests.laws.conftest import Share
 from tests.laws.harness import build, graph_of
 from tests.laws.kernels import Key, emitted, passed
 from tests.laws.test_interpreted_windows import _adjoint_ridden, _ridden
@@ -13,6 +14,7 @@ from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate
 from weft.compiler.compile import lower
 from weft.compiler.ir.graph import Graph
+from weft.compiler.passes.reduce_precision import reduce_precision
 from weft.runtime.crosscompile import SHARED, Report, compile_module
 from weft.runtime.gate import cross_compiled
 from weft.spec.load import load_text
@@ -117,15 +119,26 @@ def test_a_sample_compiles() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("target", list(SHARED))
-def test_every_form_compiles(target: str) -> None:
-    graphs = _graphs(WHOLE)
+def test_every_form_compiles(target: str, dtype: str, share: Share) -> None:
+    """For one architecture and one precision, or for all in a sweep."""
+    number = 2 * list(SHARED).index(target) + (dtype == "bf16")
+    graphs = share(_graphs(WHOLE), number, 8)
+    if dtype == "bf16":
+        graphs = {key: reduce_precision(g, "bf16", packed=True) for key, g in graphs.items()}
     _pass(*passed(graphs, BATCH, target))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("text", [LENET, RESNET], ids=["lenet", "resnet"])
-@pytest.mark.parametrize("target", list(SHARED))
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        pytest.param(text, target, marks=getattr(pytest.mark, often), id=f"{name}-{target}")
+        for name, text, usual in (("lenet", LENET, "cuda:80"), ("resnet", RESNET, "hip:gfx942"))
+        for target in SHARED
+        for often in ["slow" if target == usual else "sweep"]
+    ],
+)
 def test_training_steps_compile(text: str, target: str) -> None:
     lowered = lower(elaborate(load_text(text, "spec.weft")), native=False)
     _pass(*cross_compiled(lowered, target))

@@ -210,7 +210,7 @@ def test_as_near_as_autocast(
     "target",
     [
         "cuda:90",
-        *(pytest.param(t, marks=pytest.mark.slow) for t in ("cuda:80", "cuda:100", "hip:gfx942")),
+        *(pytest.param(t, marks=pytest.mark.sweep) for t in ("cuda:80", "cuda:100", "hip:gfx942")),
     ],
 )
 def test_kernels_compile(target: str) -> None:

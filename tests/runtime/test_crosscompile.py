@@ -159,9 +159,15 @@ def test_a_perceptron_compiles(target):
     assert refused(kernels, target) == {}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", ("f32", "bf16"))
-@pytest.mark.parametrize("target", SHARED)
+@pytest.mark.parametrize(
+    ("target", "dtype"),
+    [
+        pytest.param(target, dtype, marks=pytest.mark.slow if usual else pytest.mark.sweep)
+        for target in SHARED
+        for dtype in ("f32", "bf16")
+        for usual in [(target, dtype) in (("cuda:90", "bf16"), ("hip:gfx942", "f32"))]
+    ],
+)
 def test_large_tiles_compile_where_the_choice_allows_them(target, dtype):
     makers = {
         "forward_3072_768": lambda level: forward(

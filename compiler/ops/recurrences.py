@@ -4,12 +4,14 @@
     recurrence_gates(states, gates, weight, bias, h, …)
                                                [B, T, K u]: what opened in every step
     recurrence_input(opened, weight, states, begin, d)
-                                               [B, T, G u + S u]: cotangents of the gates, then of
-                                               the states before each step
+                                               [B, T, G u]: cotangents of the gates
+    recurrence_begin(d_gates, opened, weight, states, begin, d)
+                                               [B, S u]: cotangents of the states that began it
 
 `gates` [B, T, G u] holds what inputs and biases say, `weight` [G u, u] and `bias` map the state
 before, `begin` [B, S u] are the states before the first step; `d` is the cotangent of all states,
-or of h alone.  Whoever makes the states makes `recurrence_gates` of them on the way.
+or of h alone.  Who makes the states makes `recurrence_gates` on the way, and who makes the gates'
+cotangents `recurrence_begin`.
 Sources: Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014.
 """
 
@@ -142,8 +144,12 @@ def _infer_gates(types: Types, a: Attributes) -> TensorType:
 
 
 def _infer_input(types: Types, a: Attributes) -> TensorType:
-    cell, states, units = CELLS[a["cell"]], types[2], types[1].shape[-1]
-    return TensorType(states.dtype, (*states.shape[:2], (cell.gates + cell.states) * units))
+    states, units = types[2], types[1].shape[-1]
+    return TensorType(states.dtype, (*states.shape[:2], CELLS[a["cell"]].gates * units))
+
+
+def _infer_begin(types: Types, a: Attributes) -> TensorType:
+    return types[4]
 
 
 # ---- references ----------------------------------------------------------------------------------
@@ -168,24 +174,35 @@ def _run_gates(states: np.ndarray, gates: np.ndarray, weight: np.ndarray, bias: 
     return np.concatenate(CELLS[cell].open(gates, before @ weight.T + bias), axis=-1)
 
 
-def _run_back(opened: np.ndarray, weight: np.ndarray, states: np.ndarray, begin: np.ndarray,
-              d: np.ndarray, *, cell: str) -> np.ndarray:  # fmt: skip
+def _back(opened: np.ndarray, weight: np.ndarray, states: np.ndarray, begin: np.ndarray,
+          d: np.ndarray, cell: str, known: np.ndarray | None = None
+          ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The cotangents of the gates, unless they are known, and of the states that began."""
     kind, units = CELLS[cell], weight.shape[1]
-    wide = (kind.gates + kind.states) * units
-    result = np.zeros((*states.shape[:2], wide))
+    result = np.zeros((*states.shape[:2], kind.gates * units))
     d = np.concatenate((d, np.zeros((*d.shape[:2], kind.states * units - d.shape[2]))), axis=-1)
     later: Parts = tuple(np.zeros_like(s) for s in _split(begin, kind.states))
     for t in range(states.shape[1] - 1, -1, -1):
         before = _split(states[:, t - 1] if t else begin, kind.states)
         now, new = _split(opened[:, t], kind.kept), _split(states[:, t], kind.states)
         own = tuple(x + y for x, y in zip(_split(d[:, t], kind.states), later, strict=True))
-        d_gates, direct = kind.back(now, before, new, own)
-        through = d_gates.copy()
+        found, direct = kind.back(now, before, new, own)
+        result[:, t] = found if known is None else known[:, t]
+        through = result[:, t].copy()
         if cell == "gru":  # its new gate sees the state through its reset gate only
             through[:, 2 * units :] *= now[0]
         later = (direct[0] + through @ weight, *direct[1:])
-        result[:, t] = np.concatenate((d_gates, *later), axis=-1)
-    return result
+    return result, np.concatenate(later, axis=-1)
+
+
+def _run_back(opened: np.ndarray, weight: np.ndarray, states: np.ndarray, begin: np.ndarray,
+              d: np.ndarray, *, cell: str) -> np.ndarray:  # fmt: skip
+    return _back(opened, weight, states, begin, d, cell)[0]
+
+
+def _run_begin(d_gates: np.ndarray, *operands: np.ndarray, cell: str) -> np.ndarray:
+    opened, weight, states, begin, d = operands
+    return _back(opened, weight, states, begin, d, cell, d_gates)[1]
 
 
 # ---- gradient ------------------------------------------------------------------------------------
@@ -195,7 +212,7 @@ def _d_recurrence(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     """The adjoint walks backwards in time; weight and bias follow from all steps at once."""
     gates, weight, _, *begin = n.operands
     name, units = n["cell"], b[weight].shape[1]
-    batch, time, wide = b[gates].shape
+    batch, time, _ = b[gates].shape
     first = b.concat(begin, 1)
     early = b.slice(n.id, (0, 0, 0), (batch, time - 1, units), (1, 1, 1))
     start = b.broadcast(begin[0], (0, 2), (batch, 1, units))
@@ -204,19 +221,15 @@ def _d_recurrence(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     if name != "rnn":  # what opens there is the state
         opened = b.insert("recurrence_gates", (n.id, *n.operands), f"{name}_gates", cell=name)
     adjoint = (opened, weight, n.id, first, _of_h(b, d, units))
-    made = b.insert("recurrence_input", adjoint, f"d_{name}", cell=name)
-    ones = (1, 1, 1)
-    d_gates = b.slice(made, (0, 0, 0), (batch, time, wide), ones)
-    d_inner = d_gates
+    d_gates = d_inner = b.insert("recurrence_input", adjoint, f"d_{name}", cell=name)
     if name == "gru":
+        ones = (1, 1, 1)
         reset = b.slice(opened, (0, 0, 0), (batch, time, units), ones)
-        rest = b.slice(made, (0, 0, 2 * units), (batch, time, units), ones)
-        front = b.slice(made, (0, 0, 0), (batch, time, 2 * units), ones)
+        rest = b.slice(d_gates, (0, 0, 2 * units), (batch, time, units), ones)
+        front = b.slice(d_gates, (0, 0, 0), (batch, time, 2 * units), ones)
         d_inner = b.concat((front, b.map("mul", rest, reset)), 2)
-    starts = (
-        b.squeeze(b.slice(made, (0, 0, wide + units * k), (batch, 1, units), ones), (1,))
-        for k in range(len(begin))
-    )
+    ended = b.insert("recurrence_begin", (d_gates, *adjoint), f"d_{name}_begin", cell=name)
+    starts = (b.slice(ended, (0, units * k), (batch, units), (1, 1)) for k in range(len(begin)))
     d_weight = b.contract("btg,btu->gu", d_inner, before)
     return (d_gates, d_weight, b.sum(d_inner, (0, 1)), *starts)
 
@@ -237,24 +250,33 @@ def _work(types: Types, result: TensorType) -> Dim:
     return 2 * numel(gates[:2]) * numel(weight) + 10 * numel(gates)
 
 
-def _work_gates(types: Types, result: TensorType) -> Dim:
-    """Nothing is left to do but to write them."""
+def _work_on_the_way(types: Types, result: TensorType) -> Dim:
+    """Nothing is left to do but to write it."""
     return numel(result.shape)
 
 
 def _work_input(types: Types, result: TensorType) -> Dim:
     weight, states = types[1].shape, types[2].shape
-    return 2 * numel(states[:2]) * numel(weight) + 20 * numel(result.shape)
+    return 2 * numel(states[:2]) * numel(weight) + 25 * numel(result.shape)
 
 
 RECURRENCES: dict[str, Op] = {
     op.name: op
     for op in (
         Op("recurrence", "heavy", _infer, _run, _d_recurrence, work=_work),
-        Op("recurrence_gates", "heavy", _infer_gates, _run_gates, None, work=_work_gates),
+        Op("recurrence_gates", "heavy", _infer_gates, _run_gates, None, work=_work_on_the_way),
         Op("recurrence_input", "heavy", _infer_input, _run_back, None, work=_work_input),
+        Op("recurrence_begin", "heavy", _infer_begin, _run_begin, None, work=_work_on_the_way),
     )
 }
 
-WEIGHT = {"recurrence": 1, "recurrence_gates": 2, "recurrence_input": 1}
+WEIGHT = {
+    "recurrence": 1,
+    "recurrence_gates": 2,
+    "recurrence_input": 1,
+    "recurrence_begin": 2,
+}
 """Which operand is the weight."""
+
+ON_THE_WAY = {"recurrence": "recurrence_gates", "recurrence_input": "recurrence_begin"}
+"""What the kernel of a recurrence, or of its adjoint, also makes: an operation on its result."""

@@ -19,7 +19,7 @@ import networkx as nx
 from ...spec.dims import Dim, evaluate, numel
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
-from ..ops.recurrences import RECURRENCES
+from ..ops.recurrences import ON_THE_WAY, RECURRENCES
 from .attention import Attention
 from .fuse import Roots
 from .layout import LANES, narrow
@@ -43,6 +43,7 @@ WHOLE = {
     "recurrence": (1, 2),
     "recurrence_gates": (2, 3),
     "recurrence_input": (1,),
+    "recurrence_begin": (2,),
 }
 """Operands that every sample reads as a whole: weights."""
 
@@ -248,11 +249,12 @@ def heavy_nodes(graph: Graph) -> list[Node]:
 
 
 def riding(graph: Graph, node: Node) -> list[int]:
-    """What the launch of a recurrence makes on the way: its gates as they opened."""
-    if node.op != "recurrence":
+    """What the launch of a recurrence makes on the way."""
+    if node.op not in ON_THE_WAY:
         return []
     users = map(graph.__getitem__, graph.users(node.id))
-    return [u.id for u in users if u.op == "recurrence_gates" and u.phase == node.phase]
+    wanted = ON_THE_WAY[node.op], node.id, node.phase
+    return [u.id for u in users if (u.op, u.operands[0], u.phase) == wanted]
 
 
 # ---- modes ---------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from ...spec.dims import evaluate
 from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
-from ..ops.recurrences import RECURRENCES
 from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
@@ -118,7 +117,7 @@ class Values:
         return known
 
     def is_view(self, i: int) -> bool:
-        """Is this a transposition, part of a turned weight, or the first units of a recurrence,
+        """Is this a transposition, part of a turned weight, or what a recurrence has first,
         that its reader resolves by strides?
         """
         node = self.graph[i]
@@ -171,12 +170,12 @@ class Values:
         return i
 
     def _leads(self, node: Node) -> bool:
-        """Is this what a recurrence has first on its last axis: h, or cotangents of gates?"""
+        """Is this h, which a recurrence has first on its last axis?"""
         if self.turned or node.op != "slice" or set(node["steps"]) != {1}:
             return False
         whole = self.graph[node.operands[0]]
         begins = all(start == 0 for start in node["starts"])
-        return begins and whole.op in RECURRENCES and whole.shape[:-1] == node.shape[:-1]
+        return begins and whole.op == "recurrence" and whole.shape[:-1] == node.shape[:-1]
 
     def _sweep(self) -> frozenset[int]:
         """Store a map with two readers whose recomputation reads two tensors as large as itself.

@@ -51,6 +51,24 @@ def _gates(cell: str, units: int, *, known: bool) -> Build:
     return build
 
 
+def _begin(cell: str, units: int, *, known: bool) -> Build:
+    """What began it, made together with the cotangents of the gates, or from those alone."""
+
+    def build(b: Builder) -> dict[str, int]:
+        kind = CELLS[cell]
+        opened = b.map("sigmoid", f32(b, "opened", B, T, kind.kept * units))
+        weight = b.map("mul", f32(b, "weight", kind.gates * units, units), 0.4)
+        states, d = (f32(b, name, B, T, kind.states * units) for name in ("states", "d"))
+        operands = opened, weight, states, f32(b, "begin", B, kind.states * units), d
+        d_gates = b.insert("recurrence_input", operands, cell=cell)
+        if known:
+            d_gates = b.copy(d_gates, "known")
+        begin = b.insert("recurrence_begin", (d_gates, *operands), cell=cell)
+        return {"begin": begin, "gates": d_gates}
+
+    return build
+
+
 SIZES = ({"B": 3, "T": 4}, {"B": 1, "T": 1}, {"B": 70, "T": 3})
 
 RECURRENCE_CASES: tuple[Case, ...] = (
@@ -62,9 +80,10 @@ RECURRENCE_CASES: tuple[Case, ...] = (
     *(Case(f"{cell}_read", _read(cell, 33), SIZES) for cell in CELLS),
 )
 
-OPENED_CASES: tuple[Case, ...] = tuple(
-    Case(f"{cell}_{name}_gates", _gates(cell, 33, known=known), SIZES, smooth=False)
+ON_THE_WAY_CASES: tuple[Case, ...] = tuple(
+    Case(f"{cell}_{what}_{name}", build(cell, 33, known=known), SIZES, smooth=False)
     for cell in CELLS
+    for what, build in (("gates", _gates), ("begin", _begin))
     for name, known in (("made", False), ("known", True))
 )
-"""Without a derivative: the adjoint of a recurrence reads them."""
+"""Without a derivative: what a recurrence or its adjoint makes on the way."""

@@ -7,7 +7,7 @@ import pytest
 from tests.laws.cases import Case
 from tests.laws.harness import backward, build, feeds, graph_of
 from tests.laws.kernels import Guarded, Key, check, check_order
-from tests.laws.recurrence_cases import OPENED_CASES, RECURRENCE_CASES
+from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
 from weft.compiler.ir.graph import Graph
 
 NOMINAL = {"B": 67, "T": 3}
@@ -19,7 +19,7 @@ SAMPLE = [c for c in RECURRENCE_CASES if c.name.endswith("_17")]
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    cases = (*RECURRENCE_CASES, *OPENED_CASES)
+    cases = (*RECURRENCE_CASES, *ON_THE_WAY_CASES)
     found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in cases}
     return found | {("backward", c.name): backward(c) for c in RECURRENCE_CASES}
 
@@ -32,9 +32,9 @@ def test_cells(case: Case, kind: str, guarded: Guarded, graphs: dict[Key, Graph]
         check(guarded, (kind, case.name), graphs[kind, case.name], sizes)
 
 
-@pytest.mark.parametrize("case", OPENED_CASES, ids=lambda c: c.name)
-def test_what_opens(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
-    """Made together with the states, or from states that are known."""
+@pytest.mark.parametrize("case", ON_THE_WAY_CASES, ids=lambda c: c.name)
+def test_on_the_way(case: Case, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    """Made together with the rest, or from the rest that is known."""
     check(guarded, ("forward", case.name), graphs["forward", case.name], SMALL[0])
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.laws.cases import CASES as PLAIN
 from tests.laws.cases import Case
 from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
-from tests.laws.recurrence_cases import OPENED_CASES, RECURRENCE_CASES
+from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
@@ -19,7 +19,7 @@ from weft.compiler.native import emit_native
 from weft.runtime.native_engine import NativeEngine
 
 TOLERANCE = 2e-6
-CASES = (*PLAIN, *WINDOW_CASES, *RECURRENCE_CASES, *OPENED_CASES)
+CASES = (*PLAIN, *WINDOW_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES)
 SMOOTH = [c for c in CASES if c.smooth]
 
 

@@ -10,7 +10,7 @@ from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...ops import OPS
-from ...ops.recurrences import RECURRENCES
+from ...ops.recurrences import ON_THE_WAY, RECURRENCES
 from ...plan.attention import Attention, attentions
 from ...plan.attention import domain as launch_domain
 from ...plan.forms import Plans
@@ -32,6 +32,7 @@ from ...plan.schedule import (
     heavy_launch,
     heavy_nodes,
     levels,
+    riding,
     work,
 )
 from ...plan.values import Values, lowering
@@ -90,6 +91,7 @@ class Part:
         for stage in self._stages():
             for value in frozenset().union(*(launch.reads for launch in stage.launches)):
                 self.readers.setdefault(value, set()).add(stage)
+        self.host = {} if keep else self._in_place()
         self.names: dict[int, str] = {}
         self.spare: dict[int, int] = {}
         self.panels: dict[Stage, int] = {}
@@ -136,7 +138,7 @@ class Part:
             return weight_layout(node.shape)
         users = [self.graph[u] for u in self.graph.users(node.id)]
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
-        return value_layout(node, native=True, plain=plain)
+        return value_layout(node, native=True, plain=plain or node.op in RECURRENCES)
 
     def _outermost(self, node: Node) -> int:
         """The dimension whose neighbours lie furthest apart."""
@@ -216,6 +218,40 @@ class Part:
         flops = sum(map(self._flops, members))
         return replace(found, kernel=replace(kernel, bytes=moved, flops=flops))
 
+    # ---- values in the place of others ---------------------------------------------------------
+
+    def _in_place(self) -> dict[int, int]:
+        """What a recurrence makes of its first operand, row by row, where nobody else reads that:
+        gates, what opens of them, their cotangents.  The value in whose memory each lies.
+        """
+        readers: dict[int, int] = {}
+        launches = [x for stage in self._stages() for x in stage.launches]
+        for value in (v for launch in launches for v in launch.reads):
+            readers[value] = readers.get(value, 0) + 1
+        found: dict[int, int] = {}
+        for launch in launches:
+            node = self.graph[launch.heavy] if launch.heavy is not None else None
+            if node is None or node.op not in ON_THE_WAY:
+                continue
+            source = self.values.base(node.operands[0])
+            made = [node.id] if node.op == "recurrence_input" else riding(self.graph, node)
+            for value in made:
+                alike = self.layout(value) == self.layout(source)
+                free = not {value, source} & self.homes.keys() and not self._shared(source)
+                if readers[source] == 1 and alike and free:
+                    found[value] = found.get(source, source)
+        return found
+
+    def _shared(self, value: int) -> bool:
+        """Is it an output, or has it another shape too?"""
+        users = (self.graph[u] for u in self.graph.users(value))
+        return value in self.values.outputs or any(lowering(u) == "alias" for u in users)
+
+    def _tenants(self, value: int) -> list[int]:
+        """All values that lie where one does."""
+        host = self.host.get(value, value)
+        return [host, *(v for v, h in self.host.items() if h == host)]
+
     # ---- groups --------------------------------------------------------------------------------
 
     def _group(self, roots: frozenset[int]) -> Launch:
@@ -278,7 +314,11 @@ class Part:
 
     def _place_local(self, stage: Stage) -> int:
         """Values made and used up within one stage live in a panel; returns its floats."""
-        local = [v for v in sorted(stage.writes) if self._is_local(v, stage)]
+        local = [
+            v
+            for v in sorted(stage.writes)
+            if all(self._is_local(tenant, stage) for tenant in self._tenants(v))
+        ]
         row = sum(nominal(numel(self.graph[v].shape[1:]), self.values.sizes) for v in local)
         if stage.mode != PANELS:
             panel = 1
@@ -295,14 +335,15 @@ class Part:
         """Blocks of a panel, shared by values that are not needed at the same time."""
         life: dict[int, tuple[int, int]] = {}
         for now, launch in enumerate(stage.launches):
-            for value in launch.reads | launch.writes:
+            for value in (self.host.get(v, v) for v in launch.reads | launch.writes):
                 life[value] = (life.get(value, (now, now))[0], now)
-        nodes = {value: self.graph[value] for value in local}
+        nodes = {value: self.graph[value] for value in local if value not in self.host}
         layouts = {v: _panel_layout(self._default(n), n, panel) for v, n in nodes.items()}
         requests = [Request(("", v), whole_lines(x.span), *life[v]) for v, x in layouts.items()]
         packing = pack(requests, self.values.sizes)
         for value, layout in layouts.items():
-            self.homes[value] = Home("local", 0, packing.offsets["", value], layout)
+            home = Home("local", 0, packing.offsets["", value], layout)
+            self.homes |= dict.fromkeys(self._tenants(value), home)
         return whole_lines(packing.total)
 
     def _batch_panel(self, stage: Stage, row: int) -> int:
@@ -381,7 +422,7 @@ class Part:
         summed: dict[int, int] = {}
         for now, level in enumerate(self.levels, moment):
             for launch in (x for stage in level for x in stage.launches):
-                for value in launch.reads | launch.writes:
+                for value in (self.host.get(v, v) for v in launch.reads | launch.writes):
                     first.setdefault(value, now)
                     last[value] = now
                 if launch.mode == PANELS:
@@ -403,7 +444,8 @@ class Part:
         }
         for (kind, value), offset in offsets.items():
             if kind == f"{number}:value":
-                self.homes[value] = Home("workspace", 0, offset, self.layout(value))
+                home = Home("workspace", 0, offset, self.layout(value))
+                self.homes |= dict.fromkeys(self._tenants(value), home)
 
 
 def planned_values(

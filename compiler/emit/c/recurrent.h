@@ -92,12 +92,12 @@ static __attribute__((noinline, unused)) void weft_gemm_kept(long m, long n, lon
     else weft_gemm_plain(m, n, depth, a, ar, 1, b, br, bc, c, cr, accumulate, scratch);
 }
 
-/* ---- cells: one sample and step, `n` units.  Gates lie `gs` apart ---- */
+/* ---- cells: one sample and step, `n` units.  Gates lie `gs` apart.  What opens may take the place of the gates, their cotangents that of
+   what opened ---- */
 #define WEFT_UNITS _Pragma("omp simd") for (long j = 0; j < n; ++j)
 /* Gates g, what the state before makes of them z (gates `zs` apart) and its bias b, h and c before; y and e are the states after, o what opens. */
-static __attribute__((noinline, unused)) void weft_cell(int cell, long n, long gs, const float *restrict g, const float *restrict b,
-    const float *restrict z, long zs, const float *restrict h, const float *restrict c, float *restrict y, float *restrict e,
-    float *restrict o)
+static __attribute__((noinline, unused)) void weft_cell(int cell, long n, long gs, const float *g, const float *restrict b,
+    const float *restrict z, long zs, const float *restrict h, const float *restrict c, float *restrict y, float *restrict e, float *o)
 {
     if (cell == WEFT_RNN) WEFT_UNITS y[j] = o[j] = weft_tanh(g[j] + (z[j] + b[j]));
     else if (cell == WEFT_LSTM) WEFT_UNITS {
@@ -122,32 +122,31 @@ static __attribute__((noinline, unused)) void weft_cell(int cell, long n, long g
         y[j] = (1.0f - update) * fresh + update * h[j];
     }
 }
-/* Backwards: o what opened, e the cell's state after; d, lh and lc, cotangents of the states from above and from the step after (or NULL);
-   q gets those of the gates, v (a gru's) what goes on to the product with the weight, eh and ec what goes straight to the states before. */
-#define WEFT_LATER(l) (l ? l[j] : 0.0f)
-static __attribute__((noinline, unused)) void weft_cell_back(int cell, long n, const float *restrict o, const float *restrict h,
-    const float *restrict c, const float *restrict e, const float *restrict dh, const float *restrict dc, const float *restrict lh,
-    const float *restrict lc, float *restrict q, float *restrict v, float *restrict eh, float *restrict ec)
+/* Backwards: o what opened, e the cell's state after; dh and dc (or NULL) cotangents of the states from above, lh and lc those from the step
+   after, in whose place come what goes straight to the states before; q gets those of the gates, v (a gru's) what the weight maps. */
+static __attribute__((noinline, unused)) void weft_cell_back(int cell, long n, const float *o, const float *restrict h,
+    const float *restrict c, const float *restrict e, const float *restrict dh, const float *restrict dc, float *restrict lh,
+    float *restrict lc, float *q, float *restrict v)
 {
-    if (cell == WEFT_RNN) WEFT_UNITS q[j] = (dh[j] + WEFT_LATER(lh)) * (1.0f - o[j] * o[j]);
+    if (cell == WEFT_RNN) WEFT_UNITS q[j] = (dh[j] + lh[j]) * (1.0f - o[j] * o[j]);
     else if (cell == WEFT_LSTM) WEFT_UNITS {
-        const float in = o[j], forget = o[n + j], fresh = o[2 * n + j], out = o[3 * n + j], above = dh[j] + WEFT_LATER(lh);
-        const float squashed = weft_tanh(e[j]), d = (WEFT_LATER(dc) + WEFT_LATER(lc)) + above * out * (1.0f - squashed * squashed);
+        const float in = o[j], forget = o[n + j], fresh = o[2 * n + j], out = o[3 * n + j], above = dh[j] + lh[j];
+        const float squashed = weft_tanh(e[j]), d = ((dc ? dc[j] : 0.0f) + lc[j]) + above * out * (1.0f - squashed * squashed);
         q[j] = d * fresh * in * (1.0f - in);
         q[n + j] = d * c[j] * forget * (1.0f - forget);
         q[2 * n + j] = d * in * (1.0f - fresh * fresh);
         q[3 * n + j] = above * squashed * out * (1.0f - out);
-        ec[j] = d * forget;
+        lc[j] = d * forget;
     }
     else WEFT_UNITS {
-        const float reset = o[j], update = o[n + j], fresh = o[2 * n + j], above = dh[j] + WEFT_LATER(lh);
+        const float reset = o[j], update = o[n + j], fresh = o[2 * n + j], above = dh[j] + lh[j];
         const float d = above * (1.0f - update) * (1.0f - fresh * fresh), dr = d * o[3 * n + j] * reset * (1.0f - reset);
         const float du = above * (h[j] - fresh) * update * (1.0f - update);
         q[j] = v[j] = dr;
         q[n + j] = v[n + j] = du;
         q[2 * n + j] = d;
         v[2 * n + j] = d * reset;
-        eh[j] = above * update;
+        lh[j] = above * update;
     }
 }
 
@@ -218,20 +217,24 @@ static __attribute__((noinline, unused)) void weft_recurrence(int cell, long sam
     }
 }
 
-/* The adjoint: result [time][G n + states], cotangents of the gates, then of the states before the step; d [time][dn] of all states or of h. */
+/* The adjoint: `result` [time][G n], cotangents of the gates, unless it is NULL and they are known, `given`; d [time][dn] of
+   all states or of h; `ended` [S n], cotangents of the states that began, unless it is NULL. */
 static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, long samples, long time, long n, const float *opened,
     const float *w, long wg, long wu, const float *states, const float *begin, long br, long bc, const float *d, long dn,
-    float *result, float *scratch, float *planes)
+    const float *given, float *result, float *ended, float *scratch, float *planes)
 {
     const weft_cell_parts parts = weft_parts_of(cell);
-    const long wide = parts.count * n, own = parts.states * n, all = wide + own, open = parts.kept * n;
+    const long wide = parts.count * n, own = parts.states * n, open = parts.kept * n;
     const int how = time > 2 ? weft_keep(samples, 1, n, wide, w, wg, wu, planes) : WEFT_AS_IT_IS;
-    const long most = weft_rows_of_time(samples, how), steps = (wide + 31) / 32;
-    float *const split = planes + weft_kept_floats(1, n, wide), *const before = split + steps * 768;
-    float *const through = before + WEFT_ROWS_OF_TIME * own, *const z = through + WEFT_ROWS_OF_TIME * wide;
+    const long most = weft_rows_of_time(samples, how);
+    float *const split = planes + weft_kept_floats(1, n, wide), *const before = split + (wide + 31) / 32 * 768;
+    float *const through = before + WEFT_ROWS_OF_TIME * own, *const last = through + WEFT_ROWS_OF_TIME * wide;
+    float *const z = last + WEFT_ROWS_OF_TIME * own, *const spare = z + 16 * 64;
     for (long first = 0; first < samples; first += most) {
         const long rows = samples - first < most ? samples - first : most;
+        float *const later = ended ? ended + first * own : last;
         for (long r = 0; r < rows; ++r) for (long j = 0; j < own; ++j) before[r * own + j] = begin[(first + r) * br + j * bc];
+        memset(later, 0, (size_t)(rows * own) * sizeof(float));
 #if defined(WEFT_TILES)
         if (how == WEFT_AS_PLANES) weft_few_rows(rows);
 #endif
@@ -239,27 +242,25 @@ static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, lo
             for (long r = 0; r < rows; ++r) {
                 const long at = (first + r) * time + t;
                 const float *const old = t ? states + (at - 1) * own : before + r * own, *const above = d + at * dn;
-                float *const out = result + at * all;
-                const float *const later = t + 1 < time ? out + all + wide : NULL;
                 weft_cell_back(cell, n, opened + at * open, old, old + n, states + at * own + own - n, above, dn > n ? above + n : NULL,
-                    later, later ? later + n : NULL, out, through + r * wide, out + wide, out + wide + n);
+                    later + r * own, later + r * own + n, result ? result + at * wide : spare, through + r * wide);
             }
-            float *const out = result + (first * time + t) * all + wide, *const from = cell == WEFT_GRU ? through : out - wide;
-            const long far = cell == WEFT_GRU ? wide : time * all;
+            const float *const from = cell == WEFT_GRU ? through : given + (first * time + t) * wide;
+            const long far = cell == WEFT_GRU ? wide : time * wide;
 #if defined(WEFT_TILES)
             if (how == WEFT_AS_PLANES && weft_split_a(rows, wide, from, far, 1, (uint16_t *)split)) {
-                const long each = 16 * weft_group(1, n);
+                const long each = 16 * weft_group(1, n), steps = (wide + 31) / 32;
                 const uint16_t *some = (const uint16_t *)planes;
                 for (long u = 0; u < n; u += each) {
                     const long count = weft_least(n - u, each), tiles = (count + 15) / 16;
                     weft_few_columns(tiles, steps, (const uint16_t *)split, some, z);
                     some += tiles * steps * WEFT_PIECE;
                     for (long r = 0; r < rows; ++r) for (long j = 0; j < count; ++j)
-                        out[r * time * all + u + j] = z[r * 64 + j] + (cell == WEFT_GRU ? out[r * time * all + u + j] : 0.0f);
+                        later[r * own + u + j] = z[r * 64 + j] + (cell == WEFT_GRU ? later[r * own + u + j] : 0.0f);
                 }
             } else
 #endif
-            weft_gemm_kept(rows, n, wide, from, far, w, wg, wu, how, planes, out, time * all, cell == WEFT_GRU, scratch);
+            weft_gemm_kept(rows, n, wide, from, far, w, wg, wu, how, planes, later, own, cell == WEFT_GRU, scratch);
         }
 #if defined(WEFT_TILES)
         if (how == WEFT_AS_PLANES) _tile_release();

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...ir.graph import Graph, Node
-from ...ops.recurrences import CELLS, WEIGHT
+from ...ops.recurrences import CELLS, ON_THE_WAY, WEIGHT
 from ...plan.layout import Layout
 from ..names import c_expression
 
@@ -19,12 +19,12 @@ def planes(graph: Graph, node: Node) -> int:
     cell = CELLS[node["cell"]]
     units = graph[node.operands[WEIGHT[node.op]]].shape[1]
     assert isinstance(units, int)
-    wide, backwards = cell.gates * units, node.op == "recurrence_input"
+    wide, backwards = cell.gates * units, node.op in ("recurrence_input", "recurrence_begin")
     parts, depth = (1, wide) if backwards else (cell.gates, units)
     tiles = parts * -(-units // 16) * -(-depth // 32) * 768
     strips = -(-parts * units // 32) * 32 * depth
-    states = (1 if backwards else 2) * cell.states * units
-    rows = ROWS * (states + wide) + (16 * 64 if backwards else cell.kept * units)
+    rows = ROWS * (2 * cell.states * units + wide)
+    rows += 16 * 64 + wide if backwards else cell.kept * units
     return max(tiles, strips) + -(-depth // 32) * 768 + rows
 
 
@@ -38,17 +38,21 @@ def call(
 ) -> str:
     """The statement that carries out a recurrence or its adjoint.
 
-    `results`: of a recurrence the states, and what opens if it is wanted.
+    `results`: its own, and what is made on the way if that is wanted.
     """
-    cell, time, weight = node["cell"], c_expression(node.shape[1]), WEIGHT[node.op]
+    cell, weight = node["cell"], WEIGHT[node.op]
+    time = c_expression(graph[node.operands[0]].shape[1])
+    made = [results[0], *results, "NULL"][:3]
+    if node.op in ON_THE_WAY.values():  # the rest is known
+        made = [operands[0], "NULL", *results]
     units = str(graph[node.operands[weight]].shape[1])
     gate, unit = (c_expression(s) for s in layouts[weight].strides)
-    if node.op == "recurrence_input":
-        opened, w, states_of, begin_of, d = operands
-        row, column = map(c_expression, layouts[3].strides)
-        wide = c_expression(graph[node.operands[4]].shape[2])
+    if node.op in ("recurrence_input", "recurrence_begin"):
+        opened, w, states_of, begin_of, d = operands[weight - 1 :]
+        row, column = map(c_expression, layouts[weight + 2].strides)
+        wide = c_expression(graph[node.operands[weight + 3]].shape[2])
         arguments = [samples, time, units, opened, w, gate, unit, states_of]
-        arguments += [begin_of, row, column, d, wide, *results]
+        arguments += [begin_of, row, column, d, wide, *made]
         name = f"weft_recurrence_input(WEFT_{cell.upper()}"
         return f"{name}, {', '.join(arguments)}, scratch, planes);"
     gates, w, bias, *begin = operands[weight - 1 :]
@@ -56,9 +60,5 @@ def call(
     for pointer, layout in zip(begin, layouts[weight + 2 :], strict=True):
         states += [pointer, *map(c_expression, layout.strides)]
     states += ["0", "0", "0"] * (2 - len(begin))
-    if node.op == "recurrence_gates":
-        made = [operands[0], "NULL", *results]
-    else:
-        made = [results[0], *results, "NULL"][:3]
     arguments = [samples, time, units, gates, w, unit, gate, bias, *states, *made]
     return f"weft_recurrence(WEFT_{cell.upper()}, {', '.join(arguments)}, scratch, planes);"

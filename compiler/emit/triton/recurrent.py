@@ -101,8 +101,9 @@ class Recurrence:
     Shapes: `gates` [samples, time, gates x units], `opened` [samples, time, kept x units],
     `weight` [gates x units, units], `states` [samples, time, states x units], `d` the same or of h
     alone, `begin` one [samples, units] for each state, or one [samples, states x units] for all;
-    `result`, of the adjoint alone, is [samples, time, (gates + states) x units].
-    `stored`: the states are made here, and not only read; `above` counts the states in `d`.
+    of the adjoint, `result` is [samples, time, gates x units], and `later`, [samples, states x
+    units], holds the cotangents of the states between two steps.  `stored`: the states, or
+    `result`, are made here, and not only read; `above` counts the states in `d`.
     """
 
     cell: str
@@ -121,6 +122,7 @@ class Recurrence:
     d: Array | None = None
     above: int = 0
     result: Array | None = None
+    later: Array | None = None
 
     @property
     def count(self) -> int:
@@ -161,8 +163,8 @@ def forward(r: Recurrence) -> list[str]:
 
 def adjoint(r: Recurrence) -> list[str]:
     """The body of the kernel that makes the cotangents of gates and states, backwards in time."""
-    assert r.d is not None and r.opened is not None and r.result is not None
-    result = r.result
+    assert r.d is not None and r.opened is not None
+    assert r.result is not None and r.later is not None
     block: list[str] = []
     for k, name in enumerate(OPENED[r.cell]):
         block += _load(name, r.opened.at("sample", "moment", r.unit(k)), "inside", 8)
@@ -172,25 +174,31 @@ def adjoint(r: Recurrence) -> list[str]:
         own = r.unit(STATES.index(name))
         block += _load(f"new_{name}", r.states.at("sample", "moment", own), "inside", 8)
     for k, name in enumerate(STATES[: CELLS[r.cell].states]):
-        later = result.at("sample", "(moment + 1)", r.unit(r.count + k))
-        block += _load(f"d_{name}", later, "inside & (back > 0)", 8)
+        block += _load(f"d_{name}", r.later.at("sample", r.unit(k)), "inside", 8)
         if k < r.above:
             above = r.d.at("sample", "moment", r.unit(k))
             block += _load(f"d_{name}", above, "inside", 8, "+=")
     block += BACK[r.cell]
-    for k in range(r.count):
-        block += _store(result.at("sample", "moment", r.unit(k)), f"d_gate_{k}", 8)
+    for k in range(r.count if r.stored else 0):
+        block += _store(r.result.at("sample", "moment", r.unit(k)), f"d_gate_{k}", 8)
     for name in DIRECT[r.cell]:
-        own = r.unit(r.count + STATES.index(name))
-        block += _store(result.at("sample", "moment", own), f"direct_{name}", 8)
+        block += _store(r.later.at("sample", r.unit(STATES.index(name))), f"direct_{name}", 8)
     step = [f"moment = {r.time} - 1 - back", *_columns(block), "tl.debug_barrier()"]
-    step += [*_columns(_through(r, result)), "tl.debug_barrier()"]
-    return [*_samples(r), f"for back in range(0, {r.time}):", *_indented(step)]
+    step += [*_columns(_through(r, r.result, r.later)), "tl.debug_barrier()"]
+    return [*_samples(r), *_begun(r, r.later), f"for back in range(0, {r.time}):", *_indented(step)]
 
 
-def _through(r: Recurrence, result: Array) -> list[str]:
+def _begun(r: Recurrence, later: Array) -> list[str]:
+    """Without a step nothing reaches the states that began."""
+    block = ["nothing = tl.zeros([BM, BN], tl.float32)"]
+    for k in range(CELLS[r.cell].states):
+        block += _store(later.at("sample", r.unit(k)), "nothing", 8)
+    return [*_columns(block), "tl.debug_barrier()"]
+
+
+def _through(r: Recurrence, result: Array, later: Array) -> list[str]:
     """What reaches the state before through its product with the weight, added to `direct_h`."""
-    own = result.at("sample", "moment", r.unit(r.count))
+    own = later.at("sample", r.unit(0))
     block = ["d_h = tl.zeros([BM, BN], tl.float32)"]
     if "h" in DIRECT[r.cell]:
         block = _load("d_h", own, "inside", 8)

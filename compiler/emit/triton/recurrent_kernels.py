@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from ....spec.dims import Dim
 from ...ops import OPS
-from ...ops.recurrences import WEIGHT
+from ...ops.recurrences import CELLS, ON_THE_WAY, WEIGHT
 from ...plan.memory import nominal
 from .composed import Composed, composed
 from .contraction import Stride
-from .kernel import Factor, KernelText, Parameter, merged
+from .kernel import POINTER_TYPES, Factor, KernelText, Parameter, Workspace, merged
 from .library import PLACES
-from .part import Machine, Part, Work
+from .part import Machine, Part, Work, free
 from .products import Names
 from .recurrent import Array, Recurrence, adjoint, constants, forward
 from .template import call, tidy
@@ -50,35 +51,44 @@ def recurrent(part: Part, work: Work, machine: Machine) -> Composed:
 
     units = part.graph[node.operands[WEIGHT[node.op]]].shape[1]
     assert isinstance(units, int)
-    shared = {
+    shared: dict[str, Any] = {
         "cell": node["cell"],
         "samples": sizes.extent(node.shape[0], "samples"),
-        "time": sizes.extent(node.shape[1], "time"),
+        "time": sizes.extent(part.graph[node.operands[0]].shape[1], "time"),
         "units": units,
         "precision": machine.precision,
         "wide": part.wide(values),
     }
     operands = list(map(array, node.operands))
-    if node.op == "recurrence_input":
+    known = node.op in ON_THE_WAY.values()  # and what is made on the way is wanted
+    made, *operands = operands if known else [array(node.id), *operands]
+    wanted = next(iter([node.id] if known else riders), None)
+    also = array(wanted) if wanted is not None else None
+    spaces: tuple[Workspace, ...] = ()
+    if node.op in ("recurrence_input", "recurrence_begin"):
         opened, weight, states, first, d = operands
-        above = part.graph[node.operands[4]].shape[2]
+        above = part.graph[node.operands[WEIGHT[node.op] + 3]].shape[2]
+        if also is None:
+            wide = CELLS[node["cell"]].states * units
+            also = Array(free("later", names.values()), (wide, 1))
+            factors = Factor(shared["samples"]), Factor(wide)
+            spaces = (Workspace(f"{also.name}_ptr", factors),)
         r = Recurrence(
             **shared, opened=opened, weight=weight, states=states, begin=(first,), d=d,
-            above=1 if above == units else 2, result=array(node.id),
+            above=1 if above == units else 2, result=made, later=also, stored=not known,
         )  # fmt: skip
     else:
-        states, *operands = [array(node.id), *operands] if node.op == "recurrence" else operands
         gates, weight, bias, *begin = operands
-        wanted = riders if node.op == "recurrence" else [node.id]
         r = Recurrence(
-            **shared, gates=gates, weight=weight, bias=bias, begin=tuple(begin), states=states,
-            opened=array(wanted[0]) if wanted else None, stored=node.op == "recurrence",
+            **shared, gates=gates, weight=weight, bias=bias, begin=tuple(begin), states=made,
+            opened=also, stored=not known,
         )  # fmt: skip
     name, title = part.name(work), part.title(names, work)
     key = f"{name}: {title}"
     block = _block(units, machine.levels.get(key, 0), small=machine.interpreted)
     pointers = [Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items()]
-    text = _kernel(name, title, r, block, merged(pointers, sizes.parameters()))
+    pointers += [Parameter(space.parameter, POINTER_TYPES["f32"], True) for space in spaces]
+    text = _kernel(name, title, r, block, merged(pointers, sizes.parameters()), spaces)
     flops = nominal(_work(part, node.id), part.values.sizes)
     found = composed((text,), names, sizes, (), part.places([node.id]), "recurrence", flops)
     return replace(found, key=key)
@@ -109,6 +119,7 @@ def _kernel(
     r: Recurrence,
     block: Mapping[str, int],
     parameters: tuple[Parameter, ...],
+    spaces: tuple[Workspace, ...],
 ) -> KernelText:
     """The text around a body."""
     body = [*constants(r, block), *(forward if r.result is None else adjoint)(r)]
@@ -125,4 +136,4 @@ def _kernel(
     ]
     dots = sum("tl.dot(" in line for line in body)
     grid = ((Factor(r.samples, SAMPLES),),)
-    return KernelText(name, tidy(text), parameters, grid, WARPS, STAGES, dots)
+    return KernelText(name, tidy(text), parameters, grid, WARPS, STAGES, dots, workspaces=spaces)

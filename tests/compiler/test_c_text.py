@@ -381,6 +381,8 @@ def test_products_of_random_shapes(library: ctypes.CDLL, how: str) -> None:
         ((130, 256, 260), "NN", (0, 0, 0)),  # strides that are packed
         ((300, 523, 131), "TN", (0, 0, 1)),  # blocks of each side of tiles
         ((523, 300, 131), "NT", (3, 0, 0)),
+        ((96, 330, 500), "TN", (0, 0, 0)),  # steps of depth that are packed meanwhile
+        ((330, 100, 400), "NT", (0, 3, 5)),
         ((20, 20, 2601), "NT", (7, 7, 0)),  # dots
         ((20, 2601, 20), "TN", (0, 7, 7)),
         ((2601, 1, 20), "NN", (12, 0, 0)),
@@ -424,12 +426,12 @@ def test_what_is_not_finite_comes_out_of_tiles_as_elsewhere(
     library: ctypes.CDLL, where: str, accumulate: int
 ) -> None:
     rng = np.random.default_rng(8)
-    a, b = _matrix(rng, 70, 140, "N", 3), _matrix(rng, 140, 40, "T", 0)
+    a, b = _matrix(rng, 100, 300, "N", 3), _matrix(rng, 300, 80, "T", 0)
     hurt = a.view if where == "left" else b.view
     hurt[3, 5], hurt[33, 20], hurt[2, 7], hurt[38, 39] = np.inf, -np.inf, np.nan, 3e38
     results = []
     for how in ("gemm_plain", "gemm_tiles"):
-        c = _matrix(rng, 70, 40, "N", 0)
+        c = _matrix(rng, 100, 80, "N", 0)
         c.view[...] = 1.0
         _multiply(library, a, b, c, accumulate, how)
         results.append(c.view.copy())

@@ -21,7 +21,7 @@ WINDOWS = ("windows", "window_tiles", "convolutions", "pools")
 PRODUCTS = ("tiles", "attend", *WINDOWS, "recurrent")
 """Texts that lean on matrix products, or on their vectors."""
 
-GEMM_SCRATCH = 32 * 256 + 49152
+GEMM_SCRATCH = 12288 + 49152
 """Floats of scratch that `weft_gemm` wants from each thread, on every machine."""
 
 

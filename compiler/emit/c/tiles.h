@@ -7,116 +7,172 @@
 #include <immintrin.h>
 #include <unistd.h>
 #include <sys/syscall.h>
-enum { WEFT_DEEP = 128, WEFT_BROAD = 256, WEFT_PIECE = 3 * 512 };     /* blocks of k and of columns; halves in the planes of a tile */
+enum { WEFT_DEEP = 128, WEFT_BROAD = 256, WEFT_PIECE = 3 * 512,        /* blocks of k and of columns; halves in the planes of a tile */
+       WEFT_FEW = 2 * WEFT_DEEP / 32 * WEFT_PIECE, WEFT_MANY = WEFT_BROAD / 16 * WEFT_DEEP / 32 * WEFT_PIECE };
 static int weft_tiles_allowed;                                          /* the kernel saves tiles only for those who asked */
 __attribute__((constructor)) static void weft_ask_for_tiles(void) { weft_tiles_allowed = syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
 typedef struct { uint8_t palette, start, rest[14]; uint16_t bytes[16]; uint8_t rows[16]; } weft_tile_shape;
 static const weft_tile_shape weft_tile_shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
 
-/* ---- packing: 16 rows of A, or columns of B, by 32 of k, as three planes of bfloat16; `sum` is NaN where a number is not finite ---- */
-WEFT_INLINE __m512 weft_rest(__m512 x)                                  /* what the upper half of a float leaves, exactly */
+/* ---- packing: 16 rows of A, or columns of B, by 32 of k, as three planes of bfloat16.  The k-th of a step shares 32 bits with the
+   (k + 16)-th, so that vectors of floats are put together without moving lanes.  `sum` is NaN where a number is not finite. ---- */
+#define WEFT_UPPER _mm512_set1_epi32((int)0xffff0000u)
+/* 16 numbers of k and those 16 later: what the upper half of a float leaves is exact */
+WEFT_INLINE void weft_split(__m512 a, __m512 b, uint16_t *to, __m512 *sum)
 {
-    return _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32((int)0xffff0000u))));
-}
-WEFT_INLINE void weft_split(__m512 a, __m512 b, __m512i halves, uint16_t *to, __m512 *sum)
-{
+    const __m512i upper = WEFT_UPPER;
     WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) {
-        _mm512_store_si512(to + plane * 512, _mm512_permutex2var_epi16(_mm512_castps_si512(a), halves, _mm512_castps_si512(b)));
+        const __m512i x = _mm512_castps_si512(a), y = _mm512_castps_si512(b);
+        _mm512_store_si512(to + plane * 512, _mm512_ternarylogic_epi32(_mm512_srli_epi32(x, 16), y, upper, 0xf8));   /* x | y & upper */
         if (plane == 2) break;
-        a = weft_rest(a);
-        b = weft_rest(b);
+        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_and_si512(x, upper)));
+        b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_and_si512(y, upper)));
     }
-    *sum = _mm512_add_ps(*sum, _mm512_add_ps(a, b));
+    *sum = _mm512_fmadd_ps(a, b, *sum);
 }
 WEFT_INLINE __mmask16 weft_lanes_of(long count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1); }
-/* column t of 16 rows in r[t]: quarters of rows are put side by side while they are loaded, the rest is done inside quarters */
-WEFT_INLINE void weft_turn(long rows, long columns, const float *x, long step, __m512 *r)
+/* Columns 4 q .. 4 q + 3 of 16 rows: quarters of rows are put side by side while they are loaded, the rest is done inside quarters. */
+WEFT_INLINE void weft_turn(const int whole, long rows, long columns, const float *x, long step, const int q, __m512 *r)
 {
-    const __mmask8 some[4] = {weft_lanes_of(columns) & 15, weft_lanes_of(columns - 4) & 15, weft_lanes_of(columns - 8) & 15,
-        weft_lanes_of(columns - 12) & 15};
-    const int whole = rows >= 16 && columns >= 16;
-    WEFT_UNROLL for (int q = 0; q < 4; ++q) {
-        __m512 v[4], t[4];
-        WEFT_UNROLL for (int i = 0; i < 4; ++i) {
-            v[i] = _mm512_setzero_ps();
-            WEFT_UNROLL for (int lane = 0; lane < 4; ++lane) {
-                const float *const p = x + (4 * lane + i) * step + 4 * q;
-                if (whole) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_loadu_ps(p));
-                else if (4 * lane + i < rows) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_maskz_loadu_ps(some[q], p));
-            }
-        }
-        t[0] = _mm512_unpacklo_ps(v[0], v[1]); t[1] = _mm512_unpackhi_ps(v[0], v[1]);
-        t[2] = _mm512_unpacklo_ps(v[2], v[3]); t[3] = _mm512_unpackhi_ps(v[2], v[3]);
-        WEFT_UNROLL for (int h = 0; h < 2; ++h) {
-            const __m512d low = _mm512_castps_pd(t[h]), high = _mm512_castps_pd(t[2 + h]);
-            r[4 * q + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-            r[4 * q + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    const __mmask8 some = weft_lanes_of(columns - 4 * q) & 15;
+    __m512 v[4], t[4];
+    WEFT_UNROLL for (int i = 0; i < 4; ++i) {
+        v[i] = _mm512_setzero_ps();
+        WEFT_UNROLL for (int lane = 0; lane < 4; ++lane) {
+            const float *const p = x + (4 * lane + i) * step + 4 * q;
+            if (whole) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_loadu_ps(p));
+            else if (4 * lane + i < rows) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_maskz_loadu_ps(some, p));
         }
     }
-}
-#define WEFT_ODD _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, \
-    31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1)
-#define WEFT_BOTH _mm512_set_epi16(63, 31, 61, 29, 59, 27, 57, 25, 55, 23, 53, 21, 51, 19, 49, 17, \
-    47, 15, 45, 13, 43, 11, 41, 9, 39, 7, 37, 5, 35, 3, 33, 1)
-/* `lines` rows (16 at most) of `along` numbers (32 at most), `step` apart: zeros beyond */
-WEFT_INLINE void weft_split_lines(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
-{
-    const __m512i odd = WEFT_ODD;
-    const __mmask16 low = weft_lanes_of(along), high = weft_lanes_of(along - 16);
-    long i = 0;
-    for (; i < (lines < 16 ? lines : 16); ++i, x += step)
-        weft_split(_mm512_maskz_loadu_ps(low, x), _mm512_maskz_loadu_ps(high, x + 16), odd, to + i * 32, sum);
-    for (; i < 16; ++i) weft_split(_mm512_setzero_ps(), _mm512_setzero_ps(), odd, to + i * 32, sum);
-}
-/* `lines` of k (32 at most), `along` numbers (16 at most) each: two of k side by side */
-WEFT_INLINE void weft_split_pairs(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
-{
-    const __m512i both = WEFT_BOTH;
-    const __mmask16 some = weft_lanes_of(along);
-    const __m512 zero = _mm512_setzero_ps();
-    long i = 0;
-    for (; i + 2 <= lines && i < 32; i += 2, x += 2 * step)
-        weft_split(_mm512_maskz_loadu_ps(some, x), _mm512_maskz_loadu_ps(some, x + step), both, to + i * 16, sum);
-    for (; i < 32; i += 2) weft_split(i < lines ? _mm512_maskz_loadu_ps(some, x) : zero, zero, both, to + i * 16, sum);
-}
-/* the same from memory that lies the other way: `lines` of k, `along` rows of A; `lines` columns of B, `along` of k */
-static __attribute__((noinline, unused)) void weft_turn_lines(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
-{
-    __m512 low[16], high[16];
-    weft_turn(lines, along, x, step, low);
-    weft_turn(lines - 16, along, x + 16 * step, step, high);
-    WEFT_UNROLL for (int i = 0; i < 16; ++i) weft_split(low[i], high[i], WEFT_ODD, to + i * 32, sum);
-}
-static __attribute__((noinline, unused)) void weft_turn_pairs(long lines, long along, const float *x, long step, uint16_t *to, __m512 *sum)
-{
-    for (long half = 0; half < 2; ++half) {
-        __m512 r[16];
-        weft_turn(lines, along - 16 * half, x + 16 * half, step, r);
-        WEFT_UNROLL for (int i = 0; i < 16; i += 2) weft_split(r[i], r[i + 1], WEFT_BOTH, to + half * 256 + i * 16, sum);
+    t[0] = _mm512_unpacklo_ps(v[0], v[1]); t[1] = _mm512_unpackhi_ps(v[0], v[1]);
+    t[2] = _mm512_unpacklo_ps(v[2], v[3]); t[3] = _mm512_unpackhi_ps(v[2], v[3]);
+    WEFT_UNROLL for (int h = 0; h < 2; ++h) {
+        const __m512d low = _mm512_castps_pd(t[h]), high = _mm512_castps_pd(t[2 + h]);
+        r[2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+        r[2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
     }
 }
-/* `count` rows of A, or columns of B, by `depth` of k: [16 rows][step of k][plane]; are all of them finite? */
+/* 32 rows of A or columns of B by a step of k, in four parts, the pieces `beside` each other; what follows in memory is fetched.
+   Lines: rows of A that run along k.  Pairs: columns of B, whose rows run along them.  Turned: from memory that lies the other way. */
+typedef void weft_packer(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum);
+static __attribute__((noinline, unused)) void weft_lines_of_a(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
+{
+    __m512 total = *sum;
+    x += 8 * part * step;
+    to += (part >> 1) * beside + (part & 1) * 256;
+    WEFT_UNROLL for (int i = 0; i < 8; ++i, x += step) {
+        __builtin_prefetch(x + 32 * step);
+        __builtin_prefetch(x + 32 * step + 16);
+        weft_split(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), to + i * 32, &total);
+    }
+    *sum = total;
+}
+static __attribute__((noinline, unused)) void weft_pairs_of_b(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
+{
+    __m512 total = *sum;
+    x += (part >> 1) * 16 + (part & 1) * 8 * step;
+    to += (part >> 1) * beside + (part & 1) * 256;
+    WEFT_UNROLL for (int i = 0; i < 8; ++i, x += step) {
+        __builtin_prefetch(x + 32);
+        __builtin_prefetch(x + 16 * step + 32);
+        weft_split(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16 * step), to + i * 32, &total);
+    }
+    *sum = total;
+}
+WEFT_INLINE void weft_turn_quarters(int part, const float *x, const float *y, long step, uint16_t *to, __m512 *sum)
+{
+    __m512 total = *sum;
+    x += (part & 1) * 8;
+    y += (part & 1) * 8;
+    to += (part & 1) * 256;
+    WEFT_UNROLL for (int q = 0; q < 2; ++q) {
+        __m512 low[4], high[4];
+        weft_turn(1, 16, 16, x, step, q, low);
+        weft_turn(1, 16, 16, y, step, q, high);
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) weft_split(low[i], high[i], to + (4 * q + i) * 32, &total);
+    }
+    *sum = total;
+}
+static __attribute__((noinline, unused)) void weft_turned_a(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
+{
+    for (long i = part & 1; i < 32; i += 2) __builtin_prefetch(x + i * step + 32 + (part >> 1) * 16);
+    x += (part >> 1) * 16;
+    weft_turn_quarters(part, x, x + 16 * step, step, to + (part >> 1) * beside, sum);
+}
+static __attribute__((noinline, unused)) void weft_turned_b(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
+{
+    x += (part >> 1) * 16 * step;
+    for (long i = 0; i < 16; ++i) __builtin_prefetch(x + (i + 32) * step + (part & 1) * 16);
+    weft_turn_quarters(part, x, x + 16, step, to + (part >> 1) * beside, sum);
+}
+/* A piece of 16 by 32 at an edge, zeros beyond: `rows` of A or columns of B, `deep` of k, from memory that runs along k or across it. */
+static __attribute__((noinline, unused)) void weft_pack_edge(int left, int along, long rows, long deep, const float *x, long step, uint16_t *to,
+    __m512 *sum)
+{
+    const __mmask16 low = weft_lanes_of(deep), high = weft_lanes_of(deep - 16), some = weft_lanes_of(rows);
+    if (left && along) for (long i = 0; i < 16; ++i)
+        weft_split(_mm512_maskz_loadu_ps(i < rows ? low : 0, x + i * step), _mm512_maskz_loadu_ps(i < rows ? high : 0, x + i * step + 16),
+            to + i * 32, sum);
+    else if (!left && !along) for (long i = 0; i < 16; ++i)
+        weft_split(_mm512_maskz_loadu_ps(i < deep ? some : 0, x + i * step), _mm512_maskz_loadu_ps(i + 16 < deep ? some : 0, x + (i + 16) * step),
+            to + i * 32, sum);
+    else WEFT_UNROLL for (int q = 0; q < 4; ++q) {
+        __m512 near[4], far[4];
+        weft_turn(0, along ? rows : deep, along ? deep : rows, x, step, q, near);
+        weft_turn(0, along ? rows : deep - 16, along ? deep - 16 : rows, along ? x + 16 : x + 16 * step, step, q, far);
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) weft_split(near[i], far[i], to + (4 * q + i) * 32, sum);
+    }
+}
+
+/* One side of a product: rows of A (`left`) or columns of B, `xr` apart, `xk` from one of k to the next; one of them is 1, the other `step`. */
+typedef struct { const float *x; long count, xr, xk, step; int left, along; weft_packer *pack; } weft_operand;
+WEFT_INLINE weft_operand weft_left(const float *a, long m, long ar, long ac)
+{
+    return (weft_operand){a, m, ar, ac, ac == 1 ? ar : ac, 1, ac == 1, ac == 1 ? weft_lines_of_a : weft_turned_a};
+}
+WEFT_INLINE weft_operand weft_right(const float *b, long n, long br, long bc)
+{
+    return (weft_operand){b, n, bc, br, bc == 1 ? br : bc, 0, bc != 1, bc == 1 ? weft_pairs_of_b : weft_turned_b};
+}
+WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
+/* rows `from` .. `from + count`, `depth` of k from `k`: [16 rows][step of k][plane] */
+static __attribute__((noinline, unused)) void weft_pack(const weft_operand *side, long from, long count, long k, long depth, uint16_t *to,
+    __m512 *sum)
+{
+    const long steps = (depth + 31) / 32, beside = steps * WEFT_PIECE;
+    for (long i = 0; i < count; i += 32) for (long step = 0; step < steps; ++step) {
+        const float *const x = side->x + (from + i) * side->xr + (k + 32 * step) * side->xk;
+        uint16_t *const piece = to + i / 16 * beside + step * WEFT_PIECE;
+        if (count - i >= 32 && depth - 32 * step >= 32) for (int part = 0; part < 4; ++part) side->pack(part, x, side->step, piece, beside, sum);
+        else for (long half = 0; half < 32 && half < count - i; half += 16)
+            weft_pack_edge(side->left, side->along, weft_least(count - i - half, 16), weft_least(depth - 32 * step, 32), x + half * side->xr,
+                side->step, piece + half / 16 * beside, sum);
+    }
+}
+WEFT_INLINE int weft_finite(__m512 sum) { return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0; }
+/* `count` rows of A, or columns of B, by `depth` of k; are all of them finite? */
 static __attribute__((noinline, unused)) int weft_split_a(long count, long depth, const float *a, long ar, long ac, uint16_t *to)
 {
+    const weft_operand left = weft_left(a, count, ar, ac);
     __m512 sum = _mm512_setzero_ps();
-    for (long i = 0; i < count; i += 16) for (long k = 0; k < depth; k += 32, to += WEFT_PIECE) {
-        if (ac == 1) weft_split_lines(count - i, depth - k, a + i * ar + k, ar, to, &sum);
-        else weft_turn_lines(depth - k, count - i, a + i + k * ac, ac, to, &sum);
-    }
-    return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0;
+    weft_pack(&left, 0, count, 0, depth, to, &sum);
+    return weft_finite(sum);
 }
 static __attribute__((noinline, unused)) int weft_split_b(long count, long depth, const float *b, long br, long bc, uint16_t *to)
 {
+    const weft_operand right = weft_right(b, count, br, bc);
     __m512 sum = _mm512_setzero_ps();
-    for (long j = 0; j < count; j += 16) for (long k = 0; k < depth; k += 32, to += WEFT_PIECE) {
-        if (bc == 1) weft_split_pairs(depth - k, count - j, b + k * br + j, br, to, &sum);
-        else weft_turn_pairs(count - j, depth - k, b + j * bc + k, bc, to, &sum);
-    }
-    return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0;
+    weft_pack(&right, 0, count, 0, depth, to, &sum);
+    return weft_finite(sum);
+}
+/* Packing that is done while tile units multiply: 32 rows of a side by `steps` of k. */
+typedef struct { weft_packer *pack; const float *x; long step, next; uint16_t *to; long beside; __m512 *sum; } weft_errand;
+WEFT_INLINE weft_errand weft_errand_for(const weft_operand *side, long from, long k, long steps, uint16_t *to, __m512 *sum)
+{
+    return (weft_errand){side->pack, side->x + from * side->xr + k * side->xk, side->step, 32 * side->xk, to, steps * WEFT_PIECE, sum};
 }
 
-WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
 
 /* ---- rows x columns tiles of C, two by two at most: the largest terms last ---- */
 #define WEFT_LOAD_A(plane) \
@@ -143,8 +199,9 @@ WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
         _tile_loadd(7, b + j * beside + 512, 64); _tile_dpbf16ps(j, 4, 7); _tile_dpbf16ps(j, 5, 7); \
         _tile_loadd(7, b + j * beside, 64); _tile_dpbf16ps(j, 5, 7); _tile_dpbf16ps(j, 6, 7); _tile_dpbf16ps(j, 4, 7); \
     }
+#define WEFT_RUN(part) if (errand.pack) errand.pack(part, errand.x, errand.step, errand.to, errand.beside, errand.sum);
 WEFT_INLINE void weft_tiles_of(const int rows, const int columns, long steps, const uint16_t *a, long below, const uint16_t *b, long beside,
-    float *c, long cr, long m, long n, int accumulate)
+    float *c, long cr, long m, long n, int accumulate, weft_errand errand)
 {
     const int whole = m >= 16 * rows && n >= 16 * columns;
     for (long i = 0; i < weft_least(m, 16 * rows); ++i)                  /* the lines of C come while the sums run */
@@ -156,12 +213,14 @@ WEFT_INLINE void weft_tiles_of(const int rows, const int columns, long steps, co
             WEFT_COLUMN_OF(0) WEFT_COLUMN_OF(1) WEFT_COLUMN_OF(2) WEFT_COLUMN_OF(3)
             continue;
         }
-        WEFT_LOAD_A(0) WEFT_LOAD_B(2) WEFT_DOT_TILES
-        WEFT_LOAD_B(1) WEFT_DOT_TILES
+        WEFT_LOAD_A(0) WEFT_LOAD_B(2) WEFT_DOT_TILES WEFT_RUN(0)
+        WEFT_LOAD_B(1) WEFT_DOT_TILES WEFT_RUN(1)
         WEFT_LOAD_A(1) WEFT_DOT_TILES
-        WEFT_LOAD_B(0) WEFT_DOT_TILES
-        WEFT_LOAD_A(2) WEFT_DOT_TILES
+        WEFT_LOAD_B(0) WEFT_DOT_TILES WEFT_RUN(2)
+        WEFT_LOAD_A(2) WEFT_DOT_TILES WEFT_RUN(3)
         WEFT_LOAD_A(0) WEFT_DOT_TILES
+        errand.x += errand.next;
+        errand.to += WEFT_PIECE;
     }
     if (whole) { WEFT_EACH_TILE(WEFT_KEEP_TILE) return; }
     float edge[2048] __attribute__((aligned(64)));
@@ -177,23 +236,40 @@ WEFT_INLINE void weft_tiles_of(const int rows, const int columns, long steps, co
 #define WEFT_TILES_OF(rows, columns) \
 static __attribute__((noinline, unused)) void weft_tiles_##rows##columns(long steps, const uint16_t *a, long below, const uint16_t *b, \
     long beside, float *c, long cr, long m, long n, int accumulate) \
-{ weft_tiles_of(rows, columns, steps, a, below, b, beside, c, cr, m, n, accumulate); }
-WEFT_TILES_OF(1, 1) WEFT_TILES_OF(1, 2) WEFT_TILES_OF(1, 3) WEFT_TILES_OF(1, 4) WEFT_TILES_OF(2, 1) WEFT_TILES_OF(2, 2)
-
-/* C from packed operands, whose tiles lie `below` and `beside` each other: small enough that they stay in cache */
-static __attribute__((noinline, unused)) void weft_tiled(long m, long n, long steps, const uint16_t *a, long below, const uint16_t *b,
-    long beside, float *c, long cr, int accumulate)
+{ weft_tiles_of(rows, columns, steps, a, below, b, beside, c, cr, m, n, accumulate, (weft_errand){0}); }
+WEFT_TILES_OF(1, 1) WEFT_TILES_OF(1, 2) WEFT_TILES_OF(1, 3) WEFT_TILES_OF(1, 4) WEFT_TILES_OF(2, 1)
+static __attribute__((noinline, unused)) void weft_tiles_22(long steps, const uint16_t *a, long below, const uint16_t *b, long beside,
+    float *c, long cr, long m, long n, int accumulate, const weft_errand *errand)
 {
+    weft_tiles_of(2, 2, steps, a, below, b, beside, c, cr, m, n, accumulate, errand ? *errand : (weft_errand){0});
+}
+
+/* C from packed operands, whose tiles lie `below` and `beside` each other: small enough that they stay in cache.  Blocks of 32 x 32 run
+   `errands` in their order, as long as there are some; how many were run. */
+static __attribute__((noinline, unused)) long weft_tiled_meanwhile(long m, long n, long steps, const uint16_t *a, long below, const uint16_t *b,
+    long beside, float *c, long cr, int accumulate, const weft_errand *errands, long count)
+{
+    long run = 0;
 #define WEFT_CALL(rows, columns) weft_tiles_##rows##columns(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate)
     for (long i = 0; i < m; i += 32) for (long j = 0; j < n; j += m - i > 16 ? 32 : 64) {
         const uint16_t *const left = a + i / 16 * below, *const right = b + j / 16 * beside;
         float *const to = c + i * cr + j;
-        if (m - i > 16) { if (n - j > 16) WEFT_CALL(2, 2); else WEFT_CALL(2, 1); }
+        if (m - i > 16 && n - j > 16) {
+            weft_tiles_22(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate, run < count ? errands + run : 0);
+            run += run < count;
+        }
+        else if (m - i > 16) WEFT_CALL(2, 1);
         else if (n - j > 48) WEFT_CALL(1, 4);
         else if (n - j > 32) WEFT_CALL(1, 3);
         else if (n - j > 16) WEFT_CALL(1, 2);
         else WEFT_CALL(1, 1);
     }
+    return run;
+}
+static __attribute__((noinline, unused)) void weft_tiled(long m, long n, long steps, const uint16_t *a, long below, const uint16_t *b,
+    long beside, float *c, long cr, int accumulate)
+{
+    weft_tiled_meanwhile(m, n, steps, a, below, b, beside, c, cr, accumulate, 0, 0);
 }
 WEFT_INLINE long weft_whole_tiles(long count) { return (count + 15) / 16 * 16; }
 
@@ -205,30 +281,59 @@ WEFT_INLINE int weft_prefers_tiles(long m, long n, long depth, long ar, long ac,
     const double left = m * (ac == 1 ? 0.65 : 0.8), right = n * (bc == 1 ? 0.65 : 0.8);
     return tiles + (left + right) * depth + 800 < m * (double)n * depth * (1.2 / 32);
 }
-/* The shorter side is packed as a whole, at most 256 of it; 32 of the longer one at a time.  What is not finite goes the ordinary way. */
+/* The shorter side is packed as a whole, at most 256 of it; 32 of the longer one at a time.  While a block is multiplied, what later
+   blocks need is packed: the next 32, and the shorter side of the next step of k.  What is not finite goes the ordinary way. */
 static __attribute__((noinline, unused)) void weft_gemm_tiles(long m, long n, long depth, const float *a, long ar, long ac, const float *b,
     long br, long bc, float *c, long cr, int accumulate, float *scratch)
 {
-    uint16_t *const few = (uint16_t *)scratch, *const many = (uint16_t *)(scratch + WEFT_STRIP_SCRATCH);
-    const long flat = m < n, high = flat ? WEFT_BROAD : 32, wide = flat ? 32 : WEFT_BROAD;
-    for (long outer = 0; outer < (flat ? m : n); outer += WEFT_BROAD) for (long k = 0; k < depth; k += WEFT_DEEP) {
-        const long deep = weft_least(depth - k, WEFT_DEEP), steps = (deep + 31) / 32;
-        const int more = accumulate || k > 0;
-        const int finite = flat ? weft_split_a(weft_least(m - outer, WEFT_BROAD), deep, a + outer * ar + k * ac, ar, ac, many)
-                                : weft_split_b(weft_least(n - outer, WEFT_BROAD), deep, b + k * br + outer * bc, br, bc, many);
-        for (long inner = 0; inner < (flat ? n : m); inner += 32) {
-            const long i = flat ? outer : inner, j = flat ? inner : outer;
-            const long rows = weft_least(m - i, high), columns = weft_least(n - j, wide);
-            const float *const x = a + i * ar + k * ac, *const y = b + k * br + j * bc;
-            float *const to = c + i * cr + j;
-            if (finite && (flat ? weft_split_b(columns, deep, y, br, bc, few) : weft_split_a(rows, deep, x, ar, ac, few)))
-                weft_tiled(rows, columns, steps, flat ? many : few, steps * WEFT_PIECE, flat ? few : many, steps * WEFT_PIECE, to, cr, more);
-            else weft_gemm_plain(rows, columns, deep, x, ar, ac, y, br, bc, to, cr, more, scratch);
+    const int flat = m < n;
+    const weft_operand left = weft_left(a, m, ar, ac), right = weft_right(b, n, br, bc);
+    const weft_operand shorter = flat ? left : right, longer = flat ? right : left;
+    const int twice = shorter.count <= WEFT_BROAD / 2;                    /* is there room for two steps of k? */
+    uint16_t *const few[2] = {(uint16_t *)scratch, (uint16_t *)scratch + WEFT_FEW}, *const all = few[1] + WEFT_FEW;
+    uint16_t *const many[2] = {all, twice ? all + WEFT_MANY / 2 : all};
+    for (long outer = 0; outer < shorter.count; outer += WEFT_BROAD) {
+        const long broad = weft_least(shorter.count - outer, WEFT_BROAD);
+        __m512 of_few[2], of_many[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+        long packed = 0;                                                /* of the shorter side, for the step of k at hand */
+        int side = 0, way = 0, next = 0;                                /* `next`: are the 32 of the longer side packed? */
+        for (long k = 0; k < depth; k += WEFT_DEEP, side ^= 1) {
+            const long deep = weft_least(depth - k, WEFT_DEEP), steps = (deep + 31) / 32, piece = steps * WEFT_PIECE;
+            const int more = accumulate || k > 0, again = twice && depth - k >= 2 * WEFT_DEEP;
+            if (packed < broad)
+                weft_pack(&shorter, outer + packed, broad - packed, k, deep, many[side] + packed / 16 * piece, of_many + side);
+            packed = 0;
+            of_many[!side] = _mm512_setzero_ps();
+            for (long inner = 0; inner < longer.count; inner += 32, way ^= 1) {
+                const long some = weft_least(longer.count - inner, 32), i = flat ? outer : inner, j = flat ? inner : outer;
+                const long rows = flat ? broad : some, columns = flat ? some : broad;
+                weft_errand errands[1 + WEFT_BROAD / 32];
+                long count = 0, done = 0;
+                if (!next) {
+                    of_few[way] = _mm512_setzero_ps();
+                    weft_pack(&longer, inner, some, k, deep, few[way], of_few + way);
+                }
+                next = deep == WEFT_DEEP && longer.count - inner >= 64;
+                if (next) {
+                    of_few[!way] = _mm512_setzero_ps();
+                    errands[count++] = weft_errand_for(&longer, inner + 32, k, steps, few[!way], of_few + !way);
+                }
+                if (again) for (long unit = packed; unit + 32 <= broad; unit += 32)
+                    errands[count++] = weft_errand_for(&shorter, outer + unit, k + WEFT_DEEP, steps, many[!side] + unit / 16 * piece,
+                        of_many + !side);
+                if (weft_finite(of_few[way]) && weft_finite(of_many[side]))
+                    done = weft_tiled_meanwhile(rows, columns, steps, flat ? many[side] : few[way], piece, flat ? few[way] : many[side], piece,
+                        c + i * cr + j, cr, more, errands, count);
+                else weft_gemm_plain(rows, columns, deep, a + i * ar + k * ac, ar, ac, b + k * br + j * bc, br, bc, c + i * cr + j, cr, more,
+                    scratch);
+                next = next && done > 0;
+                packed += 32 * (done - next);
+            }
         }
     }
 }
 #endif
-enum { WEFT_GEMM_SCRATCH = WEFT_STRIP_SCRATCH + 49152 };                /* on every machine: planes of 256 columns by 128 of k */
+enum { WEFT_GEMM_SCRATCH = 12288 + 49152 };                             /* on every machine: planes of 2 x 32 and of 256 by 128 of k */
 
 WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
     float *c, long cr, int accumulate, float *scratch)

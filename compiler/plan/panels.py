@@ -13,6 +13,7 @@ SMALL_PANEL, LARGE_PANEL = 64, 256  # rows of a panel of the batch
 PANEL_FLOATS = 1 << 16  # what a panel may hold: a quarter of a typical second-level cache
 LARGE_ROW = 1 << 12  # floats of one row of a batch that fill a panel's vectors by themselves
 CHUNKS = 16  # of a literal domain, at most
+SHARED_CHUNKS = 24  # of all domains that are walked at the same time, about
 GRAIN = 1 << 12  # elements that are worth a chunk of their own
 SHARED_SUM = 1 << 15  # elements of a batch whose sums are worth sharing between threads
 
@@ -68,9 +69,16 @@ def batch_panel(nominal: int, row: int, parts: int, each: int = 0, least: int = 
     return max(SMALL_PANEL, min(LARGE_PANEL, fits, _lanes(-(-nominal // parts))))
 
 
-def literal_panel(domain: int, work: int, grain: int = LANES) -> int:
-    """Rows of a chunk of a literal domain: few chunks, shared evenly by two, four and eight."""
+def literal_panel(domain: int, work: int, grain: int = LANES, together: int = 0) -> int:
+    """Rows of a chunk of a literal domain: few chunks, shared evenly by two and four.
+
+    Where other domains are walked at the same time, all of them with the work `together`, chunks
+    may be as large as that allows: threads share them all.
+    """
     most = max(1, min(CHUNKS, work // GRAIN, -(-domain // grain)))
+    if together > work:
+        count = min(most, -(-SHARED_CHUNKS * work // together))
+        return -(-domain // (count * grain)) * grain
     sizes = {-(-domain // (count * grain)) * grain for count in range(1, most + 1)}
     return min(sizes, key=lambda size: (sum(_longest(domain, size, t) for t in (2, 4)), -size))
 

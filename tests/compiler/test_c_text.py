@@ -70,8 +70,8 @@ void uniform_each({STREAM})
 {{ for (long i = 0; i < count; ++i) out[i] = weft_uniform(seed, step, op, begin + i); }}
 void normal_each({STREAM})
 {{ for (long i = 0; i < count; ++i) out[i] = weft_normal(seed, step, op, begin + i); }}
-void share(long total, long grain, long parts, long index, long *border)
-{{ weft_share(total, grain, parts, index, border, border + 1); }}
+long border(long me, long size, long chunks, long before, long each, long total)
+{{ return weft_border(me, size, chunks, before, each, total); }}
 int team(int threads)
 {{
     int size = 1;
@@ -121,7 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def library(folder: Path) -> Iterator[ctypes.CDLL]:
     found = load(build(_harness(), cache_dir=folder))
-    for name in ("scratch_floats", "rounds"):
+    for name in ("scratch_floats", "rounds", "border"):
         getattr(found, name).restype = ctypes.c_long
     yield found
 
@@ -564,16 +564,20 @@ def test_random_numbers_are_spread_as_they_should_be() -> None:
 # ---- threads, and the text itself ----------------------------------------------------------------
 
 
-def test_shares_cover_everything_once(library: ctypes.CDLL) -> None:
-    border = (ctypes.c_long * 2)()
-    for total, grain, parts in ((100, 16, 3), (7, 1, 8), (2601, 16, 8), (0, 4, 2), (64, 64, 4)):
-        end = 0
-        for index in range(parts):
-            library.share(*_long(total, grain, parts, index), border)
-            assert border[0] == end and border[1] >= end
-            assert border[1] % grain == 0 or border[1] == total
-            end = border[1]
-        assert end == total
+def test_threads_share_all_chunks_of_a_level_evenly(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(9)
+    for size in (1, 2, 3, 8, 16):
+        chunks, works = rng.integers(1, 7, 9), rng.integers(1, 500, 9)
+        total, load = int(works.sum()), np.zeros(size)
+        for number in range(9):
+            each = max(1, int(works[number] // chunks[number]))
+            before = int(works[:number].sum())
+            share = _long(int(chunks[number]), before, each, total)
+            borders = [library.border(*_long(me, size), *share) for me in range(size + 1)]
+            assert borders[0] == 0 and borders[-1] == chunks[number]
+            assert borders == sorted(borders)
+            load += np.diff(borders) * each
+        assert load.max() <= total / size + (works / chunks).max() + 1
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -42,7 +42,7 @@ from ..lower import lower, of_values
 from .attention import Attended, attended
 from .attention_sums import QUERIES
 from .batched import planes
-from .stage import Walk
+from .stage import Share, Walk
 
 STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
 TILE = 4  # rows of a product that fill some register tile
@@ -95,6 +95,7 @@ class Part:
         self.names: dict[int, str] = {}
         self.spare: dict[int, int] = {}
         self.panels: dict[Stage, int] = {}
+        self.shares = {s: x for level in self.levels for s, x in self._shares(level).items()}
         self.walks: dict[int, Walk] = {}
         self.parts: dict[int, Dim] = {}
         self.own = self._place_own()
@@ -323,7 +324,7 @@ class Part:
         if stage.mode != PANELS:
             panel = 1
         elif isinstance(stage.domain, int):
-            panel = self._literal_panel(stage.domain, stage.launches[0])
+            panel = self._literal_panel(stage.domain, stage.launches[0], self.shares[stage].total)
         else:
             panel = self._batch_panel(stage, row)
         self.panels[stage] = panel
@@ -367,14 +368,23 @@ class Part:
         each = nominal(numel(node.shape[1:-1]), sizes)  # rows of one sample
         return TILE_ROWS if each == 1 else -(-SEQUENCE_ROWS // each)
 
-    def _literal_panel(self, domain: int, launch: Launch) -> int:
+    def _shares(self, level: Level) -> dict[Stage, Share]:
+        """What threads share of a level: its domains of known size, one after the other."""
+        found: dict[Stage, Share] = {}
+        walked = [s for s in level if s.mode == PANELS and isinstance(s.domain, int)]
+        works = [max(1, sum(work(self.values, x) for x in stage.launches)) for stage in walked]
+        for position, stage in enumerate(walked):
+            found[stage] = Share(sum(works[:position]), works[position], sum(works))
+        return found
+
+    def _literal_panel(self, domain: int, launch: Launch, together: int) -> int:
         """Rows of a chunk: whole strips of columns where a product walks those of its result."""
-        heavy = launch.heavy
+        heavy, size = launch.heavy, work(self.values, launch)
         if launch.attention is not None:
             of_queries = launch_domain(self.graph, launch.attention) == launch.attention.owned
-            return literal_panel(domain, work(self.values, launch), QUERIES if of_queries else 1)
+            return literal_panel(domain, size, QUERIES if of_queries else 1)
         if heavy is None or self.graph[heavy].op in BATCHED:
-            return literal_panel(domain, work(self.values, launch), LANES if heavy is None else 1)
+            return literal_panel(domain, size, LANES if heavy is None else 1)
         if launch.summed:
             return -(-domain // SPLIT)
         found = product_of(self.graph, self.graph[heavy], self.layout, launch.letter)
@@ -382,7 +392,7 @@ class Part:
         grain = 2 * LANES if columns else TILE
         if min(domain, nominal(found.k.extent, self.values.sizes)) >= 2 * STRIPES:
             grain = STRIPES
-        return literal_panel(domain, work(self.values, launch), grain)
+        return literal_panel(domain, size, grain, together)
 
     def _is_local(self, value: int, stage: Stage) -> bool:
         if stage.mode != PANELS or isinstance(stage.domain, int):

@@ -71,6 +71,15 @@ class Walk:
         return padded_symbol(self.span)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The work of a stage among that of all domains which threads share between two barriers."""
+
+    before: int
+    own: int
+    total: int
+
+
 class StageWriter:
     """Writes one stage.  `pointer` gives the text of a value's address."""
 
@@ -84,6 +93,7 @@ class StageWriter:
         values: Values,
         walks: Mapping[int, Walk],
         keeps: Mapping[int, int],
+        share: Share | None = None,
     ) -> None:
         self.stage = stage
         self.calls = calls
@@ -93,6 +103,7 @@ class StageWriter:
         self.values = values
         self.walks = walks
         self.keeps = keeps
+        self.share = share
         self.lines: list[str] = []
         self._products = {call.product.c for call in calls if call.product is not None}
 
@@ -169,7 +180,7 @@ class StageWriter:
         self._windows(inner)
         if not literal:
             self.emit(f"const long chunks = {self.walk.chunks};", inner)
-        share, begin, end = "chunk", f"me * {chunks} / size", f"(me + 1) * {chunks} / size"
+        share, begin, end = "chunk", self._border("me", chunks), self._border("me + 1", chunks)
         if summed and not literal:
             self.emit(f"const long parts = {self.walk.parts};", inner)
             self.emit(
@@ -189,6 +200,13 @@ class StageWriter:
         while inner >= depth:
             self.emit("}", inner)
             inner -= 1
+
+    def _border(self, me: str, chunks: str) -> str:
+        """The first chunk of a thread; threads share all domains of a level in their order."""
+        if self.share is None or self.share.own == self.share.total:
+            return f"{me if me == 'me' else f'({me})'} * {chunks} / size"
+        each = max(1, self.share.own // int(chunks))
+        return f"weft_border({me}, size, {chunks}, {self.share.before}, {each}, {self.share.total})"
 
     def _rows(self) -> str:
         """The rows of the chunk at hand: fewer in the last one."""

@@ -251,6 +251,7 @@ class StepWriter:
                     part.values,
                     part.walks,
                     part.keeps(stage),
+                    part.shares.get(stage),
                 )
                 lines += writer.text(2)
         if part is not self.parts[-1] and lines:

@@ -30,10 +30,11 @@ static inline __attribute__((unused)) void weft_barrier(weft_team *team, int siz
     for (long spins = 0; __atomic_load_n(&team->turn, __ATOMIC_ACQUIRE) == turn; ++spins)
         if (spins < 2000) WEFT_PAUSE; else sched_yield();
 }
-/* Chunk `index` of `parts`: borders are multiples of `grain`, sizes differ by one grain at most. */
-static inline __attribute__((unused)) void weft_share(long total, long grain, long parts, long index, long *begin, long *end)
+/* The first chunk of thread `me`, where `chunks` of the work `each` lie behind the work `before` in all that threads share, `total`:
+   a thread has the chunks whose middle lies in its stretch. */
+static inline __attribute__((unused)) long weft_border(long me, long size, long chunks, long before, long each, long total)
 {
-    const long grains = (total + grain - 1) / grain, low = grains * index / parts * grain, high = grains * (index + 1) / parts * grain;
-    *begin = low < total ? low : total;
-    *end = high < total ? high : total;
+    if (me >= size) return chunks;
+    const long left = (me * total + size - 1) / size - before - each / 2;
+    return left <= 0 ? 0 : left > (chunks - 1) * each ? chunks : (left + each - 1) / each;
 }

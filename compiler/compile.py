@@ -23,6 +23,7 @@ from .entries import (
 )
 from .gpu import emit_gpu
 from .inner import inner_entry
+from .ir.collection import uncollected
 from .ir.graph import Graph
 from .ir.types import FLOATS
 from .ir.verify import verify
@@ -73,6 +74,7 @@ class Lowered:
         raise KeyError(f"{kind}_{subject}")
 
 
+@uncollected()
 def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
     """Differentiate every step and lay out the parameters; `native`: for the CPU."""
     arena = arrange(program.parameters, [net.graph for net in program.nets.values()], native=native)
@@ -227,6 +229,7 @@ def compile_reference(lowered: Lowered) -> Artifact:
     return artifact_of(lowered, "reference", {}, entries)
 
 
+@uncollected()
 def compile_native(lowered: Lowered) -> Artifact:
     """The program as C for the CPU in this machine.
 
@@ -244,6 +247,7 @@ def _native(lowered: Lowered) -> Artifact:
     return artifact_of(lowered, "cpu", files, entries, kernels, traffic)
 
 
+@uncollected()
 def compile_gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None = None) -> Artifact:
     """The program as Triton: `cuda`, `interpret`, or an architecture such as cuda:90.
 

@@ -12,6 +12,7 @@ from typing import Any
 from ...spec.errors import Diagnostic, SpecError
 from ...spec.load import Spec
 from ...spec.source import bounded
+from ..ir.collection import uncollected
 from . import bodies
 from .data import GUESS, likely
 from .elaboration import Catalogue, Elaboration, ParameterDeclaration
@@ -53,6 +54,7 @@ class Program:
     spec: Spec
 
 
+@uncollected()
 def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = False) -> Program:
     """The program of a spec; `trace` takes down what is seen on the way, errors or not.
 

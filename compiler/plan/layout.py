@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ...spec.dims import Dim, Polynomial
 from ..ir.graph import Graph, Node
@@ -30,6 +31,7 @@ class Layout:
     span: Dim
 
 
+@lru_cache(maxsize=4096)
 def row_major(shape: tuple[Dim, ...], innermost: Dim | None = None) -> Layout:
     """Contiguous, or with rows padded to `innermost` elements."""
     strides: list[Dim] = []
@@ -160,6 +162,7 @@ def value_layout(node: Node, *, native: bool, plain: bool) -> Layout:
     return row_major(node.shape)
 
 
+@lru_cache(maxsize=1024)
 def padded_symbol(dim: Dim) -> Dim:
     """A leading dimension in whole vectors."""
     if isinstance(dim, Polynomial) and all(c % LANES == 0 for _, c in dim.terms):

@@ -15,22 +15,33 @@ __attribute__((constructor)) static void weft_ask_for_tiles(void) { weft_tiles_a
 typedef struct { uint8_t palette, start, rest[14]; uint16_t bytes[16]; uint8_t rows[16]; } weft_tile_shape;
 static const weft_tile_shape weft_tile_shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
 
-/* ---- packing: 16 rows of A, or columns of B, by 32 of k, as three planes of bfloat16.  The k-th of a step shares 32 bits with the
-   (k + 16)-th, so that vectors of floats are put together without moving lanes.  `sum` is NaN where a number is not finite. ---- */
+/* ---- packing: 16 rows of A, or columns of B, by 32 of k, as three planes of bfloat16; `sum` is NaN where a number is not finite ---- */
 #define WEFT_UPPER _mm512_set1_epi32((int)0xffff0000u)
-/* 16 numbers of k and those 16 later: what the upper half of a float leaves is exact */
-WEFT_INLINE void weft_split(__m512 a, __m512 b, uint16_t *to, __m512 *sum)
+#define WEFT_ODD _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, \
+    31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1)
+WEFT_INLINE __m512 weft_rest(__m512 x)                                  /* what the upper half of a float leaves, exactly */
 {
-    const __m512i upper = WEFT_UPPER;
+    return _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), WEFT_UPPER)));
+}
+/* 32 of k for a row of A; two of k for 16 columns of B, side by side: the upper halves of a and b in the order `in_turn`, or as pairs */
+WEFT_INLINE __m512i weft_upper_halves(__m512 a, __m512 b, int in_turn)
+{
+    const __m512i x = _mm512_castps_si512(a), y = _mm512_castps_si512(b);
+    return in_turn ? _mm512_permutex2var_epi16(x, WEFT_ODD, y)
+                   : _mm512_ternarylogic_epi32(_mm512_srli_epi32(x, 16), y, WEFT_UPPER, 0xf8);              /* x >> 16 | y & upper */
+}
+WEFT_INLINE void weft_split(__m512 a, __m512 b, const int in_turn, uint16_t *to, long apart, __m512 *sum)
+{
     WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) {
-        const __m512i x = _mm512_castps_si512(a), y = _mm512_castps_si512(b);
-        _mm512_store_si512(to + plane * 512, _mm512_ternarylogic_epi32(_mm512_srli_epi32(x, 16), y, upper, 0xf8));   /* x | y & upper */
+        _mm512_store_si512(to + plane * apart, weft_upper_halves(a, b, in_turn));
         if (plane == 2) break;
-        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_and_si512(x, upper)));
-        b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_and_si512(y, upper)));
+        a = weft_rest(a);
+        b = weft_rest(b);
     }
     *sum = _mm512_fmadd_ps(a, b, *sum);
 }
+WEFT_INLINE void weft_split_line(__m512 a, __m512 b, uint16_t *to, __m512 *sum) { weft_split(a, b, 1, to, 512, sum); }
+WEFT_INLINE void weft_split_pair(__m512 a, __m512 b, uint16_t *to, __m512 *sum) { weft_split(a, b, 0, to, 512, sum); }
 WEFT_INLINE __mmask16 weft_lanes_of(long count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1); }
 /* Columns 4 q .. 4 q + 3 of 16 rows: quarters of rows are put side by side while they are loaded, the rest is done inside quarters. */
 WEFT_INLINE void weft_turn(const int whole, long rows, long columns, const float *x, long step, const int q, __m512 *r)
@@ -64,47 +75,50 @@ static __attribute__((noinline, unused)) void weft_lines_of_a(int part, const fl
     WEFT_UNROLL for (int i = 0; i < 8; ++i, x += step) {
         __builtin_prefetch(x + 32 * step);
         __builtin_prefetch(x + 32 * step + 16);
-        weft_split(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), to + i * 32, &total);
+        weft_split_line(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), to + i * 32, &total);
     }
     *sum = total;
 }
 static __attribute__((noinline, unused)) void weft_pairs_of_b(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
 {
     __m512 total = *sum;
-    x += (part >> 1) * 16 + (part & 1) * 8 * step;
+    x += (part >> 1) * 16 + (part & 1) * 16 * step;
     to += (part >> 1) * beside + (part & 1) * 256;
-    WEFT_UNROLL for (int i = 0; i < 8; ++i, x += step) {
+    WEFT_UNROLL for (int i = 0; i < 8; ++i, x += 2 * step) {
         __builtin_prefetch(x + 32);
-        __builtin_prefetch(x + 16 * step + 32);
-        weft_split(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16 * step), to + i * 32, &total);
-    }
-    *sum = total;
-}
-WEFT_INLINE void weft_turn_quarters(int part, const float *x, const float *y, long step, uint16_t *to, __m512 *sum)
-{
-    __m512 total = *sum;
-    x += (part & 1) * 8;
-    y += (part & 1) * 8;
-    to += (part & 1) * 256;
-    WEFT_UNROLL for (int q = 0; q < 2; ++q) {
-        __m512 low[4], high[4];
-        weft_turn(1, 16, 16, x, step, q, low);
-        weft_turn(1, 16, 16, y, step, q, high);
-        WEFT_UNROLL for (int i = 0; i < 4; ++i) weft_split(low[i], high[i], to + (4 * q + i) * 32, &total);
+        __builtin_prefetch(x + step + 32);
+        weft_split_pair(_mm512_loadu_ps(x), _mm512_loadu_ps(x + step), to + i * 32, &total);
     }
     *sum = total;
 }
 static __attribute__((noinline, unused)) void weft_turned_a(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
 {
-    for (long i = part & 1; i < 32; i += 2) __builtin_prefetch(x + i * step + 32 + (part >> 1) * 16);
+    __m512 total = *sum;
     x += (part >> 1) * 16;
-    weft_turn_quarters(part, x, x + 16 * step, step, to + (part >> 1) * beside, sum);
+    for (long i = part & 1; i < 32; i += 2) __builtin_prefetch(x + i * step + 32);
+    x += (part & 1) * 8;
+    to += (part >> 1) * beside + (part & 1) * 256;
+    WEFT_UNROLL for (int q = 0; q < 2; ++q) {
+        __m512 low[4], high[4];
+        weft_turn(1, 16, 16, x, step, q, low);
+        weft_turn(1, 16, 16, x + 16 * step, step, q, high);
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) weft_split_line(low[i], high[i], to + (4 * q + i) * 32, &total);
+    }
+    *sum = total;
 }
 static __attribute__((noinline, unused)) void weft_turned_b(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
 {
-    x += (part >> 1) * 16 * step;
-    for (long i = 0; i < 16; ++i) __builtin_prefetch(x + (i + 32) * step + (part & 1) * 16);
-    weft_turn_quarters(part, x, x + 16, step, to + (part >> 1) * beside, sum);
+    __m512 total = *sum;
+    x += (part >> 1) * 16 * step + (part & 1) * 16;
+    to += (part >> 1) * beside + (part & 1) * 256;
+    for (long i = 0; i < 16; ++i) __builtin_prefetch(x + (i + 32) * step);
+    WEFT_UNROLL for (int q = 0; q < 4; ++q) {
+        __m512 r[4];
+        weft_turn(1, 16, 16, x, step, q, r);
+        weft_split_pair(r[0], r[1], to + 2 * q * 32, &total);
+        weft_split_pair(r[2], r[3], to + (2 * q + 1) * 32, &total);
+    }
+    *sum = total;
 }
 /* A piece of 16 by 32 at an edge, zeros beyond: `rows` of A or columns of B, `deep` of k, from memory that runs along k or across it. */
 static __attribute__((noinline, unused)) void weft_pack_edge(int left, int along, long rows, long deep, const float *x, long step, uint16_t *to,
@@ -112,16 +126,22 @@ static __attribute__((noinline, unused)) void weft_pack_edge(int left, int along
 {
     const __mmask16 low = weft_lanes_of(deep), high = weft_lanes_of(deep - 16), some = weft_lanes_of(rows);
     if (left && along) for (long i = 0; i < 16; ++i)
-        weft_split(_mm512_maskz_loadu_ps(i < rows ? low : 0, x + i * step), _mm512_maskz_loadu_ps(i < rows ? high : 0, x + i * step + 16),
+        weft_split_line(_mm512_maskz_loadu_ps(i < rows ? low : 0, x + i * step), _mm512_maskz_loadu_ps(i < rows ? high : 0, x + i * step + 16),
             to + i * 32, sum);
     else if (!left && !along) for (long i = 0; i < 16; ++i)
-        weft_split(_mm512_maskz_loadu_ps(i < deep ? some : 0, x + i * step), _mm512_maskz_loadu_ps(i + 16 < deep ? some : 0, x + (i + 16) * step),
-            to + i * 32, sum);
-    else WEFT_UNROLL for (int q = 0; q < 4; ++q) {
+        weft_split_pair(_mm512_maskz_loadu_ps(2 * i < deep ? some : 0, x + 2 * i * step),
+            _mm512_maskz_loadu_ps(2 * i + 1 < deep ? some : 0, x + (2 * i + 1) * step), to + i * 32, sum);
+    else if (left) WEFT_UNROLL for (int q = 0; q < 4; ++q) {
         __m512 near[4], far[4];
-        weft_turn(0, along ? rows : deep, along ? deep : rows, x, step, q, near);
-        weft_turn(0, along ? rows : deep - 16, along ? deep - 16 : rows, along ? x + 16 : x + 16 * step, step, q, far);
-        WEFT_UNROLL for (int i = 0; i < 4; ++i) weft_split(near[i], far[i], to + (4 * q + i) * 32, sum);
+        weft_turn(0, deep, rows, x, step, q, near);
+        weft_turn(0, deep - 16, rows, x + 16 * step, step, q, far);
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) weft_split_line(near[i], far[i], to + (4 * q + i) * 32, sum);
+    }
+    else for (long half = 0; half < 32; half += 16) WEFT_UNROLL for (int q = 0; q < 4; ++q) {
+        __m512 r[4];
+        weft_turn(0, rows, deep - half, x + half, step, q, r);
+        weft_split_pair(r[0], r[1], to + (half / 2 + 2 * q) * 32, sum);
+        weft_split_pair(r[2], r[3], to + (half / 2 + 2 * q + 1) * 32, sum);
     }
 }
 

@@ -35,41 +35,26 @@ static __attribute__((noinline, unused)) long weft_window_parts(const weft_windo
     return vectors;
 }
 
-/* Two vectors of floats as a vector of bfloat16 in each of three planes, `apart` halves apart. */
-WEFT_INLINE void weft_split_apart(__m512 a, __m512 b, __m512i halves, uint16_t *to, long apart, __m512 *sum)
-{
-    WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) {
-        _mm512_store_si512(to + plane * apart, _mm512_permutex2var_epi16(_mm512_castps_si512(a), halves, _mm512_castps_si512(b)));
-        if (plane == 2) break;
-        a = weft_rest(a);
-        b = weft_rest(b);
-    }
-    *sum = _mm512_add_ps(*sum, _mm512_add_ps(a, b));
-}
-
 /* The rows of a view, `run` floats each, in planes whose rows are `pitch` halves long; `lines` of them, `step` apart. */
 WEFT_INLINE void weft_split_rows(long lines, long run, const float *x, long step, uint16_t *to, long pitch, long apart, __m512 *sum)
 {
-    const __m512i odd = WEFT_ODD;
     for (long i = 0; i < lines; ++i, x += step, to += pitch) {
         long t = 0;
-        for (; t + 32 <= run; t += 32) weft_split_apart(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + t + 16), odd, to + t, apart, sum);
-        if (t < pitch) weft_split_apart(_mm512_maskz_loadu_ps(weft_lanes_of(run - t), x + t), _mm512_maskz_loadu_ps(weft_lanes_of(run - t - 16), x + t + 16),
-            odd, to + t, apart, sum);
+        for (; t + 32 <= run; t += 32) weft_split(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + t + 16), 1, to + t, apart, sum);
+        if (t < pitch) weft_split(_mm512_maskz_loadu_ps(weft_lanes_of(run - t), x + t), _mm512_maskz_loadu_ps(weft_lanes_of(run - t - 16), x + t + 16),
+            1, to + t, apart, sum);
     }
 }
 /* The same, each number beside the one that lies `next` further on: what two neighbouring windows read. */
 WEFT_INLINE void weft_split_neighbours(long lines, long run, long next, const float *x, long step, uint16_t *to, long pitch, long apart, __m512 *sum)
 {
-    const __m512i both = WEFT_BOTH;
     for (long i = 0; i < lines; ++i, x += step, to += pitch) {
         long t = 0;
-        for (; t + 16 + next <= run; t += 16) weft_split_apart(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + t + next), both, to + 2 * t, apart, sum);
-        for (; 2 * t < pitch; t += 16) weft_split_apart(_mm512_maskz_loadu_ps(weft_lanes_of(run - t), x + t),
-            _mm512_maskz_loadu_ps(weft_lanes_of(run - t - next), x + t + next), both, to + 2 * t, apart, sum);
+        for (; t + 16 + next <= run; t += 16) weft_split(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + t + next), 0, to + 2 * t, apart, sum);
+        for (; 2 * t < pitch; t += 16) weft_split(_mm512_maskz_loadu_ps(weft_lanes_of(run - t), x + t),
+            _mm512_maskz_loadu_ps(weft_lanes_of(run - t - next), x + t + next), 0, to + 2 * t, apart, sum);
     }
 }
-WEFT_INLINE int weft_all_finite(__m512 sum) { return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0; }
 
 /* One piece of A or B: a vector in three planes for each of 16 windows, or pairs of them; window i begins at from + origin[i]. */
 #define WEFT_GATHER(i, PARTS) { \
@@ -175,7 +160,7 @@ static __attribute__((noinline, unused)) int weft_split_view(const weft_windows 
     *made = (weft_planes){to, height * row, row, depth * height * row};
     __m512 sum = _mm512_setzero_ps();
     for (long z = 0; z < depth; ++z) weft_split_rows(height, run, view.at + z * view.plane, view.row, to + z * made->plane, row, made->apart, &sum);
-    return weft_all_finite(sum);
+    return weft_finite(sum);
 }
 
 /* y of a block of windows, `rows` of them high. */
@@ -212,7 +197,6 @@ WEFT_INLINE long weft_terms(const weft_windows *g) { return weft_up(weft_taps(g)
 /* The weight [tap][channel][output] as the planes of B, whose columns are taps and outputs; are all of them finite? */
 static __attribute__((noinline, unused)) int weft_split_taps(const weft_windows *g, const float *w, uint16_t *to)
 {
-    const __m512i both = WEFT_BOTH;
     const long columns = weft_taps(g) * g->outputs, steps = (g->channels + 31) / 32;
     __m512 sum = _mm512_setzero_ps();
     for (long j = 0; j < columns; j += 16) {
@@ -231,11 +215,11 @@ static __attribute__((noinline, unused)) int weft_split_taps(const weft_windows 
                 v[u] = _mm512_setzero_ps();
                 if (k + u < g->channels) for (long t = 0; t < parts; ++t) v[u] = _mm512_mask_loadu_ps(v[u], some[t], from[t] + (k + u) * g->lead);
             }
-            weft_split(v[0], v[1], both, to, &sum);
+            weft_split_pair(v[0], v[1], to, &sum);
             if (k % 32 == 30) to += WEFT_PIECE - 512;
         }
     }
-    return weft_all_finite(sum);
+    return weft_finite(sum);
 }
 
 /* Row q1 of a class of places, y, gets what row r of the pixels adds to it with the taps `tap` ..: terms [pixel][tap][output]. */
@@ -397,7 +381,7 @@ static __attribute__((noinline, unused)) void weft_weight_images(long images, co
         __m512 sum = _mm512_setzero_ps();
         for (long z = 0; z < depth; ++z) weft_split_neighbours(height, run, a[2].step * g->channels, view.at + z * view.plane, view.row,
             t.planes + used + z * tall * row, row, t.apart, &sum);
-        t.finite = t.finite && weft_all_finite(sum);
+        t.finite = t.finite && weft_finite(sum);
         for (long q1 = 0; q1 < rows; ++q1) for (long q2 = 0; q2 < a[2].count; q2 += 2) {
             t.origin[t.count / 2] = used + q1 * a[1].step * row + q2 * a[2].step * g->channels * 2;
             if ((t.count += 2) == WEFT_PIXELS) weft_weight_flush(&t);

@@ -36,7 +36,7 @@ def _differentiate(lowered: Lowered, entry: EntryGraph) -> str:
 
 
 def _attention(lowered: Lowered, entry: EntryGraph) -> str:
-    """What GPUs make of attention: launches that store no scores, and scores that are stored."""
+    """The launches of attention that store no scores, and scores that are stored."""
     graph = _graph(entry)
     refusals: list[Refusal] = []
     found = attentions(graph, refusals=refusals)

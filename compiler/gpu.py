@@ -84,7 +84,10 @@ def _products(part: Part, work: Work) -> list[int]:
 
 
 def _bytes(part: Part, work: Work) -> int:
-    return sum(map(part.values.bytes_of, work.reads | work.writes))
+    values = part.values
+    members = values.cone(work.roots)[0] if work.heavy is None and work.roots else ()
+    written = sum(map(values.bytes_of, work.writes))
+    return written + sum(values.read_bytes(members, i) for i in work.reads - work.writes)
 
 
 def _product_bytes(part: Part, i: int) -> int:

@@ -72,15 +72,12 @@ class _Counter:
         recent: dict[int, int] = {}  # bytes of a panel by value, what was touched last at the end
         for launch in (x for x in stage.launches if x.finishes is None):
             touched = self._touched(launch)
-            total = sum(map(self.values.bytes_of, touched))
             if launch.heavy is None and launch.attention is None:
-                self.kernels += total - sum(
-                    self.values.bytes_of(i) for i in touched if self._hidden(i)
-                )
+                self.kernels += sum(n for i, n in touched.items() if not self._hidden(i))
             else:
-                self.products += total
+                self.products += sum(touched.values())
             for i in sorted(touched):
-                size, known = self.values.bytes_of(i), walked and i in recent
+                size, known = touched[i], walked and i in recent
                 if known and _since(recent, i) <= CACHE:
                     continue
                 written = (
@@ -95,13 +92,18 @@ class _Counter:
         """Does a value live in the memory of one thread?"""
         return i in self.homes and self.homes[i].space in CACHED
 
-    def _touched(self, launch: Launch) -> set[int]:
-        base = self.values.base
+    def _touched(self, launch: Launch) -> dict[int, int]:
+        """The values that a launch reads and writes, and the bytes of each."""
+        values, base = self.values, self.values.base
         if launch.attention is not None:
-            return set(launch.reads | launch.writes)
+            return {i: values.bytes_of(i) for i in launch.reads | launch.writes}
         if launch.heavy is None:
-            return {base(i) for i in self.fusion.reads(launch.roots)} | launch.writes
-        return {base(o) for o in self.values.graph[launch.heavy].operands} | {launch.heavy}
+            members = values.cone(launch.roots)[0]
+            reads = {base(i) for i in self.fusion.reads(launch.roots)}
+            found = {i: values.read_bytes(members, i) for i in reads}
+            return found | {i: values.bytes_of(i) for i in launch.writes}
+        touched = {base(o) for o in values.graph[launch.heavy].operands} | {launch.heavy}
+        return {i: values.bytes_of(i) for i in touched}
 
     def _block(self, launch: Launch, i: int, stage: Stage, panel: int) -> int:
         """Bytes of a value that one panel touches."""

@@ -92,6 +92,16 @@ class Values:
     def bytes_of(self, i: int) -> int:
         return self.count(i) * ITEM_BYTES[self.graph[i].dtype]
 
+    def read_bytes(self, members: Iterable[int], i: int) -> int:
+        """What members of a kernel read of a value: pieces of it, where they only cut it."""
+        graph, base = self.graph, self.base
+        nodes = [graph[m] for m in members]
+        readers = [n for n in nodes if any(base(o) == i for o in n.operands)]
+        if not readers or any(n.op != "slice" for n in readers):
+            return self.bytes_of(i)
+        pieces = sum(self.count(n.id) for n in readers) * ITEM_BYTES[graph[i].dtype]
+        return min(self.bytes_of(i), pieces)
+
     # ---- which values exist --------------------------------------------------------------------
 
     def is_leaf(self, i: int) -> bool:

@@ -372,7 +372,7 @@ def _summed(
         over = _contracted(cluster, node, source, query, key) - alone
     else:
         raise Refused(f"`{node.op}` reads scores")
-    if over == {key} or (key not in over and (query in over or node.op == "sum")):
+    if over == {key} or (over and key not in over and (query in over or node.op == "sum")):
         return over
     raise Refused("a sum of scores along keys and more")
 

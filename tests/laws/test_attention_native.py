@@ -11,7 +11,7 @@ from tests.laws.harness import SEED, STEP, entry_of
 from tests.laws.test_attention import CASES, TOLERANCE, B, S, T, attention_graph, feeds_of
 from weft.compiler import reference
 from weft.compiler.arena import Arena
-from weft.compiler.artifact import Artifact, evaluate
+from weft.compiler.artifact import THREADS, Artifact, evaluate
 from weft.compiler.ir.graph import Graph
 from weft.compiler.ir.types import TensorType
 from weft.compiler.native import emit_native
@@ -45,6 +45,7 @@ def _linear() -> Graph:
     w = b.map("where", seen, s, 0.0)
     b.outputs = {"o": b.contract("bts,bse->bte", s, v), "causal": b.contract("bts,bse->bte", w, v)}
     b.outputs |= {"total": b.sum(w, (2,)), "most": b.reduce("max", s, (2,))}
+    b.outputs |= {"columns": b.sum(s, (1,)), "rows": b.sum(s, (2,))}
     return b.graph()
 
 
@@ -116,9 +117,7 @@ def test_no_buffer_holds_scores(artifact: Artifact) -> None:
 def test_memory_grows_with_keys_and_not_with_scores(artifact: Artifact) -> None:
     """Workspace of one thread: for 16 times the positions about 16 times as much, not 256."""
     entry = artifact.entry("forward", "causal")
-    small, large = (
-        evaluate(entry.workspace, {"B": 1, "T": t, "threads": 1}) for t in (1024, 16384)
-    )
+    small, large = (evaluate(entry.workspace, {"B": 1, "T": t, THREADS: 1}) for t in (1024, 16384))
     assert large < 16 * small
     assert large < 4 * 16384 * 16384 / 16
 

@@ -233,9 +233,10 @@ class Rows(Words):
     def _gains(self, known: set[str], depth: int) -> None:
         """What every sum gains from a row, or the weights for those that are products."""
         sums = [s for s in self.scores.sums if s.op != "logsumexp"]
-        names = list(dict.fromkeys(str(s.source) for s in sums))
-        names = [n for n in names if n not in self.bare]
         folds = [s for s in sums if s.matrix is None]
+        names = list(dict.fromkeys(str(s.source) for s in sums))
+        summed = {str(s.source) for s in folds}
+        names = [n for n in names if n in summed or n not in self.bare]
         if not (names or self.ends or folds):
             return
         self._open_rows(depth)
@@ -250,7 +251,8 @@ class Rows(Words):
         for s in folds:
             self._fold(s, depth + 2)
         for name in names:
-            if any(str(s.source) == name and s.matrix is not None for s in sums):
+            stays = any(str(s.source) == name and s.matrix is not None for s in sums)
+            if stays and name not in self.bare:
                 self.emit(f"{self.held[name]}_row[j] = {name};", depth + 2)
         self.emit("}", depth + 1)
         for number, end in enumerate(self.ends):

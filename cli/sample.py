@@ -5,45 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..runtime.writing import add_writing, choice_of, prompts_of, show, source_of
 from ..spec.errors import UsageError
-from .options import add_json, add_spec, add_target, load, print_json
+from .options import add_json, add_spec, add_target, load
 from .runs import add_checkpoint, add_ema, checkpoint
-
-DONE = 0
 
 if TYPE_CHECKING:
     from ..runtime.data.vocabulary import Vocabulary
     from ..runtime.program import CompiledProgram
-    from ..runtime.sample import Sampling
-    from ..runtime.sampler import Choice
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft sample`."""
     add_spec(parser)
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--prompt", metavar="TEXT", help="what it goes on from; - reads stdin")
-    start.add_argument("--tokens", metavar="N,N,…", help="the same as numbers")
-    parser.add_argument("--source", metavar="TEXT", help="what an encoder reads")
-    parser.add_argument("--length", type=int, metavar="N", help="at most so many tokens (200)")
-    parser.add_argument(
-        "--slide", action="store_true", help="beyond the net's positions, from the last half"
-    )
-    parser.add_argument("-n", "--samples", type=int, default=1, metavar="N", help="how many")
-    how = parser.add_argument_group("choice of the next token")
-    how.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0 is greedy")
-    how.add_argument("--top-k", type=int, metavar="N", help="among the N likeliest")
-    how.add_argument("--top-p", type=float, metavar="P", help="among those that make up P")
-    how.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X")
-    how.add_argument("--beams", type=int, metavar="N", help="the likeliest of N continuations")
-    how.add_argument("--length-penalty", type=float, default=0.0, metavar="X", help="with --beams")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choices")
-    parser.add_argument("--stop", metavar="N,N,…", help="tokens that end (default: the end token)")
-    parser.add_argument("--endless", action="store_true", help="nothing ends but the length")
+    add_writing(parser)
     parser.add_argument("--net", metavar="NAME", help="which net, where the spec has several")
-    parser.add_argument("--vocabulary", metavar="FILE", help="(default: that of the checkpoint)")
     parser.add_argument("--no-cache", action="store_true", help="compute everything anew each time")
     add_checkpoint(parser)
     add_ema(parser)
@@ -53,40 +31,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write."""
+    from ..runtime.nets import named_net
     from ..runtime.program import compile
     from ..runtime.sample import begin
-    from ..runtime.sampler import Choice
+    from ..runtime.writers import writer_of
 
-    if arguments.samples < 1:
-        raise UsageError(f"--samples {arguments.samples}: at least 1")
-    if arguments.length is not None and arguments.length < 1:
-        raise UsageError(f"--length {arguments.length}: at least 1")
-    if arguments.beams is not None and arguments.samples > arguments.beams:
-        raise UsageError("--beams gives as many continuations as beams", hint="raise --beams")
-    choice = Choice(
-        arguments.temperature, arguments.top_k, arguments.top_p, arguments.repetition_penalty
-    )
-    spec = load(arguments)
-    program = compile(spec, arguments.target)
+    choice = choice_of(arguments)
+    program = compile(load(arguments), arguments.target)
     words = _restore(arguments, program)
-    prompt = _prompt(arguments, words)
-    rows = 1 if arguments.beams else arguments.samples
+    net = named_net(program.program.nets, arguments.net)
+    writer = writer_of(program.artifact.entry("forward", net))
     sampling = begin(
         program,
-        [prompt] * rows,
-        net=arguments.net,
+        prompts_of(arguments, words),
+        net=net,
         length=arguments.length,
-        given=_given(arguments, program, words),
+        given=source_of(arguments, writer, words),
         cache=False if arguments.no_cache else None,
         slide=arguments.slide,
     )
-    stop = _stop(arguments, words)
-    if arguments.beams:
-        return _beams(arguments, sampling, choice, words, stop)
-    return _write(arguments, sampling, choice, words, stop)
-
-
-# ---- weights, words, prompts ---------------------------------------------------------------------
+    return show(arguments, sampling, choice, words)
 
 
 def _restore(arguments: argparse.Namespace, program: CompiledProgram) -> Vocabulary | None:
@@ -111,141 +75,3 @@ def _restore(arguments: argparse.Namespace, program: CompiledProgram) -> Vocabul
     restore_parameters(program.engine, loaded, path)
     use_average(program.engine, loaded.tensors, arguments.ema)
     return words or vocabulary.in_state(loaded.state)
-
-
-def _prompt(arguments: argparse.Namespace, words: Vocabulary | None) -> list[int]:
-    """Raises: UsageError for a text without a vocabulary, and for nothing at all."""
-    if arguments.tokens is not None:
-        return _numbers(arguments.tokens, "--tokens")
-    text = arguments.prompt
-    if text == "-":
-        text = sys.stdin.read()
-    if text:
-        if words is None:
-            raise UsageError(
-                "the checkpoint has no vocabulary to read the prompt with",
-                hint="give numbers, --tokens 5,17, or a file, --vocabulary vocabulary.json",
-            )
-        return words.encode(text)
-    begins = words.begin if words is not None else 1 if arguments.source else None
-    if begins is None:
-        raise UsageError(
-            "nothing to go on from", hint="give --prompt TEXT, or --tokens with numbers"
-        )
-    return [begins]
-
-
-def _given(
-    arguments: argparse.Namespace, program: CompiledProgram, words: Vocabulary | None
-) -> dict[str, Any]:
-    """What an encoder reads: its only input of tokens."""
-    from ..runtime.decoding import writer_of
-    from ..runtime.nets import named_net
-
-    if arguments.source is None:
-        return {}
-    net = program.program.nets[named_net(program.program.nets, arguments.net)]
-    writer = writer_of(net)
-    names = [n for n in writer.given if net.inputs[n].dtype in ("i32", "i64")]
-    if len(names) != 1:
-        raise UsageError(f"`{net.name}` has no single input that --source could be")
-    if words is not None:
-        return {names[0]: [words.encode(arguments.source)]}
-    return {names[0]: [_numbers(arguments.source, "--source")]}
-
-
-def _stop(arguments: argparse.Namespace, words: Vocabulary | None) -> set[int]:
-    if arguments.endless:
-        return set()
-    if arguments.stop is not None:
-        return set(_numbers(arguments.stop, "--stop"))
-    if words is not None and words.end is not None:
-        return {words.end}
-    return {0} if arguments.source else set()
-
-
-def _numbers(text: str, option: str) -> list[int]:
-    try:
-        return [int(part) for part in text.replace(",", " ").split()]
-    except ValueError:
-        raise UsageError(f"{option} {text}: numbers are expected", hint="such as 5,17") from None
-
-
-# ---- output --------------------------------------------------------------------------------------
-
-
-def _write(
-    arguments: argparse.Namespace,
-    sampling: Sampling,
-    choice: Choice,
-    words: Vocabulary | None,
-    stop: set[int],
-) -> int:
-    """One sample appears as it is written, several when they are done."""
-    rows = len(sampling.prompts)
-    written: list[list[int]] = [[] for _ in range(rows)]
-    live = rows == 1 and not arguments.json
-    decoder = words.decoder() if words is not None and live else None
-    if live:
-        _show(_shown(sampling.prompts[0].tolist(), words))
-    for chosen in sampling.tokens(choice, seed=arguments.seed, stop=stop):
-        for row, token in enumerate(chosen.tolist()):
-            if token >= 0:
-                written[row].append(token)
-                if live and token not in stop:
-                    _show(decoder.feed(token) if decoder is not None else f" {token}")
-    if live:
-        _show((decoder.finish() if decoder is not None else "") + "\n")
-    return DONE if live else _listed(arguments, sampling, written, None, words)
-
-
-def _beams(
-    arguments: argparse.Namespace,
-    sampling: Sampling,
-    choice: Choice,
-    words: Vocabulary | None,
-    stop: set[int],
-) -> int:
-    found = sampling.best(
-        choice, arguments.beams, stop=stop, length_penalty=arguments.length_penalty
-    )[: arguments.samples]
-    tokens = [list(each.tokens) for each in found]
-    return _listed(arguments, sampling, tokens, [each.score for each in found], words)
-
-
-def _listed(
-    arguments: argparse.Namespace,
-    sampling: Sampling,
-    written: list[list[int]],
-    scores: list[float] | None,
-    words: Vocabulary | None,
-) -> int:
-    prompt = sampling.prompts[0].tolist()
-    if arguments.json:
-        answer = [
-            {
-                "tokens": tokens,
-                "text": words.decode(tokens) if words is not None else None,
-                **({"log_probability": scores[k]} if scores is not None else {}),
-            }
-            for k, tokens in enumerate(written)
-        ]
-        print_json({"prompt": prompt, "cached": sampling.cached, "samples": answer})
-        return DONE
-    for number, tokens in enumerate(written):
-        if len(written) > 1:
-            print(f"{'' if number == 0 else chr(10)}--- {number + 1}")
-        print(_shown(prompt + tokens, words))
-    return DONE
-
-
-def _shown(tokens: list[int], words: Vocabulary | None) -> str:
-    return words.decode(tokens) if words is not None else " ".join(map(str, tokens))
-
-
-def _show(text: str) -> None:
-    """At once, also half a line; a character that the terminal cannot show becomes a question
-    mark."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()

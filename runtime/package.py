@@ -17,9 +17,10 @@ from .carried import carried
 from .data.bundle import pack
 from .data.dataset import GENERATED, read
 from .manifest import MANIFEST, changed, hashes, manifest
+from .writers import writer_of
 
 if TYPE_CHECKING:
-    from ..compiler.artifact import Artifact
+    from ..compiler.artifact import Artifact, Entry
 
 
 def write_package(
@@ -68,9 +69,11 @@ def contents(
     start = ["runtime/standalone.py", f"runtime/{engine_module(artifact.target)}.py"]
     if artifact.target != "cpu":
         start.append("runtime/interpreter_worker.py")
+    writes = artifact.train is not None and any(map(_writes, artifact.entries))
+    start += ["runtime/standalone_sample.py"] if writes else []
     data, bundled = _bundles(artifact, root, everything=bundle)
     inside = {line: found["file"] for line, found in bundled.items()}
-    texts = package_files(artifact, carried(start, origin.version), origin, inside)
+    texts = package_files(artifact, carried(start, origin.version), origin, inside, writes=writes)
     files = {name: text.encode() for name, text in texts.items()} | data
     seen = os.path.relpath(os.path.realpath(root), place)
     made = {
@@ -80,6 +83,14 @@ def contents(
     }
     text = manifest(relocate(artifact), files, root=seen, bundled=bundled, made=made)
     return {**files, MANIFEST: text.encode()}
+
+
+def _writes(entry: Entry) -> bool:
+    """Is it that of a net which predicts tokens?"""
+    try:
+        return entry.kind == "forward" and writer_of(entry).entries > 1
+    except UsageError:
+        return False
 
 
 def _check(artifact: Artifact) -> None:

@@ -18,7 +18,7 @@ from ..spec.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .decoding import Decoder
+    from .decoders import Decoder
 
     Array = NDArray[Any]
 

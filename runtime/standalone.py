@@ -39,14 +39,14 @@ WITHOUT_FILES = ("digits", *GENERATED)
 
 def train_command(folder: Path, open_engine: Opener, arguments: Sequence[str] | None = None) -> int:
     """`python train.py …`; returns the exit code (0 done, 1 it ran and failed, 2 wrong input)."""
-    return _guarded("train.py", lambda: _train(folder, open_engine, arguments))
+    return guarded("train.py", lambda: _train(folder, open_engine, arguments))
 
 
 def predict_command(
     folder: Path, open_engine: Opener, arguments: Sequence[str] | None = None
 ) -> int:
     """`python predict.py …`; returns the exit code."""
-    return _guarded("predict.py", lambda: _predict(folder, open_engine, arguments))
+    return guarded("predict.py", lambda: _predict(folder, open_engine, arguments))
 
 
 # ---- training ------------------------------------------------------------------------------------
@@ -55,15 +55,15 @@ def predict_command(
 def _train(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) -> int:
     options = _train_options().parse_args(arguments)
     _plausible(options)
-    package = _open(folder, options)
-    out = Path(options.out) if options.out else _runs(package)
+    package = open_package(folder, options)
+    out = Path(options.out) if options.out else runs_of(package)
     data = Path(options.data) if options.data else package.data
     if options.data and not data.is_dir():
         raise UsageError(f"--data {data}: there is no such folder")
     try:
-        with _blaming_edits(package):
+        with blaming_edits(package):
             record = train(
-                _engine(package, open_engine, quiet=options.quiet),
+                engine_of(package, open_engine, quiet=options.quiet),
                 _with_bundles(package, elsewhere=bool(options.data)),
                 root=data,
                 out=out,
@@ -95,10 +95,10 @@ def _train_options() -> argparse.ArgumentParser:
         "--data", metavar="ROOT", help="the folder that holds the data files of the spec"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    return _editable(parser)
+    return editable(parser)
 
 
-def _editable(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def editable(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-edited", action="store_true", help="run although files of the package were changed"
     )
@@ -170,12 +170,12 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
         metavar="PATH",
         help="a checkpoint, or the folder of a run (default: runs/NAME); best before last",
     )
-    options = _editable(parser).parse_args(arguments)
-    package = _open(folder, options)
-    path = _checkpoint(Path(options.checkpoint) if options.checkpoint else _runs(package))
-    with _blaming_edits(package):
+    options = editable(parser).parse_args(arguments)
+    package = open_package(folder, options)
+    path = checkpoint_in(Path(options.checkpoint) if options.checkpoint else runs_of(package))
+    with blaming_edits(package):
         rows = predict(
-            _engine(package, open_engine),
+            engine_of(package, open_engine),
             package.artifact,
             checkpoint=path,
             source=Path(options.input),
@@ -186,7 +186,7 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
     return 0
 
 
-def _checkpoint(path: Path) -> Path:
+def checkpoint_in(path: Path) -> Path:
     """The checkpoint that a path means: itself, or the best one of a run."""
     names = ("best.safetensors", "last.safetensors")
     found = [path, *(path / "checkpoints" / name for name in names)]
@@ -201,14 +201,14 @@ def _checkpoint(path: Path) -> Path:
 # ---- both ----------------------------------------------------------------------------------------
 
 
-def _open(folder: Path, options: argparse.Namespace) -> Package:
+def open_package(folder: Path, options: argparse.Namespace) -> Package:
     package = manifest.read(folder, allow_edited=options.allow_edited)
     if package.edited:
         print(f"edited since weft wrote it: {', '.join(package.edited)}", file=sys.stderr)
     return package
 
 
-def _engine(package: Package, open_engine: Opener, *, quiet: bool = True) -> Engine:
+def engine_of(package: Package, open_engine: Opener, *, quiet: bool = True) -> Engine:
     """The kernels; each file of them is built when one of its functions is first called."""
 
     def tell(text: str) -> None:
@@ -218,7 +218,7 @@ def _engine(package: Package, open_engine: Opener, *, quiet: bool = True) -> Eng
 
 
 @contextmanager
-def _blaming_edits(package: Package) -> Iterator[None]:
+def blaming_edits(package: Package) -> Iterator[None]:
     """Raises: DeviceError when kernels that were edited do not compile."""
     try:
         yield
@@ -229,12 +229,12 @@ def _blaming_edits(package: Package) -> Iterator[None]:
         raise DeviceError(message.rstrip()) from None
 
 
-def _runs(package: Package) -> Path:
+def runs_of(package: Package) -> Path:
     name = package.artifact.name
     return Path("runs") / (f"{name}-{package.variant}" if package.variant else name)
 
 
-def _guarded(command: str, action: Callable[[], int]) -> int:
+def guarded(command: str, action: Callable[[], int]) -> int:
     """Run the action; what goes wrong becomes one message and an exit code."""
     try:
         return action()

@@ -15,7 +15,7 @@ from ...spec.dims import Dim
 
 _SHARED = """
 row rows column columns block begin end first size seed step stream batch depth lead loop
-local part start piece_start max min range
+local part start max min range
 """
 
 _C = """
@@ -29,7 +29,7 @@ exp log sin cos tan j0 j1 y0 y1 INFINITY NAN i j l r t xb xs xc made packed_tile
 _TRITON = """
 tl triton in_row in_column inside ROWS COLUMNS BM BN BK GROUP m panel panels pixels
 tile tile_m tile_n tiles_m tiles_n share split in_depth ones total band height length
-fresh slots past top peak base shrink at in_at whole last rest program owned walked repeated
+top peak base shrink at in_at whole last rest program owned walked repeated
 batch_extent image channel phase pixel group tap taps index x_at seen open winner best given chosen
 near window
 """
@@ -82,13 +82,12 @@ def local_name(name: str) -> str:
 
 
 def size_name(symbol: str) -> str:
-    """What a symbolic size is called: `B` and `T2` as they are, `tokens` is `tokens_size`.
+    """What a symbolic size is called: `B` and `T2` as they are, `TOKENS` is `TOKENS_size`.
 
-    Sizes of the compiler's own begin with a dot, which no user can write.
+    Sizes of the compiler's own begin with a dot and have small letters, which no user can write.
     """
-    if symbol.startswith("."):
-        return symbol[1:]
-    return symbol if SIZE.fullmatch(symbol) else f"{symbol}_size"
+    name = symbol.removeprefix(".")
+    return name if SIZE.fullmatch(name) else f"{name}_size"
 
 
 def c_expression(dim: Dim) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.runtime.bare import bare
+
 Weft = Callable[..., Any]
 
 SPEC = """
@@ -58,6 +60,22 @@ def test_it_goes_on_from_the_prompt(weft: Weft, run: Path) -> None:
         weft, run, "--prompt", "der Flu", "--temperature", "0", "--length", "24", "--no-cache"
     )
     assert plain.out == answer.out
+
+
+def test_a_package_writes_the_same(weft: Weft, run: Path, tmp_path: Path) -> None:
+    package, out = tmp_path / "package", ("--checkpoint", str(run / "run"))
+    made = weft("compile", str(run / "writer.weft"), "-o", str(package), "--target", "cpu")
+    assert made.code == 0, made.err
+    given = ("--prompt", "der Flu", "--length", "20", "--temperature", "0.5", "--seed", "3")
+    here, there = (
+        sample(weft, run, *given, "--no-cache"),
+        bare(package / "sample.py", *out, *given, cwd=tmp_path),
+    )
+    assert there.returncode == 0, there.stderr
+    assert there.stdout == here.out
+    wrong = bare(package / "sample.py", *out, "--tokens", "256", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("sample.py: error: token 256 is not of `writer`")
 
 
 def test_seeds_samples_and_json(weft: Weft, run: Path) -> None:

@@ -102,7 +102,7 @@ def test_sizes_and_values_are_told_apart() -> None:
     assert identifier("größe") == "gr_e"
     for size in ("tile", "row", "B", "T2", "for", "x"):
         assert SIZE.fullmatch(size_name(size))
-    assert size_name(".slots") == "slots"
+    assert size_name(".slots") == "slots_size"
 
 
 # ---- the worst names a user could choose ---------------------------------------------------------

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import weft
-from weft.runtime.decoding import longest, open_decoder, writer_of
+from weft.runtime.decoding import open_decoder
 from weft.runtime.sample import begin
 from weft.runtime.sampler import Choice
+from weft.runtime.writers import longest, writer_of
 from weft.spec.errors import UsageError
 
 TEXT = """
@@ -33,7 +34,7 @@ def compiled(target: str, text: str = TEXT) -> Any:
 )
 def test_the_cache_changes_nothing(target: str, tolerance: float, count: int) -> None:
     program = compiled(target)
-    writer = writer_of(program.program.nets["small"])
+    writer = writer_of(program.artifact.entry("forward", "small"))
     random = np.random.default_rng(0)
     plain, cached = (open_decoder(program, writer, {}, cache=c) for c in (False, True))
     prompts = random.integers(0, 40, (2, 3)).astype(np.int32)
@@ -52,9 +53,9 @@ def test_the_cache_changes_nothing(target: str, tolerance: float, count: int) ->
 
 def test_positions_end_somewhere() -> None:
     program = compiled("cpu")
-    writer = writer_of(program.program.nets["small"])
-    assert longest(program, writer, 60) == 60
-    assert longest(program, writer, 5000) == 100
+    writer = writer_of(program.artifact.entry("forward", "small"))
+    assert longest(writer, program.program.sizes, 60) == 60
+    assert longest(writer, program.program.sizes, 5000) == 100
     with pytest.raises(UsageError, match="need 101 positions, `small` has 100"):
         begin(program, [[1, 2]], length=100)
     assert begin(program, [[1, 2]], length=99).length == 99
@@ -118,3 +119,29 @@ def test_a_net_without_a_step_is_computed_as_a_whole() -> None:
     assert len(list(sampling.tokens(Choice()))) == 4
     with pytest.raises(UsageError, match="there is no step for the length of the sequence"):
         begin(program, [[5]], length=4, cache=True)
+
+
+def test_a_window_slides() -> None:
+    """A net that sees four tokens and gives one, as models of n-grams do."""
+    text = """
+net ngram {
+  in words: i32[B, 4]
+  words -> embedding(40, 8) -> flatten -> linear(40) as logits
+}
+"""
+    program = compiled("reference", text)
+    prompts = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
+    sampling = begin(program, prompts, length=5)
+    assert not sampling.cached
+    found = np.stack(list(sampling.tokens(Choice(0))), axis=1)
+    for row, prompt in enumerate(prompts):
+        seen = list(prompt)
+        for token in found[row]:
+            logits = program.engine.forward("ngram", {"words": np.array([seen[-4:]], np.int32)})
+            assert token == logits["logits"][0].argmax()
+            seen.append(int(token))
+    assert len(begin(program, [prompts[0]], length=5).best(Choice(), 3)) == 3
+    with pytest.raises(UsageError, match="a prompt of 3 tokens: `ngram` goes on from 4"):
+        begin(program, [[1, 2, 3]])
+    with pytest.raises(UsageError, match="nothing is kept between them"):
+        begin(program, prompts, cache=True)

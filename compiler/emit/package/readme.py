@@ -20,8 +20,12 @@ FILES = ("path", "images", "labels", "folder", "test", "test_images", "test_labe
 """Settings of data sources that name files."""
 
 
-def readme_text(artifact: Artifact, origin: Origin, bundled: Mapping[int, str]) -> str:
-    """The text of README.md; `bundled` are the files of the package with data, by data line."""
+def readme_text(
+    artifact: Artifact, origin: Origin, bundled: Mapping[int, str], *, writes: bool = False
+) -> str:
+    """The text of README.md; `bundled` are the files of the package with data, by data line;
+    `writes`: there is a `sample.py`.
+    """
     count = sum(math.prod(p.shape) for p in artifact.parameters)
     kernels = next(iter(sorted(artifact.files)))
     source = main_file(artifact)
@@ -37,9 +41,9 @@ def readme_text(artifact: Artifact, origin: Origin, bundled: Mapping[int, str]) 
             f"{_needs(artifact)} are."
         ),
         kernels=kernels,
-        commands="| `train.py`, `predict.py` | the commands |\n" if artifact.train else "",
+        commands=_commands(artifact, writes=writes),
         carried="| `data/` | data that comes with the package |\n" if bundled else "",
-        usage=_usage(artifact, bundled),
+        usage=_usage(artifact, bundled, writes=writes),
         tables="\n".join(_tables(artifact)).rstrip("\n"),
     )
 
@@ -82,12 +86,19 @@ def _files(line: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _usage(artifact: Artifact, bundled: Mapping[int, str]) -> str:
+def _commands(artifact: Artifact, *, writes: bool) -> str:
+    if artifact.train is None:
+        return ""
+    return f"| `train.py`, `predict.py`{', `sample.py`' if writes else ''} | the commands |\n"
+
+
+def _usage(artifact: Artifact, bundled: Mapping[int, str], *, writes: bool) -> str:
     """How to train, or where there is nothing to train, how to run a net."""
     if artifact.train is None:
         return "The class `Model` in `model.py` runs it; the spec has no `train` section.\n\n"
     name, data = text.plain(artifact.name), _data(artifact, bundled).rstrip("\n")
-    return text.template("usage.md", name=name, data=data) + "\n"
+    sample = f'\npython sample.py --prompt "Once" --checkpoint runs/{name}' if writes else ""
+    return text.template("usage.md", name=name, data=data, sample=sample) + "\n"
 
 
 def _tables(artifact: Artifact) -> list[str]:

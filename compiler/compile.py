@@ -31,6 +31,7 @@ from .native import emit_native
 from .ops import OPS
 from .optimizers import OPTIMIZERS
 from .passes.cut import cut
+from .passes.look_up import look_up
 from .passes.reduce_precision import LOW, reduce_precision
 from .plan.schedule import BATCHED
 from .update import AVERAGE, update_graph
@@ -94,7 +95,7 @@ def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
         if entry.graph is not None:
             _only_f32(entry.graph)
     found = Lowered(program, tuple(entries), arena, _states(program), precision, native)
-    found = _with(found, _cut(entries, program.sizes))
+    found = _with(found, _smaller(entries, program.sizes, native=native))
     for entry in found.entries:
         if entry.graph is not None:
             verify(entry.graph, OPS)
@@ -113,8 +114,11 @@ def _with(lowered: Lowered, entries: Sequence[EntryGraph]) -> Lowered:
     return replace(lowered, entries=tuple(rounded))
 
 
-def _cut(entries: Sequence[EntryGraph], sizes: Mapping[str, int]) -> list[EntryGraph]:
-    """The entries with large products in pieces; graphs that were one stay one.
+def _smaller(
+    entries: Sequence[EntryGraph], sizes: Mapping[str, int], *, native: bool
+) -> list[EntryGraph]:
+    """The entries with large products in pieces, and on a CPU those of batches of the data with
+    products of tables; graphs that were one stay one.
 
     A probe keeps everything anyway, and what it names is better whole.
     """
@@ -123,7 +127,9 @@ def _cut(entries: Sequence[EntryGraph], sizes: Mapping[str, int]) -> list[EntryG
     for e in entries:
         if e.graph is not None and e.kind != "probe":
             if id(e.graph) not in known:
-                known[id(e.graph)] = cut(e.graph, sizes)
+                batches = native and e.kind in ("train", "gradient", "evaluate")
+                graph = look_up(e.graph, sizes) if batches else e.graph
+                known[id(e.graph)] = cut(graph, sizes)
             e = replace(e, graph=known[id(e.graph)])
         found.append(e)
     return found

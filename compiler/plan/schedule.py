@@ -58,7 +58,7 @@ class Launch:
     `along` says for every value it touches which dimension lies along the domain, or None: all of
     the value is needed (read) or summed up (written).  `letter` is the index of a contraction that
     runs along the domain.  `mode`: panels dealt out to the threads; once, by one thread; every
-    thread for itself; shared, each thread some elements.
+    thread for itself; shared, each thread some elements or columns.
     """
 
     heavy: int | None
@@ -200,7 +200,7 @@ def _number(extent: Dim) -> int:
 
 
 def scatter_launch(values: Values, node: Node) -> Launch:
-    """A scatter is one owner adding in order."""
+    """A scatter has one owner for each column, adding in order."""
     reads = frozenset(values.base(o) for o in node.operands)
     along = tuple((i, None) for i in (*reads, node.id))
     return Launch(node.id, frozenset(), reads, frozenset({node.id}), 1, along, frozenset())
@@ -309,8 +309,9 @@ def _mode(values: Values, launch: Launch, known: set[int], fixed: frozenset[int]
         return EVERY if light and ready else PANELS
     if light:
         return EVERY
-    alone = launch.heavy is not None and values.graph[launch.heavy].op == "scatter_add"
-    return PANELS if size >= WIDE and launch.domain > 1 and not alone else ONCE
+    if launch.heavy is not None and values.graph[launch.heavy].op == "scatter_add":
+        return SHARED if size >= WIDE else ONCE
+    return PANELS if size >= WIDE and launch.domain > 1 else ONCE
 
 
 def _finish(values: Values, launch: Launch, value: int, read: bool) -> Launch:

@@ -116,8 +116,11 @@ class StageWriter:
             self.emit("/* every thread for itself */", depth)
             self._whole(depth)
         elif self.stage.mode == SHARED:
-            for launch in self.stage.launches:
-                self.emit(self._finish(launch, "me, size"), depth)
+            for call in self.calls:
+                if call.launch.finishes is not None:
+                    self.emit(self._finish(call.launch, "me, size"), depth)
+                else:
+                    self._scatter(call, "me, size", depth)
         elif self.stage.mode == ONCE:
             self.emit("if (me == 0) {", depth)
             self._whole(depth + 1)
@@ -269,7 +272,7 @@ class StageWriter:
         elif self.values.graph[call.launch.heavy or 0].op in BATCHED:
             self._batched(call, rows, depth)
         else:
-            self._scatter(call, depth)
+            self._scatter(call, "0, 1", depth)
 
     def _kernel(self, kernel: Kernel, signature: Signature, rows: str) -> str:
         first = ["0" if self.whole else "first"] if signature.first else []
@@ -365,7 +368,7 @@ class StageWriter:
             text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)
         self.emit(text + where, depth)
 
-    def _scatter(self, call: Call, depth: int) -> None:
+    def _scatter(self, call: Call, who: str, depth: int) -> None:
         """table[indices[i]] += updates[i], in order; the updates are contiguous."""
         node = self.values.graph[call.launch.heavy or 0]
         indices, updates = (self.names[self.values.base(o)] for o in node.operands)
@@ -377,7 +380,7 @@ class StageWriter:
         steps = f"{c_expression(row)}, {c_expression(column)}"
         self.emit(
             f"weft_scatter_add({entries}, {width}, {count}, "
-            f"{indices}, {updates}, {table}, {steps});",
+            f"{indices}, {updates}, {table}, {steps}, {who});",
             depth,
         )
 

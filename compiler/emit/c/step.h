@@ -19,16 +19,17 @@ typedef struct {
     int32_t threads;
 } weft_call;
 
-/* table[indices[i]] += updates[i] for rows of `width` elements, one after the other. */
+/* table[indices[i]] += updates[i] for rows of `width` elements, one after the other: share `me` of `size` of their columns. */
 static inline __attribute__((unused)) void weft_scatter_add(long entries, long width, long count, const int *indices,
-                                                            const float *updates, float *table, long row, long column)
+    const float *updates, float *table, long row, long column, long me, long size)
 {
+    const long lines = (width + 15) / 16, first = me * lines / size * 16, end = (me + 1) * lines / size * 16, last = end < width ? end : width;
     for (long i = 0; i < entries; ++i)
-        for (long j = 0; j < width; ++j) table[i * row + j * column] = 0.0f;
+        for (long j = first; j < last; ++j) table[i * row + j * column] = 0.0f;
     for (long i = 0; i < count; ++i) {
         float *const place = table + (long)indices[i] * row;
         #pragma omp simd
-        for (long j = 0; j < width; ++j) place[j * column] += updates[i * width + j];
+        for (long j = first; j < last; ++j) place[j * column] += updates[i * width + j];
     }
 }
 

@@ -13,6 +13,7 @@ from .budget import Asked, add_budget, budget, budget_lines, budgets_json, token
 from .check_many import Wanted, called, check_many, published_json
 from .layer_table import layer_table
 from .options import add_json, add_spec, print_json, settings
+from .peak import peak_of
 from .spec_files import spec_files
 from .table import bytes_text, count_text
 
@@ -28,6 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="every layer, also those that repeat others"
     )
+    parser.add_argument(
+        "--peak",
+        nargs="?",
+        const="auto",
+        metavar="TARGET",
+        help="the memory of a training step as planned for a target (default: this machine)",
+    )
     add_budget(parser)
     add_json(parser)
 
@@ -41,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     asked = budget(arguments)
     if len(files) == 1 and not arguments.variants:
         return _alone(files[0], arguments, given, asked)
+    if arguments.peak:
+        raise UsageError("--peak is for one spec at a time")
     wanted = Wanted(arguments.variant, given, arguments.variants, asked, arguments.length)
     return check_many(files, wanted, json=arguments.json)
 
@@ -60,13 +70,17 @@ def _alone(file: str, arguments: argparse.Namespace, given: Mapping[str, str], a
     report = check(spec, arguments.length)
     expected = read_expectations(spec)
     entry = expected.of(spec, given) if expected else None
+    peak = peak_of(spec, arguments.peak) if arguments.peak else None
     if arguments.json:
         figures = published_json(entry.figures if entry else ())
         costs = budgets_json(report, asked.of(entry))
-        print_json({**report.to_json(), "published": figures, **costs})
+        planned = {"peak": peak.to_json()} if peak is not None else {}
+        print_json({**report.to_json(), "published": figures, **costs, **planned})
     else:
         print(text(report, every=arguments.all))
         for line in budget_lines(report, asked.of(entry)):
+            print(line)
+        for line in peak.lines() if peak is not None else ():
             print(line)
     if entry is not None and expected is not None:
         compare(entry, report, expected.texts, called(file, spec.variant, given))

@@ -26,6 +26,23 @@ net mlp {
 """
 
 
+PLANNED = """\
+net mlp {
+  in x: f32[B, 20]
+  x -> linear(1000) -> tanh -> linear(3) as y
+}
+
+train {
+  steps = 1
+  data x: f32[B, 20], label: i32[B] = npz("unused.npz", batch=8)
+  step main updates mlp {
+    optimizer = adam(lr=0.1)
+    loss = x -> mlp -> cross_entropy(label)
+  }
+}
+"""
+
+
 def _write(folder: Path, text: str, name: str = "mlp.weft") -> Path:
     path = folder / name
     path.write_text(text)
@@ -232,3 +249,23 @@ def test_starts_without_the_heavy_libraries(examples: Path) -> None:
         [sys.executable, "-c", script, str(spec)], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_the_peak_is_that_of_the_plan(weft, tmp_path: Path) -> None:
+    path = tmp_path / "net.weft"
+    path.write_text(PLANNED, encoding="utf-8")
+    sizes = [
+        json.loads(weft("check", path, "--peak", target, "--json").out)["peak"]["steps"]["main"]
+        for target in ("cpu", "cuda:90")
+    ]
+    explained = json.loads(weft("explain", path, "--target", "cpu", "--json").out)
+    assert sizes[0] == explained["steps"]["main"]["peak_memory"]
+    assert all(size > 4 * 4 * 24_003 for size in sizes)
+    line = next(x for x in weft("check", path, "--peak", "cpu").out.splitlines() if "peak" in x)
+    assert line.startswith("peak ") and line.endswith("in step `main` on cpu, batch included")
+    assert "peak" not in weft("check", path).out
+    text = PLANNED.replace("steps = 1", 'steps = 1\n  memory = "1 kB"')
+    path.write_text(text, encoding="utf-8")
+    answer = weft("check", path, "--peak", "cpu")
+    assert answer.code == 2 and ": error[E507]: step `main` takes at least" in answer.err
+    assert "|   memory" in answer.err and "^^^^^^" in answer.err

@@ -28,9 +28,10 @@ CASES = (
     *(g for g in GEOMETRIES if g.groups == 1 and g.name != "pointwise"),
     square("lenet", 12, 5, channels=(20, 50)),
     square("wide", 8, 3, pad=1, channels=(64, 64)),
-    square("narrow", 16, 3, pad=1, channels=(16, 16)),
+    square("narrow", 32, 3, pad=1, channels=(16, 16)),
     square("deep", 4, 3, pad=1, channels=(260, 17)),
     square("many_windows", 24, 3, channels=(4, 33)),
+    square("direct", 16, 3, pad=1, channels=(32, 48)),
     square("strided_wide", 8, 3, stride=2, pad=1, channels=(32, 48)),
 )
 WAYS = {

@@ -2,7 +2,7 @@
    A number is split once, however many windows read it; the weight is split once for all images of a thread. */
 
 #if defined(WEFT_TILES)
-enum { WEFT_PIECES = 64, WEFT_PIXELS = 512, WEFT_PAIRS = 1 << 16 };     /* pieces of a tile and a step; pixels, and pairs of them, at once */
+enum { WEFT_PIECES = 32, WEFT_PIXELS = 512, WEFT_PAIRS = 1 << 16 };     /* pieces at once, pixels, and pairs of numbers */
 
 WEFT_INLINE long weft_up(long count, long by) { return (count + by - 1) / by * by; }
 WEFT_INLINE long weft_taps(const weft_windows *g) { return g->kernel[0] * g->kernel[1] * g->kernel[2]; }
@@ -56,88 +56,146 @@ WEFT_INLINE void weft_split_neighbours(long lines, long run, long next, const fl
     }
 }
 
-/* One piece of A or B: a vector in three planes for each of 16 windows, or pairs of them; window i begins at from + origin[i]. */
-#define WEFT_GATHER(i, PARTS) { \
-    const uint16_t *const p = from + origin[i]; \
-    __m512i v[3]; \
-    WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) v[plane] = _mm512_maskz_loadu_epi16(part[0].some, p + part[0].at + plane * apart); \
-    for (int t = 1; t < (PARTS); ++t) WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) \
-        v[plane] = _mm512_mask_loadu_epi16(v[plane], part[t].some, p + part[t].at + plane * apart); \
-    WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) _mm512_store_si512(to + plane * 512 + (i) * 32, v[plane]); \
-}
-static __attribute__((noinline, unused)) void weft_gather(long count, const long *origin, long parts, const weft_part_of_window *part, const uint16_t *from,
-    long apart, uint16_t *to)
-{
-    if (count >= 16 && parts == 1 && part->some == 0xffffffffu) {
-        WEFT_UNROLL for (int i = 0; i < 16; ++i) WEFT_UNROLL for (int plane = 0; plane < 3; ++plane)
-            _mm512_store_si512(to + plane * 512 + i * 32, _mm512_loadu_si512(from + origin[i] + part->at + plane * apart));
-        return;
-    }
-    if (count >= 16 && parts == 2) {
-        WEFT_UNROLL for (int i = 0; i < 16; ++i) {
-            const uint16_t *const p = from + origin[i] + part[0].at, *const q = from + origin[i] + part[1].at;
-            WEFT_UNROLL for (int plane = 0; plane < 3; ++plane)
-                _mm512_store_si512(to + plane * 512 + i * 32, _mm512_mask_loadu_epi16(_mm512_maskz_loadu_epi16(part[0].some, p + plane * apart), part[1].some, q + plane * apart));
-        }
-        return;
-    }
-    for (long i = 0; i < weft_least(count, 16); ++i) WEFT_GATHER(i, parts)
-    for (long i = count; i < 16; ++i) WEFT_UNROLL for (int plane = 0; plane < 3; ++plane)
-        _mm512_store_si512(to + plane * 512 + i * 32, _mm512_setzero_si512());
-}
+/* ---- pieces that are gathered while tile units multiply others: 16 windows, or pairs of them, each a vector in three planes ---- */
+typedef struct {
+    const uint16_t *from;
+    long apart;
+    const long *origin;                                                 /* window i begins at from + origin[i] */
+    const weft_part_of_window *part;
+    const int *first;                                                   /* of the vectors to gather, `vectors` of them */
+    long vectors, blocks;                                               /* how many vectors, and blocks of 16 windows */
+    int across;                                                         /* do the blocks of a vector lie side by side, or its vectors? */
+    uint16_t *to;
+    long v, block, rest, unit, rate;                                    /* the piece at hand, how many are left, which sixth; sixths with four tiles */
+} weft_gathering;
 
-/* Four tiles of C below each other, one column of them: the planes of B stay, those of A pass by. */
-#define WEFT_EACH_ROW(A, B) \
-    _tile_loadd(7, a + (A) * 512, 64); _tile_dpbf16ps(0, 7, B); \
-    if (rows > 1) { _tile_loadd(7, a + below + (A) * 512, 64); _tile_dpbf16ps(1, 7, B); } \
-    if (rows > 2) { _tile_loadd(7, a + 2 * below + (A) * 512, 64); _tile_dpbf16ps(2, 7, B); } \
-    if (rows > 3) { _tile_loadd(7, a + 3 * below + (A) * 512, 64); _tile_dpbf16ps(3, 7, B); }
-#define WEFT_COLUMN_TILES(rows) \
-static __attribute__((noinline, unused)) void weft_column_of_##rows(long steps, const uint16_t *a, long below, const uint16_t *b, \
-    float *c, long cr, long m, long n, int accumulate) \
-{ weft_column_of(rows, steps, a, below, b, c, cr, m, n, accumulate); }
-WEFT_INLINE void weft_column_of(const int rows, long steps, const uint16_t *a, long below, const uint16_t *b, float *c, long cr, long m, long n,
-    int accumulate)
+WEFT_INLINE void weft_gather_later(weft_gathering *j, const int *first, long vectors, long blocks, uint16_t *to)
 {
-    const int whole = m >= 16 * rows && n >= 16;
+    j->first = first, j->vectors = vectors, j->blocks = blocks, j->rest = vectors * blocks, j->to = to;
+    j->v = j->block = j->unit = 0;
+}
+/* A sixth of a piece: one plane of eight windows. */
+WEFT_INLINE void weft_gather_some(weft_gathering *j)
+{
+    if (j->rest == 0) return;
+    const weft_part_of_window *const part = j->part + j->first[j->v];
+    const long parts = j->first[j->v + 1] - j->first[j->v], half = j->unit & 1, plane = j->unit >> 1;
+    const long *const origin = j->origin + j->block * 16 + half * 8;
+    const uint16_t *const from = j->from + plane * j->apart;
+    uint16_t *const to = j->to + plane * 512 + half * 256;
+    if (++j->unit == 6) {
+        j->unit = 0, --j->rest, j->to += WEFT_PIECE;
+        if (j->across) { if (++j->block == j->blocks) j->block = 0, ++j->v; }
+        else if (++j->v == j->vectors) j->v = 0, ++j->block;
+    }
+    const long at = part->at;
+    if (parts == 1 && part->some == 0xffffffffu) {
+        WEFT_UNROLL for (int i = 0; i < 8; ++i) _mm512_store_si512(to + i * 32, _mm512_loadu_si512(from + origin[i] + at));
+    } else if (parts < 3) {
+        const __mmask32 some = part[0].some, others = parts > 1 ? part[1].some : 0;
+        const long next = part[parts - 1].at;
+        WEFT_UNROLL for (int i = 0; i < 8; ++i) _mm512_store_si512(to + i * 32,
+            _mm512_mask_loadu_epi16(_mm512_maskz_loadu_epi16(some, from + origin[i] + at), others, from + origin[i] + next));
+    } else for (int i = 0; i < 8; ++i) {
+        __m512i v = _mm512_setzero_si512();
+        for (long t = 0; t < parts; ++t) v = _mm512_mask_loadu_epi16(v, part[t].some, from + origin[i] + part[t].at);
+        _mm512_store_si512(to + i * 32, v);
+    }
+}
+static __attribute__((noinline, unused)) void weft_gather_rest(weft_gathering *j) { while (j->rest > 0) weft_gather_some(j); }
+#define WEFT_MEANWHILE for (long u = 0; u < job->rate; ++u) weft_gather_some(job);
+
+/* ---- tiles of C, while others are gathered: two by two, or four of a column or of a row ---- */
+#define WEFT_OF_COLUMN(A, B) \
+    _tile_loadd(7, a + (A) * 512, 64); _tile_dpbf16ps(0, 7, B); \
+    if (count > 1) { _tile_loadd(7, a + below + (A) * 512, 64); _tile_dpbf16ps(1, 7, B); } \
+    if (count > 2) { _tile_loadd(7, a + 2 * below + (A) * 512, 64); _tile_dpbf16ps(2, 7, B); } \
+    if (count > 3) { _tile_loadd(7, a + 3 * below + (A) * 512, 64); _tile_dpbf16ps(3, 7, B); } \
+    WEFT_MEANWHILE
+#define WEFT_OF_ROW(A, B) \
+    _tile_loadd(7, b + (B) * 512, 64); _tile_dpbf16ps(0, A, 7); \
+    if (count > 1) { _tile_loadd(7, b + beside + (B) * 512, 64); _tile_dpbf16ps(1, A, 7); } \
+    if (count > 2) { _tile_loadd(7, b + 2 * beside + (B) * 512, 64); _tile_dpbf16ps(2, A, 7); } \
+    if (count > 3) { _tile_loadd(7, b + 3 * beside + (B) * 512, 64); _tile_dpbf16ps(3, A, 7); } \
+    WEFT_MEANWHILE
+enum { WEFT_SQUARE, WEFT_COLUMN, WEFT_ROW };
+/* m x n of C, `count` tiles of it (four of a square) */
+WEFT_INLINE void weft_multiply_tiles(const int shape, const int count, long steps, const uint16_t *a, long below, const uint16_t *b, long beside,
+    float *c, long cr, long m, long n, int accumulate, weft_gathering *job)
+{
+    enum { rows = 2, columns = 2 };
+    const long high = shape == WEFT_SQUARE ? 2 : shape == WEFT_COLUMN ? count : 1, wide = shape == WEFT_SQUARE ? 2 : shape == WEFT_ROW ? count : 1;
+    const int whole = m >= 16 * high && n >= 16 * wide;
+    const long right = shape == WEFT_COLUMN ? 16 * cr : 16, down = 16 * cr + (shape == WEFT_SQUARE ? 0 : 2 * right - 16 * cr);
     if (whole && accumulate) {
         _tile_loadd(0, c, 4 * cr);
-        if (rows > 1) _tile_loadd(1, c + 16 * cr, 4 * cr);
-        if (rows > 2) _tile_loadd(2, c + 32 * cr, 4 * cr);
-        if (rows > 3) _tile_loadd(3, c + 48 * cr, 4 * cr);
+        if (count > 1) _tile_loadd(1, c + right, 4 * cr);
+        if (count > 2) _tile_loadd(2, c + down, 4 * cr);
+        if (count > 3) _tile_loadd(3, c + down + right, 4 * cr);
     } else { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); }
     for (long step = 0; step < steps; ++step, a += WEFT_PIECE, b += WEFT_PIECE) {
-        _tile_loadd(4, b, 64);
-        _tile_loadd(5, b + 512, 64);
-        _tile_loadd(6, b + 1024, 64);
-        WEFT_EACH_ROW(0, 6) WEFT_EACH_ROW(1, 5) WEFT_EACH_ROW(0, 5) WEFT_EACH_ROW(2, 4) WEFT_EACH_ROW(1, 4) WEFT_EACH_ROW(0, 4)
+        if (shape == WEFT_SQUARE) {
+            WEFT_LOAD_A(0) WEFT_LOAD_B(2) WEFT_DOT_TILES WEFT_MEANWHILE
+            WEFT_LOAD_B(1) WEFT_DOT_TILES WEFT_MEANWHILE
+            WEFT_LOAD_A(1) WEFT_DOT_TILES WEFT_MEANWHILE
+            WEFT_LOAD_B(0) WEFT_DOT_TILES WEFT_MEANWHILE
+            WEFT_LOAD_A(2) WEFT_DOT_TILES WEFT_MEANWHILE
+            WEFT_LOAD_A(0) WEFT_DOT_TILES WEFT_MEANWHILE
+        } else if (shape == WEFT_COLUMN) {
+            _tile_loadd(4, b, 64); _tile_loadd(5, b + 512, 64); _tile_loadd(6, b + 1024, 64);
+            WEFT_OF_COLUMN(0, 6) WEFT_OF_COLUMN(1, 5) WEFT_OF_COLUMN(0, 5) WEFT_OF_COLUMN(2, 4) WEFT_OF_COLUMN(1, 4) WEFT_OF_COLUMN(0, 4)
+        } else {
+            _tile_loadd(4, a, 64); _tile_loadd(5, a + 512, 64); _tile_loadd(6, a + 1024, 64);
+            WEFT_OF_ROW(4, 2) WEFT_OF_ROW(5, 1) WEFT_OF_ROW(4, 1) WEFT_OF_ROW(6, 0) WEFT_OF_ROW(5, 0) WEFT_OF_ROW(4, 0)
+        }
     }
     float edge[1024] __attribute__((aligned(64)));
     float *const to = whole ? c : edge;
-    const long step = whole ? cr : 16;
+    const long step = whole ? cr : 16 * wide, next = whole ? right : shape == WEFT_COLUMN ? 256 : 16;
+    const long after = whole ? down : shape == WEFT_SQUARE ? 512 : 2 * next;
     _tile_stored(0, to, 4 * step);
-    if (rows > 1) _tile_stored(1, to + 16 * step, 4 * step);
-    if (rows > 2) _tile_stored(2, to + 32 * step, 4 * step);
-    if (rows > 3) _tile_stored(3, to + 48 * step, 4 * step);
+    if (count > 1) _tile_stored(1, to + next, 4 * step);
+    if (count > 2) _tile_stored(2, to + after, 4 * step);
+    if (count > 3) _tile_stored(3, to + after + next, 4 * step);
     if (whole) return;
     __asm__ volatile("" ::: "memory");
-    const __mmask16 some = weft_lanes_of(n);
-    for (long i = 0; i < m && i < 16 * rows; ++i) {
-        __m512 y = _mm512_load_ps(edge + i * 16);
-        if (accumulate) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, c + i * cr));
-        _mm512_mask_storeu_ps(c + i * cr, some, y);
+    for (long i = 0; i < weft_least(m, 16 * high); ++i) for (long j = 0; j < weft_least(n, 16 * wide); j += 16) {
+        const __mmask16 some = weft_lanes_of(n - j);
+        __m512 y = _mm512_load_ps(edge + i * step + j);
+        if (accumulate) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, c + i * cr + j));
+        _mm512_mask_storeu_ps(c + i * cr + j, some, y);
     }
 }
-WEFT_COLUMN_TILES(1) WEFT_COLUMN_TILES(2) WEFT_COLUMN_TILES(3) WEFT_COLUMN_TILES(4)
-/* weft_tiled, also for a single column of at most four tiles */
-static __attribute__((unused)) void weft_tiled_patches(long m, long n, long steps, const uint16_t *a, const uint16_t *b, long beside, float *c, long cr, int accumulate)
+#define WEFT_MULTIPLY(name, shape, count) \
+static __attribute__((noinline, unused)) void weft_multiply_##name(long steps, const uint16_t *a, long below, const uint16_t *b, long beside, \
+    float *c, long cr, long m, long n, int accumulate, weft_gathering *job) \
+{ weft_multiply_tiles(shape, count, steps, a, below, b, beside, c, cr, m, n, accumulate, job); }
+WEFT_MULTIPLY(square, WEFT_SQUARE, 4)
+WEFT_MULTIPLY(column_2, WEFT_COLUMN, 2) WEFT_MULTIPLY(column_3, WEFT_COLUMN, 3) WEFT_MULTIPLY(column_4, WEFT_COLUMN, 4)
+WEFT_MULTIPLY(row_1, WEFT_ROW, 1) WEFT_MULTIPLY(row_2, WEFT_ROW, 2) WEFT_MULTIPLY(row_3, WEFT_ROW, 3) WEFT_MULTIPLY(row_4, WEFT_ROW, 4)
+
+/* C from pieces of A and B whose tiles lie `below` and `beside` each other, while the pieces of the job are gathered: all of them in the end. */
+static __attribute__((unused)) void weft_multiply(long m, long n, long steps, const uint16_t *a, long below, const uint16_t *b, long beside, float *c,
+    long cr, int accumulate, weft_gathering *job)
 {
-    const long below = steps * WEFT_PIECE;
-    if (n > 16) weft_tiled(m, n, steps, a, below, b, beside, c, cr, accumulate);
-    else if (m > 48) weft_column_of_4(steps, a, below, b, c, cr, m, n, accumulate);
-    else if (m > 32) weft_column_of_3(steps, a, below, b, c, cr, m, n, accumulate);
-    else if (m > 16) weft_column_of_2(steps, a, below, b, c, cr, m, n, accumulate);
-    else weft_column_of_1(steps, a, below, b, c, cr, m, n, accumulate);
+    const long wide = m > 16 && n > 16 ? 32 : n > 16 ? 64 : 16, high = n > 16 && m > 16 ? 32 : 64;
+    const long times = (m + high - 1) / high * ((n + wide - 1) / wide) * steps;
+    job->rate = (job->rest + times - 1) / times;
+#define WEFT_NOW(name) weft_multiply_##name(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate, job)
+    for (long i = 0; i < m; i += n > 16 && m - i > 16 ? 32 : high) for (long j = 0; j < n; j += m - i > 16 && n > 16 ? 32 : 64) {
+        const uint16_t *const left = a + i / 16 * below, *const right = b + j / 16 * beside;
+        float *const to = c + i * cr + j;
+        if (m - i > 16 && n - j > 16) WEFT_NOW(square);
+        else if (m - i > 48 && n <= 16) WEFT_NOW(column_4);
+        else if (m - i > 32 && n <= 16) WEFT_NOW(column_3);
+        else if (m - i > 16) WEFT_NOW(column_2);
+        else if (n - j > 48) WEFT_NOW(row_4);
+        else if (n - j > 32) WEFT_NOW(row_3);
+        else if (n - j > 16) WEFT_NOW(row_2);
+        else WEFT_NOW(row_1);
+    }
+#undef WEFT_NOW
+    weft_gather_rest(job);
 }
 
 /* ---- gathered: every window is a row of A, whose planes are gathered from planes of the padded rows ---- */
@@ -163,30 +221,77 @@ static __attribute__((noinline, unused)) int weft_split_view(const weft_windows 
     return weft_finite(sum);
 }
 
-/* y of a block of windows, `rows` of them high. */
+/* Where 16 windows at a time begin; missing ones repeat the last. */
+WEFT_INLINE void weft_origins(long windows, long p, long count, long width, long down, long right, long *origin)
+{
+    for (long i = 0; i < count; ++i) {
+        const long q = p + i < windows ? p + i : windows - 1;
+        origin[i] = q / width * down + q % width * right;
+    }
+}
+
+/* Where 32 numbers of a window are whole cache lines, and 16 windows lie in a row, tiles of A are read where they lie. */
+WEFT_INLINE int weft_is_direct(const weft_windows *g, const weft_axis *a) { return g->channels % 32 == 0 && g->outputs % 16 == 0 && a[2].count % 16 == 0; }
+WEFT_INLINE void weft_direct_tiles(const int columns, long steps, const uint16_t *upper, const uint16_t *lower, const weft_part_of_window *part,
+    long apart, long stride, const uint16_t *b, long beside, float *c, float *d, long cr)
+{
+#define WEFT_DIRECT_A(plane) _tile_loadd(4, upper + at + (plane) * apart, stride); _tile_loadd(5, lower + at + (plane) * apart, stride);
+    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+    enum { rows = 2 };
+    for (long step = 0; step < steps; ++step, b += WEFT_PIECE) {
+        const long at = part[step].at;
+        WEFT_DIRECT_A(0) WEFT_LOAD_B(2) WEFT_DOT_TILES
+        WEFT_LOAD_B(1) WEFT_DOT_TILES
+        WEFT_DIRECT_A(1) WEFT_DOT_TILES
+        WEFT_LOAD_B(0) WEFT_DOT_TILES
+        WEFT_DIRECT_A(2) WEFT_DOT_TILES
+        WEFT_DIRECT_A(0) WEFT_DOT_TILES
+    }
+    _tile_stored(0, c, 4 * cr); _tile_stored(2, d, 4 * cr);
+    if (columns > 1) { _tile_stored(1, c + 16, 4 * cr); _tile_stored(3, d + 16, 4 * cr); }
+}
+static __attribute__((noinline, unused)) void weft_direct_block(const weft_windows *g, const weft_axis *a, long rows, weft_planes from, weft_tile_room room,
+    const uint16_t *kept, float *y)
+{
+    const long steps = weft_window_parts(g, a, from.plane, from.row, 1, room.part, room.first), beside = steps * WEFT_PIECE;
+    const long windows = rows * a[2].count, down = a[1].step * from.row, right = a[2].step * g->channels;
+    for (long p = 0; p < windows; p += 32) {
+        const long q = weft_least(p + 16, windows - 16);                /* a last tile without a neighbour is made twice */
+        const uint16_t *const upper = from.at + p / a[2].count * down + p % a[2].count * right;
+        const uint16_t *const lower = from.at + q / a[2].count * down + q % a[2].count * right;
+        for (long o = 0; o < g->outputs; o += 32) {
+            const uint16_t *const b = kept + o / 16 * beside;
+            float *const c = y + p * g->outputs + o, *const d = y + q * g->outputs + o;
+            if (g->outputs - o > 16) weft_direct_tiles(2, steps, upper, lower, room.part, from.apart, 2 * right, b, beside, c, d, g->outputs);
+            else weft_direct_tiles(1, steps, upper, lower, room.part, from.apart, 2 * right, b, beside, c, d, g->outputs);
+        }
+    }
+}
+
+/* y of a block of windows, `rows` of them high: while some are multiplied, the next are gathered. */
 static __attribute__((noinline, unused)) void weft_gathered_block(const weft_windows *g, const weft_axis *a, long rows, weft_planes from, weft_tile_room room,
     const uint16_t *kept, float *y, uint16_t *pieces)
 {
+    if (weft_is_direct(g, a)) {
+        weft_direct_block(g, a, rows, from, room, kept, y);
+        return;
+    }
     const long steps = weft_window_parts(g, a, from.plane, from.row, 1, room.part, room.first);
-    const long high = g->outputs > 16 ? 2 : 4, deep = WEFT_PIECES / high, windows = rows * a[2].count;
-    const long down = a[1].step * from.row, right = a[2].step * g->channels;
-    long q1 = 0, q2 = 0;
-    for (long p = 0; p < windows; p += 16 * high) {
-        const long some = weft_least(windows - p, 16 * high);
-        long origin[64];
-        for (long i = 0; i < some; ++i) {
-            origin[i] = q1 * down + q2 * right;
-            if (++q2 == a[2].count) q2 = 0, ++q1;
+    const long high = g->outputs > 16 ? 2 : 4, cuts = (steps * high + WEFT_PIECES - 1) / WEFT_PIECES, deep = (steps + cuts - 1) / cuts;
+    const long windows = rows * a[2].count, down = a[1].step * from.row, right = a[2].step * g->channels;
+    const long blocks = (windows + 16 * high - 1) / (16 * high);
+    long origin[64];
+    weft_gathering job = {.from = from.at, .apart = from.apart, .origin = origin, .part = room.part};
+    for (long now = -1; now < blocks * cuts; ++now) {                   /* a cut of a block: the first only gathers */
+        const long p = now / cuts * 16 * high, k = now % cuts * deep, next = now + 1, d = job.vectors, some = weft_least(windows - p, 16 * high);
+        const uint16_t *const left = pieces + (now & 1) * WEFT_PIECES * WEFT_PIECE;
+        if (next < blocks * cuts) {
+            const long q = next / cuts * 16 * high, step = next % cuts * deep, tiles = (weft_least(windows - q, 16 * high) + 15) / 16;
+            if (step == 0) weft_origins(windows, q, 16 * tiles, a[2].count, down, right, origin);
+            weft_gather_later(&job, room.first + step, weft_least(steps - step, deep), tiles, pieces + (next & 1) * WEFT_PIECES * WEFT_PIECE);
         }
-        for (long k = 0; k < steps; k += deep) {
-            const long d = weft_least(steps - k, deep);
-            for (long i = 0; i < some; i += 16) for (long s = 0; s < d; ++s) {
-                const int *const first = room.first + k + s;
-                weft_gather(some - i, origin + i, first[1] - first[0], room.part + first[0], from.at, from.apart,
-                    pieces + (i / 16 * d + s) * WEFT_PIECE);
-            }
-            weft_tiled_patches(some, g->outputs, d, pieces, kept + k * WEFT_PIECE, steps * WEFT_PIECE, y + p * g->outputs, g->outputs, k > 0);
-        }
+        if (now < 0) weft_gather_rest(&job);
+        else weft_multiply(some, g->outputs, d, left, d * WEFT_PIECE, kept + k * WEFT_PIECE, steps * WEFT_PIECE, y + p * g->outputs, g->outputs, k > 0, &job);
     }
 }
 
@@ -245,7 +350,7 @@ static __attribute__((noinline, unused)) void weft_add_terms(const weft_windows 
 static __attribute__((noinline, unused)) void weft_make_terms(const weft_windows *g, long count, const float *x, const float *w, const uint16_t *kept,
     float *terms, float *scratch)
 {
-    const long pitch = weft_terms(g), steps = (g->channels + 31) / 32, deep = WEFT_PIECES / 2;
+    const long pitch = weft_terms(g), steps = (g->channels + 31) / 32, deep = WEFT_PIECES;
     for (long p = 0; p < count; p += 32) {
         const long some = weft_least(count - p, 32);
         for (long k = 0; k < steps; k += deep) {
@@ -342,22 +447,27 @@ WEFT_INLINE void weft_add_turned(long outputs, long numbers, const float *sums, 
 /* Add what the waiting pixels have to say. */
 static __attribute__((noinline, unused)) void weft_weight_flush(weft_weight_tiles *t)
 {
+    if (t->count == 0) return;
     const weft_windows *const g = t->g;
     const long pairs = t->count / 2, steps = (pairs + 15) / 16, high = weft_up(g->outputs, 16), numbers = weft_taps(g) * g->channels;
     const long wide = high > 16 ? 2 : 4;
     const float *const d = t->d + t->begin * g->outputs;
     if (!t->finite || !weft_split_a(g->outputs, t->count, d, 1, g->outputs, t->left))
         weft_weight_plainly(g, t->begin, t->count, t->x, t->d, t->w);
-    else for (long v = 0; v < t->vectors; v += wide) {
-        const long some = weft_least(t->vectors - v, wide);
-        for (long u = 0; u < some; ++u) for (long s = 0; s < steps; ++s) {
-            const int *const first = t->room.first + v + u;
-            weft_gather(pairs - 16 * s, t->origin + 16 * s, first[1] - first[0], t->room.part + first[0], t->planes, t->apart,
-                t->pieces + (u * steps + s) * WEFT_PIECE);
+    else {
+        const long blocks = (t->vectors + wide - 1) / wide;
+        weft_gathering job = {.from = t->planes, .apart = t->apart, .origin = t->origin, .part = t->room.part, .across = 1};
+        for (long i = pairs; i < 16 * steps; ++i) t->origin[i] = t->origin[pairs - 1];
+        for (long now = -1; now < blocks; ++now) {                      /* the first only gathers */
+            const long v = now * wide, next = v + wide, some = weft_least(t->vectors - v, wide);
+            uint16_t *const to = t->pieces + ((now + 1) & 1) * WEFT_PIECES * WEFT_PIECE;
+            if (next < t->vectors) weft_gather_later(&job, t->room.first + next, weft_least(t->vectors - next, wide), steps, to);
+            if (now < 0) { weft_gather_rest(&job); continue; }
+            weft_multiply(high, 16 * some, steps, t->left, steps * WEFT_PIECE, t->pieces + (now & 1) * WEFT_PIECES * WEFT_PIECE, steps * WEFT_PIECE, t->sums, 64, 0, &job);
+            for (long u = 0; u < some; ++u) for (long o = 0; o < g->outputs; o += 16)
+                weft_add_turned(g->outputs - o, weft_least(numbers - 16 * (v + u), 16), t->sums + o * 64 + 16 * u, 64,
+                    t->w + 16 * (v + u) * g->lead + o, g->lead);
         }
-        weft_tiled(high, 16 * some, steps, t->left, steps * WEFT_PIECE, t->pieces, steps * WEFT_PIECE, t->sums, 64, 0);
-        for (long u = 0; u < some; ++u) for (long o = 0; o < g->outputs; o += 16)
-            weft_add_turned(g->outputs - o, weft_least(numbers - 16 * (v + u), 16), t->sums + o * 64 + 16 * u, 64, t->w + 16 * (v + u) * g->lead + o, g->lead);
     }
     t->begin += t->count;
     t->count = 0;
@@ -374,6 +484,7 @@ static __attribute__((noinline, unused)) void weft_weight_images(long images, co
     const long tall = weft_reach(a + 1, g->block), unit = depth * tall * row;
     t.apart = weft_up(2 * WEFT_PAIRS, unit) + unit;
     t.vectors = weft_window_parts(g, a, tall * row, row, 2, room.part, room.first);
+    const long most = high > 16 ? WEFT_PIXELS : WEFT_PIXELS / 2;        /* as many pieces fit */
     long used = 0;
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += g->block) {
         const long rows = weft_least(a[1].count - top, g->block), height = weft_reach(a + 1, rows);
@@ -384,68 +495,63 @@ static __attribute__((noinline, unused)) void weft_weight_images(long images, co
         t.finite = t.finite && weft_finite(sum);
         for (long q1 = 0; q1 < rows; ++q1) for (long q2 = 0; q2 < a[2].count; q2 += 2) {
             t.origin[t.count / 2] = used + q1 * a[1].step * row + q2 * a[2].step * g->channels * 2;
-            if ((t.count += 2) == WEFT_PIXELS) weft_weight_flush(&t);
+            if ((t.count += 2) == most) weft_weight_flush(&t);
         }
         used += unit;
         if (used >= 2 * WEFT_PAIRS) { weft_weight_flush(&t); used = 0; t.finite = 1; }
     }
-    if (t.count > 0) weft_weight_flush(&t);
+    weft_weight_flush(&t);
 }
 #endif
 
-/* ---- which way? cycles of an image on tile units, with what gathers and splits, against those of multiply-adds ---- */
+/* ---- which way?  Cycles of an image on tile units, with what gathers and splits, against those of multiply-adds, as measured ---- */
 enum { WEFT_BY_ROWS, WEFT_GATHERED, WEFT_SCATTERED };
 #if defined(WEFT_TILES)
-/* Gathering a vector into three planes of a piece costs what its parts cost. */
-WEFT_INLINE double weft_gathering(const weft_windows *g, long lanes)
+#define WEFT_SIX_PRODUCTS 86.0                                          /* of a tile */
+#define WEFT_GATHERING 175.0                                            /* a piece */
+WEFT_INLINE double weft_gathered_cycles(const weft_windows *g, long windows, int direct)
 {
-    const long numbers = weft_taps(g) * g->channels, run = (g->dilation[2] == 1 ? g->kernel[2] : 1) * g->channels;
-    return 48 * (1.0 + 0.8 * lanes * ((numbers + run - 1) / run) / (double)numbers);
+    const double each = (g->outputs + 15) / 16 * WEFT_SIX_PRODUCTS + (direct ? 30.0 : WEFT_GATHERING);
+    return windows / 16.0 * ((weft_taps(g) * g->channels + 31) / 32) * each + weft_volume(g->in) * g->channels * 0.55;
 }
-WEFT_INLINE double weft_multiplying(long windows, long numbers, long outputs) { return (double)windows * numbers * weft_up(outputs, 16) * (1.15 / 32); }
-#define WEFT_TILE_CYCLES (6 * 17.0)
+WEFT_INLINE double weft_rows_cycles(const weft_windows *g, long windows) { return (double)windows * weft_taps(g) * g->channels * weft_up(g->outputs, 16) / 34; }
+WEFT_INLINE int weft_may_use_tiles(const weft_windows *g) { return weft_tiles_allowed && g->groups == 1 && g->tap == g->channels * g->lead; }
 #endif
 static __attribute__((unused)) int weft_convolve_way(const weft_windows *g)
 {
 #if defined(WEFT_TILES)
-    if (!weft_tiles_allowed || g->groups > 1 || g->tap != g->channels * g->lead) return WEFT_BY_ROWS;
-    const long windows = weft_volume(g->out), numbers = weft_taps(g) * g->channels, steps = (numbers + 31) / 32;
-    const double tiles = windows / 16.0 * steps * ((g->outputs + 15) / 16 * WEFT_TILE_CYCLES + weft_gathering(g, 32)) + weft_volume(g->in) * g->channels * 0.9;
-    return tiles < weft_multiplying(windows, numbers, g->outputs) ? WEFT_GATHERED : WEFT_BY_ROWS;
-#else
+    const long windows = weft_volume(g->out);
+    const int direct = g->channels % 32 == 0 && g->outputs % 16 == 0 && g->out[2] % 16 == 0;
+    if (weft_may_use_tiles(g) && weft_gathered_cycles(g, windows, direct) < weft_rows_cycles(g, windows)) return WEFT_GATHERED;
+#endif
     (void)g;
     return WEFT_BY_ROWS;
-#endif
 }
 static __attribute__((unused)) int weft_input_way(const weft_windows *g)
 {
 #if defined(WEFT_TILES)
-    if (!weft_tiles_allowed || g->groups > 1 || g->tap != g->channels * g->lead) return WEFT_BY_ROWS;
-    const long taps = weft_taps(g), places = weft_volume(g->out), pixels = weft_volume(g->in), numbers = taps * g->channels, terms = weft_terms(g) / 16;
-    const int plain = g->stride[0] * g->stride[1] * g->stride[2] == 1;
+    const long places = weft_volume(g->out), pixels = weft_volume(g->in), terms = weft_terms(g) / 16;
+    const int plain = g->stride[0] * g->stride[1] * g->stride[2] == 1, direct = g->channels % 32 == 0 && g->outputs % 16 == 0 && g->out[2] % 16 == 0;
     const int dense = g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->xs[2];
-    const double gathered = places / 16.0 * ((numbers + 31) / 32) * ((g->outputs + 15) / 16 * WEFT_TILE_CYCLES + weft_gathering(g, 32)) + pixels * g->channels * 0.9;
-    const double scattered = pixels / 16.0 * terms * ((g->channels + 31) / 32 * WEFT_TILE_CYCLES + 50) + pixels * g->channels * 0.7 + places * g->outputs * 0.2;
-    const double rows = plain ? weft_multiplying(places, numbers, g->outputs) : 1.2 * weft_multiplying(pixels, numbers, g->outputs);
+    const double gathered = weft_gathered_cycles(g, places, direct), rows = plain ? weft_rows_cycles(g, places) : 1.2 * weft_rows_cycles(g, pixels);
+    const double scattered = pixels / 16.0 * terms * ((g->channels + 31) / 32 * WEFT_SIX_PRODUCTS * 1.5 + 60) + pixels * g->channels * 0.4;
+    if (!weft_may_use_tiles(g)) return WEFT_BY_ROWS;
     if (dense && g->in[2] * weft_terms(g) <= WEFT_TERMS_AT_ONCE && scattered < rows && (!plain || scattered < gathered)) return WEFT_SCATTERED;
-    return plain && gathered < rows ? WEFT_GATHERED : WEFT_BY_ROWS;
-#else
+    if (plain && gathered < rows) return WEFT_GATHERED;
+#endif
     (void)g;
     return WEFT_BY_ROWS;
-#endif
 }
 static __attribute__((unused)) int weft_weight_way(const weft_windows *g)
 {
 #if defined(WEFT_TILES)
-    if (!weft_tiles_allowed || g->groups > 1 || g->tap != g->channels * g->lead || g->out[2] % 2) return WEFT_BY_ROWS;
-    const long pixels = weft_volume(g->out), numbers = weft_taps(g) * g->channels, vectors = (numbers + 15) / 16, high = (g->outputs + 15) / 16;
-    const double tiles = pixels / 32.0 * vectors * (high * (WEFT_TILE_CYCLES + 8) + weft_gathering(g, 16)) + weft_volume(g->in) * g->channels * 1.6
-        + pixels * g->outputs * 0.8;
-    return tiles < 1.2 * weft_multiplying(pixels, numbers, g->outputs) ? WEFT_GATHERED : WEFT_BY_ROWS;
-#else
+    const long pixels = weft_volume(g->out), numbers = weft_taps(g) * g->channels, high = (g->outputs + 15) / 16;
+    const double tiles = pixels / 32.0 * ((numbers + 15) / 16) * (high * (WEFT_SIX_PRODUCTS + 8) + WEFT_GATHERING) + weft_volume(g->in) * g->channels * 1.2
+        + pixels * g->outputs * 0.5;
+    if (weft_may_use_tiles(g) && g->out[2] % 2 == 0 && tiles < weft_rows_cycles(g, pixels) * (high == 1 ? 1.3 : 1)) return WEFT_GATHERED;
+#endif
     (void)g;
     return WEFT_BY_ROWS;
-#endif
 }
 
 WEFT_INLINE void weft_begin_tiles(void)

@@ -48,7 +48,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """The last state of a recurrence: an input, and the output `next_<name>`."""
+    """What a recurrence or a delay left: an input, and the output `next_<name>`."""
 
     name: str
     type: TensorType
@@ -182,6 +182,11 @@ class Step:
 
     def shape(self, node: Node, view: View) -> tuple[Dim, ...]:
         return tuple(self.extent(d, c, node) for d, c in zip(node.shape, view, strict=True))
+
+    def first(self) -> int:
+        """bool: does nothing come before the fresh positions?"""
+        b = self.b
+        return b.map("eq", b.input(PAST, TensorType("i32", ())), b.constant(0, "i32"))
 
     def positions(self, wanted: str) -> int:
         """i32 along the wanted positions; empty places of the caches lie beyond the newest."""

@@ -6,7 +6,7 @@ from ...spec.dims import symbol, symbols
 from ..ir.graph import Node
 from ..ir.types import TensorType
 from ..ops.products import letters
-from .step import ALL, FRESH, NEW, PAST, Carry, Rule, Step, View
+from .step import ALL, FRESH, NEW, Carry, Rule, Step, View
 
 
 def _whole(step: Step, node: Node, view: View) -> int:
@@ -123,6 +123,8 @@ def _take(step: Step, node: Node, view: View) -> int:
 def _slice(step: Step, node: Node, view: View) -> int:
     """The first T rows of a table are those of the wanted positions."""
     operand = step.graph[node.operands[0]]
+    if operand.op == "pad" and (axis := _later(step, node, operand)) is not None:
+        return _delayed(step, operand, axis, view)
     starts, sizes, steps = node["starts"], node["sizes"], node["steps"]
     inner: list[str] = []
     picked: list[int] = []
@@ -149,6 +151,34 @@ def _slice(step: Step, node: Node, view: View) -> int:
     return b.slice(made, starts, sizes, steps)
 
 
+def _later(step: Step, node: Node, padded: Node) -> int | None:
+    """The axis along which a part of a padded value is the sequence some positions later."""
+    moved = [axis for axis, low in enumerate(padded["low"]) if low]
+    whole = not any(padded["high"]) and not any(node["starts"]) and {*node["steps"]} == {1}
+    if len(moved) != 1 or not whole:
+        return None
+    source = step.graph[padded.operands[0]]
+    return moved[0] if step.along(source.shape[moved[0]]) and source.shape == node.shape else None
+
+
+def _delayed(step: Step, padded: Node, axis: int, view: View) -> int:
+    """The last entries so far stand before the fresh ones; as many are kept for the next call."""
+    if view[axis] != NEW:
+        raise step.unable(padded, "a sequence that is padded")
+    b, by, source = step.b, padded["low"][axis], padded.operands[0]
+    fresh = step.value(source, view)
+    shape = tuple(by if a == axis else extent for a, extent in enumerate(b[fresh].shape))
+    carry = Carry(f"state_{len(step.carries)}", TensorType(padded.dtype, shape))
+    kept = b.input(carry.name, carry.type)
+    padding = b.broadcast(b.constant(padded["value"], padded.dtype), (), shape)
+    kept = b.map("where", b.broadcast(step.first(), (), shape), padding, kept)
+    both = b.concat((kept, fresh), axis)
+    ones, zeros = (1,) * len(shape), (0,) * len(shape)
+    starts = tuple(symbol(FRESH) if a == axis else 0 for a in range(len(shape)))
+    step.carries[carry.name] = carry, b.slice(both, starts, shape, ones)
+    return b.slice(both, zeros, b[fresh].shape, ones)
+
+
 def _concat(step: Step, node: Node, view: View) -> int:
     if view[node["axis"]]:
         raise step.unable(node, "a sequence put together from parts")
@@ -166,14 +196,13 @@ def _recurrence(step: Step, node: Node, view: View) -> int:
     gates, weight, bias, *begin = node.operands
     b, units = step.b, step.graph[weight].shape[1]
     batch = node.shape[0]
-    first = b.map("eq", b.input(PAST, TensorType("i32", ())), b.constant(0, "i32"))
     starts, carried = [], []
     for state in begin:
         name = f".state_{len(step.carries)}"
         carry = Carry(name, TensorType(node.dtype, (batch, units)))
         own = step.value(state, ("", ""))
         before = b.input(name, carry.type)
-        starts.append(b.map("where", b.broadcast(first, (), (batch, units)), own, before))
+        starts.append(b.map("where", b.broadcast(step.first(), (), (batch, units)), own, before))
         step.carries[name] = carry, before
         carried.append(name)
     operands = [step.value(gates, ("", NEW, ""))]

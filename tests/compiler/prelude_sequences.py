@@ -444,6 +444,8 @@ OTHERS = [
          lambda x: x + waves(torch.arange(3), 6, 50), "x: f32[B, 2, T, 6]"),
     Case("x -> learned_positions(7)", lambda x, w: x + w[:3], "x: f32[B, 3, 12]",
          {"learned_positions.weight": (7, 12)}),
+    Case("x -> delay", lambda x: F.pad(x, (0, 0, 1, 0))[:, :-1], "x: f32[B, T, 6]"),
+    Case("x -> delay(5)", torch.zeros_like, "x: f32[B, T, 6]"),
     Case("x -> rope", turned_halves, ROWS),
     Case("x -> rope(base=100, pairs=neighbours)", lambda x: turned_neighbours(x, 100),
          "x: f32[B, 2, T, 6]"),

@@ -42,6 +42,7 @@ BODIES = {
   seen = where(position(s, axis=-1) <= position(s, axis=-2), s + 0.5*away, -1e30)
   h = matmul(softmax(seen), x)""",
     "a mixture": "h = x -> residual { moe(3, 7) } -> attention(2, causal=true)",
+    "a delay": "h = x -> residual { delay -> linear(12) } -> attention(2, causal=true) -> delay(3)",
     "positions alone": "h = x*(unsqueeze(cast(arange(T), f32), axis=-1) + 1)",
 }
 AHEAD = {

@@ -152,6 +152,11 @@ class Scores:
         assert isinstance(width, int)
         return Matrix(i, dims, width, f"{self.names[self.values.base(i)]}_tile")
 
+    @property
+    def narrow(self) -> bool:
+        """Are all matrices of 16 bits?"""
+        return all(self.graph[m.value].dtype in ("f16", "bf16") for m in self.matrices())
+
     def other(self, result: int) -> Matrix:
         """The matrix that a sum multiplies its source by."""
         other = self.launch.other(self.graph, result)

@@ -21,12 +21,16 @@ def _tiles(text: str) -> tuple[Tile, ...]:
 
 FORWARD = _tiles("64x32/4/3 64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 FORWARD_WIDE = _tiles("128x32/8/3 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
+KEYS_WIDE_NARROW = _tiles("64x16/8/2 32x16/4/2 32x16/8/2 16x16/8/2 16x16/4/1")
 KEYS = _tiles("64x16/4/2 32x32/4/2 32x16/4/2 32x16/4/1 16x16/4/1")
 KEYS_WIDE = _tiles("32x16/4/2 32x16/8/2 16x16/8/2 16x16/8/1 16x16/4/1")
 QUERIES = _tiles("64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 QUERIES_WIDE = _tiles("128x32/8/2 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
 WIDEST_TILES = _tiles("64x32/8/2 32x16/8/2 32x16/8/1 16x16/8/1 16x16/4/1")
-"""Owned x walked / warps / stages, the first that compiles."""
+"""Owned x walked / warps / stages, the first that compiles; narrow: queries and keys of 16 bits.
+
+A Hopper's own instructions take 64 rows, for which keys of 32 bits leave no registers.
+"""
 
 
 def tile_of(scores: Scores, machine: Machine) -> Tile:
@@ -56,6 +60,8 @@ def _candidates(scores: Scores) -> tuple[Tile, ...]:
         return WIDEST_TILES
     if len(scores.launch.products) == 1:
         return FORWARD_WIDE if wide else FORWARD
+    if scores.of_keys and wide:
+        return KEYS_WIDE_NARROW if scores.narrow else KEYS_WIDE
     if scores.of_keys:
-        return KEYS_WIDE if wide else KEYS
+        return KEYS
     return QUERIES_WIDE if wide else QUERIES

@@ -62,8 +62,7 @@ class Fusion:
                 self.readers.setdefault(values.base(leaf), set()).add(root)
         for node in values.graph:
             if values.is_heavy(node):
-                for operand in node.operands:
-                    source = values.base(operand)
+                for source in values.operands(node):
                     self.readers.setdefault(source, set()).add(node.id)
         for launch in values.attention:
             for leaf in values.cone_of(launch)[1]:

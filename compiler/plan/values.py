@@ -15,6 +15,7 @@ from ..ops import OPS
 from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
+from .prologue import prologue_of
 from .windows import turned_from
 
 STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
@@ -36,7 +37,7 @@ class Values:
     ops) and those that the sweep adds; `keep_dear` also stores those in `dear`, which a kernel of
     several passes then computes once.  `turned`: turned weights are read where the others lie.
     `plans` keeps what was planned, by form.  What `attention` streams is never stored; what it
-    makes is a leaf.
+    makes is a leaf.  `prologues`: maps that convolutions carry out on what they load.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
@@ -47,6 +48,7 @@ class Values:
         *,
         keep_dear: bool = False,
         turned: bool = False,
+        prologues: bool = False,
         plans: Plans | None = None,
         attention: Iterable[Attention] = (),
     ) -> None:
@@ -74,6 +76,7 @@ class Values:
             self.dear = frozenset(node.id for node in graph if self._is_dear(node))
             self.stored |= self.dear
             self.stored |= {node.id for node in graph if self._is_scale(node)}
+        self.prologues = self._prologues() if prologues else {}
         self._cones.clear()
         self._joined.clear()
         self._bases.clear()
@@ -226,6 +229,29 @@ class Values:
         return spread and any(
             OPS[self.graph[i].op].flops >= ROOT for i in self._cone_of(node.id)[0]
         )
+
+    def _prologues(self) -> dict[int, int]:
+        """Maps that are made where they are loaded, and what they are made of."""
+        found = {}
+        for i in sorted(self.stored - self.outputs):
+            source = prologue_of(self, i)
+            if source is not None:
+                found[i] = source
+                self.stored -= {i}
+        return found
+
+    def memory(self, i: int) -> int:
+        """The value whose memory the template of a heavy node reads for an operand."""
+        return self.base(self.prologues.get(i, i))
+
+    def operands(self, node: Node) -> set[int]:
+        """The memory that a heavy node reads, prologues included."""
+        found = set()
+        for o in node.operands:
+            found |= (
+                set(map(self.base, self.cone({o})[1])) if o in self.prologues else {self.base(o)}
+            )
+        return found
 
     # ---- cones ---------------------------------------------------------------------------------
 

@@ -9,7 +9,13 @@ from tests.laws.conftest import Share
 from tests.laws.harness import build, graph_of
 from tests.laws.kernels import Key, emitted, passed
 from tests.laws.test_interpreted_windows import _adjoint_ridden, _ridden
-from tests.laws.window_cases import _convolve_input, _convolve_weight, _pool, square
+from tests.laws.window_cases import (
+    _convolve_input,
+    _convolve_weight,
+    _pool,
+    normalised,
+    square,
+)
 from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate
 from weft.compiler.compile import lower
@@ -37,6 +43,7 @@ SMALL = (
     Case("same", _ridden(SAME)),
     Case("halved", _adjoint_ridden(HALVED)),
     Case("d_same", _convolve_weight(SAME)),
+    Case("normalised", normalised(SAME)),
     Case("grouped", _convolve_input(GROUPED)),
     Case("depthwise", _ridden(DEPTHWISE)),
     Case("d_depthwise", _convolve_weight(DEPTHWISE)),
@@ -47,6 +54,7 @@ WHOLE = (
     *(Case(f"input_{g.name}", _adjoint_ridden(g)) for g in SHAPES[1:]),
     *(Case(f"plain_input_{g.name}", _convolve_input(g)) for g in SHAPES[1:]),
     *(Case(f"weight_{g.name}", _convolve_weight(g)) for g in SHAPES),
+    *(Case(f"normalised_{g.name}", normalised(g)) for g in (SAME, SKIPPED, POINT, ODD)),
     *(Case(op, _pool(op, POOLED)) for op in ("pool_max", "pool_sum")),
 )
 

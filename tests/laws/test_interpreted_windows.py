@@ -12,10 +12,12 @@ from tests.laws.cases import B, Build, Case, f32
 from tests.laws.harness import backward, build, feeds, graph_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.window_cases import (
+    AHEAD,
     WINDOW_CASES,
     Geometry,
     _convolve_input,
     _convolve_weight,
+    normalised,
     operands,
     shared,
     square,
@@ -78,9 +80,11 @@ RIDDEN = tuple(
     for name, make in (("ridden", _ridden), ("adjoint_ridden", _adjoint_ridden))
     for g in DEEP
 )
+PROLOGUES = tuple(Case(f"normalised_{g.name}", normalised(g)) for g in AHEAD)
 FORWARD = (
     *WINDOW_CASES,
     *RIDDEN,
+    *PROLOGUES,
     *(Case(f"convolve_weight_{g.name}", _convolve_weight(g)) for g in DEEP),
 )
 SAMPLE = ("dilated_strided", "grouped", "depthwise", "oblong", "volume", "strided_pointwise")
@@ -92,6 +96,7 @@ BACKWARD = (
 ORDERED = (
     *RIDDEN[:5],
     *RIDDEN[6:7],
+    *PROLOGUES[:3],
     *(c for c in WINDOW_CASES if c.name in ("pool_max_even_kernel", "convolve_weight_depthwise")),
 )
 
@@ -132,6 +137,19 @@ def test_the_order_of_programs_does_not_show(
     key = "forward", case.name
     check(guarded, key, graphs[key], LARGE)
     check_order(guarded, key, feeds(graphs[key], LARGE, positive=False))
+
+
+# ---- what is made of what was loaded -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", PROLOGUES, ids=lambda c: c.name)
+def test_normalised_values_are_not_stored(case: Case, graphs: dict[Key, Graph]) -> None:
+    graph = graphs["forward", case.name]
+    artifact = emitted({("forward", case.name): graph}, NOMINAL, "interpret")
+    readers = [k for k in artifact.kernels if k.kind in ("convolution", "product")]
+    assert all("x" in k.reads for k in readers if len(k.reads) > 1)
+    written = {name for k in artifact.kernels for name in k.writes}
+    assert not [name for name in written if name.startswith("maximum")]
 
 
 # ---- what rides ----------------------------------------------------------------------------------

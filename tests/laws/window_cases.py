@@ -76,6 +76,43 @@ def operands(b: Builder, g: Geometry) -> tuple[int, int]:
     return x, f32(b, "w", outputs, inputs // g.groups, *g.kernel)
 
 
+AHEAD = (
+    square("ahead", 5, 3, pad=1, channels=(40, 33)),
+    square("ahead_strided", 6, 3, stride=2, pad=1, channels=(16, 40)),
+    square("ahead_pointwise", 4, 1, channels=(36, 20)),
+    square("ahead_skipped", 5, 1, stride=2, channels=(32, 17)),
+    square("ahead_dilated", 9, 3, dilation=2, pad=2, channels=(16, 18)),
+    Geometry("ahead_line", (11,), (3,), (2,), ((2, 1),), (1,), (48, 18)),
+)
+"""Convolutions whose operand GPUs make of what they load."""
+
+
+def normalised(g: Geometry) -> Build:
+    """A convolution and its adjoint in the weight behind a normalisation over the batch; what lies
+    outside is zero only after that.
+    """
+
+    def build(b: Builder) -> dict[str, int]:
+        z, w = operands(b, g)
+        shape, axes = b[z].shape, tuple(range(len(g.space) + 1))
+
+        def spread(i: int) -> int:
+            return b.broadcast(i, (len(axes),), shape)
+
+        centred = b.map("sub", z, spread(b.mean(z, axes)))
+        scale = b.map("rsqrt", b.map("add", b.mean(b.map("mul", centred, centred), axes), 0.1))
+        scale = b.map("mul", scale, f32(b, "gain", g.channels[0]))
+        shift = b.map("add", f32(b, "shift", g.channels[0]), 0.5)
+        a = b.map("add", b.map("mul", centred, spread(scale)), spread(shift))
+        a = b.map("maximum", a, -0.25)
+        y = b.insert("convolve", (a, w), sizes=g.sizes, **shared(g))
+        d = f32(b, "d", B, *g.sizes, g.channels[1])
+        d_w = b.insert("convolve_weight", (a, d), kernel=g.kernel, **shared(g))
+        return {"y": y, "d_w": b.map("mul", d_w, 0.02), "seen": b.sum(a, axes[1:])}
+
+    return build
+
+
 def _convolve(g: Geometry) -> Build:
     def build(b: Builder) -> dict[str, int]:
         x, w = operands(b, g)

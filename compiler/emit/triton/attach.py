@@ -29,7 +29,7 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
 
 
 def _heavy(part: Part, i: int) -> Work:
-    reads = frozenset(part.values.base(o) for o in part.graph[i].operands)
+    reads = frozenset(part.values.operands(part.graph[i]))
     return Work(i, frozenset(), reads, frozenset({i, *riding(part.graph, part.graph[i])}))
 
 

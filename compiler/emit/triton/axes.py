@@ -152,6 +152,19 @@ def _with_indices(kernel: Kernel, change: Callable[[Affine], Affine]) -> Kernel:
     return replace(kernel, passes=passes)
 
 
+def renamed_axis(kernel: Kernel, old: Axis, new: Axis) -> Kernel:
+    """The kernel with another axis in place of one."""
+
+    def moved(index: Affine) -> Affine:
+        return Affine(tuple((new if t == old else t, s) for t, s in index.terms), index.offset)
+
+    kernel = _with_indices(kernel, moved)
+    rows, columns = (
+        tuple(new if a == old else a for a in x) for x in (kernel.rows, kernel.columns)
+    )
+    return replace(kernel, rows=rows, columns=columns)
+
+
 def _named(kernel: Kernel) -> Kernel:
     """`row` where there is one row axis, else `row_0`, `row_1`, ...; columns likewise."""
     names: dict[Axis, Axis] = {}

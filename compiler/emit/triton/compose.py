@@ -14,17 +14,20 @@ from ..loops import Kernel
 from .attention import attention
 from .choice import choose
 from .composed import Composed, composed
-from .contraction import Contraction, Frame, Sums, frame
+from .contraction import Contraction, Frame, Sums, divides, frame
 from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import gemm_kernel
+from .gemm_loop import STEP
 from .kernel import Parameter, drawing
 from .library import PLACES
 from .part import Machine, Part, Work
 from .printer import prepared, print_kernel
 from .products import Names, contraction_of, result_index
+from .prologue import Prologue, leaves, prologue
 from .recurrent_kernels import recurrent
 from .request import Gemm
 from .scatter import scatter_kernel
+from .spelling import both
 from .template import call
 from .tiles import Tile
 from .window_kernels import windowed
@@ -128,16 +131,18 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     Raises: LookupError when no tile is left.
     """
     z, p = work.key, part.product(work.key)
-    a, b = part.values.base(p.a), part.values.base(p.b)
+    a, b = part.values.memory(p.a), part.values.memory(p.b)
     lowered = part.lowered(work.roots) if work.roots else None
     read = [x.value for x in lowered.buffers] if lowered else []
     read += [work.summed] if work.summed is not None else []
+    read += [*leaves(part, p.a), *leaves(part, p.b)]
     names, sizes = part.short(dict.fromkeys((a, b, *read, z))), Names()
     c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes)
     flops, places = product_flops(p, part.values.sizes), part.places([z])
+    taken = frozenset((c.a_tile, c.b_tile, *(f"{names[i]}_tile" for i in (a, b))))
+    ahead = [prologue(part, i, names, sizes, taken) for i in (p.a, p.b)]
     kernel = None
     if lowered is not None:
-        taken = frozenset(f"{names[i]}_tile" for i in (a, b))
         kernel = prepared(lowered, names, flat=False, taken=taken)
         if not attachable(kernel, z, p):
             return None
@@ -171,9 +176,31 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
         wide=wide,
         sums=sums,
     )
+    gemm = replace(
+        gemm, prologue_a=_ahead(gemm, ahead[0], "a"), prologue_b=_ahead(gemm, ahead[1], "b")
+    )
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
     return replace(found, key=key)
+
+
+def _ahead(gemm: Gemm, ahead: Prologue | None, side: str) -> tuple[str, ...]:
+    """The lines that make an operand of the block that was loaded."""
+    if ahead is None:
+        return ()
+    c = gemm.contraction
+    masked = not divides(gemm.tile.depth, c.k)
+    if side == "a":
+        tile, along, rest = c.a_tile, "depth[None, :]", gemm.matrix_row
+        deep, other = "in_depth[None, :]" if masked else None, gemm.in_row
+        by_depth = c.a.column_stride == 1
+    else:
+        tile, along, rest = c.b_tile, "depth[:, None]", "column"
+        deep, other = "in_depth[:, None]" if masked else None, gemm.in_column
+        by_depth = c.b.row_stride == 1
+    source, channel = (along, deep) if by_depth else (rest, other)
+    channels, elements = ahead.lines(tile, source, channel, both(other, deep), STEP)
+    return (*channels, *elements)
 
 
 def _tile(

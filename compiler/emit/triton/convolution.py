@@ -15,6 +15,7 @@ from . import windows
 from .contraction import sum_of, times
 from .gemm_loop import STEP, Loop
 from .kernel import Extent
+from .prologue import Prologue
 from .spelling import both
 from .template import call
 from .tiles import Tile, blocks, power_of_two
@@ -29,7 +30,8 @@ class Windows:
     """rows[batch, windows, groups, columns] = sum over taps and depth of x[...] * w[...].
 
     `depth` channels are read and `columns` are made in each group.  `adjoint`: rows are elements,
-    and x is read where their windows are.  `wide`: indices of rows take 64 bits.
+    and x is read where their windows are.  `wide`: indices of rows take 64 bits.  `ahead`: what is
+    made of x where it is loaded.
     """
 
     axes: Axes
@@ -43,6 +45,7 @@ class Windows:
     precision: str
     wide: bool
     wider: str = ""
+    ahead: Prologue | None = None
 
     @property
     def phases(self) -> int:
@@ -126,6 +129,11 @@ def _dot(w: Windows, tile: Tile, product: str, masks: tuple[str | None, str | No
     at.append(times(f"{deep}[None, :]", w.x.channel) if deep else "")
     indent = 4 if single else STEP
     step += _load(f"{w.x.buffer}_patch", sum_of(*at), mask, indent)
+    if w.ahead:
+        tile_of, source = f"{w.x.buffer}_patch", "depth[None, :]"
+        channels, made = w.ahead.lines(tile_of, source, across, mask, indent)
+        (before if per == 1 else step).extend(channels)
+        step += made
     at = [f"{w.w.buffer}_at", *_weight_at(w, "{}[:, None]" if w.flat else "{}")]
     at.append(times(f"{deep}[:, None]", w.w.depth) if deep else "")
     if w.flat and w.packed:

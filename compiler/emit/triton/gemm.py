@@ -52,7 +52,7 @@ def _shares(gemm: Gemm) -> KernelText:
         pointer, index = partials[1].parameter, _sum_index(gemm)
         after += _store_sum(gemm, pointer, f"split * {_sum_count(gemm)} + {index}")
     pointers = [Parameter(w.parameter, "*fp32", divisible=True) for w in partials]
-    parameters = merged(_operands(gemm), pointers, _extents(gemm))
+    parameters = merged(_operands(gemm), gemm.parameters, pointers, _extents(gemm))
     split = gemm.tile.split
     title = [
         f"{gemm.title}: phase one, partial sums",

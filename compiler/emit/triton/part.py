@@ -195,6 +195,9 @@ class Part:
             own = self.values.cone_of(self.values.launches[work.heavy])[0]
         elif not work.roots:
             own = [*own, *sorted(work.writes.difference(own))]  # what rides in a recurrence
+        if work.heavy is not None:
+            ahead = [o for o in self.graph[work.heavy].operands if o in self.values.prologues]
+            own = [*own, *self.values.cone(ahead)[0]]
         form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
         ranks = form.ranks()
         laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")

@@ -104,7 +104,9 @@ class StepWriter:
             part = known.again(homes)
         else:
             found = () if self.keep else attentions(graph)
-            values = Values(graph, self.sizes, turned=True, plans=self.plans, attention=found)
+            values = Values(
+                graph, self.sizes, turned=True, prologues=True, plans=self.plans, attention=found
+            )
             part = Part(graph, dict(homes), values)
         if self.keep or not part.works:
             part.plan(plan_works(part, self.machine, keep=self.keep))

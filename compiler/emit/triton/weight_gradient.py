@@ -14,6 +14,7 @@ from . import windows
 from .contraction import Stride, block_range, divides, sum_of, tiles_of, times
 from .gemm_loop import STEP, Loop
 from .kernel import Extent
+from .prologue import Prologue
 from .spelling import both
 from .template import call
 from .tiles import Tile, blocks
@@ -39,6 +40,7 @@ class WeightGradient:
     precision: str
     wide: bool
     wider: str = ""
+    ahead: Prologue | None = None
 
     @property
     def direct(self) -> bool:
@@ -141,7 +143,8 @@ def loop(w: WeightGradient, tile: Tile, product: str, masks: tuple[str | None, s
     down = "in_depth[:, None]" if masked else None
     d, x = f"{w.d}_tile", f"{w.x.buffer}_patch"
     made = w.groups * w.columns
-    step += _patch(w, x, both(down, in_column))
+    channels, patch = _patch(w, x, both(down, in_column), in_column)
+    step += patch
     if w.direct:
         at = sum_of(f"{w.d}_ptr", times("pixel[:, None]", made), "column")
         step += _load(d, at, both(down, in_column))
@@ -154,12 +157,16 @@ def loop(w: WeightGradient, tile: Tile, product: str, masks: tuple[str | None, s
     step += _load(d, at, both(in_row, across))
     arguments = [d, x, product, f'input_precision="{w.precision}"']
     step += call(f"{product} = tl.dot", arguments, STEP)
-    before = [f"{product} = tl.zeros([BM, BN], tl.float32)"]
+    before = [*channels, f"{product} = tl.zeros([BM, BN], tl.float32)"]
     return Loop(tuple(before), tuple(_looped(w, tile, step)), (), 1)
 
 
-def _patch(w: WeightGradient, target: str, mask: str | None) -> list[str]:
-    """What the windows of a block read by the taps of its columns."""
+def _patch(
+    w: WeightGradient, target: str, mask: str | None, in_column: str | None
+) -> tuple[list[str], list[str]]:
+    """What the windows of a block read by the taps of its columns; first the lines before the
+    loop.
+    """
     lines, tests = [], []
     at = [f"{w.x.buffer}_ptr", times("image[:, None]", w.x.image)]
     for a, stride in zip(w.axes, w.x.space, strict=True):
@@ -185,7 +192,11 @@ def _patch(w: WeightGradient, target: str, mask: str | None) -> list[str]:
     one = w.depth == 1 and w.taps == 1
     at.append(times(channel, w.x.channel) if channel else "0 * column" if one else "")
     mask = windows.guard(lines, mask, *tests)
-    return [*lines, *_load(target, sum_of(*at), mask)]
+    lines += _load(target, sum_of(*at), mask)
+    if w.ahead is None:
+        return [], lines
+    channels, made = w.ahead.lines(target, channel, in_column, mask, STEP)
+    return channels, [*lines, *made]
 
 
 def _load(target: str, at: str, mask: str | None) -> list[str]:

@@ -105,6 +105,7 @@ def _convolution(k: Windowed) -> Composed:
         precision=k.machine.precision,
         wide=k.wide,
         wider=widened(part.graph[x].dtype),
+        ahead=k.ahead,
     )
     split_columns = w.groups > 1 and not w.direct
     kernel = k.rider(numel(node.shape[:-1]), g.outputs, split_columns=split_columns)
@@ -259,6 +260,7 @@ def _weight_gradient(k: Windowed) -> Composed:
         precision=k.machine.precision,
         wide=k.wide,
         wider=widened(part.graph[x].dtype),
+        ahead=k.ahead,
     )
     count = nominal(pixels, part.values.sizes)
     tile = _gradient_tile(k, w, count, k.level())

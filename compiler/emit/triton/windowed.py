@@ -25,6 +25,7 @@ from .library import PLACES
 from .part import Machine, Part, Work
 from .printer import prepared
 from .products import Names
+from .prologue import leaves, prologue
 from .template import call
 from .tiles import Tile
 from .windows import NAMES, Axes, Image, Weight, WindowAxis
@@ -38,11 +39,13 @@ class Windowed:
         self.node: Node = part.graph[work.key]
         self.g = geometry(part.graph, self.node)
         self.sizes = Names()
-        operands = [part.values.base(o) for o in self.node.operands]
+        operands = [part.values.memory(o) for o in self.node.operands]
+        ahead = leaves(part, self.node.operands[0])
         self.lowered = part.lowered(work.roots) if work.roots else None
-        read = [x.value for x in self.lowered.buffers] if self.lowered else []
+        read = [*ahead, *((x.value for x in self.lowered.buffers) if self.lowered else ())]
         self.names = part.short(dict.fromkeys((*operands, *read, self.node.id)))
         self.operands = operands
+        self.ahead = prologue(part, self.node.operands[0], self.names, self.sizes, self._tiles())
         rank = len(self.node["stride"])
         self.rank = rank
         turned = self.node.op == "convolve_input"
@@ -73,8 +76,8 @@ class Windowed:
 
     def image(self, i: int) -> Image:
         """An operand of the node as an image."""
-        batch, *space, channel = self.part.layout(i).strides
-        name = self.names[self.part.values.base(i)]
+        batch, *space, channel = self.part.layout(self.part.values.prologues.get(i, i)).strides
+        name = self.names[self.part.values.memory(i)]
         return Image(
             name, self.sizes.stride(batch), self.spatial(space), self.sizes.stride(channel)
         )
@@ -104,6 +107,11 @@ class Windowed:
 
     # ---- what rides ------------------------------------------------------------------------------
 
+    def _tiles(self) -> frozenset[str]:
+        """What a kernel calls the blocks that it loads."""
+        words = ("tile", "patch", "at")
+        return frozenset(f"{n}_{w}" for n in self.names.values() for w in words)
+
     def rider(self, rows: Dim, columns: int, *, split_columns: bool) -> Kernel | None:
         """The group that follows, prepared; None where it cannot be in the kernel.
 
@@ -111,9 +119,7 @@ class Windowed:
         """
         if self.lowered is None:
             return None
-        tiles = {f"{n}_{w}" for n in self.names.values() for w in ("tile", "patch", "at")}
-        taken = frozenset(tiles)
-        kernel = prepared(self.lowered, self.names, flat=False, taken=taken)
+        kernel = prepared(self.lowered, self.names, flat=False, taken=self._tiles())
         z = self.node.id
         seen = Product(
             z, z, z, Index("", rows, 0, 0, columns), Index("", columns, 0, 0, 1),

@@ -7,6 +7,7 @@ from ..ir.op import Op
 from .folds import FOLDS
 from .leaves import LEAVES
 from .maps import MAPS
+from .moments import MOMENTS
 from .pools import POOLS
 from .products import PRODUCTS
 from .recurrences import RECURRENCES
@@ -23,6 +24,7 @@ OPS: dict[str, Op] = {
     **WINDOWS,
     **POOLS,
     **RECURRENCES,
+    **MOMENTS,
 }
 
 

@@ -238,7 +238,15 @@ def heavy_launch(values: Values, node: Node, outermost: int = 0) -> Launch:
         return product_launch(values, node, outermost)
     if node.op in BATCHED:
         return batched_launch(values, node)
-    return scatter_launch(values, node)
+    return moments_launch(values, node) if node.op == "moments" else scatter_launch(values, node)
+
+
+def moments_launch(values: Values, node: Node) -> Launch:
+    """The moments of a batch are partial in the stage that makes it."""
+    source, made = values.base(node.operands[0]), frozenset({node.id})
+    domain = values.graph[node.operands[0]].shape[0]
+    along = ((source, 0), (node.id, None))
+    return Launch(node.id, frozenset(), frozenset({source}), made, domain, along, made)
 
 
 def heavy_nodes(graph: Graph) -> list[Node]:

@@ -72,7 +72,7 @@ class _Counter:
         recent: dict[int, int] = {}  # bytes of a panel by value, what was touched last at the end
         for launch in (x for x in stage.launches if x.finishes is None):
             touched = self._touched(launch)
-            if launch.heavy is None and launch.attention is None:
+            if self._is_loop(launch):
                 self.kernels += sum(n for i, n in touched.items() if not self._hidden(i))
             else:
                 self.products += sum(touched.values())
@@ -87,6 +87,11 @@ class _Counter:
             for i in sorted(touched):
                 recent.pop(i, None)
                 recent[i] = self._block(launch, i, stage, panel)
+
+    def _is_loop(self, launch: Launch) -> bool:
+        """Is it no product, so that the bound does without it?"""
+        moments = launch.heavy is not None and self.values.graph[launch.heavy].op == "moments"
+        return moments or (launch.heavy is None and launch.attention is None)
 
     def _hidden(self, i: int) -> bool:
         """Does a value live in the memory of one thread?"""

@@ -8,18 +8,33 @@ import numpy as np
 import pytest
 
 from tests.laws.cases import CASES as PLAIN
-from tests.laws.cases import Case
+from tests.laws.cases import B, Build, Case, f32
 from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
 from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
+from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
 from weft.compiler.native import emit_native
 from weft.runtime.native_engine import NativeEngine
 
 TOLERANCE = 2e-6
-CASES = (*PLAIN, *WINDOW_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES)
+
+
+def _moments(*shape: int) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        x = f32(b, "x", B, *shape)
+        return {"m": b.copy(b.insert("moments", (x,)), "m"), "squares": b.map("mul", x, x)}
+
+    return build
+
+
+MOMENTS = tuple(
+    Case(f"moments_{shape[-1]}", _moments(*shape), ({"B": 67}, {"B": 1}, {"B": 330}), smooth=False)
+    for shape in ((3, 1), (5, 7, 16), (2, 40), (3, 300))
+)
+CASES = (*PLAIN, *WINDOW_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES, *MOMENTS)
 SMOOTH = [c for c in CASES if c.smooth]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 PARTS = (
     *("math", "random", "gemm", "tiles", "attend", "windows", "window_tiles", "convolutions"),
-    *("pools", "recurrent", "team", "step"),
+    *("pools", "recurrent", "moments", "team", "step"),
 )
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 

@@ -151,7 +151,12 @@ class StageWriter:
         value = launch.finishes
         assert value is not None
         name, walk = self.names[value], self.walks[value]
-        finish = "weft_finish" if self.values.graph[value].dtype == "f32" else "weft_finish_int"
+        node = self.values.graph[value]
+        finish = "weft_finish" if node.dtype == "f32" else "weft_finish_int"
+        if node.op == "moments":
+            lead = c_expression(self.homes[value].layout.strides[0])
+            channels = f"{walk.parts}, {c_expression(walk.stride)}, {node.shape[1]}, {lead}"
+            return f"weft_finish_moments({channels}, {name}_parts, {name}, {who});"
         sizes = f"{walk.parts}, {c_expression(walk.stride)}, {c_expression(walk.span)}"
         arguments = f"{sizes}, {name}_parts, {name}, {who}"
         return f"{finish}({arguments});"
@@ -271,6 +276,8 @@ class StageWriter:
             self._product(call, call.product, depth)
         elif self.values.graph[call.launch.heavy or 0].op in BATCHED:
             self._batched(call, rows, depth)
+        elif self.values.graph[call.launch.heavy or 0].op == "moments":
+            self._moments(call, rows, depth)
         else:
             self._scatter(call, "0, 1", depth)
 
@@ -367,6 +374,17 @@ class StageWriter:
             layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
             text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)
         self.emit(text + where, depth)
+
+    def _moments(self, call: Call, rows: str, depth: int) -> None:
+        """Merge those of the rows at hand into what is there."""
+        node = self.values.graph[call.launch.heavy or 0]
+        source = self.values.base(node.operands[0])
+        _, *inner, channels = self.values.graph[source].shape
+        pixels = _tight(c_expression(numel(inner)))
+        x = self.pointer(source, self.homes[source].layout.strides[0])
+        out, lead = self.pointer(node.id, 0), c_expression(self.homes[node.id].layout.strides[0])
+        where = f"  /* {call.places[-1]} */" if call.places else ""
+        self.emit(f"weft_moments({rows} * {pixels}, {channels}, {lead}, {x}, {out});{where}", depth)
 
     def _scatter(self, call: Call, who: str, depth: int) -> None:
         """table[indices[i]] += updates[i], in order; the updates are contiguous."""

@@ -1,0 +1,99 @@
+"""Two sums of every channel, one after the other, become one pass (on a CPU).
+
+    s = sum(x);  q = sum((x - s/n)²)  ->  m = moments(x);  s/n = m[1];  q = m[2]
+
+The second sum would wait until all threads have made the first, and read all of `x` again.  The
+moments are taken in the panel that has just made `x`, and parts of them are merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...spec.dims import evaluate
+from ..ir.builder import Builder
+from ..ir.graph import Graph, Node
+from ..ops import OPS
+from ..ops.moments import MEAN, SQUARES
+from .panels import SHARED_SUM
+
+
+def with_moments(graph: Graph, sizes: Mapping[str, int]) -> Graph:
+    """The graph with the means and the squares of large batches made together."""
+    found = {node.id: pair for node in graph if (pair := _pair(graph, node, sizes)) is not None}
+    if not found:
+        return graph
+    rows = {mean: (x, MEAN) for mean, x in found.values()}
+    rows |= {squares: (x, SQUARES) for squares, (_, x) in found.items()}
+    b = Builder(OPS, {})
+    new: dict[int, int] = {}
+    for node in graph:
+        with b.like(node):
+            if node.id in rows:
+                x, row = rows[node.id]
+                whole = b.insert("moments", (new[x],), "moments")
+                one = b.slice(whole, (row, 0), (1, node.shape[0]), (1, 1))
+                new[node.id] = b.rename(b.squeeze(one, (0,)), node.name)
+            else:
+                operands = [new[o] for o in node.operands]
+                new[node.id] = b.insert(node.op, operands, node.name, **dict(node.attributes))
+    outputs = {name: new[i] for name, i in graph.outputs.items()}
+    views = {name for name, i in outputs.items() if OPS[b[i].op].lowering == "view"}
+    b.outputs = {name: b.copy(i, name) if name in views else i for name, i in outputs.items()}
+    return b.graph()
+
+
+def _pair(graph: Graph, node: Node, sizes: Mapping[str, int]) -> tuple[int, int] | None:
+    """The mean and the value x of which a node sums the squares about the mean."""
+    if node.op != "sum" or graph[node.operands[0]].op != "mul":
+        return None
+    left, right = graph[node.operands[0]].operands
+    centred = graph[left]
+    if left != right or centred.op != "sub":
+        return None
+    x, spread = (graph[o] for o in centred.operands)
+    rank = len(x.shape)
+    axes = tuple(range(rank - 1))
+    if node["axes"] != axes or rank < 3 or x.dtype != "f32" or spread.op != "broadcast":
+        return None
+    mean = graph[spread.operands[0]]
+    total = _mean_of(graph, mean)
+    if total is None or spread["dims"] != (rank - 1,) or total["axes"] != axes:
+        return None
+    alone = total.operands[0] == x.id and graph.users(total.id) == [mean.id]
+    made = OPS[x.op].lowering == "heavy" and not isinstance(x.shape[0], int)
+    large = _count(x, sizes) > SHARED_SUM and isinstance(x.shape[-1], int)
+    same_phase = node.phase == mean.phase == x.phase
+    return (mean.id, x.id) if alone and made and large and same_phase else None
+
+
+def _mean_of(graph: Graph, mean: Node) -> Node | None:
+    """The sum of which a value is the mean."""
+    if mean.op != "mul":
+        return None
+    total, inverse = (graph[o] for o in mean.operands)
+    if total.op != "sum" or len(mean.shape) != 1:
+        return None
+    count = graph[total.operands[0]].shape
+    if inverse.op == "broadcast":
+        inverse = graph[inverse.operands[0]]
+    if inverse.op == "constant":
+        known = [extent for extent in count[:-1] if isinstance(extent, int)]
+        number = 1
+        for extent in known:
+            number *= extent
+        return total if len(known) == len(count) - 1 and inverse["value"] * number == 1.0 else None
+    one, size = (graph[o] for o in inverse.operands) if inverse.op == "div" else (None, None)
+    if one is None or size is None or one.op != "constant" or size.op != "size":
+        return None
+    whole = count[0]
+    for extent in count[1:-1]:
+        whole = whole * extent
+    return total if one["value"] == 1.0 and size["dim"] == whole else None
+
+
+def _count(node: Node, sizes: Mapping[str, int]) -> int:
+    total = 1
+    for extent in node.shape:
+        total *= evaluate(extent, sizes)
+    return total

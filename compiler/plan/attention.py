@@ -440,7 +440,10 @@ def _depends(graph: Graph, i: int, on: int) -> bool:
 def _waits(graph: Graph, launches: list[_Launch], result: int, launch: _Launch) -> bool:
     """Does a result need what a launch makes, perhaps through other launches?"""
     together = {r: other.results for other in launches for r in other.results}
-    least = min(together)
+    least = min(launch.results)  # below it nothing leads back, but through launches on both sides
+    for other in sorted(launches, key=lambda x: max(x.results), reverse=True):
+        if max(other.results) > least:
+            least = min(least, *other.results)
     seen: set[int] = set()
     stack = list(graph[result].operands)
     while stack:

@@ -276,13 +276,14 @@ def arrange(values: Values, launches: Iterable[Launch], fixed: frozenset[int]) -
     found: list[Launch] = []
     known = {node.id for node in values.graph.inputs()}
     graph = values.graph
-    launches = [replace(launch, phase=graph[launch.made].phase) for launch in launches]
+    phases = [(launch, graph[launch.made].phase) for launch in launches]
+    launches = [x if x.phase == phase else replace(x, phase=phase) for x, phase in phases]
     read = frozenset().union(*(launch.reads for launch in launches))
     for launch in order(launches):
         mode = _mode(values, launch, known, fixed)
         if mode == EVERY:
             known |= launch.writes
-        found.append(replace(launch, mode=mode))
+        found.append(launch if launch.mode == mode else replace(launch, mode=mode))
         if mode == PANELS:
             sums = [_finish(values, launch, i, i in read) for i in sorted(launch.summed)]
             found += [replace(finish, phase=launch.phase) for finish in sums]

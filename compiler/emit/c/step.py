@@ -307,7 +307,8 @@ class StepWriter:
         made = (part.names[result],)
         self.records.append(KernelRecord(kind, entry, kind, moved, flops, reads, made, places))
         found = product_of(part.graph, node, part.layout, launch.letter) if product else None
-        found = replace(found, c=result) if found is not None else None
+        if found is not None and result != node.id:
+            found = replace(found, c=result)
         record = ""
         if node.op in WINDOWED:
             record = windows_record(part.graph, node, part.layout, self.sizes)

@@ -64,7 +64,7 @@ WEFT_INLINE void weft_turn(const int whole, long rows, long columns, const float
         r[2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
     }
 }
-/* 32 rows of A or columns of B by a step of k, in four parts, the pieces `beside` each other; what follows in memory is fetched.
+/* 32 rows of A or columns of B by a step of k, in four parts, the pieces `beside` each other.
    Lines: rows of A that run along k.  Pairs: columns of B, whose rows run along them.  Turned: from memory that lies the other way. */
 typedef void weft_packer(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum);
 static __attribute__((noinline, unused)) void weft_lines_of_a(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
@@ -72,30 +72,33 @@ static __attribute__((noinline, unused)) void weft_lines_of_a(int part, const fl
     __m512 total = *sum;
     x += 8 * part * step;
     to += (part >> 1) * beside + (part & 1) * 256;
-    WEFT_UNROLL for (int i = 0; i < 8; ++i, x += step) {
-        __builtin_prefetch(x + 32 * step);
-        __builtin_prefetch(x + 32 * step + 16);
-        weft_split_line(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), to + i * 32, &total);
-    }
+    WEFT_UNROLL for (int i = 0; i < 8; ++i, x += step) weft_split_line(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), to + i * 32, &total);
     *sum = total;
 }
-static __attribute__((noinline, unused)) void weft_pairs_of_b(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
+WEFT_INLINE void weft_pairs(const int ahead, int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
 {
     __m512 total = *sum;
     x += (part >> 1) * 16 + (part & 1) * 16 * step;
     to += (part >> 1) * beside + (part & 1) * 256;
     WEFT_UNROLL for (int i = 0; i < 8; ++i, x += 2 * step) {
-        __builtin_prefetch(x + 32);
-        __builtin_prefetch(x + step + 32);
+        if (ahead) __builtin_prefetch(x + 32), __builtin_prefetch(x + step + 32);
         weft_split_pair(_mm512_loadu_ps(x), _mm512_loadu_ps(x + step), to + i * 32, &total);
     }
     *sum = total;
+}
+static __attribute__((noinline, unused)) void weft_pairs_of_b(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
+{
+    weft_pairs(0, part, x, step, to, beside, sum);
+}
+/* The same, and the next 32 columns are fetched: their rows lie too far apart for the processor to guess. */
+static __attribute__((noinline, unused)) void weft_pairs_ahead(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
+{
+    weft_pairs(1, part, x, step, to, beside, sum);
 }
 static __attribute__((noinline, unused)) void weft_turned_a(int part, const float *x, long step, uint16_t *to, long beside, __m512 *sum)
 {
     __m512 total = *sum;
     x += (part >> 1) * 16;
-    for (long i = part & 1; i < 32; i += 2) __builtin_prefetch(x + i * step + 32);
     x += (part & 1) * 8;
     to += (part >> 1) * beside + (part & 1) * 256;
     WEFT_UNROLL for (int q = 0; q < 2; ++q) {
@@ -111,7 +114,6 @@ static __attribute__((noinline, unused)) void weft_turned_b(int part, const floa
     __m512 total = *sum;
     x += (part >> 1) * 16 * step + (part & 1) * 16;
     to += (part >> 1) * beside + (part & 1) * 256;
-    for (long i = 0; i < 16; ++i) __builtin_prefetch(x + (i + 32) * step);
     WEFT_UNROLL for (int q = 0; q < 4; ++q) {
         __m512 r[4];
         weft_turn(1, 16, 16, x, step, q, r);
@@ -308,7 +310,9 @@ static __attribute__((noinline, unused)) void weft_gemm_tiles(long m, long n, lo
 {
     const int flat = m < n;
     const weft_operand left = weft_left(a, m, ar, ac), right = weft_right(b, n, br, bc);
-    const weft_operand shorter = flat ? left : right, longer = flat ? right : left;
+    const weft_operand shorter = flat ? left : right;
+    weft_operand longer = flat ? right : left;
+    if (longer.pack == weft_pairs_of_b) longer.pack = weft_pairs_ahead;
     const int twice = shorter.count <= WEFT_BROAD / 2;                    /* is there room for two steps of k? */
     uint16_t *const few[2] = {(uint16_t *)scratch, (uint16_t *)scratch + WEFT_FEW}, *const all = few[1] + WEFT_FEW;
     uint16_t *const many[2] = {all, twice ? all + WEFT_MANY / 2 : all};

@@ -9,7 +9,7 @@ holds between the forward and the backward pass, and the mask of the activation 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ...spec.dims import evaluate, numel
 from ..artifact import ITEM_BYTES
@@ -68,15 +68,27 @@ def chains(graph: Graph, sizes: Mapping[str, int]) -> frozenset[int]:
     forward = {o for node in windows if node.op in FORWARD for o in node.operands}
     backward = {o for node in windows if node.op not in FORWARD for o in node.operands}
     both = (forward & backward) - outputs
-    return frozenset(i for i in both if _is_chain(graph, graph[i], sizes))
+    stored = _stored(graph, sizes) if both else frozenset()
+    return frozenset(i for i in both if _is_chain(graph, graph[i], sizes, stored))
 
 
-def _is_chain(graph: Graph, node: Node, sizes: Mapping[str, int]) -> bool:
+def _stored(graph: Graph, sizes: Mapping[str, int]) -> frozenset[int]:
+    """Sums along a stream of residuals, which memory holds anyway: the sweep of `Values`."""
+    found: set[int] = set()
+    for node in graph:
+        if OPS[node.op].lowering == "map" and len(node.shape) > 1 and len(graph.users(node.id)) > 1:
+            leaves = _below(graph, node, found)[1]
+            if sum(_bytes(graph[i], sizes) for i in leaves) >= 2 * _bytes(node, sizes):
+                found.add(node.id)
+    return frozenset(found)
+
+
+def _is_chain(graph: Graph, node: Node, sizes: Mapping[str, int], stored: Collection[int]) -> bool:
     if OPS[node.op].lowering != "map" or not node.shape or isinstance(node.shape[0], int):
         return False
     if any(graph[u].op not in WINDOWED and _stores(graph[u]) for u in graph.users(node.id)):
         return False
-    return _follows(graph, node, sizes)
+    return node.id not in stored and _follows(graph, node, sizes, stored)
 
 
 def _stores(node: Node) -> bool:
@@ -84,28 +96,36 @@ def _stores(node: Node) -> bool:
     return OPS[node.op].lowering in ("heavy", "alias", "reindex")
 
 
-def _follows(graph: Graph, node: Node, sizes: Mapping[str, int]) -> bool:
+def _follows(graph: Graph, node: Node, sizes: Mapping[str, int], stored: Collection[int]) -> bool:
     """Is there one large leaf, and little work from there on?"""
-    members, stack, leaves = {node.id}, list(node.operands), set()
-    while stack:
-        i = stack.pop()
-        kind = OPS[graph[i].op].lowering
-        if i in members or graph[i].op == "constant":
-            continue
-        if kind in ("map", "view") and graph[i].op != "copy":
-            members.add(i)
-            stack.extend(graph[i].operands)
-        else:
-            leaves.add(i)
-    whole = _bytes(graph[node.id], sizes)
+    members, leaves = _below(graph, node, stored)
+    whole = _bytes(node, sizes)
     work = sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
-    large = sum(b for i in leaves if (b := _bytes(graph[i], sizes)) * 16 >= whole)
+    large = [i for i in leaves if _bytes(graph[i], sizes) * 16 >= whole]
     summed = any(
         OPS[graph[i].op].lowering == "fold" and isinstance(numel(graph[i].shape), int)
         for i in leaves
     )
     drawn = any(graph[i].op == "random" for i in leaves)
-    return summed and not drawn and work <= LIGHT and large <= whole
+    joined = any(OPS[graph[i].op].lowering == "reindex" for i in large)
+    fits = sum(_bytes(graph[i], sizes) for i in large) <= whole
+    return summed and not drawn and not joined and work <= LIGHT and fits
+
+
+def _below(graph: Graph, node: Node, stored: Collection[int]) -> tuple[set[int], set[int]]:
+    """The maps and views that a value is made by, and what they start from."""
+    members, leaves, stack = {node.id}, set[int](), list(node.operands)
+    while stack:
+        i = stack.pop()
+        if i in members or graph[i].op == "constant":
+            continue
+        light = OPS[graph[i].op].lowering in ("map", "view") and graph[i].op != "copy"
+        if light and i not in stored:
+            members.add(i)
+            stack.extend(graph[i].operands)
+        else:
+            leaves.add(i)
+    return members, leaves
 
 
 def _bytes(node: Node, sizes: Mapping[str, int]) -> int:

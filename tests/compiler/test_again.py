@@ -80,6 +80,21 @@ def test_what_gains_nothing_is_left_alone(layers: str) -> None:
     assert not [node for node in part.graph if node.op == "again"]
 
 
+def test_a_stream_of_residuals_is_normalised_again() -> None:
+    """Its sums are stored; what precedes each convolution is not."""
+    unit = "residual { batch_norm -> relu -> conv(16, 3, bias=false) }"
+    part = part_of(f"conv(16, 3, bias=false) -> {unit} -> {unit} -> batch_norm")
+    copies = [node for node in part.graph if node.op == "again"]
+    assert len(copies) == 4
+    assert all(part.cached(node.id) for node in copies)
+
+
+def test_joined_values_are_made_once() -> None:
+    layers = "conv(16, 3, bias=false) -> branch { relu | tanh } -> concat(axis=1)"
+    part = part_of(f"{layers} -> batch_norm -> relu -> conv(16, 3) -> batch_norm")
+    assert not [node for node in part.graph if node.op == "again"]
+
+
 def test_an_output_is_stored_anyway() -> None:
     graph = part_of(CHAIN).graph
     found = chains(graph, {"B": 64})

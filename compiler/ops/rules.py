@@ -17,6 +17,7 @@ from ..ir.graph import Node
 from . import orders
 from .factors import sum_behind_product
 from .maps import MAPS
+from .pooled import pool_first
 from .products import letters
 from .tables import fold_tables
 
@@ -442,4 +443,5 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "argmin": (orders.fold_outwards,),
     "cast": (fold_tables, broadcast_outwards, orders.map_outwards),
     "stop_gradient": (orders.map_outwards,),
+    "pool_max": (pool_first,),
 }

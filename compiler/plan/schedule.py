@@ -31,6 +31,7 @@ LIGHT = 1024  # elements that every thread may just as well work through for its
 WIDE = 4096  # elements that are worth sharing between threads
 STRETCH = 48  # rows of a result that are worth sharing between threads
 LARGE = 1 << 15  # elements of weights that are worth keeping in one thread's cache
+HUGE = 1 << 17  # elements of weights that are worth a wait of all threads
 SPLIT = 4  # parts of a sum over the depth of such weights
 PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
 
@@ -143,9 +144,9 @@ def product_launch(values: Values, node: Node, outermost: int) -> Launch:
     ]
     small = values.count(node.id) <= SMALL_SUM
     partial: frozenset[int] = frozenset()
-    depth = _stationary(values, node, texts, extents)
-    if depth:
-        letter, partial = depth, frozenset({node.id})
+    owned = _stationary(values, node, texts, extents)
+    if owned:
+        letter, partial = owned, frozenset() if owned in texts["c"] else frozenset({node.id})
     elif symbolic:
         letter = symbolic[0]
     elif summed and small:
@@ -172,7 +173,8 @@ def product_launch(values: Values, node: Node, outermost: int) -> Launch:
 def _stationary(
     values: Values, node: Node, texts: Mapping[str, str], extents: Mapping[str, Dim]
 ) -> str:
-    """The summed letter of a product of a small batch with large weights, else "".
+    """The rows of large weights in their product with a small batch, else "": they are summed
+    over, or the columns of the result where the product is the adjoint of such a one.
 
     Its parts are shared between the threads, so that each reads, differentiates and updates the
     same rows of the weights in every step: they stay in its cache, and no other thread asks for
@@ -187,8 +189,12 @@ def _stationary(
     batch = extents[texts["c"][0]]
     if isinstance(batch, int) or not isinstance(depth, int) or narrow(node.shape):
         return ""
-    large = values.count(weight[0]) >= LARGE and isinstance(wide, int)
-    return summed[0] if large and depth >= 2 * SPLIT * evaluate(batch, values.sizes) else ""
+    least = 2 * SPLIT * evaluate(batch, values.sizes)
+    if not isinstance(wide, int) or values.count(weight[0]) < LARGE:
+        return ""
+    if depth >= least:
+        return summed[0]
+    return texts["c"][1] if wide >= least and values.count(weight[0]) >= HUGE else ""
 
 
 def _literal(node: Node) -> bool:

@@ -15,7 +15,7 @@ POOLS = ("pool_max", "pool_max_input", "pool_max_pick", "pool_sum", "pool_sum_in
 WINDOWED = (*CONVOLUTIONS, *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
-TERMS = 1 << 16  # floats of products that wait to be added, as in window_tiles.h
+TERMS = 1 << 16  # floats of products that wait to be added, as in window_ways.h
 PAIRS = 1 << 16  # numbers of padded rows, each beside its neighbour, as in window_tiles.h
 PIECE = 768  # floats of the planes of a tile (tiles.h)
 

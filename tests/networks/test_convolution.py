@@ -316,7 +316,7 @@ TWINS = {
     "volumes": Twin(
         "x -> conv(4, 3) -> relu -> max_pool(2) -> conv(5, [1, 3, 2], pad=0) -> batch_norm -> relu"
         " -> global_avg_pool -> linear(7)",
-        volumes, (3, 1, 5, 8, 7), **CLASSES,
+        volumes, (3, 1, 5, 8, 7), **CLASSES, rounding=2.0,
     ),
 }  # fmt: skip
 

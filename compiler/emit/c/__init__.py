@@ -9,14 +9,14 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+WINDOWS = ("windows", "window_tiles", "window_ways", "convolutions", "pools")
+"""Texts that lean on the geometry of windows."""
+
 PARTS = (
-    *("math", "random", "gemm", "tiles", "attend", "windows", "window_tiles", "convolutions"),
-    *("pools", "recurrent", "moments", "team", "step"),
+    *("math", "random", "gemm", "tiles", "attend", *WINDOWS, "recurrent"),
+    *("moments", "team", "step"),
 )
 """The texts in the order in which they lean on each other: all but the first need `math`."""
-
-WINDOWS = ("windows", "window_tiles", "convolutions", "pools")
-"""Texts that lean on the geometry of windows."""
 
 PRODUCTS = ("tiles", "attend", *WINDOWS, "recurrent")
 """Texts that lean on matrix products, or on their vectors."""
@@ -34,7 +34,7 @@ def text(*parts: str) -> str:
     if wanted & {"gemm", *PRODUCTS}:
         wanted |= {"gemm", "tiles"}
     if wanted & {*WINDOWS}:
-        wanted |= {"windows", "window_tiles"}
+        wanted |= {"windows", "window_tiles", "window_ways"}
     return "\n".join(_read(part) for part in PARTS if part in wanted)
 
 

@@ -47,6 +47,7 @@ from .stage import Share, Walk
 STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
 TILE = 4  # rows of a product that fill some register tile
 TILE_ROWS = 16  # that are worth reading large weights for
+SUMMED_PIXELS = 512  # of windows that are worth adding to the gradient of their weights
 SEQUENCE_ROWS = 256  # that are worth rearranging large weights for, where a sample has many
 FOREVER = 1 << 30  # a moment after the last
 
@@ -362,6 +363,9 @@ class Part:
         node, sizes = self.graph[launch.heavy], self.values.sizes
         if node.op in RECURRENCES:
             return TILE_ROWS
+        if node.op == "convolve_weight":
+            windows = nominal(numel(self.graph[node.operands[1]].shape[1:-1]), sizes)
+            return max(1, min(TILE_ROWS, SUMMED_PIXELS // max(windows, 1)))
         literal = (o for o in node.operands if isinstance(numel(self.graph[o].shape), int))
         if node.op != "contract" or all(self.values.count(o) < LARGE for o in literal):
             return 1

@@ -23,6 +23,28 @@ static __attribute__((noinline, unused)) long weft_window(const weft_windows *g,
     return count;
 }
 
+/* Where the taps of a window that lies inside read, from its first one on; 0 if there are too many. */
+static __attribute__((noinline, unused)) int weft_taps_of_pool(const weft_windows *g, long *from)
+{
+    if (g->kernel[0] * g->kernel[1] * g->kernel[2] > WEFT_POOLED) return 0;
+    for (long i = 0; i < g->kernel[0]; ++i) for (long j = 0; j < g->kernel[1]; ++j) for (long k = 0; k < g->kernel[2]; ++k)
+        *from++ = i * g->dilation[0] * g->xs[0] + j * g->dilation[1] * g->xs[1] + k * g->dilation[2] * g->xs[2];
+    return 1;
+}
+WEFT_INLINE int weft_inside(const weft_windows *g, int k, long q)
+{
+    const long first = q * g->stride[k] - g->low[k];
+    return first >= 0 && first + (g->kernel[k] - 1) * g->dilation[k] < g->in[k];
+}
+
+/* Does every element lie in one window? */
+WEFT_INLINE int weft_tiling(const weft_windows *g)
+{
+    int tiling = 1;
+    for (int k = 0; k < 3; ++k) tiling = tiling && g->stride[k] == g->kernel[k] && g->dilation[k] == 1 && g->low[k] == 0 && g->in[k] == g->out[k] * g->stride[k];
+    return tiling;
+}
+
 /* Is every element in one window at most? */
 WEFT_INLINE int weft_apart(const weft_windows *g)
 {
@@ -34,15 +56,21 @@ WEFT_INLINE int weft_apart(const weft_windows *g)
 /* The windows of all images in turn; `body` sees the channels c .. of one window, `some` of them, at most WEFT_LANES. */
 #define WEFT_POOL(before, body) \
     const long taps = g->kernel[0] * g->kernel[1] * g->kernel[2], channels = g->channels; \
-    long at[WEFT_POOLED]; \
+    long at[WEFT_POOLED], from[WEFT_POOLED]; \
+    const int few = weft_taps_of_pool(g, from); \
     for (long b = 0; b < images; ++b) \
         for (long q0 = 0; q0 < g->out[0]; ++q0) for (long q1 = 0; q1 < g->out[1]; ++q1) for (long q2 = 0; q2 < g->out[2]; ++q2) { \
+            const int inside = few && weft_inside(g, 0, q0) && weft_inside(g, 1, q1) && weft_inside(g, 2, q2); \
+            const long first = b * g->xb + (q0 * g->stride[0] - g->low[0]) * g->xs[0] + (q1 * g->stride[1] - g->low[1]) * g->xs[1] \
+                + (q2 * g->stride[2] - g->low[2]) * g->xs[2]; \
             const long window = (((b * g->out[0] + q0) * g->out[1] + q1) * g->out[2] + q2) * channels; \
             before \
             for (long next = 0; next < taps; ) { \
                 const int whole = next == 0; \
                 (void)whole; \
-                const long count = weft_window(g, b, q0, q1, q2, &next, at); \
+                long count = taps; \
+                if (inside) for (next = 0; next < taps; ++next) at[next] = first + from[next]; \
+                else count = weft_window(g, b, q0, q1, q2, &next, at); \
                 for (long c = 0; c < channels; c += WEFT_LANES) { \
                     const weft_mask some = weft_first(channels - c < WEFT_LANES ? channels - c : WEFT_LANES); \
                     body \
@@ -69,7 +97,7 @@ static __attribute__((noinline, unused)) void weft_pool_max_input(long images, c
     const float *d, float *restrict dx, float *restrict open)
 {
     const int apart = weft_apart(g);                       /* then nothing is added to: loads would wait for masked stores */
-    memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
+    if (!weft_tiling(g)) memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
     WEFT_POOL(
         ,
         const weft_vector most = weft_load(y + window + c, some);
@@ -120,7 +148,7 @@ static __attribute__((noinline, unused)) void weft_pool_sum(long images, const w
 static __attribute__((noinline, unused)) void weft_pool_sum_input(long images, const weft_windows *g, const float *d, float *restrict dx)
 {
     const int apart = weft_apart(g);
-    memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
+    if (!weft_tiling(g)) memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
     WEFT_POOL(
         ,
         const weft_vector share = weft_load(d + window + c, some);

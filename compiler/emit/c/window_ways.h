@@ -1,0 +1,407 @@
+/* The ways of a convolution on tile units: patches that are gathered or read where they lie, pixels whose terms are scattered, sums
+   over pixels; and which way is the quickest. */
+
+#if defined(WEFT_TILES)
+/* ---- gathered: every window is a row of A, whose planes are gathered from planes of the padded rows ---- */
+typedef struct { uint16_t *at; long plane, row, apart; } weft_planes;
+
+/* Memory for the planes of a block of rows, and the parts of a window beside it. */
+typedef struct { weft_part_of_window *part; int *first; uint16_t *planes; } weft_tile_room;
+WEFT_INLINE weft_tile_room weft_room(const weft_windows *g, float *planes, long halves)
+{
+    const long vectors = (weft_taps(g) * g->channels * halves + 31) / 32;
+    float *const at = planes + g->after, *const next = at + weft_up(4 * (vectors + weft_taps(g)), 16);
+    return (weft_tile_room){(weft_part_of_window *)at, (int *)next, (uint16_t *)(next + weft_up(vectors + 1, 16))};
+}
+
+/* The planes of what a block of windows reads; 0 if something there is not finite. */
+static __attribute__((noinline, unused)) int weft_split_view(const weft_windows *g, const weft_axis *a, long rows, weft_view view, uint16_t *to, weft_planes *made)
+{
+    const long depth = weft_reach(a, 1), height = weft_reach(a + 1, rows), run = weft_reach(a + 2, a[2].count) * g->channels;
+    const long row = weft_up(run, 32);
+    *made = (weft_planes){to, height * row, row, depth * height * row};
+    __m512 sum = _mm512_setzero_ps();
+    for (long z = 0; z < depth; ++z) weft_split_rows(height, run, view.at + z * view.plane, view.row, to + z * made->plane, row, made->apart, &sum);
+    return weft_finite(sum);
+}
+
+/* Where 16 windows at a time begin; missing ones repeat the last. */
+WEFT_INLINE void weft_origins(long windows, long p, long count, long width, long down, long right, long *origin)
+{
+    for (long i = 0; i < count; ++i) {
+        const long q = p + i < windows ? p + i : windows - 1;
+        origin[i] = q / width * down + q % width * right;
+    }
+}
+
+/* Where 32 numbers of a window are whole cache lines, and 16 windows lie in a row, tiles of A are read where they lie. */
+WEFT_INLINE int weft_is_direct(const weft_windows *g, const weft_axis *a) { return g->channels % 32 == 0 && g->outputs % 16 == 0 && a[2].count % 16 == 0; }
+WEFT_INLINE void weft_direct_tiles(const int columns, long steps, const uint16_t *upper, const uint16_t *lower, const weft_part_of_window *part,
+    long apart, long stride, const uint16_t *b, long beside, float *c, float *d, long cr)
+{
+#define WEFT_DIRECT_A(plane) _tile_loadd(4, upper + at + (plane) * apart, stride); _tile_loadd(5, lower + at + (plane) * apart, stride);
+    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+    enum { rows = 2 };
+    for (long step = 0; step < steps; ++step, b += WEFT_PIECE) {
+        const long at = part[step].at;
+        WEFT_DIRECT_A(0) WEFT_LOAD_B(2) WEFT_DOT_TILES
+        WEFT_LOAD_B(1) WEFT_DOT_TILES
+        WEFT_DIRECT_A(1) WEFT_DOT_TILES
+        WEFT_LOAD_B(0) WEFT_DOT_TILES
+        WEFT_DIRECT_A(2) WEFT_DOT_TILES
+        WEFT_DIRECT_A(0) WEFT_DOT_TILES
+    }
+    _tile_stored(0, c, 4 * cr); _tile_stored(2, d, 4 * cr);
+    if (columns > 1) { _tile_stored(1, c + 16, 4 * cr); _tile_stored(3, d + 16, 4 * cr); }
+}
+static __attribute__((noinline, unused)) void weft_direct_block(const weft_windows *g, const weft_axis *a, long rows, weft_planes from, weft_tile_room room,
+    const uint16_t *kept, float *y)
+{
+    const long steps = weft_window_parts(g, a, from.plane, from.row, 1, room.part, room.first), beside = steps * WEFT_PIECE;
+    const long windows = rows * a[2].count, down = a[1].step * from.row, right = a[2].step * g->channels;
+    for (long p = 0; p < windows; p += 32) {
+        const long q = weft_least(p + 16, windows - 16);                /* a last tile without a neighbour is made twice */
+        const uint16_t *const upper = from.at + p / a[2].count * down + p % a[2].count * right;
+        const uint16_t *const lower = from.at + q / a[2].count * down + q % a[2].count * right;
+        for (long o = 0; o < g->outputs; o += 32) {
+            const uint16_t *const b = kept + o / 16 * beside;
+            float *const c = y + p * g->outputs + o, *const d = y + q * g->outputs + o;
+            if (g->outputs - o > 16) weft_direct_tiles(2, steps, upper, lower, room.part, from.apart, 2 * right, b, beside, c, d, g->outputs);
+            else weft_direct_tiles(1, steps, upper, lower, room.part, from.apart, 2 * right, b, beside, c, d, g->outputs);
+        }
+    }
+}
+
+/* y of a block of windows, `rows` of them high: while some are multiplied, the next are gathered. */
+static __attribute__((noinline, unused)) void weft_gathered_block(const weft_windows *g, const weft_axis *a, long rows, weft_planes from, weft_tile_room room,
+    const uint16_t *kept, float *y, uint16_t *pieces)
+{
+    if (weft_is_direct(g, a)) {
+        weft_direct_block(g, a, rows, from, room, kept, y);
+        return;
+    }
+    const long steps = weft_window_parts(g, a, from.plane, from.row, 1, room.part, room.first);
+    const long high = g->outputs > 16 ? 2 : 4, cuts = (steps * high + WEFT_PIECES - 1) / WEFT_PIECES, deep = (steps + cuts - 1) / cuts;
+    const long windows = rows * a[2].count, down = a[1].step * from.row, right = a[2].step * g->channels;
+    const long blocks = (windows + 16 * high - 1) / (16 * high);
+    long origin[64];
+    weft_gathering job = {.from = from.at, .apart = from.apart, .origin = origin, .part = room.part};
+    for (long now = -1; now < blocks * cuts; ++now) {                   /* a cut of a block: the first only gathers */
+        const long p = now / cuts * 16 * high, k = now % cuts * deep, next = now + 1, d = job.vectors, some = weft_least(windows - p, 16 * high);
+        const uint16_t *const left = pieces + (now & 1) * WEFT_PIECES * WEFT_PIECE;
+        if (next < blocks * cuts) {
+            const long q = next / cuts * 16 * high, step = next % cuts * deep, tiles = (weft_least(windows - q, 16 * high) + 15) / 16;
+            if (step == 0) weft_origins(windows, q, 16 * tiles, a[2].count, down, right, origin);
+            weft_gather_later(&job, room.first + step, weft_least(steps - step, deep), tiles, pieces + (next & 1) * WEFT_PIECES * WEFT_PIECE);
+        }
+        if (now < 0) weft_gather_rest(&job);
+        else weft_multiply(some, g->outputs, d, left, d * WEFT_PIECE, kept + k * WEFT_PIECE, steps * WEFT_PIECE, y + p * g->outputs, g->outputs, k > 0, &job);
+    }
+}
+
+/* ---- scattered: the adjoint in x, as products of whole pixels with the taps of all their windows, which are then added where they belong ---- */
+enum { WEFT_TERMS_AT_ONCE = 1 << 16 };                                  /* floats of products that wait to be added */
+WEFT_INLINE long weft_terms(const weft_windows *g) { return weft_up(weft_taps(g) * g->outputs, 16); }
+
+/* The weight [tap][channel][output] as the planes of B, whose columns are taps and outputs; are all of them finite? */
+static __attribute__((noinline, unused)) int weft_split_taps(const weft_windows *g, const float *w, uint16_t *to)
+{
+    const long columns = weft_taps(g) * g->outputs, steps = (g->channels + 31) / 32;
+    __m512 sum = _mm512_setzero_ps();
+    for (long j = 0; j < columns; j += 16) {
+        const float *from[16];
+        __mmask16 some[16];
+        long parts = 0;
+        for (long n = j; n < weft_least(columns, j + 16); ) {
+            const long o = n % g->outputs, run = weft_least(g->outputs - o, weft_least(columns, j + 16) - n);
+            from[parts] = w + n / g->outputs * g->tap + o - (n - j);
+            some[parts++] = (__mmask16)(weft_lanes_of(run) << (n - j));
+            n += run;
+        }
+        for (long k = 0; k < 32 * steps; k += 2, to += 32) {
+            __m512 v[2];
+            for (long u = 0; u < 2; ++u) {
+                v[u] = _mm512_setzero_ps();
+                if (k + u < g->channels) for (long t = 0; t < parts; ++t) v[u] = _mm512_mask_loadu_ps(v[u], some[t], from[t] + (k + u) * g->lead);
+            }
+            weft_split_pair(v[0], v[1], to, &sum);
+            if (k % 32 == 30) to += WEFT_PIECE - 512;
+        }
+    }
+    return weft_finite(sum);
+}
+
+/* A row of a class of places, y, gets what `lines` rows of pixels add to it: terms [pixel][tap][output], `down` from a row to the next. */
+static __attribute__((noinline, unused)) void weft_add_terms(const weft_windows *g, const weft_axis *a, long lines, const float *terms, long down, float *y)
+{
+    const long c = g->outputs, pitch = weft_terms(g), next = a->gap * pitch + a->skip * c;
+    for (long q = 0; q < a->count; ++q) {
+        long low = 0, high = a->taps;
+        while (low < high && q + a->least + low * a->gap < 0) ++low;
+        while (high > low && q + a->least + (high - 1) * a->gap >= g->in[2]) --high;
+        const float *const from = terms + (q + a->least + low * a->gap) * pitch + (a->index + low * a->skip) * c;
+        float *const to = y + (a->first + q * a->stride) * c;
+        for (long o = 0; o < c; o += 32) {
+            const __mmask16 some = weft_lanes_of(c - o), more = weft_lanes_of(c - o - 16);
+            __m512 sum = _mm512_maskz_loadu_ps(some, to + o), other = _mm512_maskz_loadu_ps(more, to + o + 16);
+            for (long line = 0; line < lines; ++line) for (long t = 0; t < high - low; ++t) {
+                const float *const p = from + line * down + t * next + o;
+                sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(some, p));
+                other = _mm512_add_ps(other, _mm512_maskz_loadu_ps(more, p + 16));
+            }
+            _mm512_mask_storeu_ps(to + o, some, sum);
+            _mm512_mask_storeu_ps(to + o + 16, more, other);
+        }
+    }
+}
+
+/* The products of `count` pixels with all taps. */
+static __attribute__((noinline, unused)) void weft_make_terms(const weft_windows *g, long count, const float *x, const float *w, const uint16_t *kept,
+    float *terms, float *scratch)
+{
+    const long pitch = weft_terms(g), steps = (g->channels + 31) / 32, deep = WEFT_PIECES;
+    for (long p = 0; p < count; p += 32) {
+        const long some = weft_least(count - p, 32);
+        for (long k = 0; k < steps; k += deep) {
+            const long d = weft_least(steps - k, deep), channels = weft_least(g->channels - 32 * k, 32 * d);
+            float *const to = terms + p * pitch;
+            if (weft_split_a(some, channels, x + p * g->channels + 32 * k, g->channels, 1, (uint16_t *)scratch))
+                weft_tiled(some, pitch, d, (uint16_t *)scratch, d * WEFT_PIECE, kept + k * WEFT_PIECE, steps * WEFT_PIECE, to, pitch, k > 0);
+            else for (long t = 0; t < weft_taps(g); ++t)
+                weft_gemm_plain(some, g->outputs, channels, x + p * g->channels + 32 * k, g->channels, 1, w + t * g->tap + 32 * k * g->lead, g->lead, 1,
+                    to + t * g->outputs, pitch, k > 0, scratch);
+        }
+    }
+}
+
+static __attribute__((noinline, unused)) void weft_scatter_images(long images, const weft_windows *g, const float *x, const float *w, const uint16_t *kept,
+    float *y, float *scratch, float *planes)
+{
+    float *const terms = planes + g->after;
+    const long image = weft_volume(g->out) * g->outputs, wide = g->in[2] * weft_terms(g), block = WEFT_TERMS_AT_ONCE / wide;
+    weft_axis a[3];
+    for (long b = 0; b < images; ++b, x += g->xb, y += image) {
+        memset(y, 0, (size_t)image * sizeof(float));
+        for (long z = 0; z < g->in[0]; ++z) for (long top = 0; top < g->in[1]; top += block) {
+            const long rows = weft_least(g->in[1] - top, block);
+            weft_make_terms(g, rows * g->in[2], x + z * g->xs[0] + top * g->xs[1], w, kept, terms, scratch);
+            for (long i = 0; i < g->stride[0]; ++i) for (long j = 0; j < g->stride[1]; ++j) for (long k = 0; k < g->stride[2]; ++k) {
+                weft_adjoint_axis(a, g, 0, i);
+                weft_adjoint_axis(a + 1, g, 1, j);
+                weft_adjoint_axis(a + 2, g, 2, k);
+                for (long q0 = 0; q0 < a[0].count; ++q0) for (long t0 = 0; t0 < a[0].taps; ++t0) {
+                    if (q0 + a[0].least + t0 * a[0].gap != z) continue;
+                    for (long q1 = 0; q1 < a[1].count; ++q1) {
+                        long t1 = 0, end = a[1].taps;
+                        while (t1 < end && q1 + a[1].least + t1 * a[1].gap < top) ++t1;
+                        while (end > t1 && q1 + a[1].least + (end - 1) * a[1].gap >= top + rows) --end;
+                        if (t1 == end) continue;
+                        const long r = q1 + a[1].least + t1 * a[1].gap - top, lines = end - t1;
+                        const long tap = ((a[0].index + t0 * a[0].skip) * g->kernel[1] + a[1].index + t1 * a[1].skip) * g->kernel[2];
+                        const long row = (a[0].first + q0 * a[0].stride) * g->out[1] + a[1].first + q1 * a[1].stride;
+                        weft_add_terms(g, a + 2, lines, terms + r * wide + tap * g->outputs, a[1].gap * wide + a[1].skip * g->kernel[2] * g->outputs,
+                            y + row * g->out[2] * g->outputs);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* ---- the adjoint in the weight: pixels are the depth; outputs are the rows, the numbers of a window the columns ---- */
+typedef struct {
+    const weft_windows *g;
+    const weft_axis *a;
+    const float *x, *d;
+    float *w, *sums;
+    uint16_t *pieces, *left, *planes;
+    weft_tile_room room;
+    long apart, vectors, begin, count;                                  /* pixels begin .. begin + count are waiting */
+    int finite;
+    long origin[WEFT_PIXELS / 2];
+} weft_weight_tiles;
+
+/* What tiles cannot do: pixels `begin` .. with numbers that are not finite. */
+static __attribute__((noinline, unused)) void weft_weight_plainly(const weft_windows *g, long begin, long count, const float *x, const float *d, float *w)
+{
+    for (long p = begin; p < begin + count; ++p) {
+        long q[3], at = p;
+        for (int k = 2; k >= 0; --k) q[k] = at % g->out[k], at /= g->out[k];
+        const float *const cotangent = d + p * g->outputs;
+        for (long t = 0; t < weft_taps(g); ++t) {
+            const long tap[3] = {t / g->kernel[2] / g->kernel[1], t / g->kernel[2] % g->kernel[1], t % g->kernel[2]};
+            long from = at * g->xb;
+            int inside = 1;
+            for (int k = 0; k < 3; ++k) {
+                const long r = q[k] * g->stride[k] + tap[k] * g->dilation[k] - g->low[k];
+                inside = inside && r >= 0 && r < g->in[k];
+                from += r * g->xs[k];
+            }
+            if (!inside) continue;
+            for (long c = 0; c < g->channels; ++c) for (long o = 0; o < g->outputs; ++o)
+                w[t * g->tap + c * g->lead + o] += x[from + c * g->xc] * cotangent[o];
+        }
+    }
+}
+
+/* w[number][output] += sums[output][number], 16 by 16 */
+WEFT_INLINE void weft_add_turned(long outputs, long numbers, const float *sums, long row, float *w, long lead)
+{
+    const __mmask16 some = weft_lanes_of(outputs);
+    weft_vector v[16], u[16];
+    WEFT_UNROLL for (int i = 0; i < 16; ++i) v[i] = *(const weft_vector *)(sums + i * row);
+    WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
+    for (long n = 0; n < numbers; ++n) {
+        float *const to = w + n * lead;
+        _mm512_mask_storeu_ps(to, some, _mm512_add_ps((__m512)v[n], _mm512_maskz_loadu_ps(some, to)));
+    }
+}
+
+/* Add what the waiting pixels have to say. */
+static __attribute__((noinline, unused)) void weft_weight_flush(weft_weight_tiles *t)
+{
+    if (t->count == 0) return;
+    const weft_windows *const g = t->g;
+    const long pairs = t->count / 2, steps = (pairs + 15) / 16, high = weft_up(g->outputs, 16), numbers = weft_taps(g) * g->channels;
+    const long wide = high > 16 ? 2 : 4;
+    const float *const d = t->d + t->begin * g->outputs;
+    if (!t->finite || !weft_split_a(g->outputs, t->count, d, 1, g->outputs, t->left))
+        weft_weight_plainly(g, t->begin, t->count, t->x, t->d, t->w);
+    else {
+        const long blocks = (t->vectors + wide - 1) / wide;
+        weft_gathering job = {.from = t->planes, .apart = t->apart, .origin = t->origin, .part = t->room.part, .across = 1};
+        for (long i = pairs; i < 16 * steps; ++i) t->origin[i] = t->origin[pairs - 1];
+        for (long now = -1; now < blocks; ++now) {                      /* the first only gathers */
+            const long v = now * wide, next = v + wide, some = weft_least(t->vectors - v, wide);
+            uint16_t *const to = t->pieces + ((now + 1) & 1) * WEFT_PIECES * WEFT_PIECE;
+            if (next < t->vectors) weft_gather_later(&job, t->room.first + next, weft_least(t->vectors - next, wide), steps, to);
+            if (now < 0) { weft_gather_rest(&job); continue; }
+            weft_multiply(high, 16 * some, steps, t->left, steps * WEFT_PIECE, t->pieces + (now & 1) * WEFT_PIECES * WEFT_PIECE, steps * WEFT_PIECE, t->sums, 64, 0, &job);
+            for (long u = 0; u < some; ++u) for (long o = 0; o < g->outputs; o += 16)
+                weft_add_turned(g->outputs - o, weft_least(numbers - 16 * (v + u), 16), t->sums + o * 64 + 16 * u, 64,
+                    t->w + 16 * (v + u) * g->lead + o, g->lead);
+        }
+    }
+    t->begin += t->count;
+    t->count = 0;
+}
+
+static __attribute__((noinline, unused)) void weft_weight_images(long images, const weft_windows *g, const weft_axis *a, const float *x, const float *d,
+    float *w, float *scratch, float *planes)
+{
+    const weft_tile_room room = weft_room(g, planes, 2);
+    const long high = weft_up(g->outputs, 16), depth = weft_reach(a, 1), run = weft_reach(a + 2, a[2].count) * g->channels, row = weft_up(2 * run, 32);
+    float *const left = (float *)room.planes, *const sums = left + high * (WEFT_PIXELS / 32) * (WEFT_PIECE / 32);
+    weft_weight_tiles t = {.g = g, .a = a, .x = x, .d = d, .w = w, .sums = sums, .pieces = (uint16_t *)scratch, .left = room.planes, .room = room,
+        .planes = (uint16_t *)(sums + high * 64), .finite = 1};
+    const long tall = weft_reach(a + 1, g->block), unit = depth * tall * row;
+    t.apart = weft_up(2 * WEFT_PAIRS, unit) + unit;
+    t.vectors = weft_window_parts(g, a, tall * row, row, 2, room.part, room.first);
+    const long most = high > 16 ? WEFT_PIXELS : WEFT_PIXELS / 2;        /* as many pieces fit */
+    long used = 0;
+    for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += g->block) {
+        const long rows = weft_least(a[1].count - top, g->block), height = weft_reach(a + 1, rows);
+        const weft_view view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
+        __m512 sum = _mm512_setzero_ps();
+        for (long z = 0; z < depth; ++z) weft_split_neighbours(height, run, a[2].step * g->channels, view.at + z * view.plane, view.row,
+            t.planes + used + z * tall * row, row, t.apart, &sum);
+        t.finite = t.finite && weft_finite(sum);
+        for (long q1 = 0; q1 < rows; ++q1) for (long q2 = 0; q2 < a[2].count; q2 += 2) {
+            t.origin[t.count / 2] = used + q1 * a[1].step * row + q2 * a[2].step * g->channels * 2;
+            if ((t.count += 2) == most) weft_weight_flush(&t);
+        }
+        used += unit;
+        if (used >= 2 * WEFT_PAIRS) { weft_weight_flush(&t); used = 0; t.finite = 1; }
+    }
+    weft_weight_flush(&t);
+}
+#endif
+
+/* ---- which way?  Cycles of an image on tile units, with what gathers and splits, against those of multiply-adds, as measured ---- */
+enum { WEFT_BY_ROWS, WEFT_GATHERED, WEFT_SCATTERED };
+#if defined(WEFT_TILES)
+#define WEFT_SIX_PRODUCTS 86.0                                          /* of a tile */
+/* A piece: short runs of numbers are put together from many parts. */
+WEFT_INLINE double weft_gathering_cycles(const weft_windows *g, long halves)
+{
+    const double parts = 1 + 32.0 / ((g->dilation[2] == 1 ? g->kernel[2] : 1) * g->channels * halves);
+    return parts < 3.5 ? 175.0 : 120.0 * parts;
+}
+WEFT_INLINE double weft_gathered_cycles(const weft_windows *g, long windows, int direct)
+{
+    const double each = (g->outputs + 15) / 16 * WEFT_SIX_PRODUCTS + (direct ? 30.0 : weft_gathering_cycles(g, 1));
+    return windows / 16.0 * ((weft_taps(g) * g->channels + 31) / 32) * each + weft_volume(g->in) * g->channels * 0.55;
+}
+WEFT_INLINE double weft_rows_cycles(const weft_windows *g, long windows) { return (double)windows * weft_taps(g) * g->channels * weft_up(g->outputs, 16) / 34; }
+WEFT_INLINE int weft_may_use_tiles(const weft_windows *g) { return weft_tiles_allowed && g->groups == 1 && g->tap == g->channels * g->lead; }
+#endif
+static __attribute__((unused)) int weft_convolve_way(const weft_windows *g)
+{
+#if defined(WEFT_TILES)
+    const long windows = weft_volume(g->out);
+    const int direct = g->channels % 32 == 0 && g->outputs % 16 == 0 && g->out[2] % 16 == 0;
+    if (weft_may_use_tiles(g) && weft_gathered_cycles(g, windows, direct) < weft_rows_cycles(g, windows)) return WEFT_GATHERED;
+#endif
+    (void)g;
+    return WEFT_BY_ROWS;
+}
+static __attribute__((unused)) int weft_input_way(const weft_windows *g)
+{
+#if defined(WEFT_TILES)
+    const long places = weft_volume(g->out), pixels = weft_volume(g->in), terms = weft_terms(g) / 16;
+    const int plain = g->stride[0] * g->stride[1] * g->stride[2] == 1, direct = g->channels % 32 == 0 && g->outputs % 16 == 0 && g->out[2] % 16 == 0;
+    const int dense = g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->xs[2];
+    const double gathered = weft_gathered_cycles(g, places, direct), rows = plain ? weft_rows_cycles(g, places) : 1.2 * weft_rows_cycles(g, pixels);
+    const double scattered = pixels / 16.0 * terms * ((g->channels + 31) / 32 * WEFT_SIX_PRODUCTS * 1.5 + 60) + pixels * g->channels * 0.4;
+    if (!weft_may_use_tiles(g)) return WEFT_BY_ROWS;
+    if (dense && g->in[2] * weft_terms(g) <= WEFT_TERMS_AT_ONCE && scattered < rows && (!plain || scattered < gathered)) return WEFT_SCATTERED;
+    if (plain && gathered < rows) return WEFT_GATHERED;
+#endif
+    (void)g;
+    return WEFT_BY_ROWS;
+}
+static __attribute__((unused)) int weft_weight_way(const weft_windows *g)
+{
+#if defined(WEFT_TILES)
+    const long pixels = weft_volume(g->out), numbers = weft_taps(g) * g->channels, high = (g->outputs + 15) / 16;
+    const double tiles = pixels / 32.0 * ((numbers + 15) / 16) * (high * (WEFT_SIX_PRODUCTS + 8) + weft_gathering_cycles(g, 2)) + weft_volume(g->in) * g->channels * 1.2
+        + pixels * g->outputs * 0.5;
+    if (weft_may_use_tiles(g) && g->out[2] % 2 == 0 && tiles < weft_rows_cycles(g, pixels) * (high == 1 ? 1.3 : 1)) return WEFT_GATHERED;
+#endif
+    (void)g;
+    return WEFT_BY_ROWS;
+}
+
+WEFT_INLINE void weft_begin_tiles(void)
+{
+#if defined(WEFT_TILES)
+    _tile_loadconfig(&weft_tile_shapes);
+#endif
+}
+WEFT_INLINE void weft_end_tiles(void)
+{
+#if defined(WEFT_TILES)
+    _tile_release();
+#endif
+}
+
+/* ---- weights in planes, kept for `images` images: where they are, or NULL if tiles are no quicker ---- */
+enum { WEFT_WORTH_KEEPING = 256 };                                      /* pixels that are worth splitting a weight */
+static __attribute__((unused)) const float *weft_keep_convolve(long images, const weft_windows *g, const float *w, float *kept)
+{
+#if defined(WEFT_TILES)
+    if (images * weft_volume(g->out) >= WEFT_WORTH_KEEPING && weft_convolve_way(g) && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, (uint16_t *)kept)) return kept;
+#endif
+    (void)images; (void)g; (void)w; (void)kept;
+    return 0;
+}
+static __attribute__((unused)) const float *weft_keep_convolve_input(long images, const weft_windows *g, const float *w, float *kept)
+{
+#if defined(WEFT_TILES)
+    const int way = images * weft_volume(g->in) >= WEFT_WORTH_KEEPING ? weft_input_way(g) : WEFT_BY_ROWS;
+    if (way == WEFT_GATHERED && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, (uint16_t *)kept)) return kept;
+    if (way == WEFT_SCATTERED && weft_split_taps(g, w, (uint16_t *)kept)) return kept;
+#endif
+    (void)images; (void)g; (void)w; (void)kept;
+    return 0;
+}

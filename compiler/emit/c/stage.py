@@ -349,7 +349,10 @@ class StageWriter:
             self.emit(f"const weft_windows windows_of_{name} = {call.windows};", depth)
             if node.id not in self.keeps:
                 continue
-            images, place = c_expression(self.stage.domain), f"kept + {at}" if at else "kept"
+            images, place = (
+                c_expression(self.stage.domain),
+                f"kept_planes + {at}" if at else "kept_planes",
+            )
             weight = self.names[self.values.base(node.operands[1])]
             kept = windowed_keep(node, f"windows_of_{name}", images, weight, place)
             self.emit(f"const float *const kept_for_{name} = {kept};", depth)

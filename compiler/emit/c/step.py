@@ -157,7 +157,9 @@ class StepWriter:
             lines.append(f"        float *const local = scratch + WEFT_GEMM_SCRATCH{before};")
         if self._kept:
             at = f"WEFT_GEMM_SCRATCH + {self._own + self._local}"
-            lines.append(f"        float *const kept = scratch + {at};  /* weights in planes */")
+            lines.append(
+                f"        float *const kept_planes = scratch + {at};  /* weights in planes */"
+            )
         if self._planes != 0:
             at = f"WEFT_GEMM_SCRATCH + {self._private}"
             lines.append(f"        float *const planes = scratch + {at};  /* padded rows */")

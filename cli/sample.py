@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         length=arguments.length,
         given=source_of(arguments, writer, words),
         cache=False if arguments.no_cache else None,
-        slide=arguments.slide,
+        slide=arguments.slide if arguments.window is None else arguments.window,
     )
     return show(arguments, sampling, choice, words)
 

@@ -165,12 +165,12 @@ def sampling_of(
     *,
     length: int | None = None,
     given: Mapping[str, Any] | None = None,
-    slide: bool = False,
+    slide: bool | int = False,
 ) -> Sampling:
     """A net with prompts of one length, none of them empty; `opened` makes its decoder.
 
-    `sizes` are those that the spec names; `slide`: beyond the positions of the net it goes on from
-    the last half of them.
+    `sizes` are those that the spec names; `slide`: beyond the positions of the net, or so many, it
+    goes on from the last half of them.
 
     Raises: UsageError for prompts that do not fit the net.
     """
@@ -178,6 +178,10 @@ def sampling_of(
     before = len(prompts[0]) - 1  # the last token that is written needs no position
     room = before + (LENGTH if length is None else length)
     most = longest(writer, sizes, room)
+    if slide is not False and slide is not True:
+        if slide < 1:
+            raise UsageError(f"a window of {slide} positions: at least 1")
+        most = min(most, slide)
     slides = slide and most < room
     if most < room and not slides and (length is not None or most <= before):
         raise UsageError(

@@ -251,12 +251,13 @@ class CompiledProgram:
         stop: Collection[int] = (),
         given: Mapping[str, Any] | None = None,
         cache: bool | None = None,
-        slide: bool = False,
+        slide: bool | int = False,
     ) -> list[list[int]]:
         """Tokens that go on from prompts of one length, up to one of `stop` or `length` of them.
 
         `temperature` 0 is greedy; `given` holds the inputs of an encoder; `cache` None keeps what
-        was computed where the net allows; `slide` goes on beyond the positions of the net.
+        was computed where the net allows; `slide` goes on beyond the positions of the net,
+        or as if it had so many.
 
         Raises: UsageError for prompts or settings that do not fit, or a net that looks ahead.
         """

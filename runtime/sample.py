@@ -29,12 +29,12 @@ def begin(
     length: int | None = None,
     given: Mapping[str, Any] | None = None,
     cache: bool | None = None,
-    slide: bool = False,
+    slide: bool | int = False,
 ) -> Sampling:
     """A net with prompts of one length, none of them empty.
 
-    `cache`: None takes it where the net allows.  `slide`: beyond the positions of the net it goes
-    on from the last half of them.
+    `cache`: None takes it where the net allows.  `slide`: beyond the positions of the net, or
+    so many, it goes on from the last half of them.
 
     Raises: UsageError for prompts that do not fit the net, or a net that does not write.
     """

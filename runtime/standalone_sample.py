@@ -81,6 +81,6 @@ def _sample(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) 
             package.artifact.sizes,
             length=options.length,
             given=source_of(options, writer, words),
-            slide=options.slide,
+            slide=options.slide if options.window is None else options.window,
         )
         return show(options, sampling, choice, words)

@@ -28,6 +28,9 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slide", action="store_true", help="beyond the net's positions, from the last half"
     )
+    parser.add_argument(
+        "--window", type=int, metavar="N", help="slide as if the net had only N positions"
+    )
     parser.add_argument("-n", "--samples", type=int, default=1, metavar="N", help="how many")
     how = parser.add_argument_group("choice of the next token")
     how.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0 is greedy")

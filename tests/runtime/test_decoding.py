@@ -84,6 +84,17 @@ def test_sliding_goes_on_from_the_last_half() -> None:
     )
 
 
+def test_a_net_without_end_slides_as_if_it_had_one() -> None:
+    """Turned positions go on for ever, training did not."""
+    turned = TEXT.replace(" -> learned_positions(100)", "").replace(" -> gru(16)", "")
+    program = compiled("cpu", turned.replace("causal=true", "causal=true, rope=100"))
+    found = program.sample([[1, 2, 3]], 12, temperature=0, slide=8)[0]
+    window = [1, 2, 3, *found[:6]][-4:]  # eight, one too many, and the last half of them
+    assert program.sample([window], 4, temperature=0)[0] == found[6:10]
+    with pytest.raises(UsageError, match="a window of 0 positions"):
+        begin(program, [[1]], slide=0)
+
+
 @pytest.mark.parametrize(
     ("prompts", "said"),
     [

@@ -61,14 +61,19 @@ def reserved(name: str) -> bool:
     """Does a name, perhaps with a number behind it, mean something else than a value?"""
     numbered = _NUMBERED.fullmatch(name)
     stem = numbered[1] if numbered else name
-    spoken = keyword.iskeyword(name) or stem in WORDS
-    return spoken or SIZE.fullmatch(name) is not None
+    return stem in WORDS or SIZE.fullmatch(name) is not None
+
+
+def spelled(name: str) -> str:
+    """A name of a value in the letters that C and Python allow: what people read."""
+    text = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "value"
+    text = f"_{text}" if text[0].isdigit() else text
+    return f"{text}_" if keyword.iskeyword(text) else text
 
 
 def identifier(name: str) -> str:
-    """A name of a value fit for C and Python: the last part of a path is enough."""
-    text = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "value"
-    text = f"_{text}" if text[0].isdigit() else text
+    """A name of a value fit for kernels: the last part of a path is enough."""
+    text = spelled(name)
     return f"{text}_" if reserved(text) else text
 
 

@@ -20,7 +20,7 @@ from ...plan.layout import LANES, Layout
 from ...plan.memory import Home, Request, expression, nominal, pack
 from ...plan.values import Values
 from ..loops import start_name
-from ..names import identifier, size_name
+from ..names import identifier, size_name, spelled
 from .attach import plan_works
 from .compose import compose
 from .composed import Composed
@@ -227,7 +227,7 @@ class StepWriter:
         """The entry's buffer for a value."""
         if i not in part.names:
             node = part.graph[i]
-            base = identifier(node["feed"] if node.op == "input" else node.name)
+            base = spelled(node["feed"] if node.op == "input" else node.name)
             name = part.names[i] = free(base, self.memory)
             place = str(node.place) if node.place else ""
             home, layout = part.homes.get(i), part.layout(i)

@@ -52,6 +52,12 @@ def logsumexp(x: Array, axis: int) -> Array:
     return np.log(np.exp(x).sum(axis))
 
 
+def larger_of_pairs(x: Array) -> Array:
+    """The larger of two neighbours in its place, 0 in the other's."""
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    return np.where(pairs == pairs.max(-1, keepdims=True), pairs, 0.0).reshape(x.shape)
+
+
 def torch_of(function: Callable[..., Any], *arrays: Array) -> Array:
     """A function of torch, for arrays."""
     return function(*map(torch.from_numpy, arrays)).numpy()
@@ -261,6 +267,7 @@ CASES = [
         lambda x: sliding_window_view(x, (2, 2), (2, 3)).max((4, 5)),
         IMAGE,
     ),
+    Case("max_unpool(max_pool(x, [1, 2]), x, [1, 2])", larger_of_pairs, IMAGE),
     Case(
         "x -> avg_pool([1, 3], stride=1)",
         lambda x: sliding_window_view(x, (1, 3), (2, 3)).mean((4, 5)),

@@ -32,7 +32,9 @@ LITTLE = {"stdlib(": "stdlib(split=0.999, by=tail, "}
 """Only little of the standard library is held out."""
 
 
-@pytest.mark.parametrize(("spec", "params"), [("bytes/bytes", {"depth": 2, "heads": 4}), ("lstm_lm/bytes", {})])
+@pytest.mark.parametrize(
+    ("spec", "params"), [("bytes/bytes", {"depth": 2, "heads": 4}), ("lstm_lm/bytes", {})]
+)
 def test_bytes_of_python(spec: str, params: dict[str, int], tmp_path: Path) -> None:
     """A byte of eight bits costs less than five soon: spaces, and the letters of words."""
     metrics = _train(spec, tmp_path, LITTLE, params={**params, "width": 64}, steps=60)

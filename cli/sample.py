@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime.writing import add_writing, choice_of, prompts_of, show, source_of
+from ..runtime.writing import add_writing, choice_of, prompts_of, show, slide_of, source_of
 from ..spec.errors import UsageError
 from .options import add_json, add_spec, add_target, load
 from .runs import add_checkpoint, add_ema, checkpoint
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         length=arguments.length,
         given=source_of(arguments, writer, words),
         cache=False if arguments.no_cache else None,
-        slide=arguments.slide if arguments.window is None else arguments.window,
+        slide=slide_of(arguments),
     )
     return show(arguments, sampling, choice, words)
 

@@ -26,7 +26,7 @@ from .standalone import (
     runs_of,
 )
 from .writers import writer_of
-from .writing import add_writing, choice_of, prompts_of, show, source_of
+from .writing import add_writing, choice_of, prompts_of, show, slide_of, source_of
 
 if TYPE_CHECKING:
     from .standalone import Opener
@@ -81,6 +81,6 @@ def _sample(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) 
             package.artifact.sizes,
             length=options.length,
             given=source_of(options, writer, words),
-            slide=options.slide if options.window is None else options.window,
+            slide=slide_of(options),
         )
         return show(options, sampling, choice, words)

@@ -63,6 +63,11 @@ def choice_of(arguments: argparse.Namespace) -> Choice:
     )
 
 
+def slide_of(arguments: argparse.Namespace) -> bool | int:
+    """Whether the net slides, and within how many positions if that is said."""
+    return bool(arguments.slide) if arguments.window is None else int(arguments.window)
+
+
 def prompts_of(arguments: argparse.Namespace, words: Vocabulary | None) -> list[list[int]]:
     """The prompt, as often as it is gone on from."""
     return [_prompt(arguments, words)] * (1 if arguments.beams else arguments.samples)

@@ -6,6 +6,7 @@ As in convolution, `sizes` gives the spatial extents of the result (of a pool) o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,15 +48,23 @@ def _pool_max(x: np.ndarray, *, kernel: Any, stride: Any, dilation: Any, low: An
     return y
 
 
+def _hits(
+    x: np.ndarray, y: np.ndarray, geometry: tuple[Any, Any, Any, Any]
+) -> Iterator[tuple[np.ndarray, Any, Any]]:
+    """For each tap: which windows first attain their maximum there, the windows, the elements."""
+    looking = np.ones(y.shape, bool)
+    for _, windows, elements in taps(*geometry, y.shape[1:-1], x.shape[1:-1]):
+        hit = looking[:, *windows] & (x[:, *elements] == y[:, *windows])
+        yield hit, windows, elements
+        looking[:, *windows] &= ~hit
+
+
 def _pool_max_input(x: np.ndarray, y: np.ndarray, d: np.ndarray, *, kernel: Any, stride: Any,
                     dilation: Any, low: Any) -> np.ndarray:  # fmt: skip
     """The first element of a window that attains its maximum gets the gradient."""
     result = np.zeros_like(x)
-    open_ = np.ones(y.shape, bool)
-    for _, windows, elements in taps(kernel, stride, dilation, low, y.shape[1:-1], x.shape[1:-1]):
-        hit = open_[:, *windows] & (x[:, *elements] == y[:, *windows])
+    for hit, windows, elements in _hits(x, y, (kernel, stride, dilation, low)):
         result[:, *elements] += np.where(hit, d[:, *windows], 0)
-        open_[:, *windows] &= ~hit
     return result
 
 
@@ -63,11 +72,8 @@ def _pool_max_pick(x: np.ndarray, y: np.ndarray, e: np.ndarray, *, kernel: Any, 
                    dilation: Any, low: Any) -> np.ndarray:  # fmt: skip
     """What `e` has where a window first attains its maximum; 0 where nothing does."""
     result = np.zeros_like(y)
-    open_ = np.ones(y.shape, bool)
-    for _, windows, elements in taps(kernel, stride, dilation, low, y.shape[1:-1], x.shape[1:-1]):
-        hit = open_[:, *windows] & (x[:, *elements] == y[:, *windows])
+    for hit, windows, elements in _hits(x, y, (kernel, stride, dilation, low)):
         result[:, *windows] = np.where(hit, e[:, *elements], result[:, *windows])
-        open_[:, *windows] &= ~hit
     return result
 
 

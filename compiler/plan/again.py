@@ -129,7 +129,4 @@ def _below(graph: Graph, node: Node, stored: Collection[int]) -> tuple[set[int],
 
 
 def _bytes(node: Node, sizes: Mapping[str, int]) -> int:
-    total = ITEM_BYTES[node.dtype]
-    for extent in node.shape:
-        total *= evaluate(extent, sizes)
-    return total
+    return ITEM_BYTES[node.dtype] * evaluate(numel(node.shape), sizes)

@@ -9,8 +9,9 @@ moments are taken in the panel that has just made `x`, and parts of them are mer
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
-from ...spec.dims import evaluate
+from ...spec.dims import evaluate, numel
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node
 from ..ops import OPS
@@ -62,7 +63,7 @@ def _pair(graph: Graph, node: Node, sizes: Mapping[str, int]) -> tuple[int, int]
         return None
     alone = total.operands[0] == x.id and graph.users(total.id) == [mean.id]
     made = OPS[x.op].lowering == "heavy" and not isinstance(x.shape[0], int)
-    large = _count(x, sizes) > SHARED_SUM and isinstance(x.shape[-1], int)
+    large = evaluate(numel(x.shape), sizes) > SHARED_SUM and isinstance(x.shape[-1], int)
     same_phase = node.phase == mean.phase == x.phase
     return (mean.id, x.id) if alone and made and large and same_phase else None
 
@@ -79,21 +80,9 @@ def _mean_of(graph: Graph, mean: Node) -> Node | None:
         inverse = graph[inverse.operands[0]]
     if inverse.op == "constant":
         known = [extent for extent in count[:-1] if isinstance(extent, int)]
-        number = 1
-        for extent in known:
-            number *= extent
-        return total if len(known) == len(count) - 1 and inverse["value"] * number == 1.0 else None
+        whole = len(known) == len(count) - 1
+        return total if whole and inverse["value"] * prod(known) == 1.0 else None
     one, size = (graph[o] for o in inverse.operands) if inverse.op == "div" else (None, None)
     if one is None or size is None or one.op != "constant" or size.op != "size":
         return None
-    whole = count[0]
-    for extent in count[1:-1]:
-        whole = whole * extent
-    return total if one["value"] == 1.0 and size["dim"] == whole else None
-
-
-def _count(node: Node, sizes: Mapping[str, int]) -> int:
-    total = 1
-    for extent in node.shape:
-        total *= evaluate(extent, sizes)
-    return total
+    return total if one["value"] == 1.0 and size["dim"] == numel(count[:-1]) else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tests.laws.harness import SEED, STEP, entry_of, expected, feeds
+from tests.laws.harness import SEED, STEP, agree, entry_of, expected, feeds
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
 from weft.compiler.gpu import emit_gpu
@@ -19,7 +19,6 @@ from weft.runtime.gate import gated
 from weft.runtime.triton_engine import TritonEngine
 from weft.runtime.triton_loader import Pointer
 
-TOLERANCE = 2e-6
 GUARD = 256
 
 Key = tuple[str, str]
@@ -88,17 +87,6 @@ class Guarded:
             return self.run(key, inputs)
         finally:
             self.device.shuffle = None  # type: ignore[attr-defined]
-
-
-def agree(name: str, got: np.ndarray, want: np.ndarray) -> None:
-    if want.dtype.kind in "ib":
-        assert np.array_equal(got, want), name
-        return
-    assert np.array_equal(np.isnan(got), np.isnan(want)), name
-    scale = max(1.0, float(np.abs(np.nan_to_num(want)).max(initial=0.0)))
-    same = got == want  # infinities too
-    got, want = np.where(same, 0, got), np.where(same, 0, want)
-    assert np.abs(np.nan_to_num(got - want)).max(initial=0.0) <= TOLERANCE * scale, name
 
 
 def check(

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 from tests.laws.cases import CASES as PLAIN
 from tests.laws.cases import B, Build, Case, f32
-from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
+from tests.laws.harness import (
+    SEED,
+    STEP,
+    agree,
+    backward,
+    build,
+    entry_of,
+    expected,
+    feeds,
+    graph_of,
+)
 from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler.arena import Arena
@@ -18,8 +27,6 @@ from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
 from weft.compiler.native import emit_native
 from weft.runtime.native_engine import NativeEngine
-
-TOLERANCE = 2e-6
 
 
 def _moments(*shape: int) -> Build:
@@ -73,24 +80,13 @@ def engine(graphs: dict[tuple[str, str], Graph]) -> Iterator[NativeEngine]:
     )
 
 
-def _agree(name: str, got: np.ndarray, want: np.ndarray) -> None:
-    if want.dtype.kind in "ib":
-        assert np.array_equal(got, want), name
-        return
-    assert np.array_equal(np.isnan(got), np.isnan(want)), name
-    scale = max(1.0, float(np.abs(np.nan_to_num(want)).max(initial=0.0)))
-    same = got == want  # infinities too
-    apart = np.where(same, 0, got - np.where(same, 0, want))
-    assert np.abs(np.nan_to_num(apart)).max(initial=0.0) <= TOLERANCE * scale, name
-
-
 def _check(engine: NativeEngine, kind: str, case: Case, graph: Graph) -> None:
     for sizes in case.sizes:
         fed = feeds(graph, sizes, positive=case.positive)
         bound = engine._entry(kind, case.name)
         bound.run(fed, SEED, STEP)
         for name, value in expected(graph, fed, sizes).items():
-            _agree(f"{case.name}.{name} at {sizes}", bound.outputs[name], value)
+            agree(f"{case.name}.{name} at {sizes}", bound.outputs[name], value)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

@@ -127,7 +127,7 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
             moved[1] = b.copy(moved[1], "weight")
         if tuple(moved) != node.operands:
             with b.like(node):
-                new[node.id] = b.insert(node.op, moved, node.name, **dict(node.attributes))
+                new[node.id] = b.repeat(node, moved)
     b.outputs = {name: new.get(i, i) for name, i in e.graph.outputs.items()}
     for name, i in b.outputs.items():
         if name not in e.gradients and b[i].op == "convolve_weight":

@@ -66,6 +66,10 @@ class Builder:
         finally:
             self.phase = before
 
+    def repeat(self, node: Node, operands: Sequence[int]) -> int:
+        """The operation of a node, of any graph, on these operands.  Raises: as `insert`."""
+        return self.insert(node.op, operands, node.name, **dict(node.attributes))
+
     def insert(
         self, op: str, operands: Sequence[int] = (), name: str = "", **attributes: Any
     ) -> int:

@@ -136,7 +136,7 @@ class _Cut:
                     self.b.rename(new[node.id], node.name)
                 elif node.id not in self.along and any(o in new for o in node.operands):
                     moved = [new.get(o, o) for o in node.operands]
-                    new[node.id] = self.b.insert(node.op, moved, node.name, **dict(node.attributes))
+                    new[node.id] = self.b.repeat(node, moved)
         self.b.outputs = {name: new.get(i, i) for name, i in self.graph.outputs.items()}
         return self.b.graph()
 
@@ -253,7 +253,7 @@ class _Piece:
                 if any(letter not in text for text, _ in sides):
                     raise Uncut(f"{node.name} sums one operand")
                 made = [self.rebuilt(o, text.index(letter)) for text, o in sides]
-            return self.b.insert(node.op, made, node.name, **dict(node.attributes))
+            return self.b.repeat(node, made)
 
     def _sliced(self, node: Node, axis: int) -> int:
         """Some rows of a value that exists."""

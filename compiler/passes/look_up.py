@@ -134,7 +134,7 @@ def _copied(graph: Graph, rewrites: Mapping[int, _Rewrite]) -> Graph:
             rewrite = rewrites.get(node.id)
             if rewrite is None:
                 operands = [new[o] for o in node.operands]
-                new[node.id] = b.insert(node.op, operands, node.name, **dict(node.attributes))
+                new[node.id] = b.repeat(node, operands)
             else:
                 new[node.id] = _inserted(b, node, rewrite, new)
     b.outputs = {name: new[i] for name, i in graph.outputs.items()}

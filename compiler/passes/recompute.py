@@ -181,7 +181,7 @@ class _Recomputing:
             if phase == node.phase and tuple(operands) == node.operands:
                 continue
             with self.b.like(replace(node, phase=phase)):
-                new[node.id] = self.b.insert(node.op, operands, node.name, **dict(node.attributes))
+                new[node.id] = self.b.repeat(node, operands)
         self.b.outputs = {name: new.get(i, i) for name, i in graph.outputs.items()}
         return self.b.graph()
 
@@ -211,7 +211,7 @@ class _Recomputing:
                 node = self.graph[at]
                 operands = [self.made[o, phase] if self._again(o) else o for o in node.operands]
                 with self.b.like(replace(node, phase=phase)):
-                    made = self.b.insert(node.op, operands, node.name, **dict(node.attributes))
+                    made = self.b.repeat(node, operands)
                 self.made[at, phase] = made
         return self.made[i, phase]
 

@@ -14,7 +14,7 @@ def _whole(step: Step, node: Node, view: View) -> int:
     operands = [step.value(o, ("",) * len(step.graph[o].shape)) for o in node.operands]
     if any(step.along(d) for o in node.operands for d in step.graph[o].shape):
         raise step.unable(node, f"`{node.op}` along the sequence")
-    return step.b.insert(node.op, operands, node.name, **dict(node.attributes))
+    return step.b.repeat(node, operands)
 
 
 def _input(step: Step, node: Node, view: View) -> int:
@@ -45,7 +45,7 @@ def _iota(step: Step, node: Node, view: View) -> int:
 
 def _map(step: Step, node: Node, view: View) -> int:
     operands = [step.value(o, view if step.graph[o].shape else ()) for o in node.operands]
-    return step.b.insert(node.op, operands, node.name, **dict(node.attributes))
+    return step.b.repeat(node, operands)
 
 
 def _broadcast(step: Step, node: Node, view: View) -> int:

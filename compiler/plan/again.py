@@ -39,7 +39,7 @@ def made_again(graph: Graph, sizes: Mapping[str, int]) -> Graph:
                     count[o] += node.op not in FORWARD
                     number = 0 if node.op in FORWARD else count[o]
                     operands[slot] = b.insert("again", (new[o],), graph[o].name, number=number)
-            new[node.id] = b.insert(node.op, operands, node.name, **dict(node.attributes))
+            new[node.id] = b.repeat(node, operands)
     b.outputs = {name: new[i] for name, i in graph.outputs.items()}
     return b.graph()
 

@@ -37,7 +37,7 @@ def with_moments(graph: Graph, sizes: Mapping[str, int]) -> Graph:
                 new[node.id] = b.rename(b.squeeze(one, (0,)), node.name)
             else:
                 operands = [new[o] for o in node.operands]
-                new[node.id] = b.insert(node.op, operands, node.name, **dict(node.attributes))
+                new[node.id] = b.repeat(node, operands)
     outputs = {name: new[i] for name, i in graph.outputs.items()}
     views = {name for name, i in outputs.items() if OPS[b[i].op].lowering == "view"}
     b.outputs = {name: b.copy(i, name) if name in views else i for name, i in outputs.items()}

@@ -113,7 +113,7 @@ class _Unrolling:
 
     def _copy(self, node: Node) -> None:
         operands = tuple(self.new[o] for o in node.operands)
-        self.new[node.id] = self.b.insert(node.op, operands, node.name, **dict(node.attributes))
+        self.new[node.id] = self.b.repeat(node, operands)
 
     def _outputs(self) -> tuple[Graph, Mapping[str, tuple[Piece, ...]]]:
         outputs: dict[str, int] = {}

@@ -1,9 +1,4 @@
-"""One group of stored values -> one loop-IR kernel.
-
-Level of a value = maximum over its operands, plus one through a fold.  Pass p holds the folds,
-stores and gathers of level p and all they need, repeated in each pass; row values stand between
-passes.
-"""
+"""One group of stored values -> one loop-IR kernel."""
 
 from __future__ import annotations
 
@@ -20,26 +15,19 @@ from .loops import (
     Affine,
     Axis,
     Draw,
-    Fold,
     Gather,
     Guard,
     Kernel,
     KernelBuffer,
-    Let,
     Load,
     Operand,
-    Pass,
     Position,
     Size,
     Statement,
     Store,
-    Value,
-    operands_of,
     start_name,
 )
-from .names import local_name
-
-Coordinate = tuple[tuple[tuple[Axis | str, Dim], ...], Dim]  # terms and offset of one dimension
+from .statements import Coordinate, Statements, unused
 
 Numbers = Mapping[int, int] | Sequence[int]  # of values or streams, by others
 
@@ -53,21 +41,12 @@ class Lowering:
     written: frozenset[int]
     layout: Callable[[int], Layout]
     space: Space
+    text: Statements = field(default_factory=Statements)
     names: dict[int, str] = field(default_factory=dict)
-    infos: dict[str, Value] = field(default_factory=dict)
-    made: dict[str, Statement | None] = field(default_factory=dict)
-    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    level: dict[str, int] = field(default_factory=dict)
     buffers: dict[tuple[int, str, Dim, int | None], KernelBuffer] = field(default_factory=dict)
     loads: dict[tuple[object, ...], str] = field(default_factory=dict)
-    folds: list[tuple[Fold, int]] = field(default_factory=list)
-    sinks: list[tuple[Statement, int]] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)
-    again: dict[str, tuple[int, Load]] = field(default_factory=dict)
     streams: dict[int, int] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
-
-    # ---- names and kinds ---------------------------------------------------------------------
 
     @property
     def graph(self) -> Graph:
@@ -81,41 +60,6 @@ class Lowering:
                 name = prefix if len(keys) == 1 else f"{prefix}_{position}"
                 self.axes[key] = Axis(name, self.space.extents[key])
         self.outermost = self.axes[rows[0]] if rows else None
-
-    def fresh(self, name: str) -> str:
-        base = local_name(name)
-        found, count = base, 2
-        while found in self.used:
-            found, count = f"{base}_{count}", count + 1
-        self.used.add(found)
-        return found
-
-    def kind(self, axes: list[Key]) -> str:
-        in_rows = any(a in self.space.rows for a in axes)
-        in_columns = any(a in self.space.columns for a in axes)
-        return {(True, True): "full", (True, False): "row", (False, True): "column"}.get(
-            (in_rows, in_columns), "scalar"
-        )
-
-    def kind_of_names(self, names: tuple[str, ...], index: tuple[Coordinate, ...] = ()) -> str:
-        kinds = {self.infos[n].kind for n in names}
-        for terms, _ in index:
-            for term, _ in terms:
-                if isinstance(term, str):
-                    kinds.add(self.infos[term].kind)
-                elif not term.name.startswith("batch"):
-                    kinds.add("row" if term.name.startswith("row") else "column")
-        if "full" in kinds or {"row", "column"} <= kinds:
-            return "full"
-        return next((k for k in ("row", "column") if k in kinds), "scalar")
-
-    def define(self, target: str, statement: Statement | None, kind: str, dtype: str) -> str:
-        self.infos[target] = Value(kind, dtype)
-        self.made[target] = statement
-        reads = operands_of(statement) if statement is not None else ()
-        self.needs[target] = reads
-        self.level[target] = max((self.level[r] for r in reads), default=0)
-        return target
 
     # ---- reading -----------------------------------------------------------------------------
 
@@ -134,11 +78,7 @@ class Lowering:
         if key not in self.buffers:
             node = self.graph[source]
             name = node["feed"] if node.op == "input" else node.name
-            used = {b.name for b in self.buffers.values()}
-            base = local_name(name)
-            found, count = base, 2
-            while found in used:
-                found, count = f"{base}_{count}", count + 1
+            found = unused(name, {b.name for b in self.buffers.values()})
             shape = f"[{', '.join(map(str, node.shape))}]"
             self.buffers[key] = KernelBuffer(found, source, role, node.dtype, step, along, shape)
         return self.buffers[key]
@@ -167,9 +107,11 @@ class Lowering:
         buffer = self.buffer(i, "in", index, at)
         key = (buffer.name, index, guards, other)
         if key not in self.loads:
-            target = self.fresh(buffer.name)
-            kind = self.kind_of_names((), (*at, *((g.index.terms, 0) for g in guards)))
-            self.define(target, Load(target, buffer.name, index, guards, other), kind, buffer.dtype)
+            target = self.text.fresh(buffer.name)
+            kind = self.text.kind((), (*at, *((g.index.terms, 0) for g in guards)))
+            self.text.define(
+                target, Load(target, buffer.name, index, guards, other), kind, buffer.dtype
+            )
             self.loads[key] = target
         return self.loads[key]
 
@@ -201,17 +143,10 @@ class Lowering:
             if node.op in ("stop_gradient", "copy", "again"):
                 found = operands[0]
             else:
-                found = self.let(node.name, node.op, operands, node.dtype)
+                found = self.text.let(node.name, node.op, operands, node.dtype)
         if isinstance(found, str):
             self.names[i] = found
         return found
-
-    def let(self, name: str, function: str, operands: tuple[Operand, ...], dtype: str) -> str:
-        named = tuple(o for o in operands if isinstance(o, str))
-        target = self.fresh(name)
-        return self.define(
-            target, Let(target, function, operands), self.kind_of_names(named), dtype
-        )
 
     def view(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
         operand = self.graph[node.operands[0]]
@@ -227,7 +162,7 @@ class Lowering:
         return self.read(operand.id, inner)
 
     def leaf(self, node: Node, at: tuple[Coordinate, ...]) -> str:
-        target = self.fresh(node.name)
+        target = self.text.fresh(node.name)
         statement: Statement
         if node.op == "table":
             return self.table(node, at)
@@ -236,15 +171,15 @@ class Lowering:
         elif node.op == "iota":
             statement, kind = (
                 Position(target, Affine(*at[node["axis"]])),
-                self.kind_of_names((), (at[node["axis"]],)),
+                self.text.kind((), (at[node["axis"]],)),
             )
         else:
             index = _row_major_index(node.shape, at)
             statement, kind = (
                 Draw(target, node["kind"], self.stream(node), index),
-                self.kind_of_names((), at),
+                self.text.kind((), at),
             )
-        return self.define(target, statement, kind, node.dtype)
+        return self.text.define(target, statement, kind, node.dtype)
 
     def stream(self, node: Node) -> int:
         """The kernel's number for the stream of a random value."""
@@ -252,10 +187,10 @@ class Lowering:
 
     def table(self, node: Node, at: tuple[Coordinate, ...]) -> str:
         index = _row_major_index(node.shape, at)
-        place = self.define(
-            where := self.fresh("place"), Position(where, index), self.kind_of_names((), at), "i32"
+        place = self.text.define(
+            where := self.text.fresh("place"), Position(where, index), self.text.kind((), at), "i32"
         )
-        return self.let(node.name, "table", (place, *node["values"]), node.dtype)
+        return self.text.let(node.name, "table", (place, *node["values"]), node.dtype)
 
     def reindex_slice(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
         starts, axis = list(node["starts"]), shifted(self.graph, node)
@@ -290,22 +225,22 @@ class Lowering:
             guard = Guard(Affine(terms, offset - start), 0, extent)
             pieces.append((self.load(o, inner, (guard,)), start + extent))
             start = start + extent
-        position = self.define(
-            where := self.fresh("position"),
+        position = self.text.define(
+            where := self.text.fresh("position"),
             Position(where, Affine(*at[axis])),
-            self.kind_of_names((), (at[axis],)),
+            self.text.kind((), (at[axis],)),
             "i32",
         )
         result = pieces[-1][0]
         for piece, end in reversed(pieces[:-1]):
             if not isinstance(end, int):
-                bound: Operand = self.define(
-                    name := self.fresh("bound"), Size(name, end), "scalar", "f32"
+                bound: Operand = self.text.define(
+                    name := self.text.fresh("bound"), Size(name, end), "scalar", "f32"
                 )
             else:
                 bound = end
-            inside = self.let("inside", "lt", (position, bound), "bool")
-            result = self.let(node.name, "where", (inside, piece, result), node.dtype)
+            inside = self.text.let("inside", "lt", (position, bound), "bool")
+            result = self.text.let(node.name, "where", (inside, piece, result), node.dtype)
         return result
 
     def reindex_take(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
@@ -325,21 +260,14 @@ class Lowering:
         )
         source = self.read(operand, at)
         if not isinstance(source, str):
-            source = self.let("filled", "cast", (source,), node.dtype)
+            source = self.text.let("filled", "cast", (source,), node.dtype)
         axes = self.space.folded(node)
         if any(a in self.space.columns for a in axes):
-            target = self.fresh(node.name)
-            kind = "row" if self.infos[source].kind in ("full", "row") else "scalar"
-            self.infos[target] = Value(kind, node.dtype)
-            self.made[target] = None
-            self.needs[target] = (source,)
-            self.level[target] = self.level[source] + 1
-            self.folds.append((Fold(target, node.op, source), self.level[source]))
-            source = target
+            source = self.text.fold(node.name, node.op, source, node.dtype)
         if any(a in self.space.rows for a in axes):
             index = self.address(node.id, self.coordinates(node))
             buffer = self.buffer(node.id, "gather", index, self.coordinates(node))
-            self.sinks.append((Gather(buffer.name, source, index), self.level[source]))
+            self.text.sink(Gather(buffer.name, source, index))
         self.names[node.id] = source
         return source
 
@@ -365,8 +293,7 @@ class Lowering:
             found = self.read(i, self.coordinates(node))
             index = self.address(i, self.coordinates(node))
             buffer = self.buffer(i, "out", index, self.coordinates(node))
-            level = self.level[found] if isinstance(found, str) else 0
-            self.sinks.append((Store(buffer.name, found, index), level))
+            self.text.sink(Store(buffer.name, found, index))
         self._keep_dear()
         axes = (
             tuple(self.axes[a] for a in self.space.rows),
@@ -375,8 +302,8 @@ class Lowering:
         return Kernel(
             "",
             *axes,
-            self._passes(),
-            self.infos,
+            self.text.passes(),
+            self.text.infos,
             tuple(self.buffers.values()),
             (),
             0,
@@ -390,90 +317,11 @@ class Lowering:
         """Dear values that several passes need are stored in the first of them and then loaded."""
         for i in sorted(self.roots & self.values.dear):
             name = self.names[i]
-            passes = [p for p in range(self._top() + 1) if name in self._used_in(p)]
-            if len(passes) < 2:
+            if len(self.text.passes_with(name)) < 2:
                 continue
             at = self.coordinates(self.graph[i])
             index = self.address(i, at)
-            buffer = self.buffer(i, "out", index, at)
-            store = Store(buffer.name, name, index)
-            if (store, passes[0]) not in self.sinks:
-                self.sinks.append((store, passes[0]))
-            self.again[name] = passes[0], Load(name, buffer.name, index)
-
-    def _top(self) -> int:
-        """The number of the last pass."""
-        levels = [level for _, level in self.folds] + [level for _, level in self.sinks]
-        return max(levels, default=0)
-
-    def _wanted(self, p: int) -> list[Statement]:
-        """What pass `p` is there for."""
-        wanted: list[Statement] = [f for f, level in self.folds if level == p]
-        return wanted + [s for s, level in self.sinks if level == p and self._kind(s) == "full"]
-
-    def _used_in(self, p: int) -> set[str]:
-        """The values of every column that pass `p` needs."""
-        used: set[str] = set()
-        for statement in self._wanted(p):
-            self._needed(p, list(operands_of(statement)), ("full", "column"), used)
-        return used
-
-    def _kind(self, statement: Statement) -> str:
-        """Where a sink runs: on every column, or once a row."""
-        operand = getattr(statement, "operand", None)
-        own = self.infos[operand].kind if isinstance(operand, str) else "scalar"
-        index = getattr(statement, "index", None)
-        over = {own}
-        for term, _ in index.terms if index is not None else ():
-            if isinstance(term, Axis):
-                over.add("row" if term.name.startswith("row") else "column")
-        return "full" if over & {"full", "column"} else "row"
-
-    def _passes(self) -> tuple[Pass, ...]:
-        passes: list[Pass] = []
-        standing: set[str] = set()
-        for p in range(self._top() + 1):
-            row_sinks = [s for s, level in self.sinks if level == p and self._kind(s) == "row"]
-            targets = [
-                t
-                for t in self.made
-                if self.infos[t].kind in ("row", "scalar") and self.level[t] <= p
-            ]
-            straight = self._needed(p, targets, ("row", "scalar"), standing)
-            if straight or row_sinks:
-                passes.append(Pass(False, (*straight, *row_sinks)))
-            wanted = self._wanted(p)
-            if wanted:
-                done: set[str] = set()
-                body: list[Statement] = []
-                for statement in wanted:
-                    body += self._needed(p, list(operands_of(statement)), ("full", "column"), done)
-                    body.append(statement)
-                passes.append(Pass(True, tuple(body)))
-        return tuple(passes)
-
-    def _needed(
-        self, p: int, targets: list[str], kinds: tuple[str, ...], done: set[str]
-    ) -> list[Statement]:
-        """The statements of pass `p` that define `targets` and what they need."""
-        body: list[Statement] = []
-
-        def visit(target: str) -> None:
-            if target in done or self.infos[target].kind not in kinds:
-                return
-            done.add(target)
-            if target in self.again and p > self.again[target][0]:
-                body.append(self.again[target][1])
-                return
-            for name in self.needs[target]:
-                visit(name)
-            statement = self.made[target]
-            if statement is not None:
-                body.append(statement)
-
-        for target in targets:
-            visit(target)
-        return body
+            self.text.keep(name, self.buffer(i, "out", index, at).name, index)
 
 
 def _row_major_index(shape: tuple[Dim, ...], at: tuple[Coordinate, ...]) -> Affine:

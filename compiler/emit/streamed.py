@@ -17,8 +17,9 @@ from ..plan.layout import Layout
 from ..plan.space import streamed_space
 from ..plan.values import Values
 from .loops import Affine, Axis, Kernel, Pass, Store
-from .lower import Coordinate, Lowering
+from .lower import Lowering
 from .names import local_name
+from .statements import Coordinate, Statements
 
 Axes = tuple[Axis | None, ...]
 Dims = tuple[int | None, ...]
@@ -98,7 +99,7 @@ def streamed(
     """
     space = streamed_space(values, launch)
     none: frozenset[int] = frozenset()
-    lowering = _Streaming(values, none, none, layout, space, used=set(taken))
+    lowering = _Streaming(values, none, none, layout, space, Statements(set(taken)))
     first = values.graph[launch.streamed[0]]
     of = space.of(first)
     for d, key in enumerate(of):
@@ -118,13 +119,13 @@ def streamed(
         index = Affine(())
         buffer = lowering.buffer(source, "out", index, at)
         body.append(Store(buffer.name, found, index))
-    made = [s for s in lowering.made.values() if s is not None]
+    made = [s for s in lowering.text.made.values() if s is not None]
     kernel = Kernel(
         local_name(first.name),
         tuple(lowering.axes[a] for a in space.rows),
         tuple(lowering.axes[a] for a in space.columns),
         (Pass(True, (*made, *body)),),
-        lowering.infos,
+        lowering.text.infos,
         tuple(lowering.buffers.values()),
         (),
         0,

@@ -212,26 +212,24 @@ def _join_siblings(
     classes: _Classes,
     extents: dict[Key, Dim],
 ) -> None:
-    """Values that no dataflow links walk the same axes where their extents agree, from the left."""
-    components: list[list[Key]] = []
+    """Axes that no dataflow links are the same where their extents agree, from the left; nobody
+    walks an axis that the widest does not have, or all others would be made once for each place
+    along it.
+    """
+    widest: list[Key] = []
     for root in sorted(roots, key=lambda r: (-_full_rank(values, r), r)):
-        keys = _full_keys(values, root)
-        mine = [k for k in keys if extents[k] != 1]
-        linked = [
-            c for c in components if {classes.find(k) for k in c} & {classes.find(k) for k in mine}
-        ]
-        if not components or linked:
-            components.append(mine)
+        mine = [k for k in _full_keys(values, root) if extents[k] != 1]
+        if not widest:
+            widest = mine
             continue
-        widest = components[0]
-        free = list(widest)
-        for key in mine:
+        own, common = {classes.find(k) for k in mine}, {classes.find(k) for k in widest}
+        free = [k for k in widest if classes.find(k) not in own]
+        for key in (k for k in mine if classes.find(k) not in common):
             match = next((k for k in free if extents[k] == extents[key]), None)
             if match is None:
                 raise Refused("siblings of different extents")
             free.remove(match)
             classes.join(key, match)
-        components.append(mine)
 
 
 def _full_keys(values: Values, root: int) -> list[Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import networkx as nx
@@ -20,6 +21,7 @@ from weft.compiler.plan.fuse import Fusion
 from weft.compiler.plan.layout import row_major
 from weft.compiler.plan.memory import Request, expression, pack, split_scale
 from weft.compiler.plan.product import product_of
+from weft.compiler.plan.space import space
 from weft.compiler.plan.values import Values
 from weft.spec import dims
 
@@ -62,6 +64,35 @@ def test_fusion_moves_fewer_bytes_than_a_kernel_for_each_value() -> None:
         graph = graph_of(*build(case))
         values = Values(graph, SIZES)
         assert _bytes(Fusion(values)) <= _bytes(Fusion(values, fused=False)), case.name
+
+
+@pytest.mark.parametrize("form", [Fusion, DeviceFusion])
+def test_what_shares_a_channel_only_is_not_walked_by_one_kernel(form: type[Fusion]) -> None:
+    """Two images of different sizes with one bias: their places would be walked in pairs."""
+    b = new_builder()
+    large, small = f32(b, "large", B, 8, 6, 16), f32(b, "small", B, 4, 6, 16)
+    bias = f32(b, "bias", 16)
+    for name, image in (("y", large), ("z", small)):
+        wide = b.broadcast(bias, (3,), b[image].shape)
+        b.outputs[name] = b.map("maximum", b.map("add", image, wide), 0.0)
+    fusion = form(Values(b.graph(), {"B": 64}))
+    assert len(fusion.groups) == 2
+
+
+@pytest.mark.parametrize("form", [Fusion, DeviceFusion])
+@pytest.mark.parametrize("direction", [graph_of, backward])
+def test_no_kernel_walks_more_than_its_widest_value(
+    form: type[Fusion], direction: Callable[..., Graph]
+) -> None:
+    for case in (c for c in CASES if c.smooth):
+        graph = backward(case) if direction is backward else graph_of(*build(case))
+        values = Values(graph, SIZES)
+        for roots in form(values).groups:
+            found = math.prod(
+                dims.evaluate(e, SIZES) for e in space(values, roots).extents.values()
+            )
+            folded = [o for r in roots for o in graph[r].operands]
+            assert found <= max(map(values.count, (*roots, *folded))), case.name
 
 
 def test_a_loss_head_is_one_kernel_forward_and_backward() -> None:

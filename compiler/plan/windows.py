@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ...spec.dims import Dim, numel
 from ..ir.graph import Graph, Node
@@ -18,6 +19,8 @@ PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
 TERMS = 1 << 16  # floats of products that wait to be added, as in window_ways.h
 PAIRS = 1 << 16  # numbers of padded rows, each beside its neighbour, as in window_tiles.h
 PIECE = 768  # floats of the planes of a tile (tiles.h)
+ROOM, MOST_ROOM = 1 << 16, 1 << 17  # halves of a plane of patches that lie as tiles read them
+FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +165,41 @@ def tiles_of(g: Geometry, op: str, block: int) -> Dim:
         high = _lines(g.outputs)
         span = 3 * (PAIRS + unit) + table + high * (PIECE + 64)
     else:
-        span = 3 * unit // 2 + table
+        lines = _lines(2 * g.kernel[0] * g.kernel[1])
+        patches = lines + 3 * room_of(g, block, adjoint=adjoint) // 2 + LANES
+        span = 3 * unit // 2 + table + patches
     if adjoint and isinstance(span, int):
         span = max(span, TERMS)
     elif adjoint:
         span = span + TERMS
     return _lines(span) if isinstance(span, int) else padded_symbol(span)
+
+
+def room_of(g: Geometry, block: int, *, adjoint: bool) -> int:
+    """Halves of one plane for patches that tiles read where they lie: those of a block of rows, or
+    of as many as stay in cache, but of 32 windows if they fit at all.
+    """
+    width = g.outer[2]
+    if not isinstance(width, int):
+        return ROOM
+    step = 1 if adjoint else g.stride[1]
+    depth, low = (g.kernel[0] - 1) * g.dilation[0] + 1, (g.kernel[1] - 1) * g.dilation[1] + 1
+    most = 0
+    for fold in FOLDS:
+        groups = width // fold
+        if groups == 0 or (fold > 1 and fold * g.outputs > FOLDED):
+            continue
+        across = fold * (1 if adjoint else g.stride[2]) * g.channels
+        run = across + ((g.kernel[2] - 1) * g.dilation[2] + 1) * g.channels
+        line = 32 * -(-run // 32)
+        row = max(groups * line, (max(groups, 16) - 1) * across + line)
+
+        def halves(rows: int, row: int = row) -> int:
+            return depth * row * (-(-((rows - 1) * step + low) // step) * step)
+
+        least = halves(-(-32 // groups))
+        most = max(most, min(halves(block), max(ROOM, least)))
+    return min(most, MOST_ROOM)
 
 
 def kept_floats(graph: Graph, node: Node) -> int:
@@ -176,11 +208,18 @@ def kept_floats(graph: Graph, node: Node) -> int:
     if node.op == "convolve_weight" or g.groups > 1 or is_pointwise(graph, node):
         return 0
     taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
-    gathered = _tiles(g.outputs, taps * g.channels)
-    if node.op == "convolve":
-        return gathered
-    scattered = _tiles(taps * g.outputs, g.channels)
-    return scattered if max(g.stride) > 1 else max(gathered, scattered)
+    ways = [_tiles(taps * g.outputs, g.channels)] if node.op == "convolve_input" else []
+    if node.op == "convolve" or max(g.stride) == 1:
+        ways += [_tiles(g.outputs, taps * g.channels), *map(partial(_folded, g), FOLDS)]
+    return max(ways)
+
+
+def _folded(g: Geometry, fold: int) -> int:
+    """Floats of a weight for groups of `fold` windows; 0 if there are none."""
+    if fold > 1 and fold * g.outputs > FOLDED:
+        return 0
+    run = ((fold - 1) * g.stride[2] + g.kernel[2]) * g.channels
+    return _tiles(fold * g.outputs, g.kernel[0] * g.kernel[1] * 32 * -(-run // 32))
 
 
 def _tiles(columns: int, depth: int) -> int:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-WINDOWS = ("windows", "window_tiles", "window_ways", "convolutions", "pools")
+FORMS = ("windows", "window_rows", "window_tiles", "window_direct", "window_ways")
+"""What convolutions lean on: geometry, and the ways that they may go."""
+
+WINDOWS = (*FORMS, "convolutions", "pools")
 """Texts that lean on the geometry of windows."""
 
 PARTS = (
@@ -34,7 +37,7 @@ def text(*parts: str) -> str:
     if wanted & {"gemm", *PRODUCTS}:
         wanted |= {"gemm", "tiles"}
     if wanted & {*WINDOWS}:
-        wanted |= {"windows", "window_tiles", "window_ways"}
+        wanted |= {*FORMS}
     return "\n".join(_read(part) for part in PARTS if part in wanted)
 
 

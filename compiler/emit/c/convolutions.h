@@ -1,54 +1,4 @@
-/* Convolutions on the register tiles of weft_gemm: no patches are copied where a row of windows already lies as the rows of a
-   matrix. */
-
-/* Do the taps along the last axis and the channels lie as one run, in x and in the weights? */
-WEFT_INLINE int weft_runs(const weft_windows *g, const weft_axis *a)
-{
-    return g->groups == 1 && g->tap == g->channels * g->lead && (a->taps < 2 || (a->gap == 1 && a->skip == 1));
-}
-
-/* The number of a tap among all of them. */
-WEFT_INLINE long weft_tap(const weft_windows *g, const weft_axis *a, long i, long j, long k)
-{
-    const long row = (a[0].index + i * a[0].skip) * g->kernel[1] + a[1].index + j * a[1].skip;
-    return row * g->kernel[2] + a[2].index + k * a[2].skip;
-}
-
-/* y[row of windows] = sum over taps of x w: the taps along the height are summed in registers, those along the width too
-   where they lie as one run. */
-static __attribute__((noinline, unused)) void weft_row(const weft_windows *g, const weft_axis *a, weft_view view, const float *w,
-    float *y)
-{
-    const long in = g->channels / g->groups, out = g->outputs / g->groups, ar = a[2].step * view.column;
-    const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
-    const long as = a[1].gap * view.row, bs = a[1].skip * g->kernel[2] * g->tap;
-    for (long group = 0; group < g->groups; ++group) {
-        int more = 0;
-        for (long i = 0; i < a[0].taps; ++i) for (long k = 0; k < a[2].taps; k += together) {
-            const float *p = view.at + i * a[0].gap * view.plane + k * a[2].gap * view.column + group * in;
-            weft_gemm_blocks(a[1].taps, as, bs, a[2].count, out, together * in, p, ar, 1, w + weft_tap(g, a, i, 0, k) * g->tap + group * g->group, g->lead,
-                y + group * out, a[2].stride * g->outputs, more++);
-        }
-    }
-}
-
-/* Every channel by itself: y[c] = sum over taps of x[c] w[tap][c]. */
-static __attribute__((noinline, unused)) void weft_row_of_channels(const weft_windows *g, const weft_axis *a, weft_view view,
-    const float *w, float *y)
-{
-    const long c = g->channels;
-    for (long q = 0; q < a[2].count; ++q, y += a[2].stride * c) {
-        for (long t = 0; t < c; ++t) y[t] = 0.0f;
-        for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; ++k) {
-            const float *p = view.at + i * a[0].gap * view.plane + j * a[1].gap * view.row + (q * a[2].step + k * a[2].gap) * view.column;
-            const float *v = w + weft_tap(g, a, i, j, k) * g->tap;
-            #pragma omp simd
-            for (long t = 0; t < c; ++t) y[t] += p[t] * v[t];
-        }
-    }
-}
-
-WEFT_INLINE int weft_by_channel(const weft_windows *g) { return g->groups == g->channels && g->groups == g->outputs; }
+/* Convolutions and their adjoints, on tile units or by multiply-adds. */
 
 /* All windows of a few images along three axes; `kept`: the planes of the weight, or NULL. */
 static __attribute__((noinline, unused)) void weft_walk(long images, const weft_windows *g, const weft_axis *a, const float *x,
@@ -56,34 +6,36 @@ static __attribute__((noinline, unused)) void weft_walk(long images, const weft_
 {
     (void)kept; (void)scratch;
     const long image = a[0].out * a[1].out * a[2].out * g->outputs;
-    const int none = a[0].taps == 0 || a[1].taps == 0 || a[2].taps == 0;
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0)
         for (long top = 0; top < a[1].count; top += g->block) {
             const long rows = a[1].count - top < g->block ? a[1].count - top : g->block;
             if (a[2].count == 0) continue;
-            weft_view view = {0};
-            if (!none) view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
 #if defined(WEFT_TILES)
             if (kept) {
                 const weft_tile_room room = weft_room(g, planes, 1);
                 weft_planes made;
-                if (weft_split_view(g, a, rows, view, room.planes, &made)) {
+                if (weft_split_view(g, a, rows, weft_look(g, a, x + b * g->xb, q0, top, rows, planes), room.planes, &made)) {
                     float *const to = y + b * image + (q0 * a[1].out + top) * a[2].out * g->outputs;
                     weft_gathered_block(g, a, rows, made, room, (const uint16_t *)kept, to, (uint16_t *)scratch);
                     continue;
                 }
             }
 #endif
-            for (long q1 = top; q1 < top + rows; ++q1) {
-                const long plane = a[0].first + q0 * a[0].stride, row = a[1].first + q1 * a[1].stride;
-                float *to = y + b * image + ((plane * a[1].out + row) * a[2].out + a[2].first) * g->outputs;
-                if (none)
-                    for (long q = 0; q < a[2].count; ++q) memset(to + q * a[2].stride * g->outputs, 0, (size_t)g->outputs * sizeof(float));
-                else if (weft_by_channel(g)) weft_row_of_channels(g, a, view, w, to);
-                else weft_row(g, a, view, w, to);
-                view.at += a[1].step * view.row;
-            }
+            weft_plain_rows(g, a, x + b * g->xb, w, q0, top, rows, y + b * image, planes);
         }
+}
+
+WEFT_INLINE void weft_plain_walk(long images, const weft_windows *g, const weft_axis *a, int way, const float *x, const float *w, const float *kept,
+    float *y, float *scratch, float *planes)
+{
+#if defined(WEFT_TILES)
+    if (way >= WEFT_DIRECT) {
+        weft_direct_images(images, g, a, way / WEFT_DIRECT, x, w, (const uint16_t *)kept, y, planes);
+        return;
+    }
+#endif
+    (void)way;
+    weft_walk(images, g, a, x, w, kept, y, scratch, planes);
 }
 
 /* Is this a plain product of all pixels with one matrix? */
@@ -107,7 +59,7 @@ static __attribute__((unused)) void weft_convolve(long images, const weft_window
     weft_axis a[3];
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
     if (kept) weft_begin_tiles();
-    weft_walk(images, g, a, x, w, kept, y, scratch, planes);
+    weft_plain_walk(images, g, a, kept ? weft_convolve_way(g) : WEFT_BY_ROWS, x, w, kept, y, scratch, planes);
     if (kept) weft_end_tiles();
 }
 
@@ -121,9 +73,10 @@ static __attribute__((unused)) void weft_convolve_input(long images, const weft_
         weft_gemm(pixels, g->outputs, g->channels, x, g->channels, 1, w, g->lead, 1, y, g->outputs, 0, scratch);
         return;
     }
+    const int way = kept ? weft_input_way(g) : WEFT_BY_ROWS;
     if (kept) weft_begin_tiles();
 #if defined(WEFT_TILES)
-    if (kept && weft_input_way(g) == WEFT_SCATTERED) {
+    if (way == WEFT_SCATTERED) {
         weft_scatter_images(images, g, x, w, (const uint16_t *)kept, y, scratch, planes);
         weft_end_tiles();
         return;
@@ -134,7 +87,7 @@ static __attribute__((unused)) void weft_convolve_input(long images, const weft_
         weft_adjoint_axis(a, g, 0, i);
         weft_adjoint_axis(a + 1, g, 1, j);
         weft_adjoint_axis(a + 2, g, 2, k);
-        weft_walk(images, g, a, x, w, kept, y, scratch, planes);
+        weft_plain_walk(images, g, a, way, x, w, kept, y, scratch, planes);
     }
     if (kept) weft_end_tiles();
 }

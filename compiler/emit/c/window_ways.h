@@ -34,52 +34,10 @@ WEFT_INLINE void weft_origins(long windows, long p, long count, long width, long
     }
 }
 
-/* Where 32 numbers of a window are whole cache lines, and 16 windows lie in a row, tiles of A are read where they lie. */
-WEFT_INLINE int weft_is_direct(const weft_windows *g, const weft_axis *a) { return g->channels % 32 == 0 && g->outputs % 16 == 0 && a[2].count % 16 == 0; }
-WEFT_INLINE void weft_direct_tiles(const int columns, long steps, const uint16_t *upper, const uint16_t *lower, const weft_part_of_window *part,
-    long apart, long stride, const uint16_t *b, long beside, float *c, float *d, long cr)
-{
-#define WEFT_DIRECT_A(plane) _tile_loadd(4, upper + at + (plane) * apart, stride); _tile_loadd(5, lower + at + (plane) * apart, stride);
-    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
-    enum { rows = 2 };
-    for (long step = 0; step < steps; ++step, b += WEFT_PIECE) {
-        const long at = part[step].at;
-        WEFT_DIRECT_A(0) WEFT_LOAD_B(2) WEFT_DOT_TILES
-        WEFT_LOAD_B(1) WEFT_DOT_TILES
-        WEFT_DIRECT_A(1) WEFT_DOT_TILES
-        WEFT_LOAD_B(0) WEFT_DOT_TILES
-        WEFT_DIRECT_A(2) WEFT_DOT_TILES
-        WEFT_DIRECT_A(0) WEFT_DOT_TILES
-    }
-    _tile_stored(0, c, 4 * cr); _tile_stored(2, d, 4 * cr);
-    if (columns > 1) { _tile_stored(1, c + 16, 4 * cr); _tile_stored(3, d + 16, 4 * cr); }
-}
-static __attribute__((noinline, unused)) void weft_direct_block(const weft_windows *g, const weft_axis *a, long rows, weft_planes from, weft_tile_room room,
-    const uint16_t *kept, float *y)
-{
-    const long steps = weft_window_parts(g, a, from.plane, from.row, 1, room.part, room.first), beside = steps * WEFT_PIECE;
-    const long windows = rows * a[2].count, down = a[1].step * from.row, right = a[2].step * g->channels;
-    for (long p = 0; p < windows; p += 32) {
-        const long q = weft_least(p + 16, windows - 16);                /* a last tile without a neighbour is made twice */
-        const uint16_t *const upper = from.at + p / a[2].count * down + p % a[2].count * right;
-        const uint16_t *const lower = from.at + q / a[2].count * down + q % a[2].count * right;
-        for (long o = 0; o < g->outputs; o += 32) {
-            const uint16_t *const b = kept + o / 16 * beside;
-            float *const c = y + p * g->outputs + o, *const d = y + q * g->outputs + o;
-            if (g->outputs - o > 16) weft_direct_tiles(2, steps, upper, lower, room.part, from.apart, 2 * right, b, beside, c, d, g->outputs);
-            else weft_direct_tiles(1, steps, upper, lower, room.part, from.apart, 2 * right, b, beside, c, d, g->outputs);
-        }
-    }
-}
-
 /* y of a block of windows, `rows` of them high: while some are multiplied, the next are gathered. */
 static __attribute__((noinline, unused)) void weft_gathered_block(const weft_windows *g, const weft_axis *a, long rows, weft_planes from, weft_tile_room room,
     const uint16_t *kept, float *y, uint16_t *pieces)
 {
-    if (weft_is_direct(g, a)) {
-        weft_direct_block(g, a, rows, from, room, kept, y);
-        return;
-    }
     const long steps = weft_window_parts(g, a, from.plane, from.row, 1, room.part, room.first);
     const long high = g->outputs > 16 ? 2 : 4, cuts = (steps * high + WEFT_PIECES - 1) / WEFT_PIECES, deep = (steps + cuts - 1) / cuts;
     const long windows = rows * a[2].count, down = a[1].step * from.row, right = a[2].step * g->channels;
@@ -318,29 +276,56 @@ static __attribute__((noinline, unused)) void weft_weight_images(long images, co
 #endif
 
 /* ---- which way?  Cycles of an image on tile units, with what gathers and splits, against those of multiply-adds, as measured ---- */
-enum { WEFT_BY_ROWS, WEFT_GATHERED, WEFT_SCATTERED };
+enum { WEFT_BY_ROWS, WEFT_GATHERED, WEFT_SCATTERED, WEFT_DIRECT };             /* WEFT_DIRECT times the fold */
 #if defined(WEFT_TILES)
 #define WEFT_SIX_PRODUCTS 86.0                                          /* of a tile */
+enum { WEFT_CACHED = 1 << 20 };                                         /* bytes of a weight */
 /* A piece: short runs of numbers are put together from many parts. */
 WEFT_INLINE double weft_gathering_cycles(const weft_windows *g, long halves)
 {
     const double parts = 1 + 32.0 / ((g->dilation[2] == 1 ? g->kernel[2] : 1) * g->channels * halves);
     return parts < 3.5 ? 175.0 : 120.0 * parts;
 }
-WEFT_INLINE double weft_gathered_cycles(const weft_windows *g, long windows, int direct)
+WEFT_INLINE double weft_gathered_cycles(const weft_windows *g, long windows)
 {
-    const double each = (g->outputs + 15) / 16 * WEFT_SIX_PRODUCTS + (direct ? 30.0 : weft_gathering_cycles(g, 1));
-    return windows / 16.0 * ((weft_taps(g) * g->channels + 31) / 32) * each + weft_volume(g->in) * g->channels * 0.55;
+    const double each = (g->outputs + 15) / 16 * WEFT_SIX_PRODUCTS + weft_gathering_cycles(g, 1);
+    const long steps = (weft_taps(g) * g->channels + 31) / 32, weight = steps * ((g->outputs + 15) / 16) * 2 * WEFT_PIECE;
+    const double fetched = weight > WEFT_CACHED ? 0.07 * weight : 0;     /* for each 32 windows: it does not stay in the second-level cache */
+    return windows / 16.0 * steps * each + windows / 32.0 * fetched + weft_volume(g->in) * g->channels * 0.55;
 }
 WEFT_INLINE double weft_rows_cycles(const weft_windows *g, long windows) { return (double)windows * weft_taps(g) * g->channels * weft_up(g->outputs, 16) / 34; }
 WEFT_INLINE int weft_may_use_tiles(const weft_windows *g) { return weft_tiles_allowed && g->groups == 1 && g->tap == g->channels * g->lead; }
 #endif
+#if defined(WEFT_TILES)
+static __attribute__((noinline, unused)) double weft_direct_cycles(const weft_windows *g, const weft_axis *a, long fold)
+{
+    weft_direct d;
+    if (!weft_direct_of(g, a, fold, &d)) return INFINITY;
+    const long tiles = (fold * g->outputs + 15) / 16, heights = (a[1].count + d.rows - 1) / d.rows * a[0].count;
+    const long blocks = ((d.spread ? d.tiles : d.rows * d.tiles) + 1) / 2 * heights;
+    const double spread = d.spread ? 9.5 * d.groups * d.lines : 0, split = 0.35 * d.line;
+    return blocks * (double)d.steps * (tiles / 2 * 4 + tiles % 2 * 2.6) * WEFT_SIX_PRODUCTS + heights * weft_reach(a, 1) * weft_reach(a + 1, d.rows) * (split + spread);
+}
+/* The quickest of what walks windows as they lie. */
+static __attribute__((noinline, unused)) int weft_walking_way(const weft_windows *g, const weft_axis *a, double *cycles)
+{
+    const double gathered = weft_gathered_cycles(g, weft_volume(g->out));
+    int way = gathered < *cycles ? WEFT_GATHERED : WEFT_BY_ROWS;
+    *cycles = way ? gathered : *cycles;
+    for (int i = 0; i < WEFT_FOLDS; ++i) {
+        const double direct = weft_direct_cycles(g, a, 1 << i);
+        if (direct < *cycles) way = WEFT_DIRECT << i, *cycles = direct;
+    }
+    return way;
+}
+#endif
 static __attribute__((unused)) int weft_convolve_way(const weft_windows *g)
 {
 #if defined(WEFT_TILES)
-    const long windows = weft_volume(g->out);
-    const int direct = g->channels % 32 == 0 && g->outputs % 16 == 0 && g->out[2] % 16 == 0;
-    if (weft_may_use_tiles(g) && weft_gathered_cycles(g, windows, direct) < weft_rows_cycles(g, windows)) return WEFT_GATHERED;
+    weft_axis a[3];
+    for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
+    double cycles = weft_rows_cycles(g, weft_volume(g->out));
+    if (weft_may_use_tiles(g)) return weft_walking_way(g, a, &cycles);
 #endif
     (void)g;
     return WEFT_BY_ROWS;
@@ -349,13 +334,17 @@ static __attribute__((unused)) int weft_input_way(const weft_windows *g)
 {
 #if defined(WEFT_TILES)
     const long places = weft_volume(g->out), pixels = weft_volume(g->in), terms = weft_terms(g) / 16;
-    const int plain = g->stride[0] * g->stride[1] * g->stride[2] == 1, direct = g->channels % 32 == 0 && g->outputs % 16 == 0 && g->out[2] % 16 == 0;
-    const int dense = g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->xs[2];
-    const double gathered = weft_gathered_cycles(g, places, direct), rows = plain ? weft_rows_cycles(g, places) : 1.2 * weft_rows_cycles(g, pixels);
+    const int plain = g->stride[0] * g->stride[1] * g->stride[2] == 1, dense = g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->xs[2];
+    double cycles = plain ? weft_rows_cycles(g, places) : 1.2 * weft_rows_cycles(g, pixels);
     const double scattered = pixels / 16.0 * terms * ((g->channels + 31) / 32 * WEFT_SIX_PRODUCTS * 1.5 + 60) + pixels * g->channels * 0.4;
     if (!weft_may_use_tiles(g)) return WEFT_BY_ROWS;
-    if (dense && g->in[2] * weft_terms(g) <= WEFT_TERMS_AT_ONCE && scattered < rows && (!plain || scattered < gathered)) return WEFT_SCATTERED;
-    if (plain && gathered < rows) return WEFT_GATHERED;
+    int way = WEFT_BY_ROWS;
+    if (plain) {
+        weft_axis a[3];
+        for (int k = 0; k < 3; ++k) weft_adjoint_axis(a + k, g, k, 0);
+        way = weft_walking_way(g, a, &cycles);
+    }
+    return dense && g->in[2] * weft_terms(g) <= WEFT_TERMS_AT_ONCE && scattered < cycles ? WEFT_SCATTERED : way;
 #endif
     (void)g;
     return WEFT_BY_ROWS;
@@ -387,10 +376,18 @@ WEFT_INLINE void weft_end_tiles(void)
 
 /* ---- weights in planes, kept for `images` images: where they are, or NULL if tiles are no quicker ---- */
 enum { WEFT_WORTH_KEEPING = 256 };                                      /* pixels that are worth splitting a weight */
+#if defined(WEFT_TILES)
+static __attribute__((noinline, unused)) int weft_rearrange(const weft_windows *g, int way, const float *w, uint16_t *kept)
+{
+    if (way == WEFT_SCATTERED) return weft_split_taps(g, w, kept);
+    if (way >= WEFT_DIRECT) return weft_split_folded(g, way / WEFT_DIRECT, w, kept);
+    return way == WEFT_GATHERED && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, kept);
+}
+#endif
 static __attribute__((unused)) const float *weft_keep_convolve(long images, const weft_windows *g, const float *w, float *kept)
 {
 #if defined(WEFT_TILES)
-    if (images * weft_volume(g->out) >= WEFT_WORTH_KEEPING && weft_convolve_way(g) && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, (uint16_t *)kept)) return kept;
+    if (images * weft_volume(g->out) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_convolve_way(g), w, (uint16_t *)kept)) return kept;
 #endif
     (void)images; (void)g; (void)w; (void)kept;
     return 0;
@@ -398,9 +395,7 @@ static __attribute__((unused)) const float *weft_keep_convolve(long images, cons
 static __attribute__((unused)) const float *weft_keep_convolve_input(long images, const weft_windows *g, const float *w, float *kept)
 {
 #if defined(WEFT_TILES)
-    const int way = images * weft_volume(g->in) >= WEFT_WORTH_KEEPING ? weft_input_way(g) : WEFT_BY_ROWS;
-    if (way == WEFT_GATHERED && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, (uint16_t *)kept)) return kept;
-    if (way == WEFT_SCATTERED && weft_split_taps(g, w, (uint16_t *)kept)) return kept;
+    if (images * weft_volume(g->in) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_input_way(g), w, (uint16_t *)kept)) return kept;
 #endif
     (void)images; (void)g; (void)w; (void)kept;
     return 0;

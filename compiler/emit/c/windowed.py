@@ -13,6 +13,7 @@ from ...plan.windows import (
     block_of,
     geometry,
     planes_of,
+    room_of,
     tiles_of,
 )
 from ..names import c_expression
@@ -61,8 +62,10 @@ def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int])
     }
     if node.op in CONVOLUTIONS:
         fields |= _weights(graph, node, g, layout)
-        block = block_of(g, sizes, adjoint=node.op == "convolve_input")
+        adjoint = node.op == "convolve_input"
+        block = block_of(g, sizes, adjoint=adjoint)
         fields |= {"block": block, "after": _padded(g, node.op, block)}
+        fields |= {"room": room_of(g, block, adjoint=adjoint)}
     return "{" + ", ".join(f".{name} = {_value(value)}" for name, value in fields.items()) + "}"
 
 

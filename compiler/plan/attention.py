@@ -9,8 +9,7 @@
 Where one owner walks all queries and keys of a sample and head, as on a CPU, the gradients of both
 are made together (`merged`), so that nothing is computed twice.
 
-A cluster begins at contractions whose results have one shape and are read by maps of that shape
-alone, until these are summed along the keys or the queries.  What the maps do does not matter.
+Which scores there are is found in `scores.py`.
 
 Interface: `attentions(graph, worth)` gives the launches.  `Values(graph, sizes, attention=found)`
 takes them into account: values in `values.streamed` are never stored, `values.launches[i]` is the
@@ -19,14 +18,14 @@ launch that makes the result i, `values.cone_of(launch)` what it computes and re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from ...spec.dims import Dim
 from ..ir.graph import Graph, Node
-from ..ops import OPS
 from ..ops.factors import factors
 from ..ops.products import letters
+from .scores import Cluster, Refused, alone, cluster_of, dimensions, pairs
 
 WIDEST = 256
 """The longest rows of queries, keys and values that a tile can hold."""
@@ -40,10 +39,6 @@ QUERY, KEY, PAIR, BOTH = "query", "key", "pair", "both"
 
 Worth = Callable[[Graph, Node, int, int], bool]
 """Are the scores of a contraction, given their dimensions of queries and keys, worth streaming?"""
-
-
-class Refused(Exception):
-    """Scores that have to be stored, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +120,12 @@ def attentions(
     seen: set[int] = set()
     found: list[_Launch] = []
     for node in graph:  # scores come before what sums them
-        if node.op != "contract" or node.id in seen or not _pairs(node):
+        if node.op != "contract" or node.id in seen or not pairs(node):
             continue
-        cluster = _cluster(graph, node)
+        cluster = cluster_of(graph, node)
         seen |= cluster.streamed
         try:
-            query, key = _dimensions(graph, cluster)
+            query, key = dimensions(graph, cluster)
         except Refused:
             continue
         if worth(graph, node, query, key):
@@ -140,95 +135,6 @@ def attentions(
                 if refusals is not None and cluster.ends(graph):
                     refusals.append(Refusal(node.id, str(refused)))
     return tuple(launch.attention(graph) for launch in found)
-
-
-# ---- clusters ------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Cluster:
-    """Streamed values of one shape, and what sums them: result -> the value that it sums."""
-
-    streamed: set[int] = field(default_factory=set)
-    sums: dict[int, int] = field(default_factory=dict)
-
-    def ends(self, graph: Graph) -> list[Node]:
-        """The results that end the rows of a softmax."""
-        return [graph[r] for r in self.sums if graph[r].op == "logsumexp"]
-
-    def behind(self, graph: Graph, sources: Iterable[int], after: int = -1) -> tuple[int, ...]:
-        """The streamed values that some are made of, themselves included; those `after` one."""
-        seen: set[int] = set()
-        stack = list(sources)
-        while stack:
-            i = stack.pop()
-            if i > after and i in self.streamed and i not in seen:
-                seen.add(i)
-                stack.extend(graph[i].operands)
-        return tuple(sorted(seen))
-
-
-def _alone(node: Node) -> tuple[frozenset[int], frozenset[int]]:
-    """The dimensions of a contraction that its left, and its right operand alone has."""
-    first, second, result = letters(node["spec"])
-    left = frozenset(d for d, x in enumerate(result) if x in first and x not in second)
-    right = frozenset(d for d, x in enumerate(result) if x in second and x not in first)
-    return left, right
-
-
-def _pairs(node: Node) -> bool:
-    """Does a contraction pair rows of one batch with each other, as queries and keys are?"""
-    left, right = _alone(node)
-    return bool(left and right) and len(left | right) < len(node.shape)
-
-
-def _cluster(graph: Graph, start: Node) -> _Cluster:
-    """All values of the shape of a contraction that maps lead to, and what sums them."""
-    found, stack = _Cluster(), [start.id]
-    while stack:
-        i = stack.pop()
-        if i in found.streamed:
-            continue
-        found.streamed.add(i)
-        for user in map(graph.__getitem__, graph.users(i)):
-            if OPS[user.op].lowering == "map" and user.shape == start.shape:
-                stack.append(user.id)
-                stack += _met(graph, user, start)
-            else:
-                found.sums.setdefault(user.id, i)
-    return found
-
-
-def _met(graph: Graph, node: Node, start: Node) -> list[int]:
-    """The contractions that maps of the same shape lead to `node`."""
-    found, seen, stack = list[int](), set[int](), list(node.operands)
-    while stack:
-        i = stack.pop()
-        operand = graph[i]
-        if i in seen or operand.shape != start.shape:
-            continue
-        seen.add(i)
-        if operand.op == "contract" and _pairs(operand):
-            found.append(i)
-        elif OPS[operand.op].lowering == "map":
-            stack.extend(operand.operands)
-    return found
-
-
-def _dimensions(graph: Graph, cluster: _Cluster) -> tuple[int, int]:
-    """The dimensions of queries and of keys.  Raises: Refused."""
-    products = [graph[i] for i in sorted(cluster.streamed) if graph[i].op == "contract"]
-    shape = products[0].shape
-    ends = {node["axes"] for node in cluster.ends(graph)}
-    if len(ends) > 1 or any(len(axes) != 1 for axes in ends):
-        raise Refused("rows of scores end along several axes")
-    key = next(iter(ends))[0] if ends else len(shape) - 1
-    sides = [_alone(node) for node in products]
-    across = [b if key in a else a if key in b else frozenset[int]() for a, b in sides]
-    queries = [d for d in frozenset.intersection(*across) if shape[d] != 1]
-    if not queries or shape[key] == 1:
-        raise Refused("not products of queries and keys")
-    return max(queries), key
 
 
 def domain(graph: Graph, launch: Attention) -> int | None:
@@ -245,7 +151,7 @@ def domain(graph: Graph, launch: Attention) -> int | None:
 class _Launch:
     """A launch that may still gain results; `over` are the dimensions that all of them sum."""
 
-    cluster: _Cluster
+    cluster: Cluster
     owner: str
     owned: int
     walked: int
@@ -282,7 +188,7 @@ class _Launch:
 
 def _launches(
     graph: Graph,
-    cluster: _Cluster,
+    cluster: Cluster,
     query: int,
     key: int,
     before: list[_Launch],
@@ -340,7 +246,7 @@ def domain_of(shape: tuple[Dim, ...], over: Collection[int], owned: int, walked:
     return min(literal)[1] if literal else owned if owned not in over else None
 
 
-def _check(graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_Launch]) -> None:
+def _check(graph: Graph, cluster: Cluster, query: int, key: int, before: list[_Launch]) -> None:
     """Raises: Refused unless the scores are products that nobody else wants."""
     if cluster.streamed & set(graph.outputs.values()):
         raise Refused("scores are an output")
@@ -350,7 +256,7 @@ def _check(graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_
     if cluster.streamed & made or (read - cluster.streamed) & taken:
         raise Refused("scores are made of other scores")
     for node in (graph[i] for i in cluster.streamed if graph[i].op == "contract"):
-        left, right = _alone(node)
+        left, right = alone(node)
         if not 1 <= depth_of(graph, node) <= WIDEST:
             raise Refused(f"rows of queries and keys longer than {WIDEST}")
         if not ((query in left and key in right) or (query in right and key in left)):
@@ -358,7 +264,7 @@ def _check(graph: Graph, cluster: _Cluster, query: int, key: int, before: list[_
 
 
 def _summed(
-    graph: Graph, cluster: _Cluster, node: Node, source: int, query: int, key: int
+    graph: Graph, cluster: Cluster, node: Node, source: int, query: int, key: int
 ) -> frozenset[int]:
     """The dimensions of a streamed value that a result sums, but for those of 1.  Raises: Refused
     where it cannot.
@@ -377,7 +283,7 @@ def _summed(
     raise Refused("a sum of scores along keys and more")
 
 
-def _contracted(cluster: _Cluster, node: Node, source: int, query: int, key: int) -> frozenset[int]:
+def _contracted(cluster: Cluster, node: Node, source: int, query: int, key: int) -> frozenset[int]:
     """The dimensions of a streamed operand over which a contraction sums."""
     slot = node.operands.index(source)
     texts = letters(node["spec"])

@@ -13,6 +13,7 @@ from .table import bytes_text, table
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
+    from ..compiler.compile import Lowered
     from ..runtime.crosscompile import Report
 
 HERE = ("cpu", "cuda", "hip", "interpret")
@@ -31,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the package; 1 when a cross-compiled kernel must not be used."""
+    from ..compiler.compile import compile_for
+    from ..runtime.decoding import step_artifacts
     from ..runtime.gate import cross_compiled
     from ..runtime.package import write_package
     from ..runtime.program import CROSS, compile
@@ -38,9 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
     spec = load(arguments)
     program = compile(spec, arguments.target)
     artifact = program.artifact
-    reports: tuple[Report, ...] = ()
+    reports: list[Report] = []
+
+    def make(lowered: Lowered) -> Artifact:
+        if artifact.target not in CROSS:
+            return compile_for(lowered, artifact.target)
+        made, found = cross_compiled(lowered, artifact.target)
+        reports.extend(found)
+        return made
+
     if artifact.target in CROSS:
-        artifact, reports = cross_compiled(program.lowered, artifact.target)
+        artifact = make(program.lowered)
     out = write_package(
         artifact,
         Path(arguments.out) if arguments.out else Path("build") / named(spec),
@@ -49,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         bundle=arguments.bundle,
         variant=arguments.variant,
         settings=arguments.settings,
+        steps=step_artifacts(program, make) if artifact.train is not None else None,
     )
     if arguments.json:
         print_json(_as_json(artifact, out, reports))

@@ -173,6 +173,27 @@ class Entry:
         return f"{self.kind}_{self.subject}"
 
 
+PREPARE, DECODE = "prepare", "decode"
+"""The kinds of the two entries of a net that writes: what is computed once, and one step on."""
+
+FRESH, SLOTS, PAST = ".fresh", ".slots", ".past"
+"""The sizes of new positions and of a cache, and the input that counts earlier positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a net that writes keeps from one step to the next, by the inputs of its `decode` entry.
+
+    `tokens` run along the sequence; `prepared` are computed once, or given as they are; `caches`
+    have room along an axis, and an output `new_<name>`; `carries` come back as `next_<name>`.
+    """
+
+    tokens: tuple[str, ...]
+    prepared: tuple[str, ...]
+    caches: tuple[tuple[str, int], ...]
+    carries: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class KernelRecord:
     """What one kernel costs at the nominal sizes, and where in the spec it comes from.
@@ -283,6 +304,11 @@ def _build(kind: type, item: Mapping[str, Any]) -> Any:
         else:
             values[name] = _tuples(value)
     return kind(**values)
+
+
+def kept_of(data: Mapping[str, Any]) -> Kept:
+    """The inverse of `dataclasses.asdict`, of JSON data."""
+    return Kept(**{name: _tuples(value) for name, value in data.items()})
 
 
 def _tuples(value: Any) -> Any:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .artifact import DECODE, FRESH, PAST, PREPARE, SLOTS, Kept
 from .entries import EntryGraph, own_memory, port
 from .ir.builder import Builder
 from .ops import OPS
 from .ops.rules import RULES
 from .passes.decode import Decoding, decode
-from .passes.step import FRESH, PAST, SLOTS
 
 if TYPE_CHECKING:
     from .build import NetProgram
-
-PREPARE, DECODE = "prepare", "decode"
-"""The kinds of the two entries."""
 
 LIKELY = {FRESH: 1, SLOTS: 256}
 """Sizes that kernels are planned for; all others work too."""
@@ -27,6 +24,16 @@ def decoding_of(net: NetProgram, output: str | None = None) -> Decoding:
     Raises: UsageError where it cannot be had.
     """
     return decode(net.graph, output or next(iter(net.outputs)), net.inputs)
+
+
+def kept_by(decoding: Decoding) -> Kept:
+    """What whoever calls the entries has to know."""
+    return Kept(
+        decoding.tokens,
+        tuple(decoding.prepared),
+        tuple((cache.name, cache.axis) for cache in decoding.caches),
+        tuple(carry.name for carry in decoding.carries),
+    )
 
 
 def decode_entries(net: NetProgram, decoding: Decoding) -> list[EntryGraph]:

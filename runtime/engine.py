@@ -67,6 +67,21 @@ class Engine(Protocol):
         """Every value of a training step, in the order in which they are computed."""
 
 
+class Stepwise(Protocol):
+    """An engine with the entries of a net that writes."""
+
+    artifact: Artifact
+
+    @property
+    def parameters(self) -> NDArray[Any]:
+        """The flat parameter arena."""
+
+    def call(
+        self, kind: str, subject: str, inputs: Inputs, *, seed: int, index: int
+    ) -> dict[str, NDArray[Any]]:
+        """The outputs of any entry."""
+
+
 def parameter_view(arena: Floats, parameter: Parameter) -> Floats:
     """The strided view of a flat arena that is this parameter in PyTorch's shape."""
     strides = tuple(stride * arena.itemsize for stride in parameter.strides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -9,17 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.artifact import from_json, to_json
+from ..compiler.artifact import from_json, kept_of, to_json
 from ..spec.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from ..compiler.artifact import Artifact
+    from ..compiler.artifact import Artifact, Kept
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 
 UNCHECKED = ("README.md",)
 """Files that may be changed without a word: nothing is read from them."""
+
+
+STEPS = "decode"
+"""The folder with the kernels of nets that write, one step on: a folder for each net."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A net that writes, one step on: its kernels, and what is kept between two steps."""
+
+    artifact: Artifact
+    kept: Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,7 @@ class Package:
     data: Path
     bundled: Mapping[int, Mapping[str, Any]]
     edited: tuple[str, ...]
+    steps: Mapping[str, Continuation]
 
 
 def manifest(
@@ -45,6 +59,7 @@ def manifest(
     root: str,
     bundled: Mapping[int, Mapping[str, Any]],
     made: Mapping[str, Any],
+    steps: Mapping[str, Continuation],
 ) -> str:
     """The text of a manifest; `files` are all others of the package.
 
@@ -59,6 +74,7 @@ def manifest(
         "data": {"root": root, "bundled": {str(line): dict(b) for line, b in bundled.items()}},
         "files": {name: _hash(files[name]) for name in sorted(files)},
         "artifact": described,
+        "steps": {net: _described_step(step) for net, step in steps.items()},
     }
     return json.dumps({"sha256": _digest(content), **content}, indent=1) + "\n"
 
@@ -87,6 +103,10 @@ def read(folder: Path, *, allow_edited: bool = False) -> Package:
         kernels = {name: texts[name] for name in described["files"]}
         described["spec"] = {name: texts[name] for name in described["spec"]}
         artifact = from_json(json.dumps(described), kernels)
+        steps = {
+            net: _step(folder / STEPS / net, step, artifact)
+            for net, step in content.get("steps", {}).items()
+        }
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"the package `{folder}` cannot be read: {error}", hint="compile it again"
@@ -99,7 +119,23 @@ def read(folder: Path, *, allow_edited: bool = False) -> Package:
         (folder / data["root"]).resolve(),
         {int(line): bundle for line, bundle in data["bundled"].items()},
         edited,
+        steps,
     )
+
+
+def _described_step(step: Continuation) -> dict[str, Any]:
+    """As JSON data, without what the artifact of the package says too."""
+    described = json.loads(to_json(step.artifact))
+    described |= {"parameters": [], "spec": {}, "traffic": {}}
+    return {"kept": dataclasses.asdict(step.kept), "artifact": described}
+
+
+def _step(folder: Path, described: Mapping[str, Any], whole: Artifact) -> Continuation:
+    data = described["artifact"]
+    texts = {name: (folder / name).read_text("utf-8") for name in data["files"]}
+    found = from_json(json.dumps(data), texts)
+    artifact = dataclasses.replace(found, parameters=whole.parameters, spec=whole.spec)
+    return Continuation(artifact, kept_of(described["kept"]))
 
 
 def hashes(folder: Path) -> dict[str, str] | None:

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from ..spec.errors import DataError, UsageError
 from .carried import carried
 from .data.bundle import pack
 from .data.dataset import GENERATED, read
-from .manifest import MANIFEST, changed, hashes, manifest
+from .manifest import MANIFEST, STEPS, Continuation, changed, hashes, manifest
 from .writers import writer_of
 
 if TYPE_CHECKING:
@@ -32,21 +33,22 @@ def write_package(
     bundle: bool = False,
     variant: str | None = None,
     settings: Sequence[str] = (),
+    steps: Mapping[str, Continuation] | None = None,
 ) -> Path:
     """Write the package of an artifact; `root` is the folder of the spec, where its data lies.
 
     `bundle` copies all the data that the spec reads; what NumPy alone cannot read is copied anyway.
     `force` overwrites a folder that is no package, and files that were edited.  Files that are not
-    the package's are never touched.  `variant` and `settings` are those it was compiled with.
+    the package's are never touched.  `variant` and `settings` are those it was compiled with;
+    `steps` are the nets that write, one step on.
 
     Raises: UsageError when that would overwrite what weft did not write, DataError when data for
     the package cannot be read or the folder not be written.
     """
     _check(artifact)
     place = Path(os.path.realpath(folder))
-    files = contents(
-        artifact, place, root, bundle=bundle, origin=Origin(__version__, variant, tuple(settings))
-    )
+    origin = Origin(__version__, variant, tuple(settings))
+    files = contents(artifact, place, root, bundle=bundle, origin=origin, steps=steps or {})
     try:
         if place.exists():
             _refresh(place, files, force=force)
@@ -60,7 +62,13 @@ def write_package(
 
 
 def contents(
-    artifact: Artifact, place: Path, root: Path, *, bundle: bool, origin: Origin
+    artifact: Artifact,
+    place: Path,
+    root: Path,
+    *,
+    bundle: bool,
+    origin: Origin,
+    steps: Mapping[str, Continuation],
 ) -> dict[str, bytes]:
     """Every file of the package that is to lie at `place`.
 
@@ -75,13 +83,17 @@ def contents(
     inside = {line: found["file"] for line, found in bundled.items()}
     texts = package_files(artifact, carried(start, origin.version), origin, inside, writes=writes)
     files = {name: text.encode() for name, text in texts.items()} | data
+    moved = {net: replace(s, artifact=relocate(s.artifact)) for net, s in steps.items() if writes}
+    for net, step in moved.items():
+        for name, text in step.artifact.files.items():
+            files[f"{STEPS}/{net}/{name}"] = text.encode()
     seen = os.path.relpath(os.path.realpath(root), place)
     made = {
         "weft": origin.version,
         "variant": origin.variant,
         "settings": list(origin.settings),
     }
-    text = manifest(relocate(artifact), files, root=seen, bundled=bundled, made=made)
+    text = manifest(relocate(artifact), files, root=seen, bundled=bundled, made=made, steps=moved)
     return {**files, MANIFEST: text.encode()}
 
 

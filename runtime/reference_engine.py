@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler import reference
-from ..compiler.artifact import Buffer, Expression, evaluate
+from ..compiler.artifact import DECODE, PREPARE, Buffer, Expression, evaluate
 from ..compiler.compile import Lowered, compile_reference
-from ..compiler.decoding import DECODE, PREPARE
 from ..compiler.entries import EntryGraph, needs_of
 from .engine import Result, parameter_view
 from .native_engine import check_needs
@@ -24,10 +23,14 @@ Array = NDArray[Any]
 
 
 class ReferenceEngine:
-    """Implements `runtime.engine.Engine` in float64."""
+    """Implements `runtime.engine.Engine` in float64.
 
-    def __init__(self, lowered: Lowered) -> None:
+    `in_order`: what nets give is summed term by term, so that a cache changes no bit of it.
+    """
+
+    def __init__(self, lowered: Lowered, *, in_order: bool = True) -> None:
         self.lowered = lowered
+        self._in_order = in_order
         self.artifact = compile_reference(lowered)
         length = max(1, lowered.arena.length)
         self.parameters: Array = np.zeros(length)
@@ -110,10 +113,9 @@ class ReferenceEngine:
     def _run(
         self, entry: EntryGraph, inputs: Mapping[str, Array], index: int, seed: int
     ) -> dict[str, Array]:
-        """What nets give is summed in order, so that a cache changes no bit of it."""
         assert entry.graph is not None
         sizes, feeds = self._sizes(entry, inputs), self._feeds(inputs)
-        in_order = entry.kind in ("forward", PREPARE, DECODE)
+        in_order = self._in_order and entry.kind in ("forward", PREPARE, DECODE)
         return reference.run(entry.graph, feeds, sizes, seed=seed, step=index, in_order=in_order)
 
     def _backward(

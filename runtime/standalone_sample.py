@@ -1,7 +1,4 @@
-"""`sample.py` of a generated package: a language model writes where weft is not installed.
-
-It computes all that the net sees anew for every token; `weft sample` keeps what it can.
-"""
+"""`sample.py` of a generated package: a language model writes where weft is not installed."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import checkpoint as files
 from .averaged import use_average
+from .cached import Cached
 from .data import vocabulary
 from .decoders import Opened, Recomputed, sampling_of
 from .nets import named_net
@@ -52,6 +50,7 @@ def _options() -> argparse.ArgumentParser:
         metavar="PATH",
         help="a checkpoint, or the folder of a run (default: runs/NAME); best before last",
     )
+    parser.add_argument("--no-cache", action="store_true", help="compute everything anew each time")
     parser.add_argument("--json", action="store_true", help="tokens and texts as JSON")
     return editable(parser)
 
@@ -71,6 +70,11 @@ def _sample(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) 
     use_average(engine, loaded.tensors, None)
 
     def opened(arrays: Mapping[str, Any]) -> Opened:
+        step = None if options.no_cache else package.steps.get(writer.net)
+        if step is not None:
+            stepwise: Any = open_engine(step.artifact, None)
+            stepwise.parameters[:] = engine.parameters
+            return Cached(stepwise, step.kept, writer, arrays), True
         return Recomputed(lambda fed: engine.forward(writer.net, fed), writer, arrays), False
 
     with blaming_edits(package):

@@ -8,6 +8,7 @@ are compared with central differences along random directions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler import reference
+from ..compiler.accounting import forward_flops, step_flops
 from ..compiler.artifact import evaluate
 from ..compiler.compile import Lowered, lower
+from ..compiler.entries import forward_entry, needs_of
 from .engine import Engine, parameter_view
 from .initialise import fill_parameters
 from .loss_scale import scaled, takes_scale
@@ -25,7 +28,7 @@ from .native_engine import DTYPES
 from .reference_engine import ReferenceEngine
 
 if TYPE_CHECKING:
-    from ..compiler.artifact import Port
+    from ..compiler.artifact import Artifact, Port
     from ..compiler.build import Program
 
 Array = NDArray[Any]
@@ -36,13 +39,22 @@ TOLERANCE = {"cpu": 2e-5, "interpret": 2e-5, "cuda": 5e-3}
 EPSILON = 1e-6  # of central differences, in float64
 SLOPE_TOLERANCE = 1e-4
 DIRECTIONS = 3  # tried before a slope counts as wrong: one may cross a kink
-LARGEST_BATCH = 37
+LARGEST = (37, 5, 3)
+"""Sizes are at most so large: the first choice that is not too much work, odd to leave tiles cut.
+"""
+
+ROUND = (32, 64, 128)
+"""Sizes for nets that halve theirs several times."""
+
+MUCH = 1e11  # floating-point operations in float64: some ten seconds of two cores
+INTERPRETED = 5  # the interpreter takes a second for what a kernel does in a millisecond
 SEED, STEP = 7, 3
 
 ROUNDED = {"bf16": 2e-2, "f16": 3e-3}
 """Beside a reference that rounds alike: sums that end next to a half are rounded the other way."""
 
 Open = Callable[[str], tuple[Lowered, Engine]]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +71,106 @@ class Check:
         return bool(self.error <= self.limit)
 
 
-def verify(program: Program, targets: Sequence[str], open_target: Open) -> Iterator[Check]:
-    """Yield all checks; `open_target` compiles and loads the program for a target."""
-    truth = ReferenceEngine(lower(program, native=True))
+def verify(
+    program: Program,
+    targets: Sequence[str],
+    open_target: Open,
+    tell: Tell = lambda what: None,
+) -> Iterator[Check]:
+    """Yield all checks; `open_target` compiles and loads the program for a target.
+
+    `tell` is given a few words about each piece of work before it is done.
+    """
+    tell("the graphs of the reference")
+    truth = ReferenceEngine(lower(program, native=True), in_order=False)
     rng = np.random.default_rng(SEED)
     fill_parameters(truth.artifact, truth.parameters, SEED)
     _unsettle(truth, rng)
-    sizes = {name: _odd(size) for name, size in program.sizes.items()}
-    inputs = {key: _inputs(program, ports, sizes, rng) for key, ports in _calls(truth).items()}
+    sizes, inputs = _fed(truth, _fitting(program), rng)
     for step in program.steps:
-        yield from _slopes(truth, step, inputs["gradient", step], sizes, rng)
+        yield from _slopes(truth, step, inputs["gradient", step], sizes, rng, tell)
     for target in targets:
+        tell(f"{target}: compiling")
         lowered, engine = open_target(target)
         wanted = _rounding(truth, lowered.precision)
         _copy(wanted, lowered, engine)
-        yield from _compare(wanted, engine, target, inputs)
+        given = _fed(truth, INTERPRETED, rng)[1] if target == "interpret" else inputs
+        yield from _compare(wanted, engine, target, given, tell)
+
+
+def _sizes(program: Program, largest: int) -> dict[str, int]:
+    """At most so large where the nets can do with that; round ones, or those of the spec."""
+    nominal = dict(program.sizes)
+    batch = {name: min(size, largest) for name, size in nominal.items() if name == "B"}
+    choices = (
+        {name: min(size, most) for name, size in nominal.items()} | batch
+        for most in (largest, *ROUND)
+    )
+    return next((sizes for sizes in choices if _suit(program, sizes)), nominal | batch)
+
+
+def _suit(program: Program, sizes: Mapping[str, int]) -> bool:
+    """Whether all nets and steps can be computed at these sizes."""
+    try:
+        _work(program, sizes)
+    except ValueError:  # no multiple of what the spec demands
+        return False
+    return all(
+        evaluate(need.least, sizes) >= 0
+        for net in program.nets.values()
+        for need in needs_of(forward_entry(net))
+    )
+
+
+def _fitting(program: Program) -> int:
+    """The first of `LARGEST` with which all checks take seconds, or the last."""
+    choices = (n for n in LARGEST if _work(program, _sizes(program, n)) <= MUCH)
+    return next(choices, LARGEST[-1])
+
+
+def _work(program: Program, sizes: Mapping[str, int]) -> float:
+    """Floating-point operations of nets and gradients, and of the differences: for each parameter
+    two times the part of a step that lies behind it, which is half of it.
+    """
+    nets = program.nets.values()
+    forward = sum(forward_flops(n.builder, n.builder.outputs.values(), sizes) for n in nets)
+    gradients = sum(step_flops(step, sizes) for step in program.steps.values())
+    return forward + gradients * (1 + len(program.parameters) / 3)
+
+
+def programs(program: Program, artifact: Artifact) -> int:
+    """How many programs of kernels a check on the interpreter runs."""
+    sizes = _sizes(program, INTERPRETED)
+    return sum(
+        math.prod(evaluate(extent, sizes) for extent in launch.grid)
+        for entry in artifact.entries
+        if entry.kind in ("forward", "gradient")
+        for launch in entry.launches
+    )
 
 
 def _rounding(truth: ReferenceEngine, precision: str) -> ReferenceEngine:
     """The reference that rounds where kernels in this precision do."""
     if precision not in ROUNDED:
         return truth
-    found = ReferenceEngine(lower(truth.lowered.program, native=True, precision=precision))
+    lowered = lower(truth.lowered.program, native=True, precision=precision)
+    found = ReferenceEngine(lowered, in_order=False)
     np.copyto(found.parameters, truth.parameters)
     return found
 
 
-def _odd(size: int) -> int:
-    """An uneven number of rows, small enough for the interpreter."""
-    return min(size, LARGEST_BATCH) if size > 1 else size
+Inputs = dict[tuple[str, str], dict[str, Array]]
+"""By kind and subject of an entry."""
 
 
-def _calls(truth: ReferenceEngine) -> dict[tuple[str, str], tuple[Port, ...]]:
-    return {
-        (e.kind, e.subject): e.inputs
+def _fed(
+    truth: ReferenceEngine, largest: int, rng: np.random.Generator
+) -> tuple[dict[str, int], Inputs]:
+    """Sizes of at most `largest`, and inputs of these sizes for all nets and steps."""
+    program = truth.lowered.program
+    sizes = _sizes(program, largest)
+    return sizes, {
+        (e.kind, e.subject): _inputs(program, e.inputs, sizes, rng)
         for e in truth.lowered.entries
         if e.kind in ("forward", "gradient")
     }
@@ -140,17 +218,22 @@ def _compare(
     truth: ReferenceEngine,
     engine: Engine,
     target: str,
-    inputs: Mapping[tuple[str, str], dict[str, Array]],
+    inputs: Inputs,
+    tell: Tell,
 ) -> Iterator[Check]:
     limit = max(TOLERANCE[target], ROUNDED.get(engine.artifact.precision, 0.0))
     for (kind, subject), fed in inputs.items():
+        tell(f"reference: {kind} of {subject}")
         if kind == "forward":
-            want, got = truth.forward(subject, fed), engine.forward(subject, fed)
+            want = truth.forward(subject, fed)
+            tell(f"{target}: {kind} of {subject}")
+            got = engine.forward(subject, fed)
             for name, value in want.items():
                 yield Check(target, f"{subject}.{name}", _error(got[name], value), limit)
             continue
         fed = dict(scaled(takes_scale(engine, subject), fed))
         expected, gradients = truth.gradient(subject, fed, index=STEP, seed=SEED)
+        tell(f"{target}: {kind} of {subject}")
         result, arena = engine.gradient(subject, fed, index=STEP, seed=SEED)
         for name, number in expected.values.items():
             yield Check(
@@ -185,6 +268,7 @@ def _slopes(
     fed: dict[str, Array],
     sizes: Mapping[str, int],
     rng: np.random.Generator,
+    tell: Tell,
 ) -> Iterator[Check]:
     """Derivatives along random directions of each trained parameter."""
     entry = truth.lowered.entry("gradient", step)
@@ -193,24 +277,27 @@ def _slopes(
         p.name: np.array(parameter_view(truth.parameters, p)) for p in truth.artifact.parameters
     }
 
-    def run(parameters: Mapping[str, Array]) -> dict[str, Array]:
-        assert entry.graph is not None
-        return reference.run(entry.graph, {**parameters, **fed}, sizes, seed=SEED, step=STEP)
+    graph = entry.graph
+    tell(f"reference: gradient of {step}")
+    values = reference.run_all(graph, {**views, **fed}, sizes, seed=SEED, step=STEP)
 
-    found = run(views)
-    for output, name in entry.gradients.items():
+    def loss(name: str, moved: Array) -> float:
+        feeds = {name: moved}
+        found = reference.run_again(graph, values, feeds, "loss", sizes, seed=SEED, step=STEP)
+        return float(found)
+
+    count = len(entry.gradients)
+    for number, (output, name) in enumerate(entry.gradients.items(), 1):
+        tell(f"reference: differences along {name} ({number} of {count})")
+        gradient = values[graph.outputs[output]]
         errors = []
         for _ in range(DIRECTIONS):
             direction = rng.normal(size=views[name].shape)
-            ends = [
-                run({**views, name: views[name] + sign * EPSILON * direction})["loss"]
-                for sign in (1, -1)
-            ]
-            slope = (float(ends[0]) - float(ends[1])) / (2 * EPSILON)
-            exact = float(np.sum(found[output] * direction))
+            ends = [loss(name, views[name] + sign * EPSILON * direction) for sign in (1, -1)]
+            slope = (ends[0] - ends[1]) / (2 * EPSILON)
+            exact = float(np.sum(gradient * direction))
             errors.append(
-                abs(slope - exact)
-                / max(abs(exact), float(np.abs(found[output]).sum()) * 0.01, 1e-3)
+                abs(slope - exact) / max(abs(exact), float(np.abs(gradient).sum()) * 0.01, 1e-3)
             )
             if errors[-1] <= SLOPE_TOLERANCE:
                 break

@@ -5,6 +5,7 @@ A product of 16-bit numbers gives 16-bit numbers, unless the attribute `to` name
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,33 @@ def letters(spec: str) -> tuple[str, str, str]:
 
 
 def _contract(x: np.ndarray, y: np.ndarray, *, spec: str, to: str = "") -> np.ndarray:
-    return np.asarray(np.einsum(spec, x, y))
+    """By matrix products: axes as [shared, rows, summed] and [shared, summed, columns]."""
+    first, second, result = letters(spec)
+    x, first = _alone(x, first, second + result)
+    y, second = _alone(y, second, first + result)
+    extents = {**dict(zip(first, x.shape, strict=True)), **dict(zip(second, y.shape, strict=True))}
+    shared = [letter for letter in first if letter in second and letter in result]
+    rows = [letter for letter in first if letter not in second]
+    summed = [letter for letter in first if letter in second and letter not in result]
+    columns = [letter for letter in second if letter not in first]
+
+    def laid(a: np.ndarray, text: str, *groups: list[str]) -> np.ndarray:
+        """The axes in this order, those of a group as one."""
+        axes = [text.index(letter) for group in groups for letter in group]
+        counts = [math.prod(extents[letter] for letter in group) for group in groups]
+        return a.transpose(axes).reshape(counts)
+
+    product = laid(x, first, shared, rows, summed) @ laid(y, second, shared, summed, columns)
+    names = [*shared, *rows, *columns]
+    apart = product.reshape([extents[letter] for letter in names])
+    return apart.transpose([names.index(letter) for letter in result])
+
+
+def _alone(x: np.ndarray, text: str, elsewhere: str) -> tuple[np.ndarray, str]:
+    """The sum over axes that nothing else names."""
+    axes = tuple(i for i, letter in enumerate(text) if letter not in elsewhere)
+    kept = "".join(letter for letter in text if letter in elsewhere)
+    return (x.sum(axes), kept) if axes else (x, text)
 
 
 def _contract_in_order(x: np.ndarray, y: np.ndarray, *, spec: str, to: str = "") -> np.ndarray:

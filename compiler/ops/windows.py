@@ -12,6 +12,7 @@ tap that falls outside the operand reads zero, so only the padding in front (`lo
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,18 @@ def _grouped(x: np.ndarray, groups: int) -> np.ndarray:
     return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
 
 
+def _first(x: np.ndarray) -> np.ndarray:
+    """[..., groups, depth] -> [groups, rest, depth]."""
+    *rest, groups, depth = x.shape
+    return x.reshape(math.prod(rest), groups, depth).swapaxes(0, 1)
+
+
+def _by_group(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """[..., groups, in] and [groups, in, out] -> [..., groups, out]."""
+    y = _first(x) @ w
+    return y.swapaxes(0, 1).reshape(*x.shape[:-1], w.shape[-1])
+
+
 def _by_tap(w: np.ndarray, groups: int) -> np.ndarray:
     """[*kernel, groups, in, out] of a weight."""
     out, depth, *kernel = w.shape
@@ -117,7 +130,7 @@ def _convolve(x: np.ndarray, w: np.ndarray, *, stride: Any, dilation: Any, low: 
     y = np.zeros((batch, *sizes, groups, w.shape[0] // groups), np.result_type(x, w))
     xs, ws = _grouped(x, groups), _by_tap(w, groups)
     for tap, windows, elements in taps(w.shape[2:], stride, dilation, low, sizes, space):
-        y[:, *windows] += np.einsum("...gi,gio->...go", xs[:, *elements], ws[tap])
+        y[:, *windows] += _by_group(xs[:, *elements], ws[tap])
     return y.reshape(batch, *sizes, w.shape[0])
 
 
@@ -128,7 +141,7 @@ def _convolve_input(d: np.ndarray, u: np.ndarray, *, stride: Any, dilation: Any,
     x = np.zeros((batch, *sizes, groups, w.shape[1]), np.result_type(d, w))
     ds, ws = _grouped(d, groups), _by_tap(w, groups)
     for tap, windows, elements in taps(w.shape[2:], stride, dilation, low, outer, sizes):
-        x[:, *elements] += np.einsum("...go,gio->...gi", ds[:, *windows], ws[tap])
+        x[:, *elements] += _by_group(ds[:, *windows], ws[tap].swapaxes(1, 2))
     return x.reshape(batch, *sizes, groups * w.shape[1])
 
 
@@ -137,8 +150,8 @@ def _convolve_weight(x: np.ndarray, d: np.ndarray, *, stride: Any, dilation: Any
     xs, ds = _grouped(x, groups), _grouped(d, groups)
     w = np.zeros((*kernel, groups, xs.shape[-1], ds.shape[-1]), np.result_type(x, d))
     for tap, windows, elements in taps(kernel, stride, dilation, low, d.shape[1:-1], x.shape[1:-1]):
-        seen = xs[:, *elements].reshape(-1, groups, xs.shape[-1])
-        w[tap] = np.einsum("ngi,ngo->gio", seen, ds[:, *windows].reshape(-1, *ds.shape[-2:]))
+        seen, given = xs[:, *elements], ds[:, *windows]
+        w[tap] = _first(seen).swapaxes(1, 2) @ _first(given)
     return np.moveaxis(w, (-3, -2, -1), (0, 2, 1)).reshape(-1, xs.shape[-1], *kernel)
 
 

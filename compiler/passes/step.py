@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from ...spec.dims import Dim, numel, readable, symbol, symbols
 from ...spec.errors import UsageError
+from ..artifact import FRESH, PAST, SLOTS
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node
 from ..ir.types import TensorType
@@ -24,7 +25,6 @@ from ..ops.orders import aligned
 from ..ops.products import letters
 from .causality import VIEWS, Causality
 
-FRESH, SLOTS, PAST = ".fresh", ".slots", ".past"
 NEW, ALL, LAST = "new", "all", "last"
 View = tuple[str, ...]
 """For each axis: at which positions it is wanted; empty where it is none of the sequence."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ...spec.dims import symbol, symbols
+from ..artifact import FRESH
 from ..ir.graph import Node
 from ..ir.types import TensorType
 from ..ops.products import letters
-from .step import ALL, FRESH, NEW, Carry, Rule, Step, View
+from .step import ALL, NEW, Carry, Rule, Step, View
 
 
 def _whole(step: Step, node: Node, view: View) -> int:

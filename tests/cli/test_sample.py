@@ -66,16 +66,30 @@ def test_a_package_writes_the_same(weft: Weft, run: Path, tmp_path: Path) -> Non
     package, out = tmp_path / "package", ("--checkpoint", str(run / "run"))
     made = weft("compile", str(run / "writer.weft"), "-o", str(package), "--target", "cpu")
     assert made.code == 0, made.err
-    given = ("--prompt", "der Flu", "--length", "20", "--temperature", "0.5", "--seed", "3")
-    here, there = (
-        sample(weft, run, *given, "--no-cache"),
-        bare(package / "sample.py", *out, *given, cwd=tmp_path),
+    given = (
+        "--prompt",
+        "der Flu",
+        "--length",
+        "20",
+        "--temperature",
+        "0.5",
+        "--seed",
+        "3",
+        "--json",
     )
-    assert there.returncode == 0, there.stderr
-    assert there.stdout == here.out
+    for more in ((), ("--no-cache",)):
+        here = sample(weft, run, *given, *more)
+        there = bare(package / "sample.py", *out, *given, *more, cwd=tmp_path)
+        assert there.returncode == 0, there.stderr
+        assert there.stdout == here.out
+        assert json.loads(here.out)["cached"] is (not more)
     wrong = bare(package / "sample.py", *out, "--tokens", "256", cwd=tmp_path)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("sample.py: error: token 256 is not of `writer`")
+    kernels = package / "decode" / "writer" / "kernels.c"
+    kernels.write_text(kernels.read_text() + "/* mine */\n")
+    refused = bare(package / "sample.py", *out, "--tokens", "25", cwd=tmp_path)
+    assert "`decode/writer/kernels.c` was changed since `weft compile`" in refused.stderr
 
 
 def test_seeds_samples_and_json(weft: Weft, run: Path) -> None:

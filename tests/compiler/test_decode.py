@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import weft
+from weft.compiler.artifact import PAST
 from weft.compiler.build import NetProgram, Program, elaborate
 from weft.compiler.decoding import decoding_of
 from weft.compiler.ir.graph import Graph
 from weft.compiler.passes.decode import Decoding
-from weft.compiler.passes.step import PAST, NoStep
+from weft.compiler.passes.step import NoStep
 from weft.compiler.reference import run
 from weft.spec.dims import evaluate
 from weft.spec.errors import UsageError

@@ -10,7 +10,8 @@ from tests.laws.harness import SEED, STEP, build, expected, feeds, graph_of
 from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler import reference
-from weft.compiler.ops import OPS, RULES  # type: ignore[attr-defined]
+from weft.compiler.ir.types import TensorType
+from weft.compiler.ops import OPS, RULES, new_builder  # type: ignore[attr-defined]
 from weft.compiler.passes.differentiate import differentiate
 from weft.spec.dims import evaluate
 
@@ -102,3 +103,38 @@ def test_expected_is_deterministic() -> None:
     fed = feeds(graph, case.sizes[1], positive=False)
     first, second = (expected(graph, fed, case.sizes[1]) for _ in range(2))
     assert all(np.array_equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "ik,kj->ij",
+        "bik,bkj->bij",
+        "bqhd,bkhd->bhqk",
+        "btg,btu->gu",
+        "ab,cd->ad",
+        "i,i->",
+        "abc,c->ba",
+    ],
+)
+@pytest.mark.parametrize("extent", [0, 1, 3])
+def test_products_are_those_of_einsum(spec: str, extent: int) -> None:
+    inputs, _ = spec.split("->")
+    random = np.random.default_rng(0)
+    sizes = {
+        letter: extent if letter in "kta" else 2 + i for i, letter in enumerate("abcdghijkqtu")
+    }
+    x, y = (random.normal(size=[sizes[letter] for letter in text]) for text in inputs.split(","))
+    got = OPS["contract"].reference(x, y, spec=spec)
+    np.testing.assert_allclose(got, np.einsum(spec, x, y), rtol=1e-12, atol=1e-12)
+
+
+def test_what_lies_behind_a_change_is_computed_again() -> None:
+    b = new_builder()
+    x, w = (b.input(name, TensorType("f32", (3,))) for name in "xw")
+    b.outputs = {"y": b.map("mul", b.map("exp", x), w)}
+    graph, fed = b.graph(), {"x": np.arange(3.0), "w": np.ones(3)}
+    values = reference.run_all(graph, fed, {})
+    for changed in ({"w": np.full(3, 2.0)}, {"x": np.ones(3)}, {}):
+        want = reference.run(graph, {**fed, **changed}, {})["y"]
+        np.testing.assert_array_equal(reference.run_again(graph, values, changed, "y", {}), want)

@@ -311,7 +311,8 @@ def test_a_spec_without_training_gives_a_model_alone(bare: Run, tmp_path: Path) 
 @pytest.mark.parametrize("engine", ["native_engine", "triton_engine", "interpreter_worker"])
 def test_what_is_carried_imports_numpy_alone(engine: str) -> None:
     """At once; torch, triton and rich only inside functions that ask for them."""
-    for name, text in carried(["runtime/standalone.py", f"runtime/{engine}.py"], "0").items():
+    start = ["standalone", "standalone_sample", engine]
+    for name, text in carried([f"runtime/{module}.py" for module in start], "0").items():
         if not name.endswith(".py"):
             continue
         assert name == "__init__.py" or name.split("/")[0] in ("spec", "compiler", "runtime")

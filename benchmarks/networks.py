@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,8 +132,11 @@ def resnet() -> nn.Module:
 class Attention(nn.Module):
     """A pre-norm transformer block."""
 
-    def __init__(self, d: int, heads: int) -> None:
+    causal = True
+
+    def __init__(self, d: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.heads, self.norm, self.norm_2 = heads, nn.LayerNorm(d), nn.LayerNorm(d)
         self.query, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
         self.wide, self.narrow = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
@@ -142,19 +145,28 @@ class Attention(nn.Module):
         b, t, d = x.shape
         split = self.query(self.norm(x)).view(b, t, 3, self.heads, d // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).reshape(b, t, d))
-        return x + self.narrow(F.gelu(self.wide(self.norm_2(x)), approximate="tanh"))
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, is_causal=self.causal, dropout_p=self.dropout
+        )
+        x = x + self.dropped(self.out(mixed.transpose(1, 2).reshape(b, t, d)))
+        hidden = F.gelu(self.wide(self.norm_2(x)), approximate="tanh")
+        return x + self.dropped(self.narrow(hidden))
+
+    def dropped(self, x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, self.dropout) if self.dropout else x
 
 
 class Gpt(nn.Module):
-    """Four blocks between a tied embedding."""
+    """Blocks of four heads between a tied embedding."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, depth: int = 4, d: int = 128, context: int = 128, dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.table, self.place = nn.Embedding(256, 128), nn.Parameter(torch.zeros(128, 128))
-        self.body = nn.Sequential(*(Attention(128, 4) for _ in range(4)))
-        self.norm = nn.LayerNorm(128)
+        self.table, self.place = nn.Embedding(256, d), nn.Parameter(torch.zeros(context, d))
+        blocks = [Attention(d, 4, dropout) for _ in range(depth)]
+        self.body = nn.Sequential(*[nn.Dropout(dropout)] * bool(dropout), *blocks)
+        self.norm = nn.LayerNorm(d)
         nn.init.normal_(self.table.weight, std=0.02)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -178,7 +190,10 @@ class Lstm(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """One network on both sides, and how many times faster than torch it is to be."""
+    """One network on both sides, and how many times faster than torch it is to be.
+
+    `shape`: of the batch; two dimensions are tokens.
+    """
 
     name: str
     spec: str
@@ -255,7 +270,7 @@ def run_case(case: Case, rounds: int, *, compiled: bool) -> str:
     start = time.perf_counter()
     steps["weft"]()
     built = time.perf_counter() - start
-    hows = ["eager"] + ["channels last"] * (not case.text) + ["compile"] * compiled
+    hows = ["eager"] + ["channels last"] * (len(case.shape) == 4) + ["compile"] * compiled
     steps |= {how: torch_step(case, how) for how in hows}
     first = "–"
     if compiled:
@@ -272,13 +287,13 @@ def run_case(case: Case, rounds: int, *, compiled: bool) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def report(quick: bool) -> str:
+def report(quick: bool, cases: Sequence[Case] = CASES) -> str:
     """The whole report as Markdown."""
     info = cpu()
     torch.set_num_threads(os.cpu_count() or 1)
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
     rounds = ROUNDS // 4 if quick else ROUNDS
-    rows = [run_case(case, rounds, compiled=not quick) for case in CASES]
+    rows = [run_case(case, rounds, compiled=not quick) for case in cases]
     lines = [
         "# CPU training step of whole networks",
         "",

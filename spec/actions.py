@@ -349,9 +349,12 @@ class FileActions(ExpressionActions):
         results: list[Result] = []
         for position, statement in enumerate(r.children):
             if isinstance(statement, Result):
-                results.append(statement)
-                if not statement.explicit and position != len(r.children) - 1:
-                    self.unused(statement, results)
+                if statement.explicit or position == len(r.children) - 1:
+                    results.append(statement)
+                elif (named := _named(statement.flows[0])) is not None:
+                    _put(parts, named)
+                else:
+                    self.unused(statement)
             else:
                 _put(parts, statement)
         for extra in results[1:]:
@@ -372,8 +375,7 @@ class FileActions(ExpressionActions):
             )
         return parts.body(r.head)
 
-    def unused(self, statement: Result, results: list[Result]) -> None:
-        results.remove(statement)
+    def unused(self, statement: Result) -> None:
         self.findings.add(
             "E205",
             "the value of this line is never used",
@@ -418,6 +420,16 @@ def _binary(operator: str, r: Reduction) -> Binary:
 
 def _piece(stage: Expr | Structure | Piece) -> Piece:
     return stage if isinstance(stage, Piece) else piece(stage)
+
+
+def _named(flow: Flow) -> Assign | None:
+    """`x -> f as h` in the middle of a body is `h = x -> f`."""
+    last = flow.pieces[-1]
+    if not last.names:
+        return None
+    bare = Piece(last.stage, (), last.place)
+    unnamed = Flow((*flow.pieces[:-1], bare), flow.place)
+    return Assign(last.names, unnamed, last.places[0], last.places)
 
 
 def _put(parts: BodyParts, statement: object) -> None:

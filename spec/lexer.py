@@ -43,7 +43,7 @@ CONTINUES_AFTER = frozenset(
 )
 ENDS_VALUE = frozenset(("NAME", "NUMBER", "STRING", "TRUE", "FALSE", "RPAR", "RSQB"))
 STARTS_VALUE = frozenset(("NAME", "NUMBER", "STRING", "TRUE", "FALSE"))
-CONTINUES_BEFORE = frozenset(("_ARROW", "VBAR", "RBRACE", "ELSE"))
+CONTINUES_BEFORE = frozenset(("_ARROW", "VBAR", "RBRACE", "ELSE", "AS"))
 ITEMS = frozenset(("BLOCK", "NET", "TRAIN", "IMPORT", "PARAM", "VARIANT", "DEFAULT"))
 STATEMENTS = ITEMS | {"IN", "OUT", "LET", "DATA", "STEP", "METRIC"}  # never inside an expression
 HOLDS_STATEMENTS = frozenset(("BLOCK", "NET", "TRAIN", "STEP", "VARIANT"))

@@ -119,9 +119,9 @@ def test_bombs_are_refused_at_once(name: str, text: str) -> None:
     attempt(
         "param:\n  a: 1\n" if name.endswith("yaml") else "param a=1\n", name
     )  # warm: tables, PyYAML
-    began = time.perf_counter()
+    began = time.process_time()
     assert attempt(text, name) == "refused"
-    assert time.perf_counter() - began < (0.1 if text.startswith("a: &a") else 5.0)
+    assert time.process_time() - began < (0.1 if text.startswith("a: &a") else 5.0)
 
 
 def test_a_large_spec_is_read_in_time() -> None:

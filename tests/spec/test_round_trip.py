@@ -117,6 +117,12 @@ def test_a_newline_ends_a_statement_only_where_it_can() -> None:
     assert one == many
 
 
+def test_as_names_a_value_for_the_lines_below() -> None:
+    one = read_text("block B { h = x -> f\n a, b = g(h)\n (a + b) -> k as l }\n", "t.weft")
+    two = "block B { x -> f\n as h\n g(h) as a, b\n (a + b) -> k\n as l }\n"
+    assert one == read_text(two, "t.weft")
+
+
 def test_parentheses_that_change_nothing_are_not_kept() -> None:
     one = read_text("block B { (a -> b) -> c }\nblock D { out ((a + b)) }", "t.weft")
     assert one == read_text("block B { a -> b -> c }\nblock D { out a + b }", "t.weft")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .arena import Arena
@@ -12,7 +13,9 @@ from .emit.triton.part import Machine, Part, Work
 from .emit.triton.step import Ports, StepWriter
 from .entries import EntryGraph
 from .homes import graph_homes, update_homes
+from .ir.graph import Graph
 from .plan.forms import Plans
+from .plan.moments import with_moments
 
 INTERPRET = Machine("interpret", "ieee")
 
@@ -43,13 +46,16 @@ def emit_gpu(
     records: list[Entry] = []
     costs: list[KernelRecord] = []
     report: dict[str, Any] = {}
-    known: dict[int, Part] = {}  # graphs that several entries share
+    known: dict[int, tuple[Graph, Part]] = {}  # graphs that several entries share
     for e in entries:
         ports = Ports(e.kind, e.subject, e.inputs, e.outputs, e.scalars)
         writer = StepWriter(ports, kernels, sizes, machine, keep=e.kind == "probe", plans=plans)
         if e.graph is not None:
-            part = writer.add(e.graph, graph_homes(e, arena), known.get(id(e.graph)))
-            known.setdefault(id(e.graph), part)
+            graph, before = known.get(id(e.graph), (None, None))
+            graph = graph or with_moments(e.graph, sizes)
+            homes = graph_homes(replace(e, graph=graph), arena)
+            part = writer.add(graph, homes, before)
+            known.setdefault(id(e.graph), (graph, part))
         if e.update is not None:
             writer.add(e.update.graph, update_homes(e, e.update, arena, states))
         records.append(writer.write())

@@ -19,7 +19,7 @@ COUNT, MEAN, SQUARES = 0, 1, 2
 
 
 def _infer(types: tuple[TensorType, ...], a: Attributes) -> TensorType:
-    return TensorType(types[0].dtype, (3, types[0].shape[-1]))
+    return TensorType("f32", (3, types[0].shape[-1]))
 
 
 def _moments(x: np.ndarray) -> np.ndarray:

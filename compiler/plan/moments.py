@@ -1,9 +1,9 @@
-"""Two sums of every channel, one after the other, become one pass (on a CPU).
+"""Two sums of every channel, one after the other, become one pass.
 
     s = sum(x);  q = sum((x - s/n)²)  ->  m = moments(x);  s/n = m[1];  q = m[2]
 
-The second sum would wait until all threads have made the first, and read all of `x` again.  The
-moments are taken in the panel that has just made `x`, and parts of them are merged.
+The second sum would wait until the first is made of all rows, and read all of `x` again.  The
+moments are taken where a panel of `x` (a CPU) or a block (a GPU) has just been made, and merged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def with_moments(graph: Graph, sizes: Mapping[str, int]) -> Graph:
         with b.like(node):
             if node.id in rows:
                 x, row = rows[node.id]
-                whole = b.insert("moments", (new[x],), "moments")
+                whole = b.insert("moments", (new[made_as(graph, x)],), "moments")
                 one = b.slice(whole, (row, 0), (1, node.shape[0]), (1, 1))
                 new[node.id] = b.rename(b.squeeze(one, (0,)), node.name)
             else:
@@ -42,6 +42,13 @@ def with_moments(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     views = {name for name, i in outputs.items() if OPS[b[i].op].lowering == "view"}
     b.outputs = {name: b.copy(i, name) if name in views else i for name, i in outputs.items()}
     return b.graph()
+
+
+def made_as(graph: Graph, x: int) -> int:
+    """What a product makes of which x is the same numbers in 32 bits, or x itself."""
+    node = graph[x]
+    narrow = node.op == "cast" and graph[node.operands[0]].dtype in ("f16", "bf16")
+    return node.operands[0] if narrow else x
 
 
 def _pair(graph: Graph, node: Node, sizes: Mapping[str, int]) -> tuple[int, int] | None:
@@ -62,7 +69,8 @@ def _pair(graph: Graph, node: Node, sizes: Mapping[str, int]) -> tuple[int, int]
     if total is None or spread["dims"] != (rank - 1,) or total["axes"] != axes:
         return None
     alone = total.operands[0] == x.id and graph.users(total.id) == [mean.id]
-    made = OPS[x.op].lowering == "heavy" and not isinstance(x.shape[0], int)
+    maker = graph[made_as(graph, x.id)]
+    made = OPS[maker.op].lowering == "heavy" and not isinstance(x.shape[0], int)
     large = evaluate(numel(x.shape), sizes) > SHARED_SUM and isinstance(x.shape[-1], int)
     same_phase = node.phase == mean.phase == x.phase
     return (mean.id, x.id) if alone and made and large and same_phase else None

@@ -76,7 +76,9 @@ def _source(values: Values, node: Node) -> tuple[int | None, int]:
             stack.extend(graph[i].operands)
     large = [i for i in leaves if values.bytes_of(i) * SMALL >= values.bytes_of(node.id)]
     light = all(_is_light(graph[i], node) for i in members)
-    summed = any(graph[i].op == "sum" and isinstance(numel(graph[i].shape), int) for i in leaves)
+    summed = any(
+        graph[i].op in ("sum", "moments") and isinstance(numel(graph[i].shape), int) for i in leaves
+    )
     if len(large) != 1 or not light or not summed:
         return None, 0
     source = graph[large[0]]
@@ -95,4 +97,4 @@ def _is_light(member: Node, node: Node) -> bool:
         return channels or member.shape != node.shape
     if kind == "map":
         return member.shape == node.shape or len(member.shape) <= 1
-    return member.op in ("squeeze", "size")
+    return member.op in ("squeeze", "size") or (member.op == "slice" and len(member.shape) == 2)

@@ -8,13 +8,13 @@ import pytest
 import weft
 from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate
-from weft.compiler.compile import compile_native, lower
+from weft.compiler.compile import compile_for, lower
 from weft.runtime.native_engine import NativeEngine
 
 OFFSET = 1000.0
 
 
-def compiled(layers: str, batch: int = 64) -> Artifact:
+def compiled(layers: str, batch: int = 64, target: str = "cpu", precision: str = "f32") -> Artifact:
     text = f"""
 net n {{
   in x: f32[B, 8, 12, 12]
@@ -29,7 +29,9 @@ train {{
   }}
 }}
 """
-    return compile_native(lower(elaborate(weft.load_text(text, "n.weft")), native=True))
+    native = target == "cpu"
+    program = elaborate(weft.load_text(text, "n.weft"))
+    return compile_for(lower(program, native=native, precision=precision), target)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,19 @@ def test_only_statistics_of_what_a_stage_makes(layers: str, batch: int, count: i
     if count:
         found = [name for k in kernels for name in k.writes if name.startswith("sum_mul")]
         assert len(found) == 1
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_a_gpu_reads_what_a_convolution_makes_no_second_time(precision: str) -> None:
+    """Its statistics are left behind by the kernel that makes it, block by block."""
+    layers = "conv(8, 3, bias=false) -> batch_norm -> relu -> conv(8, 3, bias=false) -> batch_norm"
+    artifact = compiled(layers, 64, "cuda:90", precision)
+    kernels = [k for k in artifact.kernels if k.entry == "train_main"]
+    makers = [k for k in kernels if any("moments_partial" in name for name in k.writes)]
+    assert [k.kind for k in makers] == ["convolution", "convolution"]
+    made = {name for k in makers for name in k.writes if name.startswith("n_conv")}
+    sums = [k for k in kernels if not made.isdisjoint(k.reads) and k.kind == "loops"]
+    assert not [k for k in sums if any(n.startswith(("sum_mul", "sum_y")) for n in k.writes)]
 
 
 def statistics(threads: int, batch: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from tests.laws.cases import Case
 from tests.laws.conftest import Share
 from tests.laws.harness import build, graph_of
 from tests.laws.kernels import Key, emitted, passed
+from tests.laws.test_interpreted_moments import moments
 from tests.laws.test_interpreted_windows import _adjoint_ridden, _ridden
 from tests.laws.window_cases import (
     _convolve_input,
@@ -44,6 +45,7 @@ SMALL = (
     Case("halved", _adjoint_ridden(HALVED)),
     Case("d_same", _convolve_weight(SAME)),
     Case("normalised", normalised(SAME)),
+    Case("moments", moments(SAME)),
     Case("grouped", _convolve_input(GROUPED)),
     Case("depthwise", _ridden(DEPTHWISE)),
     Case("d_depthwise", _convolve_weight(DEPTHWISE)),
@@ -55,6 +57,7 @@ WHOLE = (
     *(Case(f"plain_input_{g.name}", _convolve_input(g)) for g in SHAPES[1:]),
     *(Case(f"weight_{g.name}", _convolve_weight(g)) for g in SHAPES),
     *(Case(f"normalised_{g.name}", normalised(g)) for g in (SAME, SKIPPED, POINT, ODD)),
+    *(Case(f"moments_{g.name}", moments(g)) for g in (STEM, SKIPPED, POINT, GROUPED)),
     *(Case(op, _pool(op, POOLED)) for op in ("pool_max", "pool_sum")),
 )
 

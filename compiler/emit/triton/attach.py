@@ -23,7 +23,8 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works = [_heavy(part, n.id) for n in heavy_nodes(part.graph) if part.values.is_heavy(n)]
     works += [_streamed(part, launch) for launch in part.values.attention]
     works += [_group(part, roots) for roots in part.fusion.groups]
-    works = _with_sums(part, _with_epilogues(part, works, machine, keep))
+    works = _with_epilogues(part, _with_moments(part, works), machine, keep)
+    works = _with_sums(part, works)
     network = nx.DiGraph(_edges(part, works))
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 
@@ -59,6 +60,27 @@ def _edges(part: Part, works: Sequence[Work]) -> dict[Work, list[Work]]:
     return edges
 
 
+def _with_moments(part: Part, works: list[Work]) -> list[Work]:
+    """Join moments with the convolution that has just made their rows."""
+    moments = {
+        part.values.base(part.graph[w.key].operands[0]): w
+        for w in works
+        if w.heavy is not None and part.graph[w.heavy].op == "moments"
+    }
+    found = []
+    for work in works:
+        rider = moments.get(work.key) if work.heavy is not None and part.leaves_rows(work) else None
+        if rider is not None:
+            del moments[work.key]
+            writes = work.writes | rider.writes
+            work = replace(work, writes=writes, moments=rider.heavy)
+        found.append(work)
+    alone = set(moments.values())
+    return [
+        w for w in found if w.heavy is None or part.graph[w.heavy].op != "moments" or w in alone
+    ]
+
+
 def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool) -> list[Work]:
     """Join each product with the first group that can read it from registers."""
     order = Order(_edges(part, works))
@@ -70,10 +92,13 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
                 continue
             if not order.apart((contraction, group)):
                 continue
+            if contraction.moments in group.reads:
+                continue
             kept = len(readers) > 1 or z in part.values.outputs or keep
-            writes = group.writes | ({z} if kept else frozenset())
+            writes = contraction.writes | group.writes
+            writes = writes if kept else writes - {z}
             reads = contraction.reads | (group.reads - {z})
-            joined = Work(z, group.roots, reads, writes)
+            joined = replace(contraction, roots=group.roots, reads=reads, writes=writes)
             if _fits(part, joined, machine):
                 del left[contraction], left[group]
                 left[joined] = None

@@ -20,6 +20,7 @@ from .gemm import gemm_kernel
 from .gemm_loop import STEP
 from .kernel import Parameter, drawing
 from .library import PLACES
+from .moments import left, moments, words_of
 from .part import Machine, Part, Work
 from .printer import prepared, print_kernel
 from .products import Names, contraction_of, result_index
@@ -71,6 +72,8 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
     """The kernels for the numbers of a form in place of values."""
     write: Callable[[Part, Work, Machine], Composed | None]
     write = _loops if work.heavy is None else _scatter
+    if work.heavy is not None and part.graph[work.heavy].op == "moments":
+        return moments(part, work).of(form.ranks())
     if part.is_attention(work):
         write = attention
     elif work.heavy is not None and part.graph[work.heavy].op in RECURRENCES:
@@ -134,12 +137,13 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     a, b = part.values.memory(p.a), part.values.memory(p.b)
     lowered = part.lowered(work.roots) if work.roots else None
     read = [x.value for x in lowered.buffers] if lowered else []
-    read += [work.summed] if work.summed is not None else []
+    read += [i for i in (work.summed, work.moments) if i is not None]
     read += [*leaves(part, p.a), *leaves(part, p.b)]
     names, sizes = part.short(dict.fromkeys((a, b, *read, z))), Names()
     c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes)
     flops, places = product_flops(p, part.values.sizes), part.places([z])
     taken = frozenset((c.a_tile, c.b_tile, *(f"{names[i]}_tile" for i in (a, b))))
+    taken |= words_of(names[work.moments]) if work.moments is not None else frozenset()
     ahead = [prologue(part, i, names, sizes, taken) for i in (p.a, p.b)]
     kernel = None
     if lowered is not None:
@@ -149,7 +153,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
         flops += lowered.flops
         places = tuple(dict.fromkeys((*places, *lowered.places)))
     key = f"{part.name(work)}: {c}"
-    tile = _tile(part, machine, c, sizes, kernel, machine.levels.get(key, 0))
+    tile = _tile(part, work, machine, c, sizes, kernel, machine.levels.get(key, 0))
     shape = frame(c, tile)
     if kernel is not None and whole_rows(kernel) and not shape.whole_rows:
         return None
@@ -159,6 +163,8 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
         epilogue = Writer(kernel, z, shape, sizes, wide=wide).write(kept)
     else:
         epilogue = _stored(p, names[z], shape, sizes)
+    if work.moments is not None:
+        epilogue = left(epilogue, shape, names[work.moments], part.graph[z], sizes)
     sums = None
     if work.summed is not None:
         sums = Sums(sums_of(part, z, work.summed) or "", names[work.summed])
@@ -204,9 +210,10 @@ def _ahead(gemm: Gemm, ahead: Prologue | None, side: str) -> tuple[str, ...]:
 
 
 def _tile(
-    part: Part, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None, level: int
-) -> Tile:
-    asked = pressure(kernel) if kernel else 0
+    part: Part, work: Work, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None,
+    level: int,
+) -> Tile:  # fmt: skip
+    asked = pressure(kernel, moments=work.moments is not None)
     whole = kernel is not None and whole_rows(kernel)
     nominals = sizes.sizes(part.values.sizes)
     tile = choose(machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level)

@@ -77,12 +77,14 @@ def whole_rows(kernel: Kernel) -> bool:
     return False
 
 
-def pressure(kernel: Kernel) -> int:
-    """How much the epilogue asks of the registers: see `room`."""
+def pressure(kernel: Kernel | None, *, moments: bool) -> int:
+    """How much the epilogue, moments of the product among it, asks of the registers: see `room`."""
+    if kernel is None:
+        return int(moments)
     body = statements(kernel)
     full = sum(isinstance(s, Load) and kernel.values[s.target].kind == "full" for s in body)
     costly = sum(isinstance(s, Draw) or (isinstance(s, Let) and s.function in COSTLY) for s in body)
-    sums = any(isinstance(s, (Gather, Fold)) for s in body)
+    sums = moments or any(isinstance(s, (Gather, Fold)) for s in body)
     return 2 if full > 3 or costly > 1 or (sums and costly) else 1
 
 

@@ -15,10 +15,11 @@ from ...plan.layout import Layout, row_major
 from ...plan.memory import Home
 from ...plan.product import Product, pointwise, product_of
 from ...plan.values import Values, lowering
-from ...plan.windows import WINDOWED, is_pointwise
+from ...plan.windows import CONVOLUTIONS, WINDOWED, is_pointwise
 from ..loops import Kernel
 from ..lower import lower
 from ..names import identifier
+from .products import row_wise
 from .spelling import GROWTH, WIDE
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Machine:
 class Work:
     """One kernel: a contraction or scatter, a group of roots, or a contraction with its group.
 
-    `summed`: a sum of one operand over the depth, which rides in the contraction.
+    `summed`: a sum of one operand over the depth, which rides in the contraction; `moments`: those
+    of what it makes.
     """
 
     heavy: int | None
@@ -58,6 +60,7 @@ class Work:
     reads: frozenset[int]
     writes: frozenset[int]
     summed: int | None = None
+    moments: int | None = None
 
     @property
     def key(self) -> int:
@@ -182,6 +185,12 @@ class Part:
         windows = work.heavy is not None and self.graph[work.heavy].op in WINDOWED
         return windows or self.is_product(work)
 
+    def leaves_rows(self, work: Work) -> bool:
+        """Is it a convolution whose blocks are rows of pixels?"""
+        if work.heavy is None or self.graph[work.heavy].op not in CONVOLUTIONS[:2]:
+            return False
+        return not self.is_product(work) or row_wise(self.product(work.heavy))
+
     def product(self, z: int) -> Product:
         """A contraction, or a convolution that is one, as matrix products."""
         node = self.graph[z]
@@ -190,7 +199,7 @@ class Part:
 
     def form(self, work: Work) -> tuple[Hashable, Form]:
         """What the kernels of a piece of work depend on."""
-        own = [i for i in (work.heavy, work.summed) if i is not None]
+        own = [i for i in (work.heavy, work.summed, work.moments) if i is not None]
         if work.heavy is not None and self.is_attention(work):
             own = self.values.cone_of(self.values.launches[work.heavy])[0]
         elif not work.roots:

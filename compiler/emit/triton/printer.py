@@ -27,15 +27,22 @@ from .template import call, tidy
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """Partial sums [count, columns] behind the parameter `pointer`, to be added into `buffer`.
+    """Partial sums [count, numbers, columns] behind the parameter `pointer`, for `buffer`.
 
-    `count` is symbolic where the blocks of rows are counted at run time.
+    `count` is symbolic where the blocks of rows are counted at run time.  One number is added up;
+    three are moments, which are merged.
     """
 
     pointer: str
     buffer: str
     columns: int
     count: Dim
+    numbers: int = 1
+
+    @property
+    def span(self) -> Dim:
+        """Units: elements."""
+        return self.count * (self.numbers * self.columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from .epilogue import panels
 from .finish import Gathered, finish_kernel
 from .kernel import KernelText, Parameter, stream_name
 from .library import PLACES, Kernels
+from .moments import merge_kernel
 from .part import Machine, Part, Work, free
 from .printer import Partial
 from .products import Names
@@ -146,12 +147,14 @@ class StepWriter:
             for w in text.workspaces:
                 known[w.parameter] = self._workspace(w.parameter, panels(w.factors, found.sizes))
         for p in found.partials:
-            known[p.pointer] = self._workspace(p.pointer, p.count * p.columns)
+            known[p.pointer] = self._workspace(p.pointer, p.span)
         for position, (text, grid) in enumerate(zip(found.texts, found.grids, strict=True)):
             final = position == len(found.texts) - 1
             moved = part.bytes_of(work) if final else 0
             self._launch(text, grid, known, found, moved, 0 if position else found.flops)
-        if found.partials:
+        for p in (p for p in found.partials if p.numbers > 1):
+            self._merge(part, work, found, p, known)
+        if any(p.numbers == 1 for p in found.partials):
             self._finish(part, work, found, known)
 
     def _known(
@@ -194,7 +197,7 @@ class StepWriter:
         self, part: Part, work: Work, found: Composed, before: Mapping[str, Argument]
     ) -> None:
         """Add the partial sums of one kernel in one launch, with arithmetic that waits for them."""
-        partials, sizes = found.partials, Names()
+        partials, sizes = [p for p in found.partials if p.numbers == 1], Names()
         count = sizes.extent(partials[0].count, "panels")
         buffers = {p.buffer for p in partials}
         sums = {i: n for i, n in found.names.items() if n in buffers}
@@ -217,9 +220,23 @@ class StepWriter:
         done = Composed((), (), {}, {}, (), found.places, "finish", 0)
         self._launch(text, text.launch_grid(numbers), known, done, moved, moved // 4)
 
+    def _merge(
+        self, part: Part, work: Work, found: Composed, p: Partial, before: Mapping[str, Argument]
+    ) -> None:
+        """Merge the moments of the blocks of one kernel."""
+        sizes, name = Names(), part.name(work)
+        count = sizes.extent(p.count, "panels")
+        text = merge_kernel(f"merge_{name}", p, count, f"The moments of {name}.")
+        names = {i: n for i, n in found.names.items() if n == p.buffer}
+        known = {**self._known(part, names, sizes.dims), p.pointer: before[p.pointer]}
+        numbers = {n: expression(d) for n, d in sizes.dims.items()}
+        done = Composed((), (), {}, {}, (), found.places, "finish", 0)
+        moved = self._finished(p)
+        self._launch(text, text.launch_grid(numbers), known, done, moved, moved)
+
     def _finished(self, p: Partial) -> int:
         """Bytes of partial sums and their result."""
-        return 4 * p.columns * (nominal(p.count, self.sizes) + 1)
+        return 4 * p.numbers * p.columns * (nominal(p.count, self.sizes) + 1)
 
     # ---- buffers -------------------------------------------------------------------------------
 

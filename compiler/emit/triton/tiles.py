@@ -39,6 +39,11 @@ class Tile:
         """Results for each of 32 lanes of a warp."""
         return self.rows * self.columns / (32 * self.warps)
 
+    @property
+    def patch(self) -> float:
+        """Elements of the left operand in a step, for each of 32 lanes of a warp."""
+        return self.rows * self.depth / (32 * self.warps)
+
     def __str__(self) -> str:
         """`128x64x32/4/3`, then `/k4` where four programs share k."""
         text = f"{self.rows}x{self.columns}x{self.depth}/{self.warps}/{self.stages}"

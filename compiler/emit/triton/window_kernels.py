@@ -40,6 +40,9 @@ from .windowed import Windowed
 SMALL = 3
 """Refusals that the interpreter's blocks start with, so that small tests have several."""
 
+ADDRESS, GATHERED = 2.5, 128
+"""Registers of an element that is gathered, and of all those and the results of a lane."""
+
 SHARES = 64
 """Programs that share the windows of a depthwise weight gradient, at most."""
 
@@ -116,7 +119,7 @@ def _convolution(k: Windowed) -> Composed:
     else:
         places += g.outer
     m = k.sizes.extent(numel(places), "rows")
-    asked = pressure(kernel) if kernel else 0
+    asked = pressure(kernel, moments=k.work.moments is not None)
     whole = kernel is not None and whole_rows(kernel)
     tile = _tile(k, w, m, asked, whole, k.level())
     direct = w.direct or tile.form == "outer"
@@ -172,7 +175,16 @@ def _tile(k: Windowed, w: Windows, m: Extent, asked: int, whole: bool, level: in
     if tile.form == "outer":
         return tile if w.phases == 1 else replace(tile, depth=16)
     tile = replace(tile, depth=w.block(tile.depth))
+    if w.flat or w.phases > 1:
+        tile = _gathering(tile)
     return tile if w.phases == 1 else replace(tile, split=1)
+
+
+def _gathering(tile: Tile) -> Tile:
+    """A tile whose windows have addresses and masks of their own for every element: less depth."""
+    while tile.depth > 16 and tile.load + ADDRESS * tile.patch > GATHERED:
+        tile = replace(tile, depth=tile.depth // 2)
+    return tile
 
 
 def _plain(k: Windowed, rows: int, columns: int, whole: bool, level: int) -> Tile:
@@ -336,7 +348,7 @@ def _pool(k: Windowed) -> Composed:
         return k.composed([text], nothing, flops)
     kernel = k.rider(numel(node.shape[:-1]), g.channels, split_columns=False)
     whole = kernel is not None and whole_rows(kernel)
-    asked = pressure(kernel) if kernel else 0
+    asked = pressure(kernel, moments=k.work.moments is not None)
     word = "in" if adjoint else "out"
     tile, place, shape, grid = _pool_blocks(k, p, node.shape[:-1], word, asked, whole)
     masks = (shape.in_row, shape.in_column)

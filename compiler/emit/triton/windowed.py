@@ -22,6 +22,7 @@ from .gemm import assembled
 from .gemm_loop import Loop
 from .kernel import Factors, KernelText, Parameter, Workspace, drawing, merged
 from .library import PLACES
+from .moments import left, words_of
 from .part import Machine, Part, Work
 from .printer import prepared
 from .products import Names
@@ -43,6 +44,7 @@ class Windowed:
         ahead = leaves(part, self.node.operands[0])
         self.lowered = part.lowered(work.roots) if work.roots else None
         read = [*ahead, *((x.value for x in self.lowered.buffers) if self.lowered else ())]
+        read += [work.moments] if work.moments is not None else []
         self.names = part.short(dict.fromkeys((*operands, *read, self.node.id)))
         self.operands = operands
         self.ahead = prologue(part, self.node.operands[0], self.names, self.sizes, self._tiles())
@@ -110,7 +112,9 @@ class Windowed:
     def _tiles(self) -> frozenset[str]:
         """What a kernel calls the blocks that it loads."""
         words = ("tile", "patch", "at")
-        return frozenset(f"{n}_{w}" for n in self.names.values() for w in words)
+        found = frozenset(f"{n}_{w}" for n in self.names.values() for w in words)
+        moments = self.work.moments
+        return found if moments is None else found | words_of(self.names[moments])
 
     def rider(self, rows: Dim, columns: int, *, split_columns: bool) -> Kernel | None:
         """The group that follows, prepared; None where it cannot be in the kernel.
@@ -132,6 +136,12 @@ class Windowed:
 
     def epilogue(self, kernel: Kernel | None, shape: Frame) -> Epilogue:
         """The lines after the sum."""
+        made, moments = self._epilogue(kernel, shape), self.work.moments
+        if moments is None:
+            return made
+        return left(made, shape, self.names[moments], self.node, self.sizes)
+
+    def _epilogue(self, kernel: Kernel | None, shape: Frame) -> Epilogue:
         z = self.node.id
         if kernel is not None:
             if whole_rows(kernel) and not shape.whole_rows:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..spec.dims import evaluate
+from .ir.body import ROWS, Body
 from .ir.graph import Graph, Node
 from .ir.types import FLOATS
 from .ops import OPS, philox
@@ -106,11 +107,36 @@ def _value(
         count = int(np.prod(shape, dtype=np.int64))
         found: np.ndarray = draw(seed, step, node["stream"], 0, count)
         return found.reshape(shape).astype(np.float64)
+    if node.op == "scan":
+        return _scanned(node, [values[i] for i in node.operands], sizes, in_order=in_order)
     attributes = {name: _concrete(value, sizes) for name, value in node.attributes}
     op = OPS[node.op]
     meaning = op.in_order if in_order and op.in_order else op.reference
     value = np.asarray(meaning(*(values[i] for i in node.operands), **attributes))
     return np.broadcast_to(value, shape) if value.shape != shape else value
+
+
+def _scanned(
+    node: Node, operands: list[np.ndarray], sizes: Mapping[str, int], *, in_order: bool
+) -> np.ndarray:
+    """One result of a loop over time, of all steps."""
+    body: Body = node["body"]
+    steady, first = len(operands) - len(body.sequences), len(body.fixed)
+    wanted = {str(k): i for k, i in enumerate((*body.next, body.results[node["index"]]))}
+    graph = Graph(body.nodes, wanted)
+    names = [str(body.nodes[i]["feed"]) for i in body.inputs]
+    batch, time = operands[-1].shape[:2]
+    feeds = dict(zip(names, operands, strict=True))
+    known = {**sizes, ROWS: batch}
+    found: dict[int, np.ndarray] = {}
+    for t in range(time)[:: -1 if node["reverse"] else 1]:
+        feeds |= {n: x[:, t] for n, x in zip(names[steady:], operands[steady:], strict=True)}
+        made = run(graph, feeds, known, in_order=in_order)
+        feeds |= {name: made[str(j)] for j, name in enumerate(names[first:steady])}
+        found[t] = made[str(len(body.next))]
+    if not found:
+        return np.zeros(_concrete(node.shape, sizes))
+    return np.stack([found[t] for t in range(time)], axis=1)
 
 
 def _fed(node: Node, value: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ...spec.place import Place
 from ...spec.tree import Block, Call, Expr, Name, Net
 from ...spec.tree import Setting as Argument
 from ..ir.op import ShapeError
-from . import bodies, expressions
+from . import bodies, expressions, scanning
 from .binding import Bound, Given, Site, bind, evaluate_setting
 from .elaboration import DEEPEST, Callee, Elaboration
 from .elsewhere import belongs, not_called
@@ -91,11 +91,15 @@ def call(
             return known
     layer = _layer(e, scope, name, place)
     if layer is not None:
-        return _apply_layer(e, layer, Site(name, place, scope, piped, head), positional, named)
+        return apply_layer(e, layer, Site(name, place, scope, piped, head), positional, named)
     callee, library = find(e, name, place, scope)
     e.count_call(place)
+    site = Site(name, place, scope, piped, head)
+    if scanning.is_scan(callee):
+        path = path or scope.below(label or scope.segment(name))
+        return scanning.scan(e, positional, named, site, path, shared=scope.shared)
     signature = signature_of(callee)
-    bound = bind(e, signature, positional, named, Site(name, place, scope, piped, head))
+    bound = bind(e, signature, positional, named, site)
     if path is None:
         path = name if isinstance(callee, Net) else scope.below(label or scope.segment(name))
     return invoke(e, callee, library, bound, place, scope, path, scope.shared)
@@ -315,7 +319,7 @@ def _seen_from_outside(
     return tuple(seen)
 
 
-def _apply_layer(
+def apply_layer(
     e: Elaboration, layer: Layer, site: Site, positional: Sequence[Expr], named: Sequence[Argument]
 ) -> Values:
     """Another use of a `let`: its own settings, the inputs of this place, the same weights."""
@@ -331,6 +335,8 @@ def _apply_layer(
         raise not_called(e, other, name, node.place)
     callee, library = find(e, name, node.place, layer.scope)
     e.count_call(site.place)
+    if scanning.is_scan(callee):
+        return _scan_layer(e, layer, site, positional, named)
     signature = signature_of(callee)
     fixed = {s.name for s in node.named} if isinstance(node, Call) else set()
     inputs = tuple(name for name in signature.inputs if name not in fixed)
@@ -344,6 +350,22 @@ def _apply_layer(
     return invoke(
         e, callee, library, bound, site.place, layer.scope, layer.path, shared, node.place
     )
+
+
+def _scan_layer(
+    e: Elaboration, layer: Layer, site: Site, positional: Sequence[Expr], named: Sequence[Argument]
+) -> Values:
+    """Another walk of the same cell, over the sequences of this place."""
+    node = layer.node
+    own = node if isinstance(node, Call) else Call(layer.name, (), (), node.place)
+    found = [v for expr in positional for v in expressions.values(e, expr, site.scope)]
+    made = replace(site, piped=(*(site.piped or ()), *found))
+    starts = {a.name for a in named}
+    kept = [a for a in own.named if a.name not in starts]
+    shared = layer.uses > 0 or layer.scope.shared
+    layer.uses += 1
+    arguments = own.positional, (*kept, *named), made, layer.path
+    return scanning.scan(e, *arguments, shared=shared, home=layer.scope)
 
 
 # ---- running it ------------------------------------------------------------------------------

@@ -1,47 +1,32 @@
-"""Floating-point operations of graph nodes, by the counts in the op records."""
+"""Floating-point operations of the nodes of a graph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
-from ...spec.dims import Dim, numel
+from ...spec.dims import Dim
 from ..ir.builder import Builder
 from ..ir.graph import Node
-from ..ir.types import Shape
-from ..ops import OPS
-from ..ops.products import letters
+from ..ops import OPS, costs
 
 
 def flops(b: Builder, node: Node) -> Dim:
     """What one node costs: a multiplication and an addition are two."""
-    if node.op == "contract":
-        first, second, _ = letters(node["spec"])
-        shapes = [b[o].shape for o in node.operands]
-        extents = dict(zip(first, shapes[0], strict=True)) | dict(
-            zip(second, shapes[1], strict=True)
-        )
-        return 2 * _volume(tuple(extents.values()))
-    op = OPS[node.op]
-    if op.work is not None:
-        return op.work(tuple(b[o].type for o in node.operands), node.type)
-    if op.flops == 0:
-        return 0
-    counted = b[node.operands[0]].shape if op.lowering == "fold" else node.shape
-    return op.flops * _volume(counted)
-
-
-@lru_cache(maxsize=10_000)
-def _volume(shape: Shape) -> Dim:
-    """The elements of a shape; the layers of a net have few different ones."""
-    return numel(shape)
+    return costs.flops(OPS, node, [b[o].type for o in node.operands])
 
 
 def total(b: Builder, ids: Iterable[int]) -> Dim:
-    """The sum over some nodes."""
+    """The sum over some nodes; a loop with several results counts once."""
     result: Dim = 0
+    loops: set[object] = set()
     for i in ids:
-        cost = flops(b, b[i])
+        node = b[i]
+        if node.op == "scan":
+            loop = node.operands, node["body"], node["reverse"]
+            if loop in loops:
+                continue
+            loops.add(loop)
+        cost = flops(b, node)
         if cost != 0:
             result = result + cost
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...spec.errors import InternalError
 from ..ir.types import Shape
 from ..ops.recurrences import CELLS
 from .request import Refusal, Request, Result, agree, shown
@@ -48,7 +49,17 @@ def _running(r: Request) -> Result:
     return r.x[0]
 
 
+def _scan(r: Request) -> Result:
+    raise InternalError("`scan` is elaborated with its cell")  # scanning.py
+
+
 STATES = (
+    (
+        "scan(*xs; cell:value, reverse:flag=false, return_state:flag=false, carry:integer=0, **starts)",
+        _scan,
+        "a block of your own over time: its inputs are a step of each sequence [B, T, ...], then its "
+        "states; it gives the states after the step, then outputs, and scan all of them over time",
+    ),
     (
         "rnn_states(gates, weight, bias, h;)",
         _recurrence("rnn"),

@@ -111,6 +111,17 @@ def _number(
     return e.tensor(id, Origin(show(value), place, "expression"))
 
 
+def size_of(e: Elaboration, dim: Expr, body: Scope) -> Dim | None:
+    """The size that a dim of an input says, None for one that what arrives decides."""
+    return None if _binder(e, dim, body) is not None else _fixed(e, dim, body)[0]
+
+
+def bind_size(dim: Expr, size: Dim, body: Scope) -> None:
+    """Give the size that a dim names to the body, unless the name has one."""
+    if isinstance(dim, Name) and not body.has(dim.id):
+        body.define(dim.id, size, dim.place, "dim")
+
+
 # ---- sizes -----------------------------------------------------------------------------------
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 Attributes = dict[str, Any]
 ShapeRule = Callable[[tuple[TensorType, ...], Attributes], TensorType]
-Work = Callable[[tuple[TensorType, ...], TensorType], Dim]
+Work = Callable[[tuple[TensorType, ...], TensorType, Attributes], Dim]
 Reference = Callable[..., np.ndarray]
 Gradient = Callable[["Builder", Node, int], tuple[int | None, ...]]
+Joint = Callable[["Builder", Node, tuple[int | None, ...]], tuple[int | None, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Op:
     differentiable).  `flops` counts floating-point operations per element of the result (`fold`:
     per element folded); `work` counts those of the whole node where that is not a multiple of
     elements; `real`: defined for floating-point numbers only, integers are promoted.  `in_order` is
-    the reference of an op that sums with the terms added one after another.
+    the reference of an op that sums with the terms added one after another.  Where several nodes
+    are results of one thing, `siblings` finds their ids, ascending, and `joint` is the gradient for
+    the cotangents of all of them.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Op:
     real: bool = False
     work: Work | None = None
     in_order: Reference | None = None
+    siblings: Callable[[Builder, Node], tuple[int, ...]] | None = None
+    joint: Joint | None = None
 
 
 class ShapeError(Exception):

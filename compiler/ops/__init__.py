@@ -12,6 +12,7 @@ from .pools import POOLS
 from .products import PRODUCTS
 from .recurrences import RECURRENCES
 from .rules import RULES as RULES
+from .scans import SCANS
 from .views import VIEWS
 from .windows import WINDOWS
 
@@ -25,6 +26,7 @@ OPS: dict[str, Op] = {
     **POOLS,
     **RECURRENCES,
     **MOMENTS,
+    **SCANS,
 }
 
 

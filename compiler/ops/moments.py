@@ -31,6 +31,6 @@ def _moments(x: np.ndarray) -> np.ndarray:
 
 MOMENTS: dict[str, Op] = {
     "moments": Op(
-        "moments", "heavy", _infer, _moments, None, work=lambda t, r: numel(t[0].shape) * 4
+        "moments", "heavy", _infer, _moments, None, work=lambda t, r, a: numel(t[0].shape) * 4
     ),
 }

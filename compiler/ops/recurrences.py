@@ -244,18 +244,18 @@ def _of_h(b: Builder, d: int, units: Dim) -> int:
     return d
 
 
-def _work(types: Types, result: TensorType) -> Dim:
+def _work(types: Types, result: TensorType, a: Attributes) -> Dim:
     """The product of every step, and about ten operations for each gate."""
     gates, weight = types[0].shape, types[1].shape
     return 2 * numel(gates[:2]) * numel(weight) + 10 * numel(gates)
 
 
-def _work_on_the_way(types: Types, result: TensorType) -> Dim:
+def _work_on_the_way(types: Types, result: TensorType, a: Attributes) -> Dim:
     """Nothing is left to do but to write it."""
     return numel(result.shape)
 
 
-def _work_input(types: Types, result: TensorType) -> Dim:
+def _work_input(types: Types, result: TensorType, a: Attributes) -> Dim:
     weight, states = types[1].shape, types[2].shape
     return 2 * numel(states[:2]) * numel(weight) + 25 * numel(result.shape)
 

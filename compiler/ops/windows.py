@@ -205,16 +205,16 @@ def _d_convolve_weight(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 # ---- cost ----------------------------------------------------------------------------------------
 
 
-def _work_convolve(types: Types, result: TensorType) -> Dim:
+def _work_convolve(types: Types, result: TensorType, a: Attributes) -> Dim:
     """A multiplication and an addition for every window and every element of the weight."""
     return 2 * numel(result.shape[:-1]) * numel(types[1].shape)
 
 
-def _work_input(types: Types, _: TensorType) -> Dim:
+def _work_input(types: Types, _: TensorType, a: Attributes) -> Dim:
     return 2 * numel(types[0].shape[:-1]) * numel(types[1].shape)
 
 
-def _work_weight(types: Types, result: TensorType) -> Dim:
+def _work_weight(types: Types, result: TensorType, a: Attributes) -> Dim:
     return 2 * numel(types[1].shape[:-1]) * numel(result.shape)
 
 

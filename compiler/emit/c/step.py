@@ -343,7 +343,7 @@ def _work(part: Part, node: Node) -> int:
     if found is None:
         return part.values.count(part.values.base(node.operands[-1]))
     types = tuple(part.graph[o].type for o in node.operands)
-    return nominal(found(types, node.type), part.values.sizes)
+    return nominal(found(types, node.type, dict(node.attributes)), part.values.sizes)
 
 
 def _buffers(part: Part) -> list[Buffer]:

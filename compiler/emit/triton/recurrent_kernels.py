@@ -98,7 +98,8 @@ def _work(part: Part, i: int) -> Dim:
     node = part.graph[i]
     work = OPS[node.op].work
     assert work is not None
-    return work(tuple(part.graph[o].type for o in node.operands), node.type)
+    types = tuple(part.graph[o].type for o in node.operands)
+    return work(types, node.type, dict(node.attributes))
 
 
 def _block(units: int, level: int, *, small: bool) -> dict[str, int]:

@@ -1,0 +1,295 @@
+"""A step as it was written -> what is computed before the loop, inside it, and behind it.
+
+    before   what depends on the sequences alone, for all steps at once: x @ w
+    inside   what leads from a state to the next: a `scan`
+    behind   what depends on states and leads to none, for all steps at once: outputs, and in an
+             adjoint the gradients of weights, each one product over all samples and steps
+
+Values cross as sequences and as what a scan emits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...spec.dims import Dim
+from ...spec.errors import InternalError
+from ..ir.body import Body, of_samples, rows_axis
+from ..ir.builder import Builder
+from ..ir.graph import Node
+from . import costs
+from .along_time import Along, Steps
+from .parted import parted
+
+DEPTH = 3  # maps one after the other that are made again
+CHEAP = 2  # operations of a map that are not worth a sequence of their own
+AGAIN = ("constant", "size", "iota", "table")
+"""What is made again inside the loop, beside views and parts of sequences: it costs nothing."""
+
+
+def weave(
+    b: Builder,
+    body: Body,
+    fixed: Sequence[int],
+    starts: Sequence[int],
+    sequences: Sequence[int],
+    *,
+    reverse: bool,
+) -> tuple[list[int], list[Along]]:
+    """Insert a scan of the step: all its states [B, T, ...], and what it emits, of all steps too.
+
+    An emitted value that does not depend on the samples is summed over them and over the steps; one
+    that is the same in all steps has no time.
+
+    Raises: ShapeError where an op cannot be part of a scan.
+    """
+    body = parted(b.ops, body)
+    shape = b[sequences[0]].shape
+    cloth = _Cloth(b, body, Steps(b, shape[0], shape[1]), reverse)
+    cloth.outside |= {i: Along(g, False) for i, g in zip(body.fixed, fixed, strict=True)}
+    cloth.outside |= {i: Along(g, True) for i, g in zip(body.sequences, sequences, strict=True)}
+    cloth.starts = dict(zip(body.states, starts, strict=True))
+    return cloth.woven()
+
+
+def states_before(b: Builder, states: int, start: int, *, reverse: bool) -> int:
+    """The state before each step: [B, T, ...] of the states after, and where it began."""
+    batch, time, *rest = b[states].shape
+    zeros, ones = (0,) * len(rest), (1,) * (len(rest) + 2)
+    first = b.broadcast(start, (0, *range(2, len(rest) + 2)), (batch, 1, *rest))
+    at = 1 if reverse else 0
+    others = b.slice(states, (0, at, *zeros), (batch, time - 1, *rest), ones)
+    return b.concat((others, first) if reverse else (first, others), 1)
+
+
+@dataclass(slots=True)
+class _Cloth:
+    """What becomes of each value of a step."""
+
+    b: Builder
+    body: Body
+    steps: Steps
+    reverse: bool
+    outside: dict[int, Along] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
+    moving: set[int] = field(default_factory=set)  # depend on a sequence or a state
+    turning: set[int] = field(default_factory=set)  # depend on a state
+    inside: set[int] = field(default_factory=set)
+    timed: set[int] = field(default_factory=set)  # have time outside
+    live: list[Node] = field(default_factory=list)
+
+    def woven(self) -> tuple[list[int], list[Along]]:
+        body = self.body
+        self._sort()
+        emitted = self._emitted()
+        within = self._within()
+        core, given = self._core(within, emitted)
+        results = self._scan(core, given) if self.inside else []
+        for i, made in zip((*body.next, *emitted), results, strict=True):
+            self.outside.setdefault(i, Along(self._back(body.nodes[i], made), True))
+        states = [
+            results[j] if results else self.steps.spread(body.nodes[i], self._value(i))
+            for j, i in enumerate(body.next)
+        ]
+        for j, i in enumerate(body.states):
+            behind = (n for n in self.live if n.id not in self.inside)
+            if any(i in node.operands for node in behind) or i in body.emits:
+                start = self.starts[i]
+                before = states_before(self.b, states[j], start, reverse=self.reverse)
+                self.outside[i] = Along(before, True)
+        return states, [self._value(i) for i in body.emits]
+
+    # ---- what goes where -------------------------------------------------------------------------
+
+    def _sort(self) -> None:
+        """Tell what is inside: what leads from state to state, and what has no form for all
+        steps.
+        """
+        body = self.body
+        self.live = list(body.reached(body.results))
+        self.moving, self.turning = {*body.states, *body.sequences}, set(body.states)
+        for node in self.live:
+            if any(o in self.moving for o in node.operands):
+                self.moving.add(node.id)
+            if any(o in self.turning for o in node.operands):
+                self.turning.add(node.id)
+        ahead = {node.id for node in body.reached(body.next)}
+        given = {*body.inputs}
+        self.inside = (self.turning & ahead) - given
+        self.timed = {*body.states, *body.sequences}
+        for node in self.live:
+            if node.id in given or node.id in self.inside:
+                self.timed |= {node.id} & self.moving
+                continue
+            if not any(o in self.timed for o in node.operands):
+                continue
+            sides = [(body.nodes[o], o in self.timed) for o in node.operands]
+            led = node.id not in self.turning and any(o in self.inside for o in node.operands)
+            if not led and self.steps.can(node, sides):
+                if of_samples(node.shape):
+                    self.timed.add(node.id)
+                elif node.id in ahead:
+                    raise InternalError(f"`{node.name}` mixes the samples of a scan")
+            else:
+                self._pull(node.id)
+        if set(body.next) & (self.turning - given):
+            self.inside |= {i for i in body.next if i in self.turning - given}
+
+    def _pull(self, i: int) -> None:
+        """A value is computed inside, and so is what it needs of the states."""
+        stack = [i]
+        while stack:
+            i = stack.pop()
+            if i in self.inside or i in self.body.inputs:
+                continue
+            if rows_axis(self.body.nodes[i].shape) is None:
+                raise InternalError(f"`{self.body.nodes[i].name}` has no place in a scan")
+            self.inside.add(i)
+            self.timed.add(i)
+            stack += [o for o in self.body.nodes[i].operands if o in self.turning]
+
+    def _emitted(self) -> list[int]:
+        """What is inside and read outside, apart from the states themselves."""
+        behind = (n for n in self.live if n.id not in self.inside and n.id in self.moving)
+        wanted = {o for node in behind for o in node.operands} | set(self.body.emits)
+        return sorted((wanted & self.inside) - set(self.body.next))
+
+    def _within(self) -> set[int]:
+        """What is computed inside, with what is quicker made again there than read."""
+        body, ops = self.body, self.b.ops
+        given, within = {*body.inputs}, set(self.inside)
+        read = {o for i in within for o in body.nodes[i].operands} | set(body.next)
+        read -= within
+        for i in range(len(body.nodes) - 1, -1, -1):
+            if i not in read or i in given:
+                continue
+            node = body.nodes[i]
+            cut = node.op == "slice" and i in self.moving
+            view = cut or ops[node.op].lowering == "view" or node.op in AGAIN
+            if view or (node.operands and self._cheap(node, read, DEPTH)):
+                read |= set(node.operands)
+                within.add(i)
+        return within
+
+    def _cheap(self, node: Node, read: set[int], depth: int) -> bool:
+        """Are a few quick maps all that lies between a value and what is read anyway?"""
+        op, body = self.b.ops[node.op], self.body
+        if op.lowering != "map" or op.flops > CHEAP or not depth or not self._plain(node):
+            return False
+        moving = (o for o in node.operands if o in self.moving)
+        return all(o in read or self._cheap(body.nodes[o], read, depth - 1) for o in moving)
+
+    def _plain(self, node: Node) -> bool:
+        """Are those operands that do not move numbers, perhaps repeated?"""
+        still = (o for o in node.operands if o not in self.moving)
+        return all(self._number(o) for o in still)
+
+    def _number(self, i: int) -> bool:
+        node = self.body.nodes[i]
+        while node.op in ("broadcast", "cast") and node.operands:
+            node = self.body.nodes[node.operands[0]]
+        return node.op == "constant"
+
+    # ---- inside ----------------------------------------------------------------------------------
+
+    def _core(
+        self, within: set[int], emitted: Sequence[int]
+    ) -> tuple[Body, tuple[list[int], list[int]]]:
+        """The body of the scan, and its operands outside that are no states."""
+        body, k = self.body, Builder(self.b.ops, {})
+        results = *body.next, *emitted
+        read = {o for i in within for o in body.nodes[i].operands} | set(results)
+        read = read - within - set(body.states)
+        new: dict[int, int] = {}
+        for i in sorted(read | set(body.states)):
+            node = body.nodes[i]
+            name = _tail(node.name)
+            feed = f"{name}_{len(new)}"
+            new[i] = k.insert("input", (), name, feed=feed, type=node.type)
+        for i in sorted(within):
+            node = body.nodes[i]
+            with k.at(node.place, node.scope):
+                operands = [self._plainly(k, node, new[o]) for o in node.operands]
+                new[i] = k.insert(node.op, operands, _tail(node.name), **dict(node.attributes))
+        fixed = [i for i in sorted(read) if i not in self.timed]
+        moving = [i for i in sorted(read) if i in self.timed]
+        ends = [self._own(k, new, body.nodes[i]) for i in results]
+        split = len(body.next)
+        core = Body(
+            tuple(k.nodes),
+            tuple(new[i] for i in fixed),
+            tuple(new[i] for i in body.states),
+            tuple(new[i] for i in moving),
+            tuple(ends[:split]),
+            tuple(ends[split:]),
+            self._flops(k),
+        )
+        return core, (fixed, moving)
+
+    def _flops(self, k: Builder) -> Dim:
+        total: Dim = 0
+        for node in k.nodes:
+            total = total + costs.flops(k.ops, node, [k[o].type for o in node.operands])
+        return total
+
+    def _plainly(self, k: Builder, node: Node, operand: int) -> int:
+        """An operand as its reader needs it: an input lies between those of other steps."""
+        lowering = self.b.ops[node.op].lowering
+        apart = lowering == "alias" or (lowering == "heavy" and node.op != "contract")
+        return k.copy(operand, k[operand].name) if apart and k[operand].op == "input" else operand
+
+    def _own(self, k: Builder, new: dict[int, int], node: Node) -> int:
+        """A result in memory of its own, with the samples in front."""
+        found, at = new[node.id], rows_axis(node.shape)
+        if at is None:
+            raise InternalError(f"`{node.name}` has no samples")
+        if at:
+            order = [at, *(a for a in range(len(node.shape)) if a != at)]
+            return k.copy(k.transpose(found, order), _tail(node.name))
+        apart = self.b.ops[node.op].lowering in ("view", "alias", "leaf", "heavy")
+        return k.copy(found, _tail(node.name)) if apart and node.op != "contract" else found
+
+    def _scan(self, core: Body, given: tuple[list[int], list[int]]) -> list[int]:
+        b, body = self.b, self.body
+        fixed, moving = ([self._value(i).id for i in some] for some in given)
+        operands = *fixed, *(self.starts[i] for i in body.states), *moving
+        names = [core.nodes[i].name for i in core.results]
+        found = []
+        for index, name in enumerate(names):
+            made = b.insert("scan", operands, name, body=core, index=index, reverse=self.reverse)
+            found.append(made)
+        return found
+
+    # ---- outside ---------------------------------------------------------------------------------
+
+    def _back(self, node: Node, made: int) -> int:
+        """What was emitted with the samples in front, as the step has it."""
+        at = rows_axis(node.shape)
+        if not at:
+            return made
+        rest = [a + 2 for a in range(len(node.shape) - 1)]
+        return self.b.transpose(made, [*rest[:at], 0, 1, *rest[at:]])
+
+    def _value(self, i: int) -> Along:
+        """A value outside of the loop."""
+        stack: list[tuple[int, bool]] = [(i, False)]
+        while stack:
+            at, ready = stack.pop()
+            if at in self.outside:
+                continue
+            node = self.body.nodes[at]
+            if not ready:
+                stack.append((at, True))
+                stack += [(o, False) for o in node.operands]
+                continue
+            step = [self.body.nodes[o] for o in node.operands]
+            operands = [self.outside[o] for o in node.operands]
+            self.outside[at] = self.steps.write(node, step, operands)
+        return self.outside[i]
+
+
+def _tail(name: str) -> str:
+    """The last part of a path, so that equal layers have equal steps."""
+    head, _, tail = name.rpartition(".")
+    return f"d_{tail}" if head.startswith("d_") and not tail.startswith("d_") else tail

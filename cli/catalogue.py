@@ -144,7 +144,7 @@ def _of_intrinsic(intrinsic: Intrinsic) -> Entry:
         for each in signature.settings
     ]
     given = [s.name if s.default is None else f"{s.name}={s.default}" for s in settings]
-    extra = ["**sizes"] if signature.extra else []
+    extra = [f"**{signature.extra}"] if signature.extra else []
     named = [f"{each}=…" for each in signature.by_name]
     typed = [(each, "f32") for each in signature.inputs]
     return Entry(

@@ -113,6 +113,10 @@ OPERATIONS: Mapping[str, str] = {
     "h, c = lstm_states(gates, w, zeros([128]), zeros([B, 32]), zeros([B, 32])); out h, c",
     "gru_states": "gates: f32[B, 16, 96]; weight w: f32[96, 32] = orthogonal(); "
     "gru_states(gates, w, zeros([96]), zeros([B, 32]))",
+    "rnn_cell": "x: f32[B, 8], h: f32[B, 32]; rnn_cell(x, h, 32)",
+    "lstm_cell": "x: f32[B, 8], h: f32[B, 32], c: f32[B, 32]; lstm_cell(x, h, c, 32)",
+    "gru_cell": "x: f32[B, 8], h: f32[B, 32]; gru_cell(x, h, 32)",
+    "scan": "x: f32[B, 16, 8]; x -> scan(gru_cell(32))",
     "running": "x: f32[B, 64]; weight seen: f32[64] = buffer(0); "
     "x - running(seen, mean(x, axis=0))",
     # losses and measures

@@ -340,7 +340,7 @@ def apply_layer(
     signature = signature_of(callee)
     fixed = {s.name for s in node.named} if isinstance(node, Call) else set()
     inputs = tuple(name for name in signature.inputs if name not in fixed)
-    uses = replace(signature, inputs=inputs, settings=(), by_name=(), extra=False)
+    uses = replace(signature, inputs=inputs, settings=(), by_name=(), extra="")
     bound = bind(e, uses, positional, named, site)
     own = node if isinstance(node, Call) else Call(name, (), (), node.place)
     made = Site(name, node.place, layer.scope, tuple(bound.inputs), False)

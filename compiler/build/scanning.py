@@ -68,7 +68,7 @@ def scan(
     `shared`: its weights exist already; `home`: where the cell is named, if that is not here.
     """
     own = [a for a in named if a.name in OWN and a.name != "cell"]
-    signature = replace(SCAN.signature, inputs=(), variadic=False, extra=False)
+    signature = replace(SCAN.signature, inputs=(), variadic=False, extra="")
     signature = replace(signature, settings=signature.settings[1:])
     bound = bind(e, signature, (), own, replace(site, piped=(), head=False))
     settings = {s.name: s.default for s in signature.settings}
@@ -287,7 +287,8 @@ class _Walk:
     def _placeholder(self, declared: Input, type: TensorType, rows: Dim) -> Tensor:
         e = self.e
         tape, e.b.tape = e.b.tape, None
-        id = e.b.input(f"{self.path}:{declared.name}", type)
+        feed = f"{self.path}:{declared.name}"
+        id = e.b.insert("input", (), declared.name, feed=feed, type=type)
         e.b.tape = tape
         return e.tensor(id, Origin(declared.name, declared.place, "input"), (), declared.name)
 
@@ -330,7 +331,7 @@ class _Walk:
             e.outline = outline
             del e.rows[rows:]
         name = cell.callee.name
-        if e.updates != updates:
+        if e.updates != updates or self._keeps(found):
             hint = "normalise with layer_norm or rms_norm, which keep nothing"
             text = f"scan: `{name}` keeps running statistics, which steps cannot share"
             raise fault("E320", text, site.place, hint)
@@ -353,6 +354,25 @@ class _Walk:
             tensors.append(value)
         self._bounds(given)
         return tensors
+
+    def _keeps(self, found: Sequence[Value]) -> bool:
+        """Do results depend on tensors that no gradient trains, as running statistics are?"""
+        e, seen = self.e, set[int]()
+        stack = [value.id for value in found if isinstance(value, Tensor)]
+        while stack:
+            node = e.b[stack.pop()]
+            if node.id not in seen:
+                seen.add(node.id)
+                stack.extend(node.operands)
+                known = e.catalogue.declared.get(node["feed"]) if node.op == "input" else None
+                if known is not None and not known.trainable and known.name.startswith(self.below):
+                    return True
+        return False
+
+    @property
+    def below(self) -> str:
+        """The path of everything that the cell makes."""
+        return f"{self.cell.layer.path}."
 
     def _bounds(self, given: Sequence[Tensor]) -> None:
         """What must hold of the numbers of a step holds of the sequence."""

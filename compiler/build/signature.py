@@ -49,8 +49,8 @@ class Setting:
 class Signature:
     """Inputs and settings of a callable, in positional order.
 
-    `variadic`: any number of inputs, at least `least`.  `by_name`: optional tensors.  `extra`:
-    settings of other names.
+    `variadic`: any number of inputs, at least `least`.  `by_name`: optional tensors.  `extra`: what
+    settings of other names are called, if there may be any.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Signature:
     variadic: bool = False
     least: int = 1
     by_name: tuple[str, ...] = ()
-    extra: bool = False
+    extra: str = ""
 
     def setting(self, name: str) -> Setting | None:
         """The setting of that name."""
@@ -102,7 +102,7 @@ def parse(text: str) -> Signature:
         "*" in inputs,
         2 if inputs.startswith("2*") else 1,
         tuple(_split(by_name or "")),
-        any(item.startswith("**") for item in items),
+        next((item[2:] for item in items if item.startswith("**")), ""),
     )
 
 

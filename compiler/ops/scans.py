@@ -65,14 +65,14 @@ def _work(types: Types, result: TensorType, a: Attributes) -> Dim:
 
 def siblings(b: Builder, n: Node) -> tuple[int, ...]:
     """The results of one loop that are values, ascending."""
-    same = _alike(n)
-    return tuple(
-        m.id for m in b.nodes if m.op == "scan" and m.operands == n.operands and _alike(m) == same
-    )
+    return tuple(m.id for m in b.nodes if alike(m, n))
 
 
-def _alike(n: Node) -> tuple[Body, bool, int]:
-    return n["body"], n["reverse"], n.phase
+def alike(m: Node, n: Node) -> bool:
+    """Are two nodes results of one loop?"""
+    if m.op != "scan" or m.operands != n.operands or m.phase != n.phase:
+        return False
+    return bool(m["reverse"] == n["reverse"] and m["body"] == n["body"])
 
 
 def operands_of(n: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -160,14 +160,9 @@ def _adjoint_step(b: Builder, body: Body, known: list[int]) -> Body:
         zero = c.constant(0.0)
         return found[i] if i in found else c.broadcast(zero, (), c[i].shape)
 
-    return Body(
-        tuple(c.nodes),
-        body.fixed,
-        tuple(carried),
-        (*body.sequences, *body.states, *own),
-        tuple(map(of, body.states)),
-        tuple(map(of, wrt)),
-    )
+    after, emits = (tuple(map(of, some)) for some in (body.states, wrt))
+    sequences = *body.sequences, *body.states, *own
+    return Body(tuple(c.nodes), body.fixed, tuple(carried), sequences, after, emits)
 
 
 SCANS: dict[str, Op] = {

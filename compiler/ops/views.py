@@ -115,7 +115,10 @@ def _take(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 def _d_broadcast(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     kept = sorted(n["dims"])
-    total = b.sum(d, [axis for axis in range(len(n.shape)) if axis not in kept])
+    new = [axis for axis in range(len(n.shape)) if axis not in kept]
+    total = b.sum(d, [axis for axis in new if n.shape[axis] != 1])
+    left = [axis for axis in range(len(n.shape)) if axis in kept or n.shape[axis] == 1]
+    total = b.squeeze(total, [at for at, axis in enumerate(left) if axis not in kept])
     return (b.transpose(total, [kept.index(axis) for axis in n["dims"]]),)
 
 

@@ -214,7 +214,10 @@ class _Cloth:
                 new[i] = k.insert(node.op, operands, _tail(node.name), **dict(node.attributes))
         fixed = [i for i in sorted(read) if i not in self.timed]
         moving = [i for i in sorted(read) if i in self.timed]
-        ends = [self._own(k, new, body.nodes[i]) for i in results]
+        ends: list[int] = []
+        for i in results:
+            end = self._own(k, new, body.nodes[i])
+            ends.append(k.copy(end, f"{k[end].name}_{len(ends)}") if end in ends else end)
         split = len(body.next)
         core = Body(
             tuple(k.nodes),

@@ -17,9 +17,11 @@ from functools import cached_property
 import networkx as nx
 
 from ...spec.dims import Dim, evaluate, numel
+from ..ir.body import of_samples
 from ..ir.graph import Graph, Node
 from ..ops.products import letters
 from ..ops.recurrences import ON_THE_WAY, RECURRENCES
+from ..ops.scans import SCANS, alike
 from .attention import Attention
 from .fuse import Roots
 from .layout import LANES, narrow
@@ -35,7 +37,7 @@ HUGE = 1 << 17  # elements of weights that are worth a wait of all threads
 SPLIT = 4  # parts of a sum over the depth of such weights
 PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
 
-BATCHED = (*WINDOWED, *RECURRENCES)
+BATCHED = (*WINDOWED, *RECURRENCES, *SCANS)
 """Heavy operations that treat every sample of a batch by itself."""
 
 WHOLE = {
@@ -47,6 +49,15 @@ WHOLE = {
     "recurrence_begin": (2,),
 }
 """Operands that every sample reads as a whole: weights."""
+
+
+def whole_operands(node: Node) -> tuple[int, ...]:
+    """The operands of a heavy node that every sample reads as a whole."""
+    if node.op != "scan":
+        return WHOLE.get(node.op, ())
+    body = node["body"]
+    return tuple(k for k, i in enumerate(body.fixed) if not of_samples(body.nodes[i].shape))
+
 
 PANELS, ONCE, EVERY, SHARED = "panels", "once", "every", "shared"
 
@@ -219,11 +230,11 @@ def batched_launch(values: Values, node: Node) -> Launch:
     graph, weight = values.graph, node.op == "convolve_weight"
     images = [values.base(o) for o in node.operands]
     along: dict[int, int | None] = dict.fromkeys(images, 0)
-    along |= {images[slot]: None for slot in WHOLE.get(node.op, ())}
+    along |= {images[slot]: None for slot in whole_operands(node)}
     along |= {i: None for o, i in zip(node.operands, images, strict=True) if _regrouped(values, o)}
     made = frozenset({node.id, *riding(graph, node)})
     along |= dict.fromkeys(made, None if weight else 0)
-    domain = graph[node.operands[0]].shape[0]
+    domain = node.shape[0] if node.op == "scan" else graph[node.operands[0]].shape[0]
     summed = made if weight else frozenset()
     return Launch(
         node.id, frozenset(), frozenset(images), made, domain, tuple(along.items()), summed
@@ -258,12 +269,17 @@ def moments_launch(values: Values, node: Node) -> Launch:
 def heavy_nodes(graph: Graph) -> list[Node]:
     """The live nodes with templates of their own, apart from those that ride in another's."""
     heavy = [node for node in graph if lowering(node) == "heavy"]
-    riders = {rider for node in heavy for rider in riding(graph, node)}
+    riders: set[int] = set()
+    for node in heavy:
+        riders |= set() if node.id in riders else {*riding(graph, node)}
     return [node for node in heavy if node.id not in riders]
 
 
 def riding(graph: Graph, node: Node) -> list[int]:
-    """What the launch of a recurrence makes on the way."""
+    """What the launch of a recurrence makes on the way, and the other results of a scan."""
+    if node.op == "scan":
+        others = map(graph.__getitem__, graph.users(node.operands[0]))
+        return [o.id for o in others if o.id != node.id and alike(o, node)]
     if node.op not in ON_THE_WAY:
         return []
     users = map(graph.__getitem__, graph.users(node.id))
@@ -294,6 +310,11 @@ def arrange(values: Values, launches: Iterable[Launch], fixed: frozenset[int]) -
             sums = [_finish(values, launch, i, i in read) for i in sorted(launch.summed)]
             found += [replace(finish, phase=launch.phase) for finish in sums]
     return found
+
+
+def in_order(launches: Iterable[Launch]) -> list[Launch]:
+    """The launches one after the other, each as a whole: one thread does all of it."""
+    return [replace(launch, mode=ONCE) for launch in order(launches)]
 
 
 def work(values: Values, launch: Launch) -> int:

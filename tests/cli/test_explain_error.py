@@ -55,9 +55,9 @@ def test_without_a_code_all_are_listed(weft) -> None:
 
 
 def test_an_unknown_code(weft) -> None:
-    answer = weft("explain-error", "E3020")
+    answer = weft("explain-error", "E3090")
     assert answer.code == 2
-    assert "there is no error `E3020`" in answer.err and "did you mean `E302`?" in answer.err
+    assert "there is no error `E3090`" in answer.err and "did you mean `E309`?" in answer.err
     with pytest.raises(UsageError):
         find("nonsense")
 

@@ -49,7 +49,7 @@ def gradients(
         node["feed"]: node.id
         for node in b.nodes
         if node.op == "input" and node.dtype == "f32" and node.id != weight
-        if node["feed"] not in built.buffers
+        if node["feed"] in (*built.inputs, *built.parameters) and node["feed"] not in built.buffers
     }
     found = differentiate(b, loss, list(wrt.values()))
     b.outputs = {"": out} | {name: found[i] for name, i in wrt.items()}

@@ -330,6 +330,31 @@ SEVERAL = [
 ]  # fmt: skip
 
 
+# ---- cells walked by scan ------------------------------------------------------------------------
+
+
+def walked(kind: str, begin: str = "", *, bias: bool = True) -> Case:
+    """The cell of a recurrent layer, walked by `scan`: the same as the layer."""
+    layer = recurrent(kind, "", begin, bias=bias, results="y, h, c" if kind == "lstm" else "y, h")
+    weights = {f"scan.{name.partition('.')[2]}": shape for name, shape in layer.weights.items()}
+    given = "".join(f", {x}={name}" for x, name in zip("hc", begin.split(), strict=False))
+    names, ends = ("y, _cells, h, c", "h, c") if kind == "lstm" else ("y, h", "h")
+    cell = f"{kind}_cell(5{'' if bias else ', bias=false'})"
+    flow = f"{names} = x -> scan({cell}, return_state=true{given})\n  "
+    return Case(flow + f"concat(flatten(y), {ends}, axis=1)", layer.twin, layer.inputs, weights)
+
+
+WALKED = [
+    *(walked(kind) for kind in ("rnn", "lstm", "gru")),
+    walked("rnn", "a", bias=False),
+    walked("lstm", "a b"),
+    walked("gru", "a"),
+    Case("y, h = x -> scan(gru_cell(5), reverse=true, return_state=true)\n"
+         "  concat(flatten(y), h, axis=1)",
+         backwards, "x: f32[B, T, 6]", layer_weights("scan", "gru")),
+]  # fmt: skip
+
+
 # ---- mixtures of experts -------------------------------------------------------------------------
 
 
@@ -459,4 +484,4 @@ OTHERS = [
     Case("x -> cumprod(axis=1)", lambda x: x.cumprod(1), "x: f32[B, T, 6]"),
 ]  # fmt: skip
 
-SEQUENCES = [*ATTENTION, *RECURRENT, *SEVERAL, *EXPERTS, *OTHERS]
+SEQUENCES = [*ATTENTION, *RECURRENT, *SEVERAL, *WALKED, *EXPERTS, *OTHERS]

@@ -315,8 +315,9 @@ CASES = [
     Case("out x*full([6], 2.5)", lambda x: x * 2.5),
 ]
 
-ELSEWHERE = {"normal", "uniform", "randint", "size", "running"}
-# random: test_build; size: above as a setting; running: test_prelude, with batch_norm
+ELSEWHERE = {"normal", "uniform", "randint", "size", "running", "scan"}
+# random: test_build; size: above as a setting; running: test_prelude, with batch_norm;
+# scan: test_scan
 
 
 def spec_of(case: Case) -> str:

@@ -72,7 +72,7 @@ def row(op: Intrinsic) -> str:
         s.name if s.default is REQUIRED else f"{s.name}={word(s.default)}"
         for s in signature.settings
     ]
-    extra = ["**sizes"] if signature.extra else []
+    extra = [f"**{signature.extra}"] if signature.extra else []
     named = [f"{name}=…" for name in signature.by_name]
     return cells(
         f"`{op.name}({', '.join([*inputs, *settings, *extra, *named])})`", sentence(op.doc)

@@ -20,6 +20,7 @@ from tests.laws.harness import (
     graph_of,
 )
 from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
+from tests.laws.scan_cases import SCAN_CASES
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
@@ -41,7 +42,7 @@ MOMENTS = tuple(
     Case(f"moments_{shape[-1]}", _moments(*shape), ({"B": 67}, {"B": 1}, {"B": 330}), smooth=False)
     for shape in ((3, 1), (5, 7, 16), (2, 40), (3, 300))
 )
-CASES = (*PLAIN, *WINDOW_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES, *MOMENTS)
+CASES = (*PLAIN, *WINDOW_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES, *SCAN_CASES, *MOMENTS)
 SMOOTH = [c for c in CASES if c.smooth]
 
 
@@ -58,7 +59,7 @@ def graphs() -> dict[tuple[str, str], Graph]:
 @pytest.fixture(scope="module")
 def engine(graphs: dict[tuple[str, str], Graph]) -> Iterator[NativeEngine]:
     """All cases as the entries of one C file."""
-    sizes = {"B": 67, "T": 3}
+    sizes = {"B": 67, "T": 3, "S": 4}
     entries = [entry_of(graph, *key) for key, graph in graphs.items()]
     files, records, kernels, _ = emit_native(entries, Arena({}, {}, 0), {}, sizes, "laws")
     yield NativeEngine(

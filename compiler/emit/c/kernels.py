@@ -47,6 +47,10 @@ class Kernels:
         shared.places.update(dict.fromkeys(kernel.places))
         return replace(signature, name=shared.name)
 
+    def add_function(self, name: str, text: str) -> str:
+        """The name under which a function is called; `name` is what the text calls it."""
+        return self._shared(name, text, name).name
+
     def _print(self, kernel: Kernel, aliased: frozenset[str]) -> tuple[_Shared, Signature]:
         """The text of a form that is new, which may be one that is known."""
         text, signature = print_kernel(kernel, aliased)

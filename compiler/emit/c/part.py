@@ -10,7 +10,9 @@ from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...ops import OPS
+from ...ops.products import letters
 from ...ops.recurrences import ON_THE_WAY, RECURRENCES
+from ...ops.scans import SCANS
 from ...plan.attention import Attention, attentions
 from ...plan.attention import domain as launch_domain
 from ...plan.forms import Plans
@@ -31,6 +33,7 @@ from ...plan.schedule import (
     arrange,
     heavy_launch,
     heavy_nodes,
+    in_order,
     levels,
     riding,
     work,
@@ -49,13 +52,15 @@ TILE = 4  # rows of a product that fill some register tile
 TILE_ROWS = 16  # that are worth reading large weights for
 SUMMED_PIXELS = 512  # of windows that are worth adding to the gradient of their weights
 SEQUENCE_ROWS = 256  # that are worth rearranging large weights for, where a sample has many
+OVER_TIME = (*RECURRENCES, *SCANS)
 FOREVER = 1 << 30  # a moment after the last
 
 
 class Part:
     """Plans one graph.
 
-    `homes` places its inputs and outputs at first, all its values in the end; `spare` are the
+    `homes` places its inputs and outputs at first, all its values in the end; `alone`: one thread
+    does all of it, one launch after the other; `spare` are the
     offsets of values that every thread makes, in the thread's own memory.  `keep`: every value
     stays readable afterwards (probes).  `fusion`: that of another part of the same graph; `plans`:
     what other parts found.
@@ -71,6 +76,7 @@ class Part:
         keep: bool,
         fusion: PanelFusion | None = None,
         plans: Plans | None = None,
+        alone: bool = False,
     ) -> None:
         self.graph = graph
         self.given = dict(homes)
@@ -87,7 +93,8 @@ class Part:
         launches += [self._group(roots) for roots in groups]
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
         fixed |= frozenset(self.added.values())
-        self.levels: list[Level] = levels(arrange(self.values, launches, fixed))
+        arranged = in_order(launches) if alone else arrange(self.values, launches, fixed)
+        self.levels: list[Level] = levels(arranged)
         self.readers: dict[int, set[Stage]] = {}
         for stage in self._stages():
             for value in frozenset().union(*(launch.reads for launch in stage.launches)):
@@ -140,7 +147,8 @@ class Part:
             return weight_layout(node.shape)
         users = [self.graph[u] for u in self.graph.users(node.id)]
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
-        return value_layout(node, native=True, plain=plain or node.op in RECURRENCES)
+        plain = plain or node.op in OVER_TIME or _of_batches(node)
+        return value_layout(node, native=True, plain=plain)
 
     def _outermost(self, node: Node) -> int:
         """The dimension whose neighbours lie furthest apart."""
@@ -361,7 +369,7 @@ class Part:
         if launch.heavy is None:
             return 1
         node, sizes = self.graph[launch.heavy], self.values.sizes
-        if node.op in RECURRENCES:
+        if node.op in OVER_TIME:
             return TILE_ROWS
         if node.op == "convolve_weight":
             windows = nominal(numel(self.graph[node.operands[1]].shape[1:-1]), sizes)
@@ -482,6 +490,14 @@ def largest(spans: Iterable[Dim], sizes: Mapping[str, int]) -> Dim:
     for span in symbolic:
         total = total + span
     return total
+
+
+def _of_batches(node: Node) -> bool:
+    """Is it one product for each of a batch?  Its columns are contiguous then."""
+    if node.op != "contract":
+        return False
+    first, second, result = letters(node["spec"])
+    return bool({*first} & {*second} & {*result})
 
 
 def whole_lines(span: Dim) -> int:

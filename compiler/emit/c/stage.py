@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 from ....spec.dims import Dim, exact_quotient, numel
 from ....spec.errors import InternalError
-from ...plan.layout import padded_symbol
+from ...ir.graph import Node
+from ...plan.layout import padded_symbol, row_major
 from ...plan.memory import Home
 from ...plan.product import Index, Product
-from ...plan.schedule import BATCHED, EVERY, ONCE, PARTS, SHARED, Launch, Stage
+from ...plan.schedule import (
+    BATCHED,
+    EVERY,
+    ONCE,
+    PARTS,
+    SHARED,
+    Launch,
+    Stage,
+    whole_operands,
+)
 from ...plan.values import Values
 from ..loops import Kernel, start_name
 from ..names import c_expression, size_name
@@ -27,7 +37,8 @@ LOOP = "loop_"
 class Call:
     """A launch with the kernel, the product or the record of windows that carries it out.
 
-    `added`: the product is added to what lies in its place.
+    `added`: the product is added to what lies in its place; `loop` the function of a scan, and what
+    it is called with before its pointers.
     """
 
     launch: Launch
@@ -36,6 +47,7 @@ class Call:
     places: tuple[str, ...]
     windows: str = ""
     added: bool = False
+    loop: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,11 @@ class StageWriter:
     def whole(self) -> bool:
         """Does every launch see its whole domain?"""
         return self.stage.mode in (EVERY, ONCE)
+
+    def alone(self) -> list[str]:
+        """The stage within a function of its own, which one thread calls."""
+        self._whole(0)
+        return self.lines
 
     def _whole(self, depth: int) -> None:
         self._windows(depth)
@@ -362,14 +379,14 @@ class StageWriter:
         """A convolution, a pool or a recurrence of the samples at hand."""
         node = self.values.graph[call.launch.heavy or 0]
         where = f"  /* {call.places[-1]} */" if call.places else ""
-        pointers = []
         made = [node.id, *sorted(call.launch.writes - {node.id})]
-        for value in (*(self.values.base(o) for o in node.operands), *made):
-            along = call.launch.dimension(value)
-            step = self.homes[value].layout.strides[along] if along is not None else 0
-            pointers.append(self.pointer(value, step))
-        operands, results = pointers[: len(node.operands)], pointers[len(node.operands) :]
-        if call.windows:
+        operands = [self._samples(call, node, slot) for slot in range(len(node.operands))]
+        results = [self._rows_of(call, i) for i in made]
+        if call.loop is not None:
+            name, sizes = call.loop
+            arguments = ", ".join((samples, *sizes, *operands, *results))
+            text = f"{name}({arguments}, scratch, planes);"
+        elif call.windows:
             name = self.names[node.id]
             kept = f"kept_for_{name}" if node.id in self.keeps else ""
             text = windowed_call(node, f"windows_of_{name}", samples, operands, results[0], kept)
@@ -377,6 +394,19 @@ class StageWriter:
             layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
             text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)
         self.emit(text + where, depth)
+
+    def _rows_of(self, call: Call, value: int) -> str:
+        along = call.launch.dimension(value)
+        return self.pointer(value, self.homes[value].layout.strides[along] if along == 0 else 0)
+
+    def _samples(self, call: Call, node: Node, slot: int) -> str:
+        """An operand's samples at hand; under a shape of its own it has rows of its own."""
+        graph, o = self.values.graph, node.operands[slot]
+        value = self.values.base(o)
+        regrouped = graph[o].shape[:1] != graph[value].shape[:1]
+        if not regrouped or slot in whole_operands(node):
+            return self._rows_of(call, value)
+        return self.pointer(value, row_major(graph[o].shape).strides[0])
 
     def _moments(self, call: Call, rows: str, depth: int) -> None:
         """Merge those of the rows at hand into what is there."""

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ....spec.dims import Dim, symbols
+from ....spec.dims import Dim, substitute, symbols
 from ...artifact import THREADS, Buffer, Entry, KernelRecord, Port, Scalar
+from ...ir.body import ROWS
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...ops.recurrences import RECURRENCES
@@ -15,7 +16,7 @@ from ...plan.forms import Plans
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
 from ...plan.product import product_of
-from ...plan.schedule import Launch, multiplications
+from ...plan.schedule import ONCE, Launch, Stage, multiplications
 from ...plan.windows import CONVOLUTIONS, WINDOWED
 from ..loops import Kernel
 from ..names import c_expression, identifier, local_name, size_name
@@ -23,6 +24,7 @@ from .kernels import Kernels
 from .part import Part, largest, line
 from .printer import STORED, Signature
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
+from .scan import BLOCK, loop_of
 from .stage import LOOP, Call, StageWriter, place_in
 from .windowed import record as windows_record
 
@@ -64,6 +66,7 @@ class StepWriter:
         self.parts: list[Part] = []
         self.records: list[KernelRecord] = []
         self._used = set(TAKEN.split())
+        self._loops: list[Dim] = []  # floats that the loops of scans need of each thread
 
     def add(self, graph: Graph, homes: Mapping[int, Home], known: Part | None = None) -> Part:
         """Plan one graph; `homes` places its inputs and outputs.
@@ -115,7 +118,7 @@ class StepWriter:
     @property
     def _planes(self) -> Dim:
         """Floats of each thread for the padded rows of convolutions: whole cache lines."""
-        span = largest((part.planes for part in self.parts), self.sizes)
+        span = largest((*(part.planes for part in self.parts), *self._loops), self.sizes)
         return span if isinstance(span, int) else padded_symbol(span)
 
     # ---- text ----------------------------------------------------------------------------------
@@ -314,7 +317,34 @@ class StepWriter:
         record = ""
         if node.op in WINDOWED:
             record = windows_record(part.graph, node, part.layout, self.sizes)
+        if node.op == "scan":
+            return Call(launch, None, None, places, loop=self._loop(part, launch, node))
         return Call(launch, None, found, places, record, added=node.id in part.added)
+
+    def _loop(self, part: Part, launch: Launch, node: Node) -> tuple[str, tuple[str, ...]]:
+        """The function of a scan, whose body is planned as a part of its own."""
+        writes = [node.id, *sorted(launch.writes - {node.id})]
+        loop = loop_of(part, node, writes)
+        inner = StepWriter(self.ports, self.kernels, loop.sizes, plans=self.plans)
+        body = Part(loop.graph, loop.homes, loop.sizes, keep=False, plans=self.plans, alone=True)
+        inner.parts.append(body)
+        inner._used |= loop.reserved
+        inner._name_values(body)
+        launches = [x for level in body.levels for stage in level for x in stage.launches]
+        still, moving = loop.divided(launches)
+        floats = loop.place(body, still)
+        texts = [inner._whole(body, some) for some in (still, moving)]
+        text, sizes = loop.text(body, floats, *texts)
+        self._loops.append(substitute(floats, {ROWS: BLOCK}) + inner._planes)
+        name = self.kernels.add_function(loop.name, text)
+        return name, (c_expression(loop.time), *sizes)
+
+    def _whole(self, part: Part, launches: Sequence[Launch]) -> list[str]:
+        """What one thread does of a part."""
+        stage = Stage(ONCE, 1, tuple(launches))
+        calls = [self._call(part, launch) for launch in launches]
+        writer = StageWriter(stage, calls, 1, part.homes, part.names, part.values, {}, {})
+        return writer.alone()
 
     def _entry(self, name: str, names: Sequence[str], total: Dim) -> Entry:
         from . import GEMM_SCRATCH

@@ -1,0 +1,270 @@
+"""The function of a scan: a block of samples goes through all of time.
+
+Its body is a graph of its own, planned as what one thread does: the kernels and products of one
+step, with the block's samples as rows.  States lie in the thread's memory; the parts of sequences
+and results that belong to a step lie where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ....spec.dims import Dim, numel, symbols
+from ...ir.body import ROWS, Body, of_samples
+from ...ir.graph import Graph, Node
+from ...plan.layout import Layout, padded_symbol, row_major
+from ...plan.memory import Home, pack
+from ...plan.schedule import Launch
+from ..names import c_expression, local_name, size_name
+from .part import FOREVER, Part
+from .printer import STORED
+from .stage import place_in
+
+BLOCK = 64  # samples that walk through time together
+DEEPEST = 9  # axes of a state
+RESERVED = ("samples", "steps", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One scan: its body as a graph, and where the inputs and results of a step lie.
+
+    `operands` and `results` are those of the node, `lies` how each lies in memory outside; `time`
+    is the number of steps.  `index` counts the results that somebody reads.
+    """
+
+    name: str
+    graph: Graph
+    body: Body
+    homes: Mapping[int, Home]
+    sizes: Mapping[str, int]
+    time: Dim
+    reverse: bool
+    operands: tuple[tuple[Node, Layout], ...]
+    results: tuple[tuple[int, Node, Layout], ...]
+
+    @property
+    def reserved(self) -> set[str]:
+        """Names of the function around the body."""
+        sides = (("operand", self.operands), ("result", self.results))
+        numbered = {f"{side}_{k}" for side, some in sides for k in range(len(some))}
+        return {*RESERVED, *numbered, *(f"i{axis}" for axis in range(DEEPEST))}
+
+    # ---- memory ----------------------------------------------------------------------------------
+
+    def divided(self, launches: Sequence[Launch]) -> tuple[list[Launch], list[Launch]]:
+        """What is the same in all steps, and what is not, or a result of each."""
+        body, results = self.body, frozenset(self.body.results)
+        moving = {*body.states, *body.sequences}
+        still: list[Launch] = []
+        rest: list[Launch] = []
+        for launch in launches:
+            moves = bool(launch.reads & moving or launch.writes & results)
+            moving |= launch.writes if moves else set()
+            (rest if moves else still).append(launch)
+        return still, rest
+
+    def place(self, part: Part, still: Sequence[Launch]) -> Dim:
+        """Place what lies in the thread's memory; the floats of it for the rows of a block."""
+        kept = frozenset[int]().union(*(launch.writes for launch in still))
+        requests = [
+            replace(r, first=0, last=FOREVER) if r.key[1] in kept else r
+            for r in part.requests(0, 0)
+        ]
+        packing = pack(requests, self.sizes)
+        part.place(0, packing.offsets)
+        return self._states + padded_symbol(packing.total)
+
+    @property
+    def _states(self) -> Dim:
+        """Floats of the states, and of results that nobody reads."""
+        total: Dim = 0
+        for i in self._buffers():
+            total = total + self._span(i)
+        return total
+
+    def _buffers(self) -> list[int]:
+        read = {self.body.results[index] for index, _, _ in self.results}
+        return [*self.body.states, *(i for i in self.body.next if i not in read)]
+
+    def _span(self, i: int) -> Dim:
+        return padded_symbol(BLOCK * numel(self.graph[i].shape[1:]))
+
+    # ---- text ------------------------------------------------------------------------------------
+
+    def text(
+        self, part: Part, floats: Dim, still: Sequence[str], moving: Sequence[str]
+    ) -> tuple[str, tuple[str, ...]]:
+        """The function, and the sizes that it takes."""
+        body, rows = self.body, size_name(ROWS)
+        begin, after = self._begin(part), self._go_on(part)
+        read = _words([*begin, *still, *moving, *after])
+        block = [*self._block(part), f"float *const planes = memory + {c_expression(floats)};"]
+        lines = [
+            f"for (long first = 0; first < samples; first += {BLOCK}) {{",
+            f"    const long {rows} = samples - first < {BLOCK} ? samples - first : {BLOCK};",
+            *_indented(_read(block, read), 1),
+            *_indented(begin, 1),
+            *_indented(still, 1),
+            "    for (long at = 0; at < steps; ++at) {",
+            f"        const long t = {'steps - 1 - at' if self.reverse else 'at'};",
+            *_indented(_read(self._each(part), read), 2),
+            *_indented(moving, 2),
+            *_indented(after, 2),
+            "    }",
+            "}",
+        ]
+        named = _words(lines) - {rows}
+        sizes = tuple(n for n in map(size_name, self._sizes()) if n in named)
+        parameters = [f"long {name}" for name in ("samples", "steps", *sizes)]
+        for slot, (i, (node, _)) in enumerate(zip(body.inputs, self.operands, strict=True)):
+            parameters.append(f"const {STORED[node.dtype]} *{self._outer(part, i, slot)}")
+        for k, (_, node, _) in enumerate(self.results):
+            parameters.append(f"{STORED[node.dtype]} *result_{k}")
+        parameters += ["float *scratch", "float *memory"]
+        head = f"WEFT_KERNEL void {self.name}({', '.join(parameters)})"
+        return "\n".join([head, "{", *_indented(lines, 1), "}"]), sizes
+
+    def _sizes(self) -> list[str]:
+        """The symbols that the text may mention."""
+        outside = [*self.operands, *((node, layout) for _, node, layout in self.results)]
+        found = {n for node, layout in outside for n in self._symbols(node, layout)}
+        found |= {n for node in self.graph for dim in node.shape for n in symbols(dim)}
+        return sorted(found - {ROWS})
+
+    def _symbols(self, node: Node, layout: Layout) -> set[str]:
+        return {n for dim in (*node.shape, *layout.strides) for n in symbols(dim)}
+
+    def _outer(self, part: Part, i: int, slot: int) -> str:
+        """The parameter of an operand: the value itself where that is the same for all samples."""
+        steady = i in self.body.fixed and not of_samples(self.graph[i].shape)
+        return part.names[i] if steady and i in part.names else f"operand_{slot}"
+
+    def _block(self, part: Part) -> list[str]:
+        """Where the values of a block of samples lie."""
+        lines, body = [], self.body
+        for slot, (i, (node, layout)) in enumerate(zip(body.inputs, self.operands, strict=True)):
+            if i in body.fixed and of_samples(self.graph[i].shape) and i in part.names:
+                kind = STORED[node.dtype]
+                shift = _times("first", layout.strides[0])
+                lines.append(f"const {kind} *const {part.names[i]} = operand_{slot}{shift};")
+        at: Dim = 0
+        for i in self._buffers():
+            if i in part.names:
+                kind = STORED[self.graph[i].dtype]
+                home = Home("", 0, at, part.homes[i].layout)
+                lines.append(f"{kind} *const {part.names[i]} = {place_in('memory', home, kind)};")
+            at = at + self._span(i)
+        for i, name in part.names.items():
+            home = part.homes[i]
+            if home.space == "workspace":
+                kind = STORED[self.graph[i].dtype]
+                moved = Home("", 0, home.offset + at, home.layout)
+                lines.append(f"{kind} *const {name} = {place_in('memory', moved, kind)};")
+        return lines
+
+    def _each(self, part: Part) -> list[str]:
+        """Where the parts of sequences and results of a step lie."""
+        lines, body = [], self.body
+        for slot, (i, (node, layout)) in enumerate(zip(body.inputs, self.operands, strict=True)):
+            if i in body.sequences and i in part.names:
+                kind = STORED[node.dtype]
+                lines.append(
+                    f"const {kind} *const {part.names[i]} = operand_{slot}"
+                    f"{_times('first', layout.strides[0])}{_times('t', layout.strides[1])};"
+                )
+        for k, (index, node, layout) in enumerate(self.results):
+            i = body.results[index]
+            kind = STORED[node.dtype]
+            lines.append(
+                f"{kind} *const {part.names[i]} = result_{k}"
+                f"{_times('first', layout.strides[0])}{_times('t', layout.strides[1])};"
+            )
+        return lines
+
+    def _begin(self, part: Part) -> list[str]:
+        """The states before the first step."""
+        lines, first = [], len(self.body.fixed)
+        for j, i in enumerate(self.body.states):
+            if i in part.names:
+                _, layout = self.operands[first + j]
+                source = f"operand_{first + j}{_times('first', layout.strides[0])}"
+                lines += copied(self.graph[i], source, layout.strides, part.names[i])
+        return lines
+
+    def _go_on(self, part: Part) -> list[str]:
+        """The states after the step are those before the next."""
+        lines = []
+        for i, after in zip(self.body.states, self.body.next, strict=True):
+            if i in part.names:
+                strides = part.homes[after].layout.strides
+                lines += copied(self.graph[i], part.names[after], strides, part.names[i])
+        return lines
+
+
+def loop_of(part: Part, node: Node, writes: Sequence[int]) -> Loop:
+    """What is known of a scan before its body is planned; `writes` are its results in order."""
+    graph, body = part.graph, node["body"]
+    operands = tuple((graph[o], part.layout(o)) for o in node.operands)
+    results = tuple((graph[i]["index"], graph[i], part.layout(i)) for i in writes)
+    outputs = {f"next_{j}": i for j, i in enumerate(body.next)}
+    outputs |= {f"result_{index}": body.results[index] for index, _, _ in results}
+    inner = Graph(body.nodes, outputs)
+    homes: dict[int, Home] = {}
+    for slot, (i, (_, layout)) in enumerate(zip(body.inputs, operands, strict=True)):
+        own = layout
+        if i in body.states:
+            own = row_major(body.nodes[i].shape)
+        elif i in body.sequences:
+            own = Layout((layout.strides[0], *layout.strides[2:]), layout.span)
+        homes[i] = Home("input", slot, 0, own)
+    for j, i in enumerate(body.next):
+        homes[i] = Home("output", len(results) + j, 0, row_major(body.nodes[i].shape))
+    for slot, (index, _, layout) in enumerate(results):
+        strides = (layout.strides[0], *layout.strides[2:])
+        homes[body.results[index]] = Home("output", slot, 0, Layout(strides, layout.span))
+    sizes = {**part.values.sizes, ROWS: BLOCK}
+    name = f"scan_{local_name(node.name)}"
+    time = graph[node.operands[-1]].shape[1]
+    return Loop(name, inner, body, homes, sizes, time, node["reverse"], operands, results)
+
+
+def copied(node: Node, source: str, strides: Sequence[Dim], target: str) -> list[str]:
+    """The loops that copy a state of a block of samples to where it lies row by row."""
+    own = row_major(node.shape).strides
+    lines, names = [], [f"i{axis}" for axis in range(len(node.shape))]
+    for depth, (name, extent) in enumerate(zip(names, node.shape, strict=True)):
+        if depth == len(names) - 1:
+            lines.append("    " * depth + "#pragma omp simd")
+        text = c_expression(extent)
+        lines.append("    " * depth + f"for (long {name} = 0; {name} < {text}; ++{name})")
+    to, of = (
+        "".join(_times(n, s) for n, s in zip(names, some, strict=True)).removeprefix(" + ")
+        for some in (own, strides)
+    )
+    lines.append("    " * len(names) + f"{target}[{to}] = ({source})[{of}];")
+    return lines
+
+
+def _indented(lines: Iterable[str], depth: int) -> list[str]:
+    return [f"{'    ' * depth}{line}" for line in lines]
+
+
+def _words(lines: Iterable[str]) -> set[str]:
+    return {word for line in lines for word in re.findall(r"[A-Za-z_]\w*", line)}
+
+
+def _read(lines: Sequence[str], words: set[str]) -> list[str]:
+    """The declarations of what is read."""
+    return [line for line in lines if line.partition(" = ")[0].rpartition("const ")[2] in words]
+
+
+def _times(name: str, stride: Dim) -> str:
+    if stride == 0:
+        return ""
+    text = c_expression(stride)
+    if text == "1":
+        return f" + {name}"
+    return f" + {name} * {text}" if text.replace("_", "").isalnum() else f" + {name} * ({text})"

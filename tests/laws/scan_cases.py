@@ -1,0 +1,228 @@
+"""Loops over time with bodies of their own: cells as people write them, and awkward ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tests.laws.cases import B, Build, Case, T
+from weft.compiler.ir.body import ROW, Body
+from weft.compiler.ir.builder import Builder
+from weft.compiler.ir.types import TensorType
+from weft.compiler.ops import new_builder
+from weft.compiler.ops.weave import weave
+from weft.spec.dims import symbol
+
+S = symbol("S")
+
+Shapes = Mapping[str, tuple[object, ...]]
+Cell = Callable[[Builder, dict[str, int]], tuple[list[int], list[int]]]
+"""The states after a step, and what it emits, from its inputs by name."""
+
+
+def scan(
+    cell: Cell,
+    fixed: Shapes,
+    states: Shapes,
+    sequences: Shapes,
+    *,
+    reverse: bool = False,
+    unread: tuple[int, ...] = (),
+    whole: str = "",
+) -> Build:
+    """All results of a cell but those `unread`; `whole` numbers stand in the sequence of that
+    name.
+    """
+
+    def build(b: Builder) -> dict[str, int]:
+        c = new_builder()
+        kinds = {name: "i32" if name == whole else "f32" for name in sequences}
+        given = {
+            name: c.input(name, TensorType(kinds.get(name, "f32"), shape))
+            for name, shape in (fixed | states | sequences).items()  # type: ignore[operator]
+        }
+        after, emits = cell(c, given)
+        body = Body(
+            tuple(c.nodes),
+            tuple(given[name] for name in fixed),
+            tuple(given[name] for name in states),
+            tuple(given[name] for name in sequences),
+            tuple(after),
+            tuple(emits),
+        )
+
+        def outside(name: str, shape: tuple[object, ...]) -> int:
+            small = b.input(name, TensorType("f32", tuple(B if d is ROW else d for d in shape)))
+            return b.map("mul", small, 0.4)
+
+        weights = [outside(name, shape) for name, shape in fixed.items()]
+        starts = [outside(name, shape) for name, shape in states.items()]
+        walked = []
+        for name, shape in sequences.items():
+            feed = "indices" if name == whole else name
+            walked.append(b.input(feed, TensorType(kinds[name], (B, T, *shape[1:]))))
+        made, emitted = weave(b, body, weights, starts, walked, reverse=reverse)
+        results = [*made, *(each.id for each in emitted)]
+        kept = [k for k in range(len(results)) if k not in unread]
+        return {f"result_{k}": b.map("mul", results[k], 0.5) for k in kept}
+
+    return build
+
+
+def _linear(c: Builder, x: int, weight: int, bias: int) -> int:
+    product = c.contract("bd,ud->bu", x, weight)
+    return c.map("add", product, c.broadcast(bias, (1,), c[product].shape))
+
+
+def _plain(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    inner = c.map(
+        "add", c.contract("bd,ud->bu", g["x"], g["w"]), _linear(c, g["h"], g["u"], g["b"])
+    )
+    return [c.map("tanh", inner)], []
+
+
+def _long_short(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """An LSTM, whose output is a product of its state."""
+    both = c.concat((g["x"], g["h"]), 1)
+    gates = _linear(c, both, g["w"], g["b"])
+    units = c[g["h"]].shape[1]
+    i, f, n, o = (c.slice(gates, (0, k * units), (ROW, units), (1, 1)) for k in range(4))
+    i, f, o = (c.map("sigmoid", gate) for gate in (i, f, o))
+    cells = c.map("add", c.map("mul", f, g["c"]), c.map("mul", i, c.map("tanh", n)))
+    h = c.map("mul", o, c.map("tanh", cells))
+    return [h, cells], [c.contract("bu,vu->bv", h, g["v"])]
+
+
+def _gated(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """The minimal gated unit; it emits how far it forgot."""
+    f = c.map("sigmoid", _linear(c, c.concat((g["x"], g["h"]), 1), g["w"], g["b"]))
+    fresh = c.map("mul", f, g["h"])
+    fresh = c.map("tanh", _linear(c, c.concat((g["x"], fresh), 1), g["u"], g["b"]))
+    kept = c.map("mul", c.map("sub", c.constant(1.0), f), g["h"])
+    return [c.map("add", kept, c.map("mul", f, fresh))], [f]
+
+
+def _normalised(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """A sum over units inside of the loop."""
+    (h,), _ = _plain(c, g)
+    middle = c.map("sub", h, c.broadcast(c.mean(h, (1,)), (0,), c[h].shape))
+    size = c.map("add", c.mean(c.map("mul", middle, middle), (1,)), 0.1)
+    scale = c.broadcast(c.map("rsqrt", size), (0,), c[h].shape)
+    return [c.map("mul", middle, scale)], []
+
+
+def _looking(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """Each step looks at all of another sequence, which has a length of its own."""
+    scores = c.contract("bu,bsu->bs", g["h"], g["memory"])
+    top = c.broadcast(c.reduce("logsumexp", scores, (1,)), (0,), c[scores].shape)
+    weights = c.map("exp", c.map("sub", scores, top))
+    seen = c.contract("bs,bsu->bu", weights, g["memory"])
+    return [c.map("tanh", c.map("add", c.map("add", seen, g["x"]), g["h"]))], [weights]
+
+
+def _looked_up(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    rows = c.take(g["table"], c.map("mod", g["token"], 7.0))
+    return [c.map("tanh", c.map("add", rows, c.contract("bu,vu->bv", g["h"], g["u"])))], []
+
+
+def _matrices(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """A state that is a matrix, as in linear attention; samples are not always in front."""
+    outer = c.contract("bi,bj->bij", g["k"], g["x"])
+    state = c.map("add", c.map("mul", g["m"], 0.8), outer)
+    turned = c.transpose(state, (1, 0, 2))
+    shifted = c.map("mul", turned, c.broadcast(g["k"], (1, 0), c[turned].shape))
+    return [state], [c.contract("bij,bi->bj", state, g["x"]), c.sum(shifted, (0,))]
+
+
+def _delayed(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """One state is the last step's input, another counts: no loop leads through the first."""
+    count = c.map("add", g["n"], 1.0)
+    return [g["x"], count], [c.map("mul", g["h"], g["x"]), c.map("mul", count, g["x"])]
+
+
+def _reshaped(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """Heads: the state under another shape."""
+    (h,), _ = _plain(c, g)
+    heads = c.reshape(h, (ROW, 2, 3))
+    best = c.broadcast(c.reduce("max", heads, (2,)), (0, 1), (ROW, 2, 3))
+    flat = c.reshape(c.map("sub", heads, c.map("mul", best, 0.5)), (ROW, 6))
+    by_x = c.reshape(c.slice(g["x"], (0, 0), (ROW, 4), (1, 1)), (ROW, 2, 2))
+    return [flat], [c.sum(by_x, (2,))]
+
+
+def _convolved(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """Images as states."""
+    same = {"stride": (1, 1), "low": (1, 1), "dilation": (1, 1), "groups": 1, "sizes": (4, 3)}
+    made = c.insert("convolve", (g["h"], g["w"]), **same)
+    return [c.map("tanh", c.map("add", made, g["x"]))], []
+
+
+def _wide(units: int, width: int) -> Shapes:
+    return {"w": (units, width), "u": (units, units), "b": (units,)}
+
+
+def _case(name: str, build: Build, *, smooth: bool = True) -> Case:
+    return Case(f"scan_{name}", build, SIZES, smooth=smooth)
+
+
+SIZES = (
+    {"B": 3, "T": 4, "S": 5},
+    {"B": 1, "T": 1, "S": 1},
+    {"B": 70, "T": 2, "S": 3},
+)
+
+
+def _steps(**shapes: tuple[object, ...]) -> Shapes:
+    return {name: (ROW, *shape) for name, shape in shapes.items()}
+
+
+SCAN_CASES: tuple[Case, ...] = (
+    *(
+        _case(f"plain_{units}", scan(_plain, _wide(units, 3), _steps(h=(units,)), _steps(x=(3,))))
+        for units in (1, 5, 17, 32)
+    ),
+    _case("reversed", scan(_plain, _wide(5, 3), _steps(h=(5,)), _steps(x=(3,)), reverse=True)),
+    *(
+        _case(
+            f"long_short_{units}",
+            scan(
+                _long_short,
+                {"w": (4 * units, 3 + units), "b": (4 * units,), "v": (2, units)},
+                _steps(h=(units,), c=(units,)),
+                _steps(x=(3,)),
+                unread=unread,
+            ),
+        )
+        for units, unread in ((5, ()), (16, (0, 1)), (33, (1,)))
+    ),
+    _case(
+        "gated",
+        scan(
+            _gated,
+            {"w": (7, 10), "u": (7, 10), "b": (7,)},
+            _steps(h=(7,)),
+            _steps(x=(3,)),
+        ),
+    ),
+    _case("normalised", scan(_normalised, _wide(6, 3), _steps(h=(6,)), _steps(x=(3,)))),
+    _case(
+        "looking",
+        scan(_looking, {"memory": (ROW, S, 4)}, _steps(h=(4,)), _steps(x=(4,))),
+    ),
+    _case(
+        "looked_up",
+        scan(
+            _looked_up,
+            {"table": (7, 5), "u": (5, 5)},
+            _steps(h=(5,)),
+            _steps(token=()),
+            whole="token",
+        ),
+    ),
+    _case("matrices", scan(_matrices, {}, _steps(m=(3, 3)), _steps(k=(3,), x=(3,)))),
+    _case("delayed", scan(_delayed, {}, _steps(h=(4,), n=(4,)), _steps(x=(4,)))),
+    _case(
+        "convolved",
+        scan(_convolved, {"w": (2, 2, 3, 3)}, _steps(h=(4, 3, 2)), _steps(x=(4, 3, 2))),
+    ),
+    _case("reshaped", scan(_reshaped, _wide(6, 5), _steps(h=(6,)), _steps(x=(5,)))),
+)

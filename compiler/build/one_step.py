@@ -157,7 +157,7 @@ class _Extraction:
         if not alone:
             hint = "a cell sees one sample at a time; layer_norm normalises each by itself"
             text = f"scan: `{node.name}` mixes the samples of a batch"
-            raise fault("E423", text, place or self.step.e.b.place, hint)  # type: ignore[arg-type]
+            raise fault("E423", text, place or self.step.e.b.place, hint)
 
 
 def _called(node: Node, name: str) -> Node:

@@ -112,8 +112,8 @@ def _cell_text(
 
 def _sequences(e: Elaboration, texts: Sequence[Expr], site: Site) -> list[Tensor]:
     found: list[Value] = list(site.piped or ())
-    for text in texts:
-        found += expressions.values(e, text, site.scope)
+    for each in texts:
+        found += expressions.values(e, each, site.scope)
     if not found and site.head:
         found += site.scope.take_inputs() or ()
     if not found:
@@ -198,7 +198,9 @@ class _Walk:
         rows = _rows(self.sequences)
         given = [self._placeholder(i, s, rows) for i, s in self._sides(rows)]
         count = len(self.sequences)
-        kept = carried.Kept(e, self.path, int(self.settings["carry"]), self.site)  # type: ignore[call-overload]
+        carry = self.settings["carry"]
+        assert isinstance(carry, int)
+        kept = carried.Kept(e, self.path, carry, self.site)
         starts = self._begin([t.type for t in given[count:]], batch, kept)
         before = len(e.b.nodes)
         found = self._one_step(given)

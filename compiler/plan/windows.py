@@ -17,7 +17,8 @@ WINDOWED = (*CONVOLUTIONS, *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
 TERMS = 1 << 16  # floats of products that wait to be added, as in window_ways.h
-PAIRS = 1 << 16  # numbers of padded rows, each beside its neighbour, as in window_tiles.h
+PIXELS, MOST_PIXELS = 512, 2048  # summed at once for the adjoint in the weight
+PAIRED, MOST_PAIRED = 1 << 17, 1 << 18  # halves of a plane of what pairs of windows read
 PIECE = 768  # floats of the planes of a tile (tiles.h)
 ROOM, MOST_ROOM = 1 << 16, 1 << 17  # halves of a plane of patches that lie as tiles read them
 FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.h
@@ -151,23 +152,19 @@ def tiles_of(g: Geometry, op: str, block: int) -> Dim:
     """Floats of scratch for what tile units need beside the padded rows (window_tiles.h)."""
     if g.groups > 1:
         return 0
+    if op == "convolve_weight":
+        high = -(-g.outputs // 16)
+        return _lines(high * (pixels_of(g) // 32) * PIECE + 3 * room_of(g, op, block) // 2 + LANES)
     taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
     adjoint = op == "convolve_input"
-    lanes, wide = (16, 2) if op == "convolve_weight" else (32, 1)
-    vectors = -(-taps * g.channels // lanes)
+    vectors = -(-taps * g.channels // 32)
     table = _lines(4 * (vectors + taps)) + _lines(vectors + 1)
     reach = g.adjoint_reach if adjoint else g.reach
     height = (block - 1) * (1 if adjoint else g.stride[1]) + (g.kernel[1] - 1) * g.dilation[1] + 1
     depth = (g.kernel[0] - 1) * g.dilation[0] + 1
-    row = reach[2] * (wide * g.channels) + 32  # halves
-    unit = row * (depth * height)
-    if op == "convolve_weight":
-        high = _lines(g.outputs)
-        span = 3 * (PAIRS + unit) + table + high * (PIECE + 64)
-    else:
-        lines = _lines(2 * g.kernel[0] * g.kernel[1])
-        patches = lines + 3 * room_of(g, block, adjoint=adjoint) // 2 + LANES
-        span = 3 * unit // 2 + table + patches
+    unit = (reach[2] * g.channels + 32) * (depth * height)  # halves
+    patches = _lines(2 * g.kernel[0] * g.kernel[1]) + 3 * room_of(g, op, block) // 2 + LANES
+    span = 3 * unit // 2 + table + patches
     if adjoint and isinstance(span, int):
         span = max(span, TERMS)
     elif adjoint:
@@ -175,11 +172,32 @@ def tiles_of(g: Geometry, op: str, block: int) -> Dim:
     return _lines(span) if isinstance(span, int) else padded_symbol(span)
 
 
-def room_of(g: Geometry, block: int, *, adjoint: bool) -> int:
+def pixels_of(g: Geometry) -> int:
+    """Pixels that are summed at once for the adjoint in the weight: a row of them at least."""
+    width = g.outer[2]
+    wide = min(width, MOST_PIXELS) if isinstance(width, int) else 0
+    return max(PIXELS, -(-wide // 32) * 32)
+
+
+def _paired(g: Geometry) -> int:
+    """Halves of one plane for what pairs of windows read: at least those of one row of windows."""
+    width = g.outer[2]
+    if not isinstance(width, int):
+        return PAIRED
+    pitch = 32 * g.kernel[2] * -(-g.channels // 16)
+    depth, low = (g.kernel[0] - 1) * g.dilation[0] + 1, (g.kernel[1] - 1) * g.dilation[1] + 1
+    high = -(-low // g.stride[1]) * g.stride[1]
+    least = -(-width // 2) * pitch * depth * high + 16 * pitch
+    return min(max(PAIRED, least), MOST_PAIRED)
+
+
+def room_of(g: Geometry, op: str, block: int) -> int:
     """Halves of one plane for patches that tiles read where they lie: those of a block of rows, or
     of as many as stay in cache, but of 32 windows if they fit at all.
     """
-    width = g.outer[2]
+    if op == "convolve_weight":
+        return _paired(g)
+    adjoint, width = op == "convolve_input", g.outer[2]
     if not isinstance(width, int):
         return ROOM
     step = 1 if adjoint else g.stride[1]

@@ -99,7 +99,7 @@ def _ways(g: Geometry) -> list[str]:
     if set(g.stride) == {1}:
         turned_ways = DIRECT_TURNED.items()
         found += [way for way, fold in turned_ways if _lies(g, g.space, g.channels[0], fold)]
-    return found + (["weight"] if g.sizes[-1] % 2 == 0 else [])
+    return [*found, "weight"]
 
 
 PAIRS = [(g, way) for g in CASES for way in _ways(g)]

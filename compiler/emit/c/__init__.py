@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-FORMS = ("windows", "window_rows", "window_tiles", "window_direct", "window_ways")
+FORMS = ("windows", "window_rows", "window_tiles", "window_direct", "window_weights", "window_ways")
 """What convolutions lean on: geometry, and the ways that they may go."""
 
 WINDOWS = (*FORMS, "convolutions", "pools")

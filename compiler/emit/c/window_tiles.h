@@ -2,7 +2,7 @@
    A number is split once, however many windows read it; the weight is split once for all images of a thread. */
 
 #if defined(WEFT_TILES)
-enum { WEFT_PIECES = 32, WEFT_PIXELS = 512, WEFT_PAIRS = 1 << 16 };     /* pieces at once, pixels, and pairs of numbers */
+enum { WEFT_PIECES = 32 };                                              /* at once */
 
 WEFT_INLINE long weft_up(long count, long by) { return (count + by - 1) / by * by; }
 WEFT_INLINE long weft_taps(const weft_windows *g) { return g->kernel[0] * g->kernel[1] * g->kernel[2]; }
@@ -43,16 +43,6 @@ WEFT_INLINE void weft_split_rows(long lines, long run, const float *x, long step
         for (; t + 32 <= run; t += 32) weft_split(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + t + 16), 1, to + t, apart, sum);
         if (t < pitch) weft_split(_mm512_maskz_loadu_ps(weft_lanes_of(run - t), x + t), _mm512_maskz_loadu_ps(weft_lanes_of(run - t - 16), x + t + 16),
             1, to + t, apart, sum);
-    }
-}
-/* The same, each number beside the one that lies `next` further on: what two neighbouring windows read. */
-WEFT_INLINE void weft_split_neighbours(long lines, long run, long next, const float *x, long step, uint16_t *to, long pitch, long apart, __m512 *sum)
-{
-    for (long i = 0; i < lines; ++i, x += step, to += pitch) {
-        long t = 0;
-        for (; t + 16 + next <= run; t += 16) weft_split(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + t + next), 0, to + 2 * t, apart, sum);
-        for (; 2 * t < pitch; t += 16) weft_split(_mm512_maskz_loadu_ps(weft_lanes_of(run - t), x + t),
-            _mm512_maskz_loadu_ps(weft_lanes_of(run - t - next), x + t + next), 0, to + 2 * t, apart, sum);
     }
 }
 

@@ -165,114 +165,6 @@ static __attribute__((noinline, unused)) void weft_scatter_images(long images, c
         }
     }
 }
-
-/* ---- the adjoint in the weight: pixels are the depth; outputs are the rows, the numbers of a window the columns ---- */
-typedef struct {
-    const weft_windows *g;
-    const weft_axis *a;
-    const float *x, *d;
-    float *w, *sums;
-    uint16_t *pieces, *left, *planes;
-    weft_tile_room room;
-    long apart, vectors, begin, count;                                  /* pixels begin .. begin + count are waiting */
-    int finite;
-    long origin[WEFT_PIXELS / 2];
-} weft_weight_tiles;
-
-/* What tiles cannot do: pixels `begin` .. with numbers that are not finite. */
-static __attribute__((noinline, unused)) void weft_weight_plainly(const weft_windows *g, long begin, long count, const float *x, const float *d, float *w)
-{
-    for (long p = begin; p < begin + count; ++p) {
-        long q[3], at = p;
-        for (int k = 2; k >= 0; --k) q[k] = at % g->out[k], at /= g->out[k];
-        const float *const cotangent = d + p * g->outputs;
-        for (long t = 0; t < weft_taps(g); ++t) {
-            const long tap[3] = {t / g->kernel[2] / g->kernel[1], t / g->kernel[2] % g->kernel[1], t % g->kernel[2]};
-            long from = at * g->xb;
-            int inside = 1;
-            for (int k = 0; k < 3; ++k) {
-                const long r = q[k] * g->stride[k] + tap[k] * g->dilation[k] - g->low[k];
-                inside = inside && r >= 0 && r < g->in[k];
-                from += r * g->xs[k];
-            }
-            if (!inside) continue;
-            for (long c = 0; c < g->channels; ++c) for (long o = 0; o < g->outputs; ++o)
-                w[t * g->tap + c * g->lead + o] += x[from + c * g->xc] * cotangent[o];
-        }
-    }
-}
-
-/* w[number][output] += sums[output][number], 16 by 16 */
-WEFT_INLINE void weft_add_turned(long outputs, long numbers, const float *sums, long row, float *w, long lead)
-{
-    const __mmask16 some = weft_lanes_of(outputs);
-    weft_vector v[16], u[16];
-    WEFT_UNROLL for (int i = 0; i < 16; ++i) v[i] = *(const weft_vector *)(sums + i * row);
-    WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
-    for (long n = 0; n < numbers; ++n) {
-        float *const to = w + n * lead;
-        _mm512_mask_storeu_ps(to, some, _mm512_add_ps((__m512)v[n], _mm512_maskz_loadu_ps(some, to)));
-    }
-}
-
-/* Add what the waiting pixels have to say. */
-static __attribute__((noinline, unused)) void weft_weight_flush(weft_weight_tiles *t)
-{
-    if (t->count == 0) return;
-    const weft_windows *const g = t->g;
-    const long pairs = t->count / 2, steps = (pairs + 15) / 16, high = weft_up(g->outputs, 16), numbers = weft_taps(g) * g->channels;
-    const long wide = high > 16 ? 2 : 4;
-    const float *const d = t->d + t->begin * g->outputs;
-    if (!t->finite || !weft_split_a(g->outputs, t->count, d, 1, g->outputs, t->left))
-        weft_weight_plainly(g, t->begin, t->count, t->x, t->d, t->w);
-    else {
-        const long blocks = (t->vectors + wide - 1) / wide;
-        weft_gathering job = {.from = t->planes, .apart = t->apart, .origin = t->origin, .part = t->room.part, .across = 1};
-        for (long i = pairs; i < 16 * steps; ++i) t->origin[i] = t->origin[pairs - 1];
-        for (long now = -1; now < blocks; ++now) {                      /* the first only gathers */
-            const long v = now * wide, next = v + wide, some = weft_least(t->vectors - v, wide);
-            uint16_t *const to = t->pieces + ((now + 1) & 1) * WEFT_PIECES * WEFT_PIECE;
-            if (next < t->vectors) weft_gather_later(&job, t->room.first + next, weft_least(t->vectors - next, wide), steps, to);
-            if (now < 0) { weft_gather_rest(&job); continue; }
-            weft_multiply(high, 16 * some, steps, t->left, steps * WEFT_PIECE, t->pieces + (now & 1) * WEFT_PIECES * WEFT_PIECE, steps * WEFT_PIECE, t->sums, 64, 0, &job);
-            for (long u = 0; u < some; ++u) for (long o = 0; o < g->outputs; o += 16)
-                weft_add_turned(g->outputs - o, weft_least(numbers - 16 * (v + u), 16), t->sums + o * 64 + 16 * u, 64,
-                    t->w + 16 * (v + u) * g->lead + o, g->lead);
-        }
-    }
-    t->begin += t->count;
-    t->count = 0;
-}
-
-static __attribute__((noinline, unused)) void weft_weight_images(long images, const weft_windows *g, const weft_axis *a, const float *x, const float *d,
-    float *w, float *scratch, float *planes)
-{
-    const weft_tile_room room = weft_room(g, planes, 2);
-    const long high = weft_up(g->outputs, 16), depth = weft_reach(a, 1), run = weft_reach(a + 2, a[2].count) * g->channels, row = weft_up(2 * run, 32);
-    float *const left = (float *)room.planes, *const sums = left + high * (WEFT_PIXELS / 32) * (WEFT_PIECE / 32);
-    weft_weight_tiles t = {.g = g, .a = a, .x = x, .d = d, .w = w, .sums = sums, .pieces = (uint16_t *)scratch, .left = room.planes, .room = room,
-        .planes = (uint16_t *)(sums + high * 64), .finite = 1};
-    const long tall = weft_reach(a + 1, g->block), unit = depth * tall * row;
-    t.apart = weft_up(2 * WEFT_PAIRS, unit) + unit;
-    t.vectors = weft_window_parts(g, a, tall * row, row, 2, room.part, room.first);
-    const long most = high > 16 ? WEFT_PIXELS : WEFT_PIXELS / 2;        /* as many pieces fit */
-    long used = 0;
-    for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += g->block) {
-        const long rows = weft_least(a[1].count - top, g->block), height = weft_reach(a + 1, rows);
-        const weft_view view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
-        __m512 sum = _mm512_setzero_ps();
-        for (long z = 0; z < depth; ++z) weft_split_neighbours(height, run, a[2].step * g->channels, view.at + z * view.plane, view.row,
-            t.planes + used + z * tall * row, row, t.apart, &sum);
-        t.finite = t.finite && weft_finite(sum);
-        for (long q1 = 0; q1 < rows; ++q1) for (long q2 = 0; q2 < a[2].count; q2 += 2) {
-            t.origin[t.count / 2] = used + q1 * a[1].step * row + q2 * a[2].step * g->channels * 2;
-            if ((t.count += 2) == most) weft_weight_flush(&t);
-        }
-        used += unit;
-        if (used >= 2 * WEFT_PAIRS) { weft_weight_flush(&t); used = 0; t.finite = 1; }
-    }
-    weft_weight_flush(&t);
-}
 #endif
 
 /* ---- which way?  Cycles of an image on tile units, with what gathers and splits, against those of multiply-adds, as measured ---- */
@@ -352,10 +244,15 @@ static __attribute__((unused)) int weft_input_way(const weft_windows *g)
 static __attribute__((unused)) int weft_weight_way(const weft_windows *g)
 {
 #if defined(WEFT_TILES)
-    const long pixels = weft_volume(g->out), numbers = weft_taps(g) * g->channels, high = (g->outputs + 15) / 16;
-    const double tiles = pixels / 32.0 * ((numbers + 15) / 16) * (high * (WEFT_SIX_PRODUCTS + 8) + weft_gathering_cycles(g, 2)) + weft_volume(g->in) * g->channels * 1.2
-        + pixels * g->outputs * 0.5;
-    if (weft_may_use_tiles(g) && g->out[2] % 2 == 0 && tiles < weft_rows_cycles(g, pixels) * (high == 1 ? 1.3 : 1)) return WEFT_GATHERED;
+    weft_axis a[3];
+    weft_pairing n;
+    for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
+    if (!weft_may_use_tiles(g) || !weft_pairing_of(g, a, &n)) return WEFT_BY_ROWS;
+    const long heights = (a[1].count + n.rows - 1) / n.rows * a[0].count, steps = heights * ((n.rows * n.pairs + 15) / 16), high = (g->outputs + 15) / 16;
+    const double sums = steps * (high == 1 ? 1.4 : 1.1) * WEFT_SIX_PRODUCTS * high * a[0].taps * a[1].taps * n.vectors;
+    const double split = heights * weft_reach(a, 1) * weft_reach(a + 1, n.rows) * (n.row / 32) * 13.0;
+    const double tiles = sums + split + weft_volume(g->out) * g->outputs * 0.5 + weft_volume(g->in) * g->channels * 0.3;
+    if (tiles < weft_rows_cycles(g, weft_volume(g->out)) * (high == 1 ? 1.3 : 1)) return WEFT_DIRECT;
 #endif
     (void)g;
     return WEFT_BY_ROWS;

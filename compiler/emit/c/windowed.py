@@ -12,6 +12,7 @@ from ...plan.windows import (
     Geometry,
     block_of,
     geometry,
+    pixels_of,
     planes_of,
     room_of,
     tiles_of,
@@ -65,7 +66,7 @@ def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int])
         adjoint = node.op == "convolve_input"
         block = block_of(g, sizes, adjoint=adjoint)
         fields |= {"block": block, "after": _padded(g, node.op, block)}
-        fields |= {"room": room_of(g, block, adjoint=adjoint)}
+        fields |= {"room": room_of(g, node.op, block), "pixels": pixels_of(g)}
     return "{" + ", ".join(f".{name} = {_value(value)}" for name, value in fields.items()) + "}"
 
 

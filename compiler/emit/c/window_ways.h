@@ -249,9 +249,9 @@ static __attribute__((unused)) int weft_weight_way(const weft_windows *g)
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
     if (!weft_may_use_tiles(g) || !weft_pairing_of(g, a, &n)) return WEFT_BY_ROWS;
     const long heights = (a[1].count + n.rows - 1) / n.rows * a[0].count, steps = heights * ((n.rows * n.pairs + 15) / 16), high = (g->outputs + 15) / 16;
-    const double sums = steps * (high == 1 ? 1.4 : 1.1) * WEFT_SIX_PRODUCTS * high * a[0].taps * a[1].taps * n.vectors;
-    const double split = heights * weft_reach(a, 1) * weft_reach(a + 1, n.rows) * (n.row / 32) * 13.0;
-    const double tiles = sums + split + weft_volume(g->out) * g->outputs * 0.5 + weft_volume(g->in) * g->channels * 0.3;
+    const double sums = steps * (high == 1 ? 1.4 : 1.15) * WEFT_SIX_PRODUCTS * high * a[0].taps * a[1].taps * n.vectors;
+    const double split = heights * weft_reach(a, 1) * weft_reach(a + 1, n.rows) * (n.row / 32) * 15.0;
+    const double tiles = sums + split + weft_volume(g->out) * g->outputs * 0.5 + weft_volume(g->in) * g->channels * 0.35;
     if (tiles < weft_rows_cycles(g, weft_volume(g->out)) * (high == 1 ? 1.3 : 1)) return WEFT_DIRECT;
 #endif
     (void)g;

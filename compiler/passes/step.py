@@ -74,6 +74,7 @@ class Step:
     caches: dict[str, tuple[Cache, int]] = field(default_factory=dict)
     carries: dict[str, tuple[Carry, int]] = field(default_factory=dict)
     prepared: dict[str, int] = field(default_factory=dict)
+    loops: dict[object, tuple[int, ...]] = field(default_factory=dict)  # operands of scans
     causal: Causality = field(init=False)
 
     def __post_init__(self) -> None:

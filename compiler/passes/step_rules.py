@@ -7,6 +7,7 @@ from ..artifact import FRESH
 from ..ir.graph import Node
 from ..ir.types import TensorType
 from ..ops.products import letters
+from ..ops.scans import operands_of
 from .step import ALL, NEW, Carry, Rule, Step, View
 
 
@@ -197,22 +198,51 @@ def _recurrence(step: Step, node: Node, view: View) -> int:
     gates, weight, bias, *begin = node.operands
     b, units = step.b, step.graph[weight].shape[1]
     batch = node.shape[0]
-    starts, carried = [], []
-    for state in begin:
-        name = f".state_{len(step.carries)}"
-        carry = Carry(name, TensorType(node.dtype, (batch, units)))
-        own = step.value(state, ("", ""))
-        before = b.input(name, carry.type)
-        starts.append(b.map("where", b.broadcast(step.first(), (), (batch, units)), own, before))
-        step.carries[name] = carry, before
-        carried.append(name)
+    begun = [_carried(step, state) for state in begin]
+    starts = [start for _, start in begun]
     operands = [step.value(gates, ("", NEW, ""))]
     operands += [step.value(o, ("",) * len(step.graph[o].shape)) for o in (weight, bias)]
     made = b.insert("recurrence", (*operands, *starts), node.name, cell=node["cell"])
-    for k, name in enumerate(carried):
+    for k, (name, _) in enumerate(begun):
         last = b.slice(made, (0, symbol(FRESH) - 1, units * k), (batch, 1, units), (1, 1, 1))
         step.carries[name] = step.carries[name][0], b.squeeze(last, (1,))
     return made
+
+
+def _scan(step: Step, node: Node, view: View) -> int:
+    """A loop goes on from its states, which all its results share."""
+    body, b = node["body"], step.b
+    dims = (dim for inner in body.nodes for dim in inner.shape if not isinstance(dim, int))
+    if node["reverse"]:
+        raise step.ahead(node)
+    if any(step.time in symbols(dim) for dim in dims):
+        raise step.unable(node, "a step that knows the length of the sequence")
+    key = node.operands, body
+    if key not in step.loops:
+        fixed, starts, sequences = operands_of(node)
+        still = [step.value(o, ("",) * len(step.graph[o].shape)) for o in fixed]
+        begun = [_carried(step, o) for o in starts]
+        walked = [step.value(o, step.new_view(step.graph[o])) for o in sequences]
+        operands = *still, *(i for _, i in begun), *walked
+        step.loops[key] = operands
+        for index, (name, start) in enumerate(begun):
+            made = b.insert("scan", operands, b[start].name, body=body, index=index, reverse=False)
+            batch, _, *rest = b[made].shape
+            at = (0, symbol(FRESH) - 1, *(0 for _ in rest))
+            last = b.slice(made, at, (batch, 1, *rest), (1,) * (len(rest) + 2))
+            step.carries[name] = step.carries[name][0], b.squeeze(last, (1,))
+    return b.repeat(node, step.loops[key])
+
+
+def _carried(step: Step, state: int) -> tuple[str, int]:
+    """Where a state goes on: as it began, or where the last call left it.  Its name among those."""
+    b, node = step.b, step.graph[state]
+    carry = Carry(f".state_{len(step.carries)}", node.type)
+    own = step.value(state, ("",) * len(node.shape))
+    before = b.input(carry.name, carry.type)
+    step.carries[carry.name] = carry, before
+    first = b.broadcast(step.first(), (), node.shape)
+    return carry.name, b.map("where", first, own, before)
 
 
 RULES: dict[str, Rule] = {
@@ -235,5 +265,6 @@ RULES: dict[str, Rule] = {
     "concat": _concat,
     "pad": _pad,
     "recurrence": _recurrence,
+    "scan": _scan,
 }
 """By op; `map` is for every element-wise one, `whole` for values without the sequence."""

@@ -33,6 +33,7 @@ BODIES = {
     "learned positions": "h = x -> learned_positions(20) -> attention(1, causal=true)",
     "waves": "h = x -> sinusoidal_positions -> attention(1, causal=true)",
     "recurrences": "h = x -> lstm(12) -> gru(12) -> rnn(12)",
+    "cells walked": "h, _cells = x -> scan(gru_cell(12)) -> scan(lstm_cell(12))",
     "attention over states": "h = x -> gru(12) -> attention(3, causal=true)",
     "sums so far": "h = cumsum(x, axis=1)",
     "a window": """s = matmul(x, transpose(x))
@@ -54,6 +55,7 @@ AHEAD = {
   h = matmul(softmax(where(position(s, axis=-2) + 1 >= position(s, axis=-1), s, -1e30)), x)""",
     "a mask that leaks": """s = matmul(x, transpose(x))
   h = matmul(softmax(where(position(s, axis=-2) >= position(s, axis=-1), s, -3)), x)""",
+    "a cell walked backwards": "h = x -> scan(gru_cell(12), reverse=true)",
     "a mean over time": "h = x + mean(x, axis=1, keep=true)",
     "all sums": "h = x + expand(sum(x, axis=1, keep=true), [B, T, 12])",
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .data import Dataset
     from .engine import Engine
     from .recipe import Recipe
     from .stream import Part
@@ -43,6 +44,40 @@ class Averages:
         """Begin anew."""
         self.sums.clear()
         self.weights.clear()
+
+
+PER_BYTE = "_per_byte"
+"""What the name of a metric of bits has at its end where tokens are several bytes."""
+
+
+def per_byte_names(recipe: Recipe, datasets: Sequence[Dataset]) -> list[str]:
+    """The names of the metrics that `per_byte` adds."""
+    fields = {field for dataset in datasets for field in dataset.statistics.get("bytes", ())}
+    return [
+        recipe.qualified(step.name, metric) + PER_BYTE
+        for step in recipe.steps
+        for metric, field in step.bits.items()
+        if field in fields
+    ]
+
+
+def per_byte(
+    recipe: Recipe, datasets: Sequence[Dataset], part: str, values: Mapping[str, float]
+) -> dict[str, float]:
+    """The bits for a byte of the text, of bits for a token: comparable between vocabularies."""
+    index = ("train", "test").index(part)
+    sizes = {
+        field: means[index]
+        for dataset in datasets
+        for field, means in dataset.statistics.get("bytes", {}).items()
+    }
+    found = {}
+    for step in recipe.steps:
+        for metric, field in step.bits.items():
+            name = recipe.qualified(step.name, metric)
+            if name in values and sizes.get(field):
+                found[name + PER_BYTE] = values[name] / sizes[field]
+    return found
 
 
 def evaluate(

@@ -148,7 +148,8 @@ def _needs_more(line: Mapping[str, Any]) -> bool:
     """Whether NumPy alone cannot read this data line."""
     if line["source"] == "image":
         return not str(line["settings"]["path"]).lower().endswith((".pgm", ".ppm"))
-    return line["source"] == "digits" or line["settings"].get("vocabulary") not in (None, "bytes")
+    known = (None, "bytes", "words")
+    return line["source"] == "digits" or line["settings"].get("vocabulary") not in known
 
 
 # ---- writing -------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from .data.loose import is_pictures, load_pictures, picture_names
 from .data.normalise import apply, fill, undo
 from .data.table import is_number, read_cells, read_features
 from .evaluation import evaluate as evaluate_part
+from .evaluation import per_byte
 from .nets import named_net
 from .recipe import recipe_of
 from .snapshot import restore_parameters
@@ -67,7 +68,8 @@ def evaluate(
         )
     recipe = recipe_of(artifact, datasets[0].batches(0).count, seed=loaded.state["seed"])
     try:
-        return evaluate_part(engine, recipe, found)
+        values = evaluate_part(engine, recipe, found)
+        return values | per_byte(recipe, datasets, part, values)
     finally:
         for dataset in datasets:
             dataset.close()

@@ -24,7 +24,8 @@ SMALLER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "perplexity", "nll",
 class TrainingStep:
     """One `step` of the spec: its own updates happen on every `every`-th step of the training.
 
-    `accumulate` batches are averaged into one gradient.
+    `accumulate` batches are averaged into one gradient.  `bits` names the metrics that are bits for
+    each token of a field.
     """
 
     name: str
@@ -37,6 +38,7 @@ class TrainingStep:
     accumulate: int
     total: int
     place: str
+    bits: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def _step(
         accumulate=int(recipe.get("accumulate") or 1),
         total=own_total,
         place=recipe["place"],
+        bits=recipe.get("bits") or {},
     )
 
 

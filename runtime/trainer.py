@@ -21,7 +21,7 @@ from .averaged import averaged
 from .checkpoint import Checkpoint
 from .data import Dataset, load, vocabulary
 from .divergence import divergence
-from .evaluation import Averages, Interrupted, evaluate
+from .evaluation import Averages, Interrupted, evaluate, per_byte, per_byte_names
 from .initialise import initialise
 from .interrupt import Interrupt
 from .lbfgs import Lbfgs
@@ -143,7 +143,7 @@ class _Training:
                 if (self.out / name).exists():
                     (self.out / name).rename(aside / name)
             self._note(f"the earlier run in `{self.out}` was moved to `{aside}`")
-        self.files = MetricsFiles(self.out, self.recipe.columns())
+        self.files = MetricsFiles(self.out, self._columns())
         self._keep_vocabulary()
 
     def resume(self, earlier: Checkpoint, path: Path) -> None:
@@ -164,7 +164,7 @@ class _Training:
             stepper.restore(
                 {k[len(lead) :]: v for k, v in earlier.tensors.items() if k.startswith(lead)}
             )
-        self.files = MetricsFiles(self.out, self.recipe.columns(), step=self.position.reported)
+        self.files = MetricsFiles(self.out, self._columns(), step=self.position.reported)
         self._keep_vocabulary()
 
     def _keep_vocabulary(self) -> None:
@@ -174,6 +174,9 @@ class _Training:
             if known is not None:
                 vocabulary.write(self.out, known)
                 return
+
+    def _columns(self) -> list[str]:
+        return [*self.recipe.columns(), *per_byte_names(self.recipe, self.datasets)]
 
     def run(self) -> Record:
         """The whole training; leaves with everything saved, whatever happens."""
@@ -264,9 +267,12 @@ class _Training:
         if evaluates and self.test is not None:
             with averaged(self.engine):
                 held_out = evaluate(self.engine, recipe, self.test, self.interrupt.asked)
-        rows = [self._row("train", self.averages.means())]
-        position.metrics["train"] = self.averages.means()
+        means = self.averages.means()
+        means |= per_byte(recipe, self.datasets, "train", means)
+        rows = [self._row("train", means)]
+        position.metrics["train"] = means
         if held_out is not None:
+            held_out |= per_byte(recipe, self.datasets, "test", held_out)
             rows.append(self._row("test", held_out))
             position.metrics["test"] = held_out
         self.averages.clear()

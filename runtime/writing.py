@@ -149,7 +149,8 @@ def _write(
     live = rows == 1 and not arguments.json
     decoder = words.decoder() if words is not None and live else None
     if live:
-        _show(_shown(sampling.prompts[0].tolist(), words))
+        before = sampling.prompts[0].tolist()
+        _show("".join(map(decoder.feed, before)) if decoder is not None else _shown(before, None))
     for chosen in sampling.tokens(choice, seed=arguments.seed, stop=stop):
         for row, token in enumerate(chosen.tolist()):
             if token >= 0:

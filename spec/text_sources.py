@@ -23,9 +23,13 @@ BY = Option(
 )
 LENGTH = Option("length", "integer", 128, "tokens in a window", low=1, high=1 << 20)
 PACK = Option("pack", "boolean", True, "windows run across documents; false: each by itself")
+LEARNT = ("bytes", "bpe", "words")
 VOCABULARY = (
-    Option("vocabulary", "text", "bytes", "bytes, bpe, or the file of one", ("bytes", "bpe")),
-    Option("size", "integer", 8192, "entries that bpe learns at most", low=LEAST, high=1 << 20),
+    Option("vocabulary", "text", "bytes", "bytes, bpe, words, or the file of one", LEARNT),
+    Option("size", "integer", 8192, "entries that bpe or words learn at most", low=4, high=1 << 20),
+    Option("least", "integer", 1, "words that occur less often are unknown", low=1),
+    Option("lowercase", "boolean", False, "words in small letters"),
+    Option("marks", "boolean", True, "marks are words; false: words stand between blanks"),
 )
 
 
@@ -62,7 +66,9 @@ def _entries(settings: Settings) -> int | None:
 
     An encoding that is trained may end up smaller than it was allowed to be.
     """
-    return {"bytes": BYTES, "bpe": settings.get("size")}.get(settings.get("vocabulary", ""))
+    size = settings.get("size")
+    known = {"bytes": BYTES, "bpe": size, "words": size}
+    return known.get(settings.get("vocabulary", ""))
 
 
 def _lengths(settings: Settings) -> tuple[int, int]:
@@ -79,10 +85,21 @@ def _text_problems(settings: Settings) -> list[Problem]:
 
 def _vocabulary_problems(settings: Settings) -> list[Problem]:
     chosen = settings["vocabulary"]
-    if chosen in ("bytes", "bpe") or chosen.endswith(".json"):
-        return []
-    hint = 'bytes, bpe, or a file such as "tokenizer.json"'
-    return [Problem(f"there is no vocabulary `{chosen}`", hint, "vocabulary")]
+    problems = []
+    if chosen == "bpe" and settings["size"] < LEAST:
+        text = f"`size` is {settings['size']}, byte pairs need at least {LEAST}"
+        problems.append(Problem(text, "256 bytes, and the end and beginning of a text", "size"))
+    if chosen != "words":
+        of_words = {"least": 1, "lowercase": False, "marks": True}
+        problems += [
+            Problem(f"`{name}` is a setting of vocabulary=words", "leave it out", name)
+            for name, default in of_words.items()
+            if settings[name] != default
+        ]
+    if chosen not in LEARNT and not chosen.endswith(".json"):
+        hint = 'bytes, bpe, words, or a file such as "tokenizer.json"'
+        problems.append(Problem(f"there is no vocabulary `{chosen}`", hint, "vocabulary"))
+    return problems
 
 
 def _pair_problems(settings: Settings) -> list[Problem]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...spec.dims import symbols
 from ...spec.errors import suggest
 from ...spec.place import Place
-from ...spec.tree import Flow, Step, Train
+from ...spec.tree import Call, Flow, Name, Step, Train
 from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.types import FLOATS, TensorType
@@ -115,11 +115,14 @@ def _build_step(
     if faults or first.loss is None or second.loss is None:
         return None
     inputs = first.inputs()
+    own = "bits" in catalogue.spec.blocks.own
+    bits = {} if own else _bits(step, {name for line in lines for name in line.names})
     entry = {
         "name": step.name,
         "updates": list(step.updates),
         **settings,
         "metrics": list(first.metrics),
+        **({"bits": bits} if bits else {}),
         "inputs": list(inputs),
         "place": str(step.place),
     }
@@ -141,6 +144,20 @@ def _build_step(
         dict(first.e.updates),
     )
     return program, first.e.bounds
+
+
+def _bits(step: Step, fields: Collection[str]) -> dict[str, str]:
+    """The metrics that are `bits(logits, field)` or `logits -> bits(field)`: in bits a token."""
+    found = {}
+    for metric in step.metrics:
+        call = metric.flow.pieces[-1].stage
+        if not isinstance(call, Call) or call.name != "bits" or metric.name == "loss":
+            continue
+        given = {setting.name: setting.value for setting in call.named}
+        target = given.get("target", call.positional[-1] if call.positional else None)
+        if isinstance(target, Name) and target.id in fields:
+            found[metric.name] = target.id
+    return found
 
 
 class _Run:

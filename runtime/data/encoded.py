@@ -19,8 +19,9 @@ import numpy as np
 from . import vocabulary as tables
 from .raw import Request, inside
 from .texts import Document
-from .vocabulary import Vocabulary, of_bytes, trained, vocabulary_of
+from .vocabulary import Vocabulary, of_bytes, of_words, trained, vocabulary_of
 from .windows import Text
+from .words import learnt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 KEPT = 32
 """Files in the cache; the least recently used go first."""
+
+SPECIAL = 3
+"""Entries of a vocabulary of words that are none: the end, the beginning, all other words."""
 
 PIECE = 1 << 16
 """Bytes of text, about, that an encoding learns from or works on at a time."""
@@ -44,9 +48,15 @@ def vocabulary_for(request: Request, documents: Sequence[Document]) -> Vocabular
     chosen = request.settings["vocabulary"]
     if chosen == "bytes":
         return of_bytes()
-    if chosen != "bpe":
+    if chosen not in ("bpe", "words"):
         return tables.read(inside(request.root, chosen), chosen)
     size = request.settings["size"]
+    if chosen == "words":
+        texts = (piece for _, data in documents for piece in _pieces(data))
+        settings = request.settings
+        lower, marks = settings["lowercase"], settings["marks"]
+        words = learnt(texts, size - SPECIAL, settings["least"], lower=lower, marks=marks)
+        return of_words(words)
     path = _cached(["bpe", size, *_digests(documents)], ".json")
     with contextlib.suppress(OSError, ValueError):
         found = vocabulary_of(json.loads(path.read_text(encoding="utf-8")))
@@ -64,9 +74,9 @@ def encoded(vocabulary: Vocabulary, documents: Sequence[Document], *, begin: boo
 
     Raises: DataError where a library for it is missing.
     """
-    if vocabulary.model is None:
+    if vocabulary.kind == "bytes":
         return _joined((np.frombuffer(d, np.uint8) for _, d in documents), vocabulary, begin=begin)
-    model = hashlib.sha256(json.dumps(vocabulary.model, sort_keys=True).encode()).hexdigest()
+    model = hashlib.sha256(json.dumps(vocabulary.to_json(), sort_keys=True).encode()).hexdigest()
     path = _cached(["text", model, begin, *_digests(documents)], ".npz")
     with contextlib.suppress(OSError, ValueError, KeyError):
         with np.load(path) as kept:

@@ -16,7 +16,8 @@ from .maker import TEST, TRAIN
 from .picture_set import Column
 from .raw import Raw
 from .split import batch_size, draw, split
-from .windows import FIELDS, Text, WindowBatches, Windows, across, within
+from .vocabulary import vocabulary_of
+from .windows import FIELDS, IGNORED, Text, WindowBatches, Windows, across, within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 COUNTED = 1 << 24
 """Numbers of a text that are looked at, at a time."""
+
+
+LOOKED, MANY = 1 << 14, 256
+"""Windows whose tokens are measured, and how many at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,9 @@ def text_set(recipe: Mapping[str, Any], raw: Raw) -> TextSet:
         "tokens": [len(train_text.numbers), len(test_text.numbers) if test_text else 0],
         "checksum": _checksum([train_text, test_text], [train, test]),
     }
+    sizes = _bytes(raw, (train, test))
+    if sizes is not None and len(fields) > 1:
+        known["bytes"] = {list(fields)[1]: sizes}
     return TextSet((train, test), fields, known, batch, fixed)
 
 
@@ -174,6 +182,35 @@ def _largest(numbers: Array) -> int:
 def _size(raw: Raw) -> int | None:
     known = raw.facts.get("vocabulary")
     return None if known is None else int(known["size"])
+
+
+def _bytes(raw: Raw, parts: Sequence[Windows | None]) -> list[float] | None:
+    """The mean number of bytes that a token stands for, in each part, where tokens are byte pairs.
+
+    One that ends a text counts as one byte, as it does where tokens are bytes.
+    """
+    known = raw.facts.get("vocabulary")
+    vocabulary = vocabulary_of(known) if known is not None else None
+    if vocabulary is None or vocabulary.kind != "bpe":
+        return None
+    sizes = np.array([max(1, len(piece)) for piece in vocabulary.pieces], np.int64)
+    return [_mean(sizes, windows) if windows is not None else 0.0 for windows in parts]
+
+
+def _mean(sizes: NDArray[np.int64], windows: Windows) -> float:
+    """Over the tokens that follow another; of long texts over windows spread evenly."""
+    count = min(len(windows), LOOKED)
+    rows = np.linspace(0, len(windows) - 1, count).astype(np.int64)
+    total = tokens = 0
+    found = np.empty((MANY, windows.length), np.int64)
+    for begin in range(0, count, MANY):
+        some = rows[begin : begin + MANY]
+        windows.look(some, 0, {"next": found})
+        counted = found[: len(some)]
+        counted = counted[counted != IGNORED]
+        total += int(sizes[counted].sum())
+        tokens += len(counted)
+    return total / tokens
 
 
 def _rest(raw: Raw) -> int:

@@ -2,7 +2,8 @@
 
 `bytes` is UTF-8 as it is: 256 numbers, of which no text uses 0 and 1; they end and begin documents.
 `bpe` is a byte-pair encoding of bytes, the JSON of the `tokenizers` library: reading numbers needs
-this file alone, making them from text needs that library.
+this file alone, making them from text needs that library.  `words` are the frequent words of a
+text; 2 stands for all others.
 
 Source: Sennrich et al. 2016; Radford et al. 2019, section 2.2 (pairs of bytes).
 """
@@ -19,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from ...spec.errors import DataError, suggest
+from .words import UNKNOWN, Joining, Words, split, words_of
 
 FILE = "vocabulary.json"
 """What a vocabulary is called in the folder of a run."""
 
 END, BEGIN = 0, 1
 """The numbers that end and begin a document, where weft makes the vocabulary."""
+
+OTHER = 2
+"""The number of all words that a vocabulary of words does not have."""
 
 SPECIAL = ("<|end|>", "<|begin|>")
 """How a trained byte-pair encoding calls them."""
@@ -39,18 +44,20 @@ class Vocabulary:
     """A table of byte strings, one for each number; special numbers stand for no bytes at all.
 
     `end` and `begin` are the numbers round a document, where there are such.  `model` is the JSON
-    data of the `tokenizers` library, None for plain bytes.
+    data of the `tokenizers` library, `words` what a vocabulary of words knows; plain bytes have
+    neither.
     """
 
     pieces: Sequence[bytes] = field(repr=False)
     end: int | None = END
     begin: int | None = BEGIN
     model: Mapping[str, Any] | None = field(default=None, repr=False)
+    words: Words | None = field(default=None, repr=False)
 
     @property
     def kind(self) -> str:
-        """`bytes` or `bpe`."""
-        return "bytes" if self.model is None else "bpe"
+        """`bytes`, `bpe` or `words`."""
+        return "words" if self.words is not None else "bytes" if self.model is None else "bpe"
 
     @property
     def size(self) -> int:
@@ -62,6 +69,10 @@ class Vocabulary:
 
         Raises: DataError where the library for it is missing.
         """
+        if self.words is not None:
+            numbers = _numbers_of(self.words)
+            found = split(text, lower=self.words.lower, marks=self.words.marks)
+            return [numbers.get(word, OTHER) for word in found]
         if self.model is None:
             return list(text.encode("utf-8", "surrogatepass"))
         return list(self._tokenizer().encode(text, add_special_tokens=False).ids)
@@ -82,7 +93,8 @@ class Vocabulary:
 
         Raises: DataError for a number that is not of the vocabulary.
         """
-        return b"".join(map(self.piece, numbers)).decode("utf-8", "replace")
+        decoder = self.decoder()
+        return "".join([*map(decoder.feed, numbers), decoder.finish()])
 
     def decoder(self) -> Decoder:
         """One that takes a number at a time."""
@@ -104,6 +116,8 @@ class Vocabulary:
         """Plain data, as `vocabulary_of` reads it."""
         known: dict[str, Any] = {"kind": self.kind, "size": self.size}
         known |= {"end": self.end, "begin": self.begin}
+        if self.words is not None:
+            return known | self.words.to_json()
         return known if self.model is None else {**known, "tokenizer": dict(self.model)}
 
     def _tokenizer(self) -> Any:
@@ -111,10 +125,13 @@ class Vocabulary:
 
 
 class Decoder:
-    """Text from numbers one at a time: a character appears with its last byte."""
+    """Text from numbers one at a time: a character appears with its last byte, a word with the
+    blank before it.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self._joining = Joining() if vocabulary.words is not None else None
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, number: int) -> str:
@@ -122,7 +139,10 @@ class Decoder:
 
         Raises: DataError for a number that is not of the vocabulary.
         """
-        return self._bytes.decode(self._vocabulary.piece(number))
+        piece = self._vocabulary.piece(number)
+        if self._joining is not None:
+            return self._joining.feed(piece.decode()) if piece else ""
+        return self._bytes.decode(piece)
 
     def finish(self) -> str:
         """What is left: U+FFFD for a character that was begun, mostly nothing."""
@@ -135,6 +155,12 @@ def of_bytes() -> Vocabulary:
     pieces = [bytes([number]) for number in range(256)]
     pieces[END] = pieces[BEGIN] = b""
     return Vocabulary(tuple(pieces))
+
+
+def of_words(words: Words) -> Vocabulary:
+    """Words, after the numbers that end and begin a document and stand for other words."""
+    pieces = (b"", b"", UNKNOWN.encode(), *(word.encode() for word in words.listed))
+    return Vocabulary(pieces, words=words)
 
 
 def trained(texts: Iterable[str], size: int) -> Vocabulary:
@@ -165,6 +191,11 @@ def vocabulary_of(known: Mapping[str, Any], name: str = FILE) -> Vocabulary:
         raise _foreign(name)
     if known.get("kind") == "bytes":
         return of_bytes()
+    if known.get("kind") == "words":
+        try:
+            return of_words(words_of(known))
+        except (KeyError, TypeError):
+            raise _foreign(name) from None
     if known.get("kind") == "bpe" and isinstance(known.get("tokenizer"), Mapping):
         return of_tokenizer(known["tokenizer"], name)
     if isinstance(known.get("model"), Mapping):
@@ -214,6 +245,11 @@ def in_state(state: Mapping[str, Any]) -> Vocabulary | None:
         if known is not None:
             return vocabulary_of(known, "the checkpoint")
     return None
+
+
+@cache
+def _numbers_of(words: Words) -> Mapping[str, int]:
+    return {word: number for number, word in enumerate(words.listed, OTHER + 1)}
 
 
 # ---- byte-pair encodings -------------------------------------------------------------------------
@@ -290,7 +326,7 @@ def tokenizers() -> Any:
     except ImportError:
         raise DataError(
             "byte-pair encodings need the library tokenizers, which is not installed",
-            hint='pip install "tokenizers>=0.15", or write vocabulary=bytes',
+            hint='pip install "tokenizers>=0.15", or write vocabulary=bytes or words',
         ) from None
     return library
 

@@ -12,6 +12,7 @@ import weft
 from weft.runtime import checkpoint
 from weft.runtime.data import vocabulary
 from weft.runtime.package import write_package
+from weft.runtime.predict import evaluate
 
 SPEC = """
 param entries=256, vocabulary="bytes"
@@ -67,7 +68,7 @@ def program(folder: Path, **params: Any) -> Any:
     return weft.compile(weft.load(folder / "net.weft", params=params), target="cpu")
 
 
-@pytest.mark.parametrize("kind", ["bytes", "bpe"])
+@pytest.mark.parametrize("kind", ["bytes", "bpe", "words"])
 def test_a_run_keeps_its_vocabulary(
     folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_run_keeps_its_vocabulary(
     kept = vocabulary.read(folder / "parts" / "vocabulary.json")
     assert kept.kind == kind
     monkeypatch.setattr(vocabulary, "trained", None)
+    monkeypatch.setattr("weft.runtime.data.encoded.learnt", None)
     again = program(folder, **params).train(folder / "parts", progress="quiet", resume=True)
     states = [checkpoint.load(record.paths["last"]) for record in (whole, again)]
     assert states[0].tensors.keys() == states[1].tensors.keys()
@@ -89,6 +91,23 @@ def test_a_run_keeps_its_vocabulary(
     test = whole.metrics["test"]
     assert test["bits"] == pytest.approx(test["loss"] / 0.693147, rel=1e-5)
     assert test["bits"] < 7
+    columns = (folder / "whole" / "metrics.csv").read_text().splitlines()[0]
+    assert ("bits_per_byte" in columns) == (kind == "bpe")
+    if kind == "bpe":
+        (data,) = states[0].state["data"]
+        (train, held_out) = data["bytes"]["next"]
+        assert 1 < train < 10
+        assert test["bits_per_byte"] == pytest.approx(test["bits"] / held_out)
+        (found,) = evaluated(folder, params)
+        assert found == pytest.approx(test["bits_per_byte"])
+
+
+def evaluated(folder: Path, params: dict[str, Any]) -> list[float]:
+    """What `weft eval` says of the last checkpoint."""
+    compiled = program(folder, **params)
+    path = folder / "whole" / "checkpoints" / "last.safetensors"
+    found = evaluate(compiled.engine, compiled.artifact, root=folder, checkpoint=path)
+    return [value for name, value in found.items() if name.endswith("_per_byte")]
 
 
 @pytest.mark.parametrize("bundle", [False, True])

@@ -8,7 +8,7 @@ from weft.runtime.data.vocabulary import of_words, vocabulary_of
 from weft.runtime.data.words import Words, joined, learnt, split
 from weft.spec.errors import DataError
 
-TEXT = 'He said: "It isn\'t 3.5 or 1,000 (well-known), no?"\nThe dog\'s tail.\n'
+TEXT = "He said: \"It isn't 3.5 or 1,000 (well-known), no?\"\nThe dog's tail.\n"
 
 
 def test_marks_and_lines_are_words() -> None:
@@ -39,7 +39,12 @@ def test_the_frequent_words_are_known() -> None:
     assert found.listed == ("b", "a", "\n")
     assert learnt(["b a b c", "b a D d"], 9, 2, lower=True, marks=True).listed == ("b", "a", "d")
     vocabulary = of_words(found)
-    assert (vocabulary.kind, vocabulary.size, vocabulary.end, vocabulary.begin) == ("words", 6, 0, 1)
+    assert (vocabulary.kind, vocabulary.size, vocabulary.end, vocabulary.begin) == (
+        "words",
+        6,
+        0,
+        1,
+    )
     assert vocabulary.encode("b z <unk> a") == [3, 2, 2, 4]
     assert vocabulary.decode([3, 2, 0]) == "b <unk>"
     assert vocabulary.encode_all(["a", "b"]).__next__() == [4]

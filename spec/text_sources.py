@@ -24,6 +24,7 @@ BY = Option(
 LENGTH = Option("length", "integer", 128, "tokens in a window", low=1, high=1 << 20)
 PACK = Option("pack", "boolean", True, "windows run across documents; false: each by itself")
 LEARNT = ("bytes", "bpe", "words")
+MASKED = Option("masked", "number", None, "the share of tokens that are covered, to be guessed")
 VOCABULARY = (
     Option("vocabulary", "text", "bytes", "bytes, bpe, words, or the file of one", LEARNT),
     Option("size", "integer", 8192, "entries that bpe or words learn at most", low=4, high=1 << 20),
@@ -36,9 +37,10 @@ VOCABULARY = (
 def _text_fields(settings: Settings) -> tuple[Field, ...]:
     entries = _entries(settings)
     shape = ("B", settings["length"])
+    answers = "next" if settings["masked"] is None else "covered"
     return (
         Field("tokens", "i32", shape, WHOLE, entries),
-        Field("next", "i32", shape, WHOLE, entries),
+        Field(answers, "i32", shape, WHOLE, entries),
         Field("documents", "i32", shape, WHOLE),
     )
 
@@ -80,7 +82,22 @@ def _text_problems(settings: Settings) -> list[Problem]:
     problems = [*two_parts(settings), *_vocabulary_problems(settings)]
     if settings["by"] is not None and settings["split"] is None:
         problems.append(Problem("`by` says what `split` divides, and there is none", None, "by"))
+    return [*problems, *_masked_problems(settings)]
+
+
+def _token_problems(settings: Settings) -> list[Problem]:
+    problems = [*two_parts(settings), *_masked_problems(settings)]
+    if settings["masked"] is not None and settings["vocabulary"] is None:
+        text = "`masked` needs the `vocabulary` of the tokens"
+        problems.append(Problem(text, 'name its file: vocabulary="tokenizer.json"', "masked"))
     return problems
+
+
+def _masked_problems(settings: Settings) -> list[Problem]:
+    share = settings["masked"]
+    if share is None or 0 < share < 1:
+        return []
+    return [Problem("`masked` is a share between 0 and 1", "such as masked=0.15", "masked")]
 
 
 def _vocabulary_problems(settings: Settings) -> list[Problem]:
@@ -131,6 +148,7 @@ TEXT_SOURCES = (
                 Option("test", "text|texts", None, "files and folders that are held out"),
                 BY,
                 PACK,
+                MASKED,
                 SPLIT,
                 *COMMON_OF_TEXTS,
             ),
@@ -142,7 +160,7 @@ TEXT_SOURCES = (
     Source(
         Signature(
             "stdlib",
-            (LENGTH, *VOCABULARY, BY, PACK, SPLIT, *COMMON_OF_TEXTS),
+            (LENGTH, *VOCABULARY, BY, PACK, MASKED, SPLIT, *COMMON_OF_TEXTS),
             "the source of Python's standard library, a text that every machine has",
         ),
         _text_fields,
@@ -158,13 +176,14 @@ TEXT_SOURCES = (
                 Option("test", "text", None, "the file of the held-out part"),
                 Option("end", "integer", None, "the token that ends a document", low=0),
                 Option("vocabulary", "text", None, "the file of their vocabulary"),
+                MASKED,
                 SPLIT,
                 *COMMON_OF_TEXTS,
             ),
             "windows of tokens that were made before, read where they lie",
         ),
         lambda settings: _text_fields({**settings, "vocabulary": ""}),
-        two_parts,
+        _token_problems,
     ),
     Source(
         Signature(

@@ -44,7 +44,7 @@ def read_stdlib(request: Request) -> Raw:
 def _raw(request: Request, train: list[Document], test: list[Document] | None) -> Raw:
     """Encodings learn from what is for training alone, as far as files say what that is."""
     vocabulary = vocabulary_for(request, train)
-    begin = not request.settings["pack"]
+    begin = not request.settings["pack"] and request.settings["masked"] is None
     return Raw(
         (),
         facts={"vocabulary": vocabulary.to_json()},

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...spec.errors import DataError
 from .conform import DTYPES
+from .covering import Covering, covering_of
 from .maker import TEST, TRAIN
 from .picture_set import Column
 from .raw import Raw
@@ -37,7 +38,8 @@ class TextSet:
     """The windows of a data line, for training and held out; None where nothing is.
 
     `statistics` is JSON data, as that of a `Dataset`; `batch` a number of windows, `fixed` when the
-    types say it; `fields` are the names on the data line and their dtypes.
+    types say it; `fields` are the names on the data line and their dtypes; `covering` says which
+    tokens are to be guessed.
     """
 
     parts: tuple[Windows, Windows | None]
@@ -45,12 +47,13 @@ class TextSet:
     statistics: Mapping[str, Any]
     batch: int
     fixed: bool
+    covering: Covering | None = None
 
     def batches(self, part: int, batch: int, **order: Any) -> WindowBatches:
         """Batches of one part; `order` is the rest of what `WindowBatches` takes."""
         windows = self.parts[part]
         assert windows is not None
-        return WindowBatches(windows, self.fields, batch, **order)
+        return WindowBatches(windows, self.fields, batch, covering=self.covering, **order)
 
     def columns(self, part: int) -> dict[str, Any]:
         """Every field of a part, to be looked at."""
@@ -98,10 +101,11 @@ def text_set(recipe: Mapping[str, Any], raw: Raw) -> TextSet:
         "tokens": [len(train_text.numbers), len(test_text.numbers) if test_text else 0],
         "checksum": _checksum([train_text, test_text], [train, test]),
     }
-    sizes = _bytes(raw, (train, test))
+    covering = _covering(raw, settings)
+    sizes = _bytes(raw, (train, test)) if covering is None else None
     if sizes is not None and len(fields) > 1:
         known["bytes"] = {list(fields)[1]: sizes}
-    return TextSet((train, test), fields, known, batch, fixed)
+    return TextSet((train, test), fields, known, batch, fixed, covering)
 
 
 def _parts(raw: Raw, settings: Mapping[str, Any]) -> tuple[Text, Text | None]:
@@ -182,6 +186,13 @@ def _largest(numbers: Array) -> int:
 def _size(raw: Raw) -> int | None:
     known = raw.facts.get("vocabulary")
     return None if known is None else int(known["size"])
+
+
+def _covering(raw: Raw, settings: Mapping[str, Any]) -> Covering | None:
+    share = settings.get("masked")
+    if share is None:
+        return None
+    return covering_of(float(share), vocabulary_of(raw.facts["vocabulary"]))
 
 
 def _bytes(raw: Raw, parts: Sequence[Windows | None]) -> list[float] | None:

@@ -20,6 +20,8 @@ from .batches import aligned, order
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .covering import Covering
+
     Array = NDArray[Any]
     Batch = dict[str, Array]
     Rows = NDArray[np.int64]
@@ -145,7 +147,8 @@ class WindowBatches:
     """Batches of windows: any one of them, at once, from the seed and its number alone.
 
     `fields` are the names on the data line with their dtypes, in the order of `FIELDS`.  Without a
-    `seed` windows come in their own order, each at its own place.
+    `seed` windows come in their own order, each at its own place.  With `covering` the second field
+    holds the tokens that are covered in the first.
     """
 
     def __init__(
@@ -157,7 +160,9 @@ class WindowBatches:
         shuffle: bool = False,
         drop: bool = False,
         seed: int | None = None,
+        covering: Covering | None = None,
     ) -> None:
+        self._covering = covering
         self.samples = len(windows)
         self.batch = min(batch, self.samples)
         self.count = self.samples // batch if drop else -(-self.samples // batch)
@@ -180,6 +185,9 @@ class WindowBatches:
             self._epoch = epoch
         rows = self._order[index * self.batch : (index + 1) * self.batch]
         self._windows.look(rows, self._later, self._slots)
+        if self._covering is not None and "next" in self._slots:
+            tokens, answers = (self._slots[name][: len(rows)] for name in ("tokens", "next"))
+            self._covering.cover(tokens, answers, rows, self._seed, epoch)
         return {name: buffer[: len(rows)] for name, buffer in self._buffers.items()}
 
     def size(self, index: int) -> int:

@@ -30,7 +30,7 @@ def test_a_text_comes_back(marks: bool) -> None:
 
 
 def test_what_was_taken_apart_is_joined() -> None:
-    words = "the company 's shares did n't fall , it said .".split()
+    words = ["the", "company", "'s", "shares", "did", "n't", "fall", ",", "it", "said", "."]
     assert "".join(joined(words)) == "the company's shares didn't fall, it said."
 
 

@@ -122,6 +122,8 @@ def problems_of(source: str, *positional: object, **named: object) -> list[str]:
         (problems_of("text", "a", vocabulary="letters"), "there is no vocabulary `letters`"),
         (problems_of("text", "a", vocabulary="bpe", size=200), "byte pairs need at least 258"),
         (problems_of("text", "a", least=2), "`least` is a setting of vocabulary=words"),
+        (problems_of("text", "a", masked=1.5), "`masked` is a share between 0 and 1"),
+        (problems_of("tokens", "a.bin", masked=0.2), "`masked` needs the `vocabulary`"),
         (problems_of("text", "a", by="tail"), "`by` says what `split` divides"),
         (problems_of("text", "a", test="b", split=0.9), "both say what is held out"),
         (problems_of("text", "a", normalise="standard"), "has no setting `normalise`"),

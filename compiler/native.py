@@ -79,7 +79,8 @@ def emit_native(
         costs += writer.records
         if e.kind == "train":
             found: list[Traffic] = [
-                traffic(p.values, p.fusion, p.levels, p.homes, p.panels) for p in writer.parts
+                traffic(p.values, p.fusion, p.levels, p.homes, p.panels, p.strips)
+                for p in writer.parts
             ]
             report[e.subject] = found[0].report(found[1:])
     texts = {HEADER: text(*PARTS)}

@@ -12,6 +12,7 @@ from ...spec.dims import evaluate
 from .fuse import Fusion
 from .memory import Home
 from .schedule import PANELS, Launch, Level, Stage
+from .strips import Strip
 from .values import Values
 
 CACHED = ("local", "own")
@@ -51,11 +52,12 @@ def traffic(
     levels: Sequence[Level],
     homes: Mapping[int, Home],
     panels: Mapping[Stage, int],
+    strips: Mapping[Stage, Sequence[Strip]],
 ) -> Traffic:
     """Count the bytes of every launch."""
     counter = _Counter(values, fusion, homes)
     for stage in (stage for level in levels for stage in level):
-        counter.stage(stage, panels[stage])
+        counter.stage(stage, panels[stage], strips.get(stage, ()))
     return Traffic(counter.products, counter.kernels, counter.memory)
 
 
@@ -66,12 +68,15 @@ class _Counter:
         self.values, self.fusion, self.homes = values, fusion, homes
         self.products = self.kernels = self.memory = 0
 
-    def stage(self, stage: Stage, panel: int) -> None:
-        """Count its launches; in a panel one finds in cache what was touched shortly before."""
+    def stage(self, stage: Stage, panel: int, strips: Sequence[Strip]) -> None:
+        """Count its launches; one finds in cache what its panel or its strip touched shortly
+        before.
+        """
         walked = stage.mode == PANELS and not isinstance(stage.domain, int)
         recent: dict[int, int] = {}  # bytes of a panel by value, what was touched last at the end
+        runs = {launch: strip for strip in strips for launch in strip.launches}
         for launch in (x for x in stage.launches if x.finishes is None):
-            touched = self._touched(launch)
+            touched, strip = self._touched(launch), runs.get(launch)
             if self._is_loop(launch):
                 self.kernels += sum(n for i, n in touched.items() if not self._hidden(i))
             else:
@@ -86,6 +91,14 @@ class _Counter:
                 self.memory += written if self._hidden(i) else size
             for i in sorted(touched):
                 recent.pop(i, None)
+                recent[i] = self._block(launch, i, stage, panel, strip)
+            if strip is not None and launch is strip.launches[-1]:
+                self._leave(strip, recent, stage, panel)
+
+    def _leave(self, strip: Strip, recent: dict[int, int], stage: Stage, panel: int) -> None:
+        """After the last strip all of a panel has been touched since the first one began."""
+        for launch in strip.launches:
+            for i in (launch.reads | launch.writes) & recent.keys() - strip.own.keys():
                 recent[i] = self._block(launch, i, stage, panel)
 
     def _is_loop(self, launch: Launch) -> bool:
@@ -110,12 +123,17 @@ class _Counter:
         touched = {base(o) for o in values.graph[launch.heavy].operands} | {launch.heavy}
         return {i: values.bytes_of(i) for i in touched}
 
-    def _block(self, launch: Launch, i: int, stage: Stage, panel: int) -> int:
-        """Bytes of a value that one panel touches."""
+    def _block(
+        self, launch: Launch, i: int, stage: Stage, panel: int, strip: Strip | None = None
+    ) -> int:
+        """Bytes of a value that one panel touches, or one strip of it."""
         size = self.values.bytes_of(i)
         if stage.mode != PANELS or launch.dimension(i) is None:
             return size
-        return size * panel // max(1, evaluate(stage.domain, self.values.sizes))
+        domain = max(1, evaluate(stage.domain, self.values.sizes))
+        if strip is None:
+            return size * panel // domain
+        return size * strip.rows // (domain * strip.positions)
 
 
 def _since(recent: Mapping[int, int], i: int) -> int:

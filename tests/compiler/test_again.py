@@ -105,7 +105,8 @@ def test_a_value_that_left_the_cache_is_read_again(monkeypatch: pytest.MonkeyPat
     part = part_of(CHAIN)
 
     def count() -> counting.Traffic:
-        return counting.traffic(part.values, part.fusion, part.levels, part.homes, part.panels)
+        places = part.homes, part.panels, part.strips
+        return counting.traffic(part.values, part.fusion, part.levels, *places)
 
     large = count()
     monkeypatch.setattr(counting, "CACHE", 0)

@@ -38,6 +38,7 @@ from ...plan.schedule import (
     riding,
     work,
 )
+from ...plan.strips import Even, Strip, strips
 from ...plan.values import Values, lowering
 from ...plan.windows import CONVOLUTIONS, kept_floats
 from ..loops import Kernel
@@ -45,7 +46,8 @@ from ..lower import lower, of_values
 from .attention import Attended, attended
 from .attention_sums import QUERIES
 from .batched import planes
-from .stage import Share, Walk
+from .stage import Share, Walk, walked
+from .strips import even_kernel, even_product, over_positions
 
 STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
 TILE = 4  # rows of a product that fill some register tile
@@ -103,6 +105,7 @@ class Part:
         self.names: dict[int, str] = {}
         self.spare: dict[int, int] = {}
         self.panels: dict[Stage, int] = {}
+        self.strips: dict[Stage, list[Strip]] = {}
         self.shares = {s: x for level in self.levels for s, x in self._shares(level).items()}
         self.walks: dict[int, Walk] = {}
         self.parts: dict[int, Dim] = {}
@@ -337,24 +340,67 @@ class Part:
         else:
             panel = self._batch_panel(stage, row)
         self.panels[stage] = panel
+        if stage.mode == PANELS and not isinstance(stage.domain, int) and not self.keep:
+            self.strips[stage] = strips(stage.launches, self._even)
         for value in stage.summed:
             self.walks[value] = Walk(stage.domain, panel, self.layout(value).span)
         return self._pack_local(stage, local, panel)
 
     def _pack_local(self, stage: Stage, local: Iterable[int], panel: int) -> int:
-        """Blocks of a panel, shared by values that are not needed at the same time."""
+        """Blocks of a panel, shared by values that are not needed at the same time: what outlives
+        a strip lives as long as all that its launches make.
+        """
         life: dict[int, tuple[int, int]] = {}
-        for now, launch in enumerate(stage.launches):
+        found = self.strips.get(stage, ())
+        moments = {launch: now for now, launch in enumerate(stage.launches)}
+        runs = {launch: strip for strip in found for launch in strip.launches}
+        for launch, now in moments.items():
+            strip = runs.get(launch)
             for value in (self.host.get(v, v) for v in launch.reads | launch.writes):
-                life[value] = (life.get(value, (now, now))[0], now)
+                begin = end = now
+                if strip is not None and value not in strip.own:
+                    begin, end = moments[strip.launches[0]], moments[strip.launches[-1]]
+                known = life.get(value, (begin, end))
+                life[value] = min(begin, known[0]), max(end, known[1])
         nodes = {value: self.graph[value] for value in local if value not in self.host}
         layouts = {v: _panel_layout(self._default(n), n, panel) for v, n in nodes.items()}
+        for strip in found:
+            own = {v: step * strip.rows for v, step in strip.own.items() if v in layouts}
+            layouts |= {v: Layout(layouts[v].strides, span) for v, span in own.items()}
         requests = [Request(("", v), whole_lines(x.span), *life[v]) for v, x in layouts.items()]
         packing = pack(requests, self.values.sizes)
         for value, layout in layouts.items():
             home = Home("local", 0, packing.offsets["", value], layout)
             self.homes |= dict.fromkeys(self._tenants(value), home)
         return whole_lines(packing.total)
+
+    def _even(self, launch: Launch) -> Even | None:
+        """How a launch walks positions, if it treats each by itself."""
+        if launch.heavy is None:
+            plain = launch.attention is None and launch.finishes is None
+            return even_kernel(self.lowered(launch.roots, "draft")) if plain else None
+        node = self.graph[launch.heavy]
+        if node.op != "contract" or node.id in self.added:
+            return None
+        found = product_of(self.graph, node, self.layout, launch.letter)
+        base = self.values.base
+        sides = {"a": base(found.a), "b": base(found.b), "c": found.c}
+        return even_product(found, walked(found, launch.letter), launch.domain, sides)
+
+    def over_positions(self, kernel: Kernel) -> Kernel:
+        """A kernel for the positions of a strip."""
+        known, key = self.values.plans.kernels, ("strip", kernel.form)
+        if key not in known:
+            known[key] = over_positions(kernel)
+        buffers = zip(known[key].buffers, kernel.buffers, strict=True)
+        return replace(
+            kernel,
+            rows=known[key].rows,
+            columns=known[key].columns,
+            passes=known[key].passes,
+            buffers=tuple(b.of(own.value) for b, own in buffers),
+            form=known[key].form,
+        )
 
     def _batch_panel(self, stage: Stage, row: int) -> int:
         """Samples of a panel; `row` floats of each live in it."""

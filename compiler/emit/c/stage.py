@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from ....spec.dims import Dim, exact_quotient, numel
 from ....spec.errors import InternalError
@@ -21,6 +22,7 @@ from ...plan.schedule import (
     Stage,
     whole_operands,
 )
+from ...plan.strips import Even, Strip
 from ...plan.values import Values
 from ..loops import Kernel, start_name
 from ..names import c_expression, size_name
@@ -106,6 +108,7 @@ class StageWriter:
         walks: Mapping[int, Walk],
         keeps: Mapping[int, int],
         share: Share | None = None,
+        strips: Mapping[Launch, Strip] | None = None,
     ) -> None:
         self.stage = stage
         self.calls = calls
@@ -116,6 +119,9 @@ class StageWriter:
         self.walks = walks
         self.keeps = keeps
         self.share = share
+        self.strips = strips or {}
+        self.walking: Even | None = None  # how the launch at hand walks a strip
+        self.own: frozenset[int] = frozenset()  # values of that strip alone
         self.lines: list[str] = []
         self._products = {call.product.c for call in calls if call.product is not None}
 
@@ -220,11 +226,29 @@ class StageWriter:
         self.emit(f"const long first = chunk * {panel}, rows = {self._rows()};", inner + 1)
         if summed and literal:
             self._sums(summed, share, inner + 1)
-        for call in self.calls:
-            self._call(call, "rows", inner + 1)
+        for strip, calls in groupby(self.calls, lambda call: self.strips.get(call.launch)):
+            if strip is not None:
+                self._strip(strip, calls, inner + 1)
+                continue
+            for call in calls:
+                self._call(call, "rows", inner + 1)
         while inner >= depth:
             self.emit("}", inner)
             inner -= 1
+
+    def _strip(self, strip: Strip, calls: Iterable[Call], depth: int) -> None:
+        """Launches that walk the positions of each sample, a strip at a time."""
+        every, most = strip.positions, strip.rows
+        self.emit("for (long sample = first; sample < first + rows; ++sample)", depth)
+        self.emit(f"for (long strip = 0; strip < {every}; strip += {most}) {{", depth + 1)
+        some = f"{every} - strip < {most} ? {every} - strip : {most}"
+        self.emit(f"const long positions = {most if every % most == 0 else some};", depth + 2)
+        self.own = frozenset(strip.own)
+        for call in calls:
+            self.walking = strip.walks[call.launch]
+            self._call(call, "positions", depth + 2)
+        self.walking = None
+        self.emit("}", depth + 1)
 
     def _border(self, me: str, chunks: str) -> str:
         """The first chunk of a thread; threads share all domains of a level in their order."""
@@ -272,9 +296,25 @@ class StageWriter:
         name = self.names[value]
         if self.homes[value].space == "scalar":
             return f"&{name}"
+        if self.walking is not None:
+            return self._in_strip(value, *self.walking.steps[value])
         if not self.whole and value in self.stage.summed:
             return f"{name}_partial" + self._shift(step)
         return name if self.homes[value].space == "local" else name + self._shift(step)
+
+    def _in_strip(self, value: int, sample: Dim, position: Dim) -> str:
+        """A value's first element for the strip at hand."""
+        name, local = self.names[value], self.homes[value].space == "local"
+        if value in self.stage.summed:
+            name = f"{name}_partial"
+        elif local and value in self.own:
+            return name
+        start = "(sample - first)" if local else "sample"
+        for times, step in ((start, sample), ("strip", position)):
+            if step != 0:
+                text = c_expression(step)
+                name += f" + {times}" if text == "1" else f" + {times} * {_tight(text)}"
+        return name
 
     def _shift(self, step: Dim) -> str:
         if step == 0 or self.whole:
@@ -299,7 +339,11 @@ class StageWriter:
             self._scatter(call, "0, 1", depth)
 
     def _kernel(self, kernel: Kernel, signature: Signature, rows: str) -> str:
-        first = ["0" if self.whole else "first"] if signature.first else []
+        begin = "0" if self.whole else "first"
+        if self.walking is not None:
+            every = self.walking.positions
+            begin = f"sample * {every} + strip" if self.walking.whole else "strip"
+        first = [begin] if signature.first else []
         starts = {start_name(number): str(start) for number, start in enumerate(kernel.starts)}
         sizes = (starts.get(size) or size_name(size) for size in signature.sizes)
         arguments = [rows, *first, *sizes]
@@ -310,23 +354,23 @@ class StageWriter:
         return f"{signature.name}({', '.join(arguments)});"
 
     def _product(self, call: Call, p: Product, depth: int) -> None:
-        walked = self._walked(p, call.launch.letter)
+        along = None if self.whole else walked(p, call.launch.letter)
         for i in p.outer:
-            loop, extent = LOOP + i.letter, self._extent(i, walked)
+            loop, extent = LOOP + i.letter, self._extent(i, along)
             self.emit(f"for (long {loop} = 0; {loop} < {extent}; ++{loop})", depth)
             depth += 1
         sides = []
         for key, value in (("a", p.a), ("b", p.b), ("c", p.c)):
-            step: Dim = getattr(walked, key) * self._rest(walked) if walked is not None else 0
+            step: Dim = getattr(along, key) * self._rest(along) if along is not None else 0
             place = self.pointer(self.values.base(value), step)
             for i in p.outer:
                 stride = getattr(i, key)
                 if stride != 0:
                     place += f" + {LOOP}{i.letter} * {_tight(c_expression(stride))}"
             sides.append(place)
-        m, n, k = (self._extent(i, walked) for i in (p.m, p.n, p.k))
+        m, n, k = (self._extent(i, along) for i in (p.m, p.n, p.k))
         a, b, c = sides
-        again = [f"{LOOP}{i.letter} > 0" for i in p.outer if i.c == 0 and i is not walked]
+        again = [f"{LOOP}{i.letter} > 0" for i in p.outer if i.c == 0 and i is not along]
         accumulate = " || ".join(again) or "0"  # a letter of the sum that is a loop of its own
         if call.added or (p.c in self.stage.summed and not self._one_product(p.c)):
             accumulate = "1"
@@ -338,12 +382,6 @@ class StageWriter:
             depth,
         )
 
-    def _walked(self, p: Product, letter: str) -> Index | None:
-        """The loop of the product that runs along the stage's domain."""
-        if self.whole or not letter:
-            return None
-        return next((i for i in p.loops if i.letter.startswith(letter)), None)
-
     def _rest(self, i: Index) -> Dim:
         """What the walked index holds beyond the domain: the extents merged into it."""
         rest = exact_quotient(i.extent, self.stage.domain)
@@ -351,9 +389,11 @@ class StageWriter:
             raise InternalError(f"{i.extent} is not walked along {self.stage.domain}")
         return rest
 
-    def _extent(self, i: Index, walked: Index | None) -> str:
-        if i is not walked:
+    def _extent(self, i: Index, along: Index | None) -> str:
+        if i is not along:
             return c_expression(i.extent)
+        if self.walking is not None:
+            return "positions"
         rest = c_expression(self._rest(i))
         return "rows" if rest == "1" else f"rows * {_tight(rest)}"
 
@@ -434,6 +474,11 @@ class StageWriter:
             f"{indices}, {updates}, {table}, {steps}, {who});",
             depth,
         )
+
+
+def walked(p: Product, letter: str) -> Index | None:
+    """The loop of a product that runs along the domain of its launch."""
+    return next((i for i in p.loops if letter and i.letter.startswith(letter)), None)
 
 
 def place_in(area: str, home: Home, kind: str) -> str:

@@ -30,7 +30,8 @@ from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
 TAKEN = (
-    "me planes kept size rows first chunk chunks part parts scratch local own workspace team call "
+    "me planes kept size rows first sample strip positions chunk chunks part parts scratch local "
+    "own workspace team call "
     f"threads seed step {LEARNING_RATE} {UPDATE}"
 )
 
@@ -246,7 +247,8 @@ class StepWriter:
             if lines:
                 lines.append("        weft_barrier(&team, size);")
             for stage in level:
-                calls = [self._call(part, launch) for launch in stage.launches]
+                strips = {x: strip for strip in part.strips.get(stage, ()) for x in strip.launches}
+                calls = [self._call(part, x, in_strip=x in strips) for x in stage.launches]
                 writer = StageWriter(
                     stage,
                     calls,
@@ -257,6 +259,7 @@ class StepWriter:
                     part.walks,
                     part.keeps(stage),
                     part.shares.get(stage),
+                    strips,
                 )
                 lines += writer.text(2)
         if part is not self.parts[-1] and lines:
@@ -265,7 +268,7 @@ class StepWriter:
 
     # ---- calls and records ---------------------------------------------------------------------
 
-    def _call(self, part: Part, launch: Launch) -> Call:
+    def _call(self, part: Part, launch: Launch, *, in_strip: bool) -> Call:
         if launch.finishes is not None:
             return Call(launch, None, None, ())
         if launch.heavy is not None:
@@ -278,6 +281,7 @@ class StepWriter:
         main = max(launch.writes or launch.roots, key=lambda i: (part.values.count(i), -i))
         name = f"compute_{local_name(part.graph[main].name)}"
         kernel = part.lowered(launch.roots, name)
+        kernel = part.over_positions(kernel) if in_strip else kernel
         signature = self.kernels.add(kernel, _aliased(part, kernel))
         return self._recorded(part, launch, kernel, signature, "loops")
 

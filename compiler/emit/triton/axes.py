@@ -1,23 +1,21 @@
-"""Loop IR -> loop IR: axes that walk memory as one become one, one pointer a value, names that fit.
+"""Loop IR -> loop IR: a flat axis for a plain map, one pointer a value, names that fit.
 
-rows (B, T), x[B, T, 64] and y[B, T, 64] -> rows (B*T)
 a map of contiguous values               -> one flat axis, no columns
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ....spec.dims import Dim
+from ..axes import join_as_one, joined, merge, named, statements, with_indices
 from ..loops import (
     Affine,
     Axis,
     Draw,
     Fold,
     Gather,
-    Guard,
     Kernel,
     KernelBuffer,
     Let,
@@ -28,18 +26,20 @@ from ..loops import (
     Value,
 )
 
+__all__ = ["collapse", "quad_stride", "rename", "renamed_axis", "statements"]
+
 FLAT = "i"
 """The index of a kernel without columns."""
 
 
 def collapse(kernel: Kernel, *, flat: bool = True) -> Kernel:
     """Join neighbouring axes wherever every access allows it; `flat`: rows with columns too."""
-    kernel = _joined(_joined(kernel, "rows"), "columns")
+    kernel = joined(joined(kernel, "rows"), "columns")
     if flat and kernel.columns and len(kernel.rows) == len(kernel.columns) == 1:
         row, column = kernel.rows[0], kernel.columns[0]
         sinks = any(isinstance(s, (Fold, Gather)) for s in statements(kernel))
-        if not sinks and not _quads(kernel) and _join_as_one(kernel, row, column):
-            kernel = _merge(kernel, row, column)
+        if not sinks and not _quads(kernel) and join_as_one(kernel, row, column):
+            kernel = merge(kernel, row, column)
             values = {
                 n: Value("row" if v.kind == "full" else v.kind, v.dtype)
                 for n, v in kernel.values.items()
@@ -48,12 +48,7 @@ def collapse(kernel: Kernel, *, flat: bool = True) -> Kernel:
             kernel = replace(
                 kernel, rows=kernel.columns, columns=(), values=values, passes=(Pass(False, body),)
             )
-    return _named(kernel)
-
-
-def statements(kernel: Kernel) -> list[Statement]:
-    """All statements of all passes."""
-    return [s for p in kernel.passes for s in p.body]
+    return named(kernel, flat=FLAT)
 
 
 def _once(body: Iterable[Statement]) -> tuple[Statement, ...]:
@@ -67,27 +62,6 @@ def _once(body: Iterable[Statement]) -> tuple[Statement, ...]:
         if target is not None:
             seen.add(target)
     return tuple(kept)
-
-
-# ---- joining -------------------------------------------------------------------------------------
-
-
-def _affines(kernel: Kernel) -> list[Affine]:
-    found = []
-    for s in statements(kernel):
-        index = getattr(s, "index", None)
-        if index is not None:
-            found.append(index)
-        found += [guard.index for guard in getattr(s, "guards", ())]
-    return found
-
-
-def _stride(index: Affine, axis: Axis) -> Dim:
-    return dict(index.terms).get(axis, 0)
-
-
-def _join_as_one(kernel: Kernel, outer: Axis, inner: Axis) -> bool:
-    return all(_stride(i, outer) == _stride(i, inner) * inner.extent for i in _affines(kernel))
 
 
 def _quads(kernel: Kernel) -> bool:
@@ -114,77 +88,17 @@ def quad_stride(kernel: Kernel, s: Draw) -> int | None:
     return rest
 
 
-def _joined(kernel: Kernel, group: str) -> Kernel:
-    position = 0
-    while position < len(getattr(kernel, group)) - 1:
-        outer, inner = getattr(kernel, group)[position : position + 2]
-        if _join_as_one(kernel, outer, inner):
-            kernel = _merge(kernel, outer, inner)
-        else:
-            position += 1
-    return kernel
-
-
-def _merge(kernel: Kernel, outer: Axis, inner: Axis) -> Kernel:
-    whole = Axis(inner.name, outer.extent * inner.extent)
-
-    def moved(index: Affine) -> Affine:
-        terms = tuple((whole if t == inner else t, s) for t, s in index.terms if t != outer)
-        return Affine(terms, index.offset)
-
-    def axes(group: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        return tuple(whole if a == inner else a for a in group if a != outer)
-
-    kernel = _with_indices(kernel, moved)
-    return replace(kernel, rows=axes(kernel.rows), columns=axes(kernel.columns))
-
-
-def _with_indices(kernel: Kernel, change: Callable[[Affine], Affine]) -> Kernel:
-    def of(s: Statement) -> Statement:
-        changes: dict[str, Any] = {}
-        if hasattr(s, "index"):
-            changes["index"] = change(s.index)
-        if isinstance(s, Load) and s.guards:
-            changes["guards"] = tuple(Guard(change(g.index), g.low, g.high) for g in s.guards)
-        return replace(s, **changes) if changes else s
-
-    passes = tuple(Pass(p.over_columns, tuple(of(s) for s in p.body)) for p in kernel.passes)
-    return replace(kernel, passes=passes)
-
-
 def renamed_axis(kernel: Kernel, old: Axis, new: Axis) -> Kernel:
     """The kernel with another axis in place of one."""
 
     def moved(index: Affine) -> Affine:
         return Affine(tuple((new if t == old else t, s) for t, s in index.terms), index.offset)
 
-    kernel = _with_indices(kernel, moved)
+    kernel = with_indices(kernel, moved)
     rows, columns = (
         tuple(new if a == old else a for a in x) for x in (kernel.rows, kernel.columns)
     )
     return replace(kernel, rows=rows, columns=columns)
-
-
-def _named(kernel: Kernel) -> Kernel:
-    """`row` where there is one row axis, else `row_0`, `row_1`, ...; columns likewise."""
-    names: dict[Axis, Axis] = {}
-    prefix = "row" if kernel.columns else FLAT
-    for group, word in ((kernel.rows, prefix), (kernel.columns, "column")):
-        for position, axis in enumerate(group):
-            names[axis] = Axis(word if len(group) == 1 else f"{word}_{position}", axis.extent)
-
-    def renamed(index: Affine) -> Affine:
-        return Affine(
-            tuple((names.get(t, t) if isinstance(t, Axis) else t, s) for t, s in index.terms),
-            index.offset,
-        )
-
-    kernel = _with_indices(kernel, renamed)
-    return replace(
-        kernel,
-        rows=tuple(names[a] for a in kernel.rows),
-        columns=tuple(names[a] for a in kernel.columns),
-    )
 
 
 # ---- names ---------------------------------------------------------------------------------------
@@ -220,4 +134,4 @@ def rename(kernel: Kernel, values: Mapping[str, str], buffers: Mapping[str, str]
         pointers[name] = replace(b, name=name, role=role)
     infos = {value(name): info for name, info in kernel.values.items()}
     renamed = replace(kernel, passes=passes, values=infos, buffers=tuple(pointers.values()))
-    return _with_indices(renamed, index)
+    return with_indices(renamed, index)

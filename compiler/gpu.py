@@ -16,6 +16,7 @@ from .homes import graph_homes, update_homes
 from .ir.graph import Graph
 from .plan.forms import Plans
 from .plan.moments import with_moments
+from .plan.traffic import Known, product_bytes
 
 INTERPRET = Machine("interpret", "ieee")
 
@@ -70,7 +71,9 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
     free.
     """
     graph, updates = parts[0], parts[1:]
-    bound = sum(_product_bytes(graph, i) for w in graph.works for i in _products(graph, w))
+    made = (graph.graph[i] for w in graph.works for i in _products(graph, w))
+    known: Known = set()
+    bound = sum(product_bytes(graph.values, node, known) for node in made)
     streamed = sum(_bytes(graph, w) for w in graph.works if graph.is_attention(w))
     products = sum(_own_bytes(graph, w) for w in graph.works if _products(graph, w))
     bound, products = bound + streamed, products + streamed
@@ -94,11 +97,6 @@ def _bytes(part: Part, work: Work) -> int:
     members = values.cone(work.roots)[0] if work.heavy is None and work.roots else ()
     written = sum(map(values.bytes_of, work.writes))
     return written + sum(values.read_bytes(members, i) for i in work.reads - work.writes)
-
-
-def _product_bytes(part: Part, i: int) -> int:
-    touched = {i, *(part.values.base(o) for o in part.graph[i].operands)}
-    return sum(map(part.values.bytes_of, touched))
 
 
 def _own_bytes(part: Part, work: Work) -> int:

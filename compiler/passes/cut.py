@@ -25,7 +25,8 @@ LARGE = 1 << 24
 DEEP = 8
 """Times that it must be larger than the operand it is cut along with."""
 
-PIECES = 32
+PIECES, FEWEST = 32, 4
+"""Pieces at most, and at least."""
 
 
 class Uncut(Exception):
@@ -105,7 +106,7 @@ class _Cut:
         self.b.nodes = list(self.graph.nodes)
         extent = self.graph[self.z].shape[self.axis]
         assert isinstance(extent, int)
-        step = -(-extent // PIECES)
+        step = -(-extent // self.pieces(extent))
         bounds = [(at, min(at + step, extent)) for at in range(0, extent, step)]
         parts: dict[int, list[int]] = {i: [] for i in (*self.rows, *sorted(self.sums))}
         for number, (begin, end) in enumerate(bounds, 1):
@@ -122,6 +123,17 @@ class _Cut:
                     )
                 parts[i].append(total)
         return self._joined(parts, len(bounds) + 1)
+
+    def pieces(self, extent: int) -> int:
+        """How many: each about as large as the parameter, which all of them read, and whose
+        gradient all of them read and write; alike if that can be.
+        """
+        node = self.graph[self.z]
+        sources = (_source(self.graph, i) for i in node.operands)
+        parameter = min(_count(w, self.sizes) for w in sources if w.op == "input")
+        most = min(PIECES, extent, max(FEWEST, self.size // parameter))
+        alike = (n for n in range(most, most // 2, -1) if extent % n == 0)
+        return next(alike, most)
 
     def _joined(self, parts: Mapping[int, list[int]], last: int) -> Graph:
         """Everything after the pieces."""

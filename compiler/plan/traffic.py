@@ -4,16 +4,20 @@ is free.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from ...spec.dims import evaluate
+from ...spec.dims import evaluate, numel
+from ..ir.graph import Node
 from .fuse import Fusion
 from .memory import Home
 from .schedule import PANELS, Launch, Level, Stage
 from .strips import Strip
 from .values import Values
+
+Known: TypeAlias = set[tuple[Hashable, ...]]
+"""The products of which pieces were counted, and which of their values."""
 
 CACHED = ("local", "own")
 """Spaces whose values never leave the thread that makes them."""
@@ -28,15 +32,17 @@ class Traffic:
     move; a value that never leaves its panel of rows is free for those.
 
     `memory`: what all of them move if a thread finds again what it touched `CACHE` bytes ago.
+    `bound`: what products have to touch; pieces of one product share their weight.
     """
 
     products: int
     kernels: int
     memory: int
+    bound: int
 
     def report(self, updates: Sequence[Traffic]) -> dict[str, Any]:
         """The step's traffic as plain data; the optimizer's update is reported separately."""
-        total, bound = self.products + self.kernels, self.products
+        total, bound = self.products + self.kernels, self.bound
         return {
             "product_bytes": self.products,
             "kernel_bytes": self.kernels,
@@ -58,7 +64,7 @@ def traffic(
     counter = _Counter(values, fusion, homes)
     for stage in (stage for level in levels for stage in level):
         counter.stage(stage, panels[stage], strips.get(stage, ()))
-    return Traffic(counter.products, counter.kernels, counter.memory)
+    return Traffic(counter.products, counter.kernels, counter.memory, counter.bound)
 
 
 class _Counter:
@@ -66,7 +72,8 @@ class _Counter:
 
     def __init__(self, values: Values, fusion: Fusion, homes: Mapping[int, Home]) -> None:
         self.values, self.fusion, self.homes = values, fusion, homes
-        self.products = self.kernels = self.memory = 0
+        self.products = self.kernels = self.memory = self.bound = 0
+        self.known: Known = set()
 
     def stage(self, stage: Stage, panel: int, strips: Sequence[Strip]) -> None:
         """Count its launches; one finds in cache what its panel or its strip touched shortly
@@ -81,6 +88,7 @@ class _Counter:
                 self.kernels += sum(n for i, n in touched.items() if not self._hidden(i))
             else:
                 self.products += sum(touched.values())
+                self.bound += self._least(launch, touched)
             for i in sorted(touched):
                 size, known = touched[i], walked and i in recent
                 if known and _since(recent, i) <= CACHE:
@@ -106,6 +114,13 @@ class _Counter:
         moments = launch.heavy is not None and self.values.graph[launch.heavy].op == "moments"
         return moments or (launch.heavy is None and launch.attention is None)
 
+    def _least(self, launch: Launch, touched: Mapping[int, int]) -> int:
+        """What a product has to touch."""
+        if launch.heavy is None:
+            return sum(touched.values())
+        node = self.values.graph[launch.heavy]
+        return product_bytes(self.values, node, self.known)
+
     def _hidden(self, i: int) -> bool:
         """Does a value live in the memory of one thread?"""
         return i in self.homes and self.homes[i].space in CACHED
@@ -120,7 +135,7 @@ class _Counter:
             reads = {base(i) for i in self.fusion.reads(launch.roots)}
             found = {i: values.read_bytes(members, i) for i in reads}
             return found | {i: values.bytes_of(i) for i in launch.writes}
-        touched = {base(o) for o in values.graph[launch.heavy].operands} | {launch.heavy}
+        touched = launch.reads | {launch.heavy}
         return {i: values.bytes_of(i) for i in touched}
 
     def _block(
@@ -134,6 +149,22 @@ class _Counter:
         if strip is None:
             return size * panel // domain
         return size * strip.rows // (domain * strip.positions)
+
+
+def product_bytes(values: Values, node: Node, known: Known) -> int:
+    """The bytes of the operands and the result of a heavy node; what pieces of one product share,
+    their weight or the sum they make together, counts once.
+    """
+    total = 0
+    for slot, i in enumerate(dict.fromkeys((*map(values.base, node.operands), node.id))):
+        key = (node["spec"] if node.op == "contract" else "", node.scope, node.place, slot)
+        whole = isinstance(numel(values.graph[i].shape), int)
+        if node.phase and whole and key in known:
+            continue
+        if node.phase and whole:
+            known.add(key)
+        total += values.bytes_of(i)
+    return total
 
 
 def _since(recent: Mapping[int, int], i: int) -> int:

@@ -58,7 +58,7 @@ def _pieces(lowered: Lowered, kind: str = "train") -> int:
     return len({node.phase for node in graph if node.op == "contract" and node.phase})
 
 
-SMALL = {"length": 14, "vocab": 37, "width": 12, "batch": 3}
+SMALL = {"length": 13, "vocab": 37, "width": 12, "batch": 3}
 
 
 @pytest.fixture
@@ -149,3 +149,28 @@ def test_the_logits_of_a_large_vocabulary_are_never_whole(target: str, precision
         assert evaluate(workspace, {**artifact.sizes, THREADS: 2}) <= logits / 8
     texts = {k.name for k in artifact.kernels if k.entry == "train_main"}
     assert len(texts) <= 24
+
+
+def test_a_piece_is_as_large_as_the_weight_that_all_of_them_read() -> None:
+    """16 samples of 1,024 positions, width 256: 64 times the weight, but no more pieces than 32;
+    one of them: 4 times.  Pieces are alike where they can be.
+    """
+    found = []
+    for sizes in ((1024, 16), (1024, 4), (1024, 1), (1020, 4)):
+        shape = {"length": sizes[0], "vocab": 50257, "width": 256, "batch": sizes[1]}
+        found.append(_pieces(_lowered("tied", native=True, **shape)))
+    assert found == [32, 16, 4, 15]
+
+
+def test_pieces_share_their_weight_in_the_bound() -> None:
+    """More pieces move more, and cannot make the least that has to be moved look larger."""
+    sizes = {"length": 1024, "vocab": 50257, "width": 256, "batch": 4}
+    ratios = []
+    for most in (4, 32):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cut, "PIECES", most)
+            patch.setattr(cut, "FEWEST", most)
+            for target in ("cpu", "cuda:90"):
+                lowered = _lowered("tied", native=target == "cpu", **sizes)
+                ratios.append(compile_for(lowered, target).traffic["main"]["traffic_ratio"])
+    assert ratios[2] > 1.3 * ratios[0] and ratios[3] > 1.3 * ratios[1]

@@ -268,7 +268,7 @@ class StepWriter:
 
     # ---- calls and records ---------------------------------------------------------------------
 
-    def _call(self, part: Part, launch: Launch, *, in_strip: bool) -> Call:
+    def _call(self, part: Part, launch: Launch, *, in_strip: bool = False) -> Call:
         if launch.finishes is not None:
             return Call(launch, None, None, ())
         if launch.heavy is not None:

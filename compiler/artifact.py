@@ -127,15 +127,20 @@ class Launch:
     """One kernel launch of a GPU entry.
 
     `arguments` name buffers, sizes (`"size:B"`, or `("size", expression)`), numbers (`"int:64"`)
-    or what the host passes (`"call:seed"`); `grid` is up to three extents.
+    or what the host passes (`"call:seed"`); `grid` is up to three extents.  Launches of one `loop`
+    (none: 0) follow one another and are repeated together, `times` times; `("at", buffer, step)`
+    moves on by so many elements each time, from the last to the first if `reverse`.
     """
 
     kernel: str
     grid: tuple[Expression, ...]
-    arguments: tuple[str | tuple[str, Expression], ...]
+    arguments: tuple[str | tuple[str, Expression] | tuple[str, str, Expression], ...]
     constants: tuple[tuple[str, Any], ...]
     warps: int
     stages: int
+    loop: int = 0
+    times: Expression = 1
+    reverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

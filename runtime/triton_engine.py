@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -191,7 +192,7 @@ class TritonEngine:
         call = _Call(entry, bind_sizes(entry, inputs))
         self._arenas(call)
         if call.key not in self._prepared:
-            self.device.prepare(call.key, [self._launch(call, launch) for launch in entry.launches])
+            self.device.prepare(call.key, list(self._launches(call)))
             self._prepared.add(call.key)
         for mirror in (self._parameters, self._gradient, *self._states.values()):
             mirror.send()
@@ -251,18 +252,34 @@ class TritonEngine:
             if self.device.arena(name, size):
                 self._prepared.clear()
 
-    def _launch(self, call: _Call, launch: Any) -> Launch:
+    def _launches(self, call: _Call) -> Iterator[Launch]:
+        """All launches of a call, those of loops as often as these turn."""
         buffers = {buffer.name: buffer for buffer in call.entry.buffers}
+        for loop, some in groupby(call.entry.launches, lambda launch: launch.loop):
+            launches = list(some)
+            times = int(evaluate(launches[0].times, call.sizes)) if loop else 1
+            turns = range(times)[:: -1 if launches[0].reverse else 1]
+            for turn in turns:
+                for launch in launches:
+                    yield self._launch(call, buffers, launch, turn)
+
+    def _launch(self, call: _Call, buffers: dict[str, Buffer], launch: Any, turn: int) -> Launch:
         return Launch(
             launch.kernel,
             call.shape(launch.grid),
-            tuple(self._argument(call, buffers, argument) for argument in launch.arguments),
+            tuple(self._argument(call, buffers, each, turn) for each in launch.arguments),
             dict(launch.constants),
             launch.warps,
             launch.stages,
         )
 
-    def _argument(self, call: _Call, buffers: dict[str, Buffer], argument: Any) -> Argument:
+    def _argument(
+        self, call: _Call, buffers: dict[str, Buffer], argument: Any, turn: int
+    ) -> Argument:
+        if isinstance(argument, tuple) and argument[0] == "at":
+            place = self._place(call, buffers[argument[1]])
+            step = int(evaluate(argument[2], call.sizes)) * ITEM_BYTES[place.dtype]
+            return replace(place, offset=place.offset + turn * step)
         if isinstance(argument, tuple):
             return int(evaluate(argument[1], call.sizes))
         if argument in buffers:

@@ -70,7 +70,10 @@ class Work:
 
 @dataclass
 class Part:
-    """A graph, where its inputs and outputs live (`homes`), and the work it takes."""
+    """A graph, where its inputs and outputs live (`homes`), and the work it takes.
+
+    In a step of a scan, `moved` values lie so many elements further on in the next one.
+    """
 
     graph: Graph
     homes: dict[int, Home]
@@ -83,6 +86,7 @@ class Part:
     planned: DeviceFusion | None = None
     made: set[int] = field(default_factory=set)
     readers: dict[int, list[int]] = field(default_factory=dict)
+    moved: dict[int, Dim] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.layouts: dict[int, Layout] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ....spec.dims import Dim, Polynomial, exact_quotient, substitute, symbol, symbols
@@ -16,7 +16,7 @@ from ...artifact import ITEM_BYTES, Buffer, Entry, Expression, KernelRecord, Lau
 from ...ir.graph import Graph
 from ...plan.attention import attentions
 from ...plan.forms import Plans
-from ...plan.layout import LANES, Layout
+from ...plan.layout import LANES, Layout, row_major
 from ...plan.memory import Home, Request, expression, nominal, pack
 from ...plan.values import Values
 from ..loops import start_name
@@ -33,8 +33,18 @@ from .part import Machine, Part, Work, free
 from .printer import Partial
 from .products import Names
 from .riding import riders
+from .scan import loop_of
 
-Argument = str | tuple[str, Expression]
+Argument = str | tuple[str, Expression] | tuple[str, str, Expression]
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Launches that are repeated together, `times` times, numbered backwards if `reverse`."""
+
+    number: int
+    times: Expression
+    reverse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ class Call:
     arguments: tuple[Argument, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    turns: Turns | None = None
 
 
 class StepWriter:
@@ -95,6 +106,7 @@ class StepWriter:
         self.calls: list[Call] = []
         self.records: list[KernelRecord] = []
         self.memory: dict[str, Memory] = {}
+        self.loops: list[tuple[range, frozenset[str]]] = []  # calls, and buffers of one step alone
 
     def add(self, graph: Graph, homes: Mapping[int, Home], known: Part | None = None) -> Part:
         """Plan one graph; `homes` places its inputs and outputs.
@@ -104,11 +116,7 @@ class StepWriter:
         if known is not None and not (self.keep and known.values.attention):
             part = known.again(homes)
         else:
-            found = () if self.keep else attentions(graph)
-            values = Values(
-                graph, self.sizes, turned=True, prologues=True, plans=self.plans, attention=found
-            )
-            part = Part(graph, dict(homes), values)
+            part = Part(graph, dict(homes), self._values(graph))
         if self.keep or not part.works:
             part.plan(plan_works(part, self.machine, keep=self.keep))
         self.parts.append(part)
@@ -120,12 +128,21 @@ class StepWriter:
             for work in part.works:
                 if work not in part.done:
                     part.finish(work)
-                    self._work(part, work)
+                    scan = work.heavy is not None and part.graph[work.heavy].op == "scan"
+                    (self._scan if scan else self._work)(part, work)
         offsets, total = self._pack()
         used = dict.fromkeys(name for c in self.calls for name in (*c.reads, *c.writes))
         buffers = tuple(_placed(self.memory[name], offsets) for name in used)
         launches = tuple(
-            Launch(c.text.name, c.grid, c.arguments, (), c.text.warps, c.text.stages)
+            Launch(
+                c.text.name,
+                c.grid,
+                c.arguments,
+                (),
+                c.text.warps,
+                c.text.stages,
+                *((c.turns.number, c.turns.times, c.turns.reverse) if c.turns else ()),
+            )
             for c in self.calls
         )
         p, workspace = self.ports, ("*", 4, expression(total))
@@ -157,12 +174,51 @@ class StepWriter:
         if any(p.numbers == 1 for p in found.partials):
             self._finish(part, work, found, known)
 
+    def _scan(self, part: Part, work: Work) -> None:
+        """The launches of a step, repeated for all steps, behind those that begin the states."""
+        assert work.heavy is not None
+        writes = [work.heavy, *sorted(work.writes - {work.heavy})]
+        loop = loop_of(part, work.heavy, writes)
+        begin, step = (
+            Part(graph, homes, self._values(graph))
+            for graph, homes in ((loop.begin, loop.begin_homes), (loop.step, loop.homes))
+        )
+        step.moved = {i: by for i, (_, by) in loop.lent.items() if by != 0}
+        begin.names |= {i: self._buffer(part, o) for i, o in loop.starts.items()}
+        step.names |= {i: self._buffer(part, o) for i, (o, _) in loop.lent.items()}
+        for before, after, begun in loop.states:
+            node = loop.step[after]
+            name = free("state", self.memory)
+            layout, place = row_major(node.shape), str(node.place) if node.place else ""
+            self.memory[name] = Memory(name, node.dtype, node.shape, layout, None, place)
+            begin.names[begun] = step.names[before] = step.names[after] = name
+        self._all(begin)
+        first, known = len(self.calls), set(self.memory)
+        self._all(step)
+        turns = Turns(len(self.loops) + 1, expression(loop.time), loop.reverse)
+        self.calls[first:] = [replace(c, turns=turns) for c in self.calls[first:]]
+        alone = frozenset(self.memory.keys() - known)
+        self.loops.append((range(first, len(self.calls)), alone))
+
+    def _all(self, part: Part) -> None:
+        """The launches of a part that stands in another."""
+        part.plan(plan_works(part, self.machine, keep=False))
+        for work in part.works:
+            part.finish(work)
+            self._work(part, work)
+
+    def _values(self, graph: Graph) -> Values:
+        found = () if self.keep else attentions(graph)
+        return Values(
+            graph, self.sizes, turned=True, prologues=True, plans=self.plans, attention=found
+        )
+
     def _known(
         self, part: Part, names: Mapping[int, str], sizes: Mapping[str, Dim]
     ) -> dict[str, Argument]:
         """The argument behind each parameter."""
         known: dict[str, Argument] = {"seed_ptr": "call:seed", "step_ptr": "call:step"}
-        known |= {f"{name}_ptr": self._buffer(part, i) for i, name in names.items()}
+        known |= {f"{name}_ptr": self._argument(part, i) for i, name in names.items()}
         for argument, dim in sizes.items():
             value = expression(dim)
             known[argument] = f"size:{value}" if isinstance(value, str) else ("size", value)
@@ -178,12 +234,13 @@ class StepWriter:
         flops: int,
     ) -> None:
         """Append a launch and its record."""
-        text = self.kernels.add(text, found.places)
+        text = self.kernels.add(_less_aligned(text, known), found.places)
         arguments = tuple(known[p.name] for p in text.parameters)
         stored = stores(text.text)
         pointers = [p.name for p in text.parameters if p.type.startswith("*")]
-        writes = tuple(str(known[name]) for name in pointers if name in stored)
-        reads = tuple(str(known[n]) for n in pointers if n not in stored and ":" not in known[n])
+        buffers = {name: _buffer_of(known[name]) for name in pointers}
+        writes = tuple(buffers[name] for name in pointers if name in stored)
+        reads = tuple(buffers[n] for n in pointers if n not in stored and ":" not in buffers[n])
         self.calls.append(Call(text, grid, arguments, reads, writes))
         entry = f"{self.ports.kind}_{self.ports.subject}"
         spec = {**text.spec(), "key": found.key}
@@ -251,6 +308,11 @@ class StepWriter:
             self.memory[name] = Memory(name, node.dtype, node.shape, layout, home, place)
         return part.names[i]
 
+    def _argument(self, part: Part, i: int) -> Argument:
+        """The pointer to a value, which may move on with the steps of a scan."""
+        name = self._buffer(part, i)
+        return ("at", name, expression(part.moved[i])) if i in part.moved else name
+
     def _workspace(self, pointer: str, count: Dim) -> str:
         """A buffer for partial sums."""
         name = free(pointer.removesuffix("_ptr"), self.memory)
@@ -263,6 +325,10 @@ class StepWriter:
         for moment, c in enumerate(self.calls):
             for name in (*c.reads, *c.writes):
                 moments.setdefault(name, []).append(moment)
+        for calls, alone in self.loops:  # what one step needs, the next one needs too
+            for name in {n for k in calls for n in (*self.calls[k].reads, *self.calls[k].writes)}:
+                if name not in alone:
+                    moments[name] = sorted([*moments[name], calls[0], calls[-1]])
         requests = []
         for name, m in self.memory.items():
             if m.home is None and name in moments:
@@ -278,6 +344,20 @@ class StepWriter:
         nodes = [node for part in self.parts for node in part.graph]
         dims = [d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))]
         return tuple(sorted({name for d in dims for name in symbols(d)}))
+
+
+def _buffer_of(argument: Argument) -> str:
+    """The buffer behind a pointer."""
+    return argument if isinstance(argument, str) else argument[1]  # type: ignore[return-value]
+
+
+def _less_aligned(text: KernelText, known: Mapping[str, Argument]) -> KernelText:
+    """The kernel without promises about the addresses of what moves on from step to step."""
+    moving = {name for name, found in known.items() if isinstance(found, tuple) and len(found) == 3}
+    if not moving & {p.name for p in text.parameters}:
+        return text
+    parameters = (replace(p, divisible=False) if p.name in moving else p for p in text.parameters)
+    return replace(text, parameters=tuple(parameters))
 
 
 def words(span: Dim, size: int) -> Dim:

@@ -9,13 +9,13 @@ holds between the forward and the backward pass, and the mask of the activation 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from ...spec.dims import evaluate, numel
-from ..artifact import ITEM_BYTES
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node
 from ..ops import OPS
+from .chains import chain
+from .values import Values
 from .windows import WINDOWED
 
 LIGHT = 32  # operations an element that take no longer than writing it and reading it back
@@ -58,75 +58,28 @@ def waits(graph: Graph) -> dict[int, frozenset[int]]:
 
 
 def chains(graph: Graph, sizes: Mapping[str, int]) -> frozenset[int]:
-    """Maps that windows read in both passes and that follow quickly from one large value and from
-    sums over the batch.
+    """Maps that windows read in both passes and that follow quickly from as much memory as they
+    take and from sums over the batch.
 
     Only such sums keep the readers of a map from sharing a stage with it.
     """
-    outputs = frozenset(graph.outputs.values())
     windows = [node for node in graph if node.op in WINDOWED]
     forward = {o for node in windows if node.op in FORWARD for o in node.operands}
     backward = {o for node in windows if node.op not in FORWARD for o in node.operands}
-    both = (forward & backward) - outputs
-    stored = _stored(graph, sizes) if both else frozenset()
-    return frozenset(i for i in both if _is_chain(graph, graph[i], sizes, stored))
-
-
-def _stored(graph: Graph, sizes: Mapping[str, int]) -> frozenset[int]:
-    """Sums along a stream of residuals, which memory holds anyway: the sweep of `Values`."""
-    found: set[int] = set()
-    for node in graph:
-        if OPS[node.op].lowering == "map" and len(node.shape) > 1 and len(graph.users(node.id)) > 1:
-            leaves = _below(graph, node, found)[1]
-            if sum(_bytes(graph[i], sizes) for i in leaves) >= 2 * _bytes(node, sizes):
-                found.add(node.id)
+    both = (forward & backward) - frozenset(graph.outputs.values())
+    values, found = (Values(graph, sizes), set[int]()) if both else (None, set[int]())
+    for i in sorted(both):
+        if values is not None and _is_made_again(values, graph[i]):
+            values.stored -= {i}
+            found.add(i)
     return frozenset(found)
 
 
-def _is_chain(graph: Graph, node: Node, sizes: Mapping[str, int], stored: Collection[int]) -> bool:
-    if OPS[node.op].lowering != "map" or not node.shape or isinstance(node.shape[0], int):
+def _is_made_again(values: Values, node: Node) -> bool:
+    """Does nobody else want it in memory, and is there little work?"""
+    graph = values.graph
+    readers = [graph[u] for u in graph.users(node.id) if graph[u].op not in WINDOWED]
+    if any(OPS[u.op].lowering in ("heavy", "alias", "reindex") for u in readers):
         return False
-    if any(graph[u].op not in WINDOWED and _stores(graph[u]) for u in graph.users(node.id)):
-        return False
-    return node.id not in stored and _follows(graph, node, sizes, stored)
-
-
-def _stores(node: Node) -> bool:
-    """Does a reader want its operand in memory?"""
-    return OPS[node.op].lowering in ("heavy", "alias", "reindex")
-
-
-def _follows(graph: Graph, node: Node, sizes: Mapping[str, int], stored: Collection[int]) -> bool:
-    """Is there one large leaf, and little work from there on?"""
-    members, leaves = _below(graph, node, stored)
-    whole = _bytes(node, sizes)
-    work = sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
-    large = [i for i in leaves if _bytes(graph[i], sizes) * 16 >= whole]
-    summed = any(
-        OPS[graph[i].op].lowering == "fold" and isinstance(numel(graph[i].shape), int)
-        for i in leaves
-    )
-    drawn = any(graph[i].op == "random" for i in leaves)
-    joined = any(OPS[graph[i].op].lowering == "reindex" for i in large)
-    fits = sum(_bytes(graph[i], sizes) for i in large) <= whole
-    return summed and not drawn and not joined and work <= LIGHT and fits
-
-
-def _below(graph: Graph, node: Node, stored: Collection[int]) -> tuple[set[int], set[int]]:
-    """The maps and views that a value is made by, and what they start from."""
-    members, leaves, stack = {node.id}, set[int](), list(node.operands)
-    while stack:
-        i = stack.pop()
-        if i in members or graph[i].op == "constant":
-            continue
-        light = OPS[graph[i].op].lowering in ("map", "view") and graph[i].op != "copy"
-        if light and i not in stored:
-            members.add(i)
-            stack.extend(graph[i].operands)
-        else:
-            leaves.add(i)
-    return members, leaves
-
-
-def _bytes(node: Node, sizes: Mapping[str, int]) -> int:
-    return ITEM_BYTES[node.dtype] * evaluate(numel(node.shape), sizes)
+    found = chain(values, node)
+    return found is not None and found.work <= LIGHT and found.bytes <= values.bytes_of(node.id)

@@ -115,7 +115,9 @@ class Fusion:
     def _maker(self, i: int) -> Launch:
         """The launch that makes a value."""
         launch = self.values.launches.get(i)
-        return launch.key if launch is not None else self.home.get(i, i)
+        if launch is not None:
+            return launch.key
+        return self.home.get(i, self.values.writers.get(i, i))
 
     def _fuse(self) -> None:
         alive = {group: self.cost(group) for group in self.groups}

@@ -1,54 +1,113 @@
 """Maps in front of a convolution that its kernel carries out on what it loads (on a GPU).
 
-    a = relu(normalise(z)):  convolve(a, w)  ->  convolve(z, w), with a made of each loaded block
+    a = relu(normalise(z)):      convolve(a, w)  ->  convolve(z, w), with a made of each block
+    s = relu(x + normalise(z)):  convolve(s, w)  ->  convolve(x, z, w), which writes s on the way
 
-`a` is not stored, and whoever else wants it makes it of `z`.  Windows that reach over the border
-read zeros of `a`, not of `z`.  Where no sum over the batch stands between, the maps ride behind the
-kernel that makes `z` instead, and nobody stores that.
+`a` is not stored: whoever else wants it makes it of `z`.  Of several large values only a product of
+matrices makes its operand, since it loads every element once for a block of columns, and it stores
+what it has made for the others.  Windows that reach over the border read zeros of `a`, not of `z`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...spec.dims import numel
 from ..ir.graph import Node
 from ..ops import OPS
-from .windows import geometry
+from .chains import Chain, chain
+from .windows import geometry, is_pointwise
 
 if TYPE_CHECKING:
     from .values import Values
 
 LIGHT = 32  # operations an element
-AHEAD = 240  # operations that take as long as writing an element and reading it twice
+ACCESS = 80  # operations that take as long as an access to memory
+NEAR = 40  # and as one to what another block of columns has just loaded
 COLUMNS = 128  # of a block that shares what was loaded
 FEW = 16  # channels, from which on a block of them is loaded at a time
-SMALL = 16  # times smaller than the map: numbers a channel
+MOST = 3  # values of which a block is made
 
 
-def prologue_of(values: Values, i: int) -> int | None:
-    """The value that the map `i` can be made of where it is loaded, if it needs no memory."""
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """How a map is made in front of its `readers`: of the block that they load of `source`, and of
+    what else it takes.  `written`: by the only one of them, for everybody else.
+    """
+
+    readers: tuple[int, ...]
+    source: int
+    written: bool
+
+
+def ahead_of(values: Values, i: int) -> Ahead | None:
+    """Can the value be made where convolutions load it?"""
     graph, node = values.graph, values.graph[i]
-    if OPS[node.op].lowering != "map" or len(node.shape) < 3 or isinstance(node.shape[0], int):
+    if OPS[node.op].lowering != "map" or len(node.shape) < 3:
         return None
     readers = [graph[u] for u in values.users[i]]
     stores = [u for u in readers if OPS[u.op].lowering in ("heavy", "alias", "reindex")]
-    if not stores or not all(_takes(values, u, i) for u in stores):
+    if not stores:
         return None
-    source, work = _source(values, node)
-    if source is None or work > LIGHT:
+    found = chain(values, node)
+    if found is None or not found.by_channel or found.work > LIGHT or not found.large:
         return None
-    loads = sum(_loads(values, u) for u in stores)
-    return source if work * loads <= AHEAD else None
+    source = next((x for x in found.large if graph[x].dtype == node.dtype), None)
+    if source is None or any(not _lies_alike(values, x, node) for x in found.large):
+        return None
+    if len(found.large) == 1 and all(_takes(values, u, i) for u in stores):
+        loads = sum(_loads(values, u) for u in stores)
+        if found.work * loads <= 3 * ACCESS:  # one to write it, two to read it
+            return Ahead(tuple(u.id for u in stores), source, written=False)
+    writers = [u for u in stores if _writes(values, u, i, found)]
+    best = min(writers, key=lambda u: (_loads(values, u), u.id), default=None)
+    return None if best is None else Ahead((best.id,), source, written=True)
+
+
+def by_reader(found: Mapping[int, Ahead]) -> dict[tuple[int, int], int]:
+    """The source that a reader loads in place of a map."""
+    return {(reader, i): ahead.source for i, ahead in found.items() for reader in ahead.readers}
+
+
+def _lies_alike(values: Values, i: int, node: Node) -> bool:
+    """Does a value lie in memory as the map would?"""
+    return values.graph[i].shape == node.shape and values.base(i) == i
 
 
 def _takes(values: Values, reader: Node, i: int) -> bool:
     """Is the reader a convolution whose kernels load blocks of channels?"""
     if reader.op not in ("convolve", "convolve_weight") or reader.operands[0] != i:
         return False
+    return reader.operands[1] != i and _in_blocks(values, reader)
+
+
+def _in_blocks(values: Values, reader: Node) -> bool:
     g = geometry(values.graph, reader)
-    whole = reader.operands[1] != i and g.groups == 1 and g.outputs > 1
+    whole = g.groups == 1 and g.outputs > 1
     return whole and g.channels >= FEW and (g.channels % FEW == 0 or g.channels >= 2 * FEW)
+
+
+def _writes(values: Values, reader: Node, i: int, found: Chain) -> bool:
+    """Is the reader a product that gains by making its operand, and storing it on the way?"""
+    graph, loads = values.graph, 0
+    if reader.op not in ("convolve", "convolve_input") or reader.operands[0] != i:
+        return False
+    alone = is_pointwise(graph, reader) and _is_weight(values, reader.operands[1])
+    if not alone or not _in_blocks(values, reader) or len(found.large) > MOST:
+        return False
+    loads = _loads(values, reader)
+    near = len(found.large) * loads - (len(found.large) + loads)  # more than if it were stored
+    same_phase = reader.phase == graph[i].phase
+    return same_phase and found.work * loads + NEAR * near <= ACCESS + found.work
+
+
+def _is_weight(values: Values, i: int) -> bool:
+    """Is an operand known before the graph begins, but for its type and order?"""
+    node = values.graph[i]
+    while node.op in ("cast", "transpose", "slice", "copy"):
+        node = values.graph[node.operands[0]]
+    return node.op == "input"
 
 
 def _loads(values: Values, reader: Node) -> int:
@@ -57,44 +116,3 @@ def _loads(values: Values, reader: Node) -> int:
     taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
     windows = max(1, taps // (g.stride[0] * g.stride[1] * g.stride[2]))
     return windows * -(-g.outputs // COLUMNS)
-
-
-def _source(values: Values, node: Node) -> tuple[int | None, int]:
-    """The one large value below, reached by maps alone, and the operations an element; None where
-    there are more, or no sum over the batch.
-    """
-    graph = values.graph
-    members, leaves, stack = {node.id}, set[int](), list(node.operands)
-    while stack:
-        i = stack.pop()
-        if i in members or graph[i].op == "constant":
-            continue
-        if values.is_leaf(i) or i in values.stored:
-            leaves.add(i)
-        else:
-            members.add(i)
-            stack.extend(graph[i].operands)
-    large = [i for i in leaves if values.bytes_of(i) * SMALL >= values.bytes_of(node.id)]
-    light = all(_is_light(graph[i], node) for i in members)
-    summed = any(
-        graph[i].op in ("sum", "moments") and isinstance(numel(graph[i].shape), int) for i in leaves
-    )
-    if len(large) != 1 or not light or not summed:
-        return None, 0
-    source = graph[large[0]]
-    if (source.shape, source.dtype) != (node.shape, node.dtype) or values.base(
-        source.id
-    ) != source.id:
-        return None, 0
-    return source.id, sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
-
-
-def _is_light(member: Node, node: Node) -> bool:
-    """A map of elements or of channels, or a value of channels that is repeated."""
-    kind = OPS[member.op].lowering
-    if member.op == "broadcast":
-        channels = member["dims"] in ((), (len(node.shape) - 1,))
-        return channels or member.shape != node.shape
-    if kind == "map":
-        return member.shape == node.shape or len(member.shape) <= 1
-    return member.op in ("squeeze", "size") or (member.op == "slice" and len(member.shape) == 2)

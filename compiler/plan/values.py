@@ -15,7 +15,7 @@ from ..ops import OPS
 from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
-from .prologue import prologue_of
+from .prologue import Ahead, ahead_of, by_reader
 from .windows import turned_from
 
 STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
@@ -37,7 +37,8 @@ class Values:
     ops) and those that the sweep adds; `keep_dear` also stores those in `dear`, which a kernel of
     several passes then computes once.  `turned`: turned weights are read where the others lie.
     `plans` keeps what was planned, by form.  What `attention` streams is never stored; what it
-    makes is a leaf.  `prologues`: maps that convolutions carry out on what they load.
+    makes is a leaf.  `prologues`: find maps that convolutions carry out on what they load
+    (`ahead`); `writers` are those that also store what they have made.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
@@ -65,6 +66,8 @@ class Values:
         self.forms = Forms(graph, self.plans)
         self.spaces: dict[frozenset[int], object] = {}
         self._counts: dict[int, int] = {}
+        self.ahead: dict[int, Ahead] = {}
+        self.writers: dict[int, int] = {}
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self._bases: dict[int, int] = {}
@@ -76,7 +79,9 @@ class Values:
             self.dear = frozenset(node.id for node in graph if self._is_dear(node))
             self.stored |= self.dear
             self.stored |= {node.id for node in graph if self._is_scale(node)}
-        self.prologues = self._prologues() if prologues else {}
+        if prologues:
+            self._look_ahead()
+        self.sources = by_reader(self.ahead)
         self._cones.clear()
         self._joined.clear()
         self._bases.clear()
@@ -113,6 +118,8 @@ class Values:
         """
         if i in self.launches or i in self.streamed:
             return i in self.launches
+        if i in self.writers:
+            return True
         node = self.graph[i]
         return node.op == "input" or lowering(node) in ("heavy", "alias")
 
@@ -230,28 +237,30 @@ class Values:
             OPS[self.graph[i].op].flops >= ROOT for i in self._cone_of(node.id)[0]
         )
 
-    def _prologues(self) -> dict[int, int]:
-        """Maps that are made where they are loaded, and what they are made of."""
-        found = {}
+    def _look_ahead(self) -> None:
+        """Find the maps that are made where they are loaded."""
         for i in sorted(self.stored - self.outputs):
-            source = prologue_of(self, i)
-            if source is not None:
-                found[i] = source
+            found = ahead_of(self, i)
+            if found is not None:
+                self.ahead[i] = found
                 self.stored -= {i}
-        return found
+                if found.written:
+                    self.writers[i] = found.readers[0]
 
-    def memory(self, i: int) -> int:
+    def memory(self, reader: int, i: int) -> int:
         """The value whose memory the template of a heavy node reads for an operand."""
-        return self.base(self.prologues.get(i, i))
+        return self.base(self.sources.get((reader, i), i))
+
+    def made_by(self, reader: int) -> list[int]:
+        """The operands that a heavy node makes of what it loads."""
+        operands = self.graph[reader].operands
+        return [o for o in dict.fromkeys(operands) if (reader, o) in self.sources]
 
     def operands(self, node: Node) -> set[int]:
-        """The memory that a heavy node reads, prologues included."""
-        found = set()
-        for o in node.operands:
-            found |= (
-                set(map(self.base, self.cone({o})[1])) if o in self.prologues else {self.base(o)}
-            )
-        return found
+        """The memory that a heavy node reads, also for what it makes of it."""
+        made = self.made_by(node.id)
+        stored = [o for o in node.operands if o not in made]
+        return {self.base(i) for i in (*stored, *(self.cone(made)[1] if made else ()))}
 
     # ---- cones ---------------------------------------------------------------------------------
 

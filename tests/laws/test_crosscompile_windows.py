@@ -15,7 +15,9 @@ from tests.laws.window_cases import (
     _convolve_weight,
     _pool,
     normalised,
+    spread_back,
     square,
+    summed,
 )
 from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate
@@ -33,6 +35,8 @@ SAME = square("same", 28, 3, pad=1, channels=(128, 128))
 HALVED = square("halved", 28, 3, stride=2, pad=1, channels=(128, 256))
 SKIPPED = square("skipped", 28, 1, stride=2, channels=(256, 512))
 POINT = square("point", 14, 1, channels=(1024, 256))
+NARROW = square("narrow", 28, 1, channels=(128, 128))
+WIDE = square("wide", 14, 1, channels=(256, 1024))
 GROUPED = square("grouped", 28, 3, pad=1, channels=(256, 256), groups=32)
 DEPTHWISE = square("depthwise", 56, 3, pad=1, channels=(96, 96), groups=96)
 ODD = square("odd", 31, 5, pad=2, channels=(24, 40))
@@ -46,6 +50,8 @@ SMALL = (
     Case("d_same", _convolve_weight(SAME)),
     Case("normalised", normalised(SAME)),
     Case("moments", moments(SAME)),
+    Case("summed", summed(POINT)),
+    Case("back", spread_back(WIDE)),
     Case("grouped", _convolve_input(GROUPED)),
     Case("depthwise", _ridden(DEPTHWISE)),
     Case("d_depthwise", _convolve_weight(DEPTHWISE)),
@@ -57,6 +63,8 @@ WHOLE = (
     *(Case(f"plain_input_{g.name}", _convolve_input(g)) for g in SHAPES[1:]),
     *(Case(f"weight_{g.name}", _convolve_weight(g)) for g in SHAPES),
     *(Case(f"normalised_{g.name}", normalised(g)) for g in (SAME, SKIPPED, POINT, ODD)),
+    *(Case(f"summed_{g.name}", summed(g)) for g in (POINT, NARROW)),
+    *(Case(f"back_{g.name}", spread_back(g)) for g in (WIDE, NARROW)),
     *(Case(f"moments_{g.name}", moments(g)) for g in (STEM, SKIPPED, POINT, GROUPED)),
     *(Case(op, _pool(op, POOLED)) for op in ("pool_max", "pool_sum")),
 )

@@ -14,13 +14,16 @@ from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.window_cases import (
     AHEAD,
     WINDOW_CASES,
+    WRITERS,
     Geometry,
     _convolve_input,
     _convolve_weight,
     normalised,
     operands,
     shared,
+    spread_back,
     square,
+    summed,
 )
 from weft.compiler.emit.triton import window_kernels
 from weft.compiler.emit.triton.tiles import Tile
@@ -81,10 +84,16 @@ RIDDEN = tuple(
     for g in DEEP
 )
 PROLOGUES = tuple(Case(f"normalised_{g.name}", normalised(g)) for g in AHEAD)
+BACK = (square("odd", 3, 1, channels=(17, 35)), square("wide", 4, 1, channels=(150, 16)))
+WRITTEN = (
+    *(Case(f"summed_{g.name}", summed(g)) for g in WRITERS),
+    *(Case(f"back_{g.name}", spread_back(g)) for g in BACK),
+)
 FORWARD = (
     *WINDOW_CASES,
     *RIDDEN,
     *PROLOGUES,
+    *WRITTEN,
     *(Case(f"convolve_weight_{g.name}", _convolve_weight(g)) for g in DEEP),
 )
 SAMPLE = ("dilated_strided", "grouped", "depthwise", "oblong", "volume", "strided_pointwise")
@@ -97,6 +106,7 @@ ORDERED = (
     *RIDDEN[:5],
     *RIDDEN[6:7],
     *PROLOGUES[:3],
+    WRITTEN[1],
     *(c for c in WINDOW_CASES if c.name in ("pool_max_even_kernel", "convolve_weight_depthwise")),
 )
 
@@ -150,6 +160,27 @@ def test_normalised_values_are_not_stored(case: Case, graphs: dict[Key, Graph]) 
     assert all("x" in k.reads for k in readers if len(k.reads) > 1)
     written = {name for k in artifact.kernels for name in k.writes}
     assert not [name for name in written if name.startswith("maximum")]
+
+
+@pytest.mark.parametrize("case", WRITTEN, ids=lambda c: c.name)
+def test_a_product_writes_what_it_reads(case: Case, graphs: dict[Key, Graph]) -> None:
+    """The sum, or the cotangent, is stored by the product that is first to need it."""
+    artifact = emitted({("forward", case.name): graphs["forward", case.name]}, NOMINAL, "cuda:90")
+    (writer,) = [k for k in artifact.kernels if k.kind == "product" and {"z"} < {*k.reads}]
+    images = [
+        b for b in artifact.entries[0].buffers if b.space == "workspace" and len(b.shape) == 4
+    ]
+    assert [b.name for b in images if b.name in writer.writes] == [b.name for b in images]
+    assert len(images) == 1
+
+
+def test_a_wide_product_reads_what_is_stored() -> None:
+    """Of many blocks of columns each would have to read both values."""
+    g = square("many", 4, 1, channels=(16, 600))
+    artifact = emitted(
+        {("forward", "many"): graph_of(*build(Case("many", summed(g))))}, NOMINAL, "cuda:90"
+    )
+    assert not [k for k in artifact.kernels if k.kind == "product" and "z" in k.reads]
 
 
 # ---- what rides ----------------------------------------------------------------------------------

@@ -113,6 +113,59 @@ def normalised(g: Geometry) -> Build:
     return build
 
 
+WRITERS = (
+    square("written", 5, 1, channels=(40, 20)),
+    square("written_wide", 4, 1, channels=(16, 150)),
+    square("written_odd", 3, 1, channels=(35, 17)),
+)
+"""Products whose left operand GPUs make of several values that they load, and store."""
+
+
+def summed(g: Geometry) -> Build:
+    """A residual sum behind a normalisation over the batch, which more than a product reads."""
+
+    def build(b: Builder) -> dict[str, int]:
+        x, w = operands(b, g)
+        z, axes = f32(b, "z", *b[x].shape), tuple(range(len(g.space) + 1))
+        centred = b.map("sub", z, b.broadcast(b.mean(z, axes), (len(axes),), b[x].shape))
+        gain = b.broadcast(f32(b, "gain", g.channels[0]), (len(axes),), b[x].shape)
+        a = b.map("maximum", b.map("add", x, b.map("mul", centred, gain)), -0.25)
+        y = b.insert("convolve", (a, w), sizes=g.sizes, **shared(g))
+        d = f32(b, "d", B, *g.sizes, g.channels[1])
+        d_w = b.insert("convolve_weight", (a, d), kernel=g.kernel, **shared(g))
+        d_a = b.map("where", b.map("gt", a, 0.0), x, 0.0)
+        return {
+            "y": b.map("tanh", b.map("mul", y, 0.1)),
+            "d_w": b.map("mul", d_w, 0.02),
+            "d_a": d_a,
+        }
+
+    return build
+
+
+def spread_back(g: Geometry) -> Build:
+    """The cotangent of what is normalised: the adjoint in x makes it, that in w reads it."""
+
+    def build(b: Builder) -> dict[str, int]:
+        outputs = g.channels[1]
+        d, z = (f32(b, name, B, *g.sizes, outputs) for name in ("d", "z"))
+        x, w = operands(b, g)
+        axes = tuple(range(len(g.space) + 1))
+
+        def spread(i: int) -> int:
+            return b.broadcast(i, (len(axes),), b[d].shape)
+
+        centred = b.map("sub", z, spread(b.mean(z, axes)))
+        share = spread(b.mean(b.map("mul", d, centred), axes))
+        d_z = b.map("sub", b.map("sub", d, spread(b.mean(d, axes))), b.map("mul", centred, share))
+        d_x = b.insert("convolve_input", (d_z, turned(b, w)), sizes=g.space, **shared(g))
+        d_w = b.insert("convolve_weight", (x, d_z), kernel=g.kernel, **shared(g))
+        masked = b.map("where", b.map("gt", x, 0.0), b.map("mul", d_x, 0.1), 0.0)
+        return {"d_x": masked, "sums": b.sum(masked, axes), "d_w": b.map("mul", d_w, 0.02)}
+
+    return build
+
+
 def _convolve(g: Geometry) -> Build:
     def build(b: Builder) -> dict[str, int]:
         x, w = operands(b, g)

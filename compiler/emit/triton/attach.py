@@ -6,6 +6,7 @@ s = sum of an operand of z over its depth -> rides in the product
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -30,8 +31,10 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
 
 
 def _heavy(part: Part, i: int) -> Work:
-    reads = frozenset(part.values.operands(part.graph[i]))
-    return Work(i, frozenset(), reads, frozenset({i, *riding(part.graph, part.graph[i])}))
+    values = part.values
+    stored = [o for o in values.made_by(i) if o in values.writers]
+    writes = {i, *stored, *riding(part.graph, part.graph[i])}
+    return Work(i, frozenset(), frozenset(values.operands(part.graph[i])), frozenset(writes))
 
 
 def _streamed(part: Part, launch: Attention) -> Work:
@@ -85,6 +88,7 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
     """Join each product with the first group that can read it from registers."""
     order = Order(_edges(part, works))
     left = dict.fromkeys(works)
+    read = Counter(value for work in works for value in work.reads)
     for contraction in [w for w in works if part.is_host(w)]:
         z, readers = contraction.key, order.readers(contraction)
         for group in sorted((w for w in readers if w.heavy is None), key=lambda w: w.key):
@@ -94,7 +98,7 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
                 continue
             if contraction.moments in group.reads:
                 continue
-            kept = len(readers) > 1 or z in part.values.outputs or keep
+            kept = read[z] > 1 or z in part.values.outputs or keep
             writes = contraction.writes | group.writes
             writes = writes if kept else writes - {z}
             reads = contraction.reads | (group.reads - {z})

@@ -14,7 +14,7 @@ from ..loops import Kernel
 from .attention import attention
 from .choice import choose
 from .composed import Composed, composed
-from .contraction import Contraction, Frame, Sums, divides, frame
+from .contraction import Contraction, Frame, Sums, divides, frame, one_block
 from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import gemm_kernel
 from .gemm_loop import STEP
@@ -134,17 +134,17 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     Raises: LookupError when no tile is left.
     """
     z, p = work.key, part.product(work.key)
-    a, b = part.values.memory(p.a), part.values.memory(p.b)
+    a, b = part.values.memory(z, p.a), part.values.memory(z, p.b)
     lowered = part.lowered(work.roots) if work.roots else None
     read = [x.value for x in lowered.buffers] if lowered else []
     read += [i for i in (work.summed, work.moments) if i is not None]
-    read += [*leaves(part, p.a), *leaves(part, p.b)]
+    read += leaves(part, z)
     names, sizes = part.short(dict.fromkeys((a, b, *read, z))), Names()
     c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes)
     flops, places = product_flops(p, part.values.sizes), part.places([z])
     taken = frozenset((c.a_tile, c.b_tile, *(f"{names[i]}_tile" for i in (a, b))))
     taken |= words_of(names[work.moments]) if work.moments is not None else frozenset()
-    ahead = [prologue(part, i, names, sizes, taken) for i in (p.a, p.b)]
+    ahead = [prologue(part, z, i, names, sizes, taken) for i in (p.a, p.b)]
     kernel = None
     if lowered is not None:
         kernel = prepared(lowered, names, flat=False, taken=taken)
@@ -205,8 +205,9 @@ def _ahead(gemm: Gemm, ahead: Prologue | None, side: str) -> tuple[str, ...]:
         deep, other = "in_depth[:, None]" if masked else None, gemm.in_column
         by_depth = c.b.row_stride == 1
     source, channel = (along, deep) if by_depth else (rest, other)
-    channels, elements = ahead.lines(tile, source, channel, both(other, deep), STEP)
-    return (*channels, *elements)
+    channels, elements = ahead.lines(tile, source, channel, both(other, deep), STEP, other)
+    first = None if one_block(gemm.tile.columns, c.n) else "(tile_n == 0)"
+    return (*channels, *elements, *ahead.stored(tile, rest, both(first, other, deep), STEP))
 
 
 def _tile(

@@ -209,8 +209,7 @@ class Part:
         elif not work.roots:
             own = [*own, *sorted(work.writes.difference(own))]  # what rides in a recurrence
         if work.heavy is not None:
-            ahead = [o for o in self.graph[work.heavy].operands if o in self.values.prologues]
-            own = [*own, *self.values.cone(ahead)[0]]
+            own = [*own, *self.values.cone(self.values.made_by(work.heavy))[0]]
         form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
         ranks = form.ranks()
         laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
@@ -248,7 +247,8 @@ class Part:
 
     def name(self, work: Work) -> str:
         """What a kernel is called: its largest result."""
-        main = max(work.writes or work.roots, key=lambda i: (self.values.count(i), -i))
+        made = [i for i in work.writes or work.roots if i not in self.values.writers]
+        main = max(made, key=lambda i: (self.values.count(i), -i))
         return last(self.graph[main].name)
 
     def short(self, values: Iterable[int], taken: Collection[str] = ()) -> dict[int, str]:

@@ -38,16 +38,23 @@ class Prologue:
     result: str
     dtype: str
     symbols: Mapping[str, str]
+    kept: str | None = None
 
     def lines(
-        self, tile: str, source: str, channel: str | None, mask: str | None, indent: int
+        self,
+        tile: str,
+        source: str,
+        channel: str | None,
+        mask: str | None,
+        indent: int,
+        row: str | None = None,
     ) -> tuple[list[str], list[str]]:
         """Lines of the channels and of the block `tile`.
 
-        `source`: the channels of the block as text; `channel` and `mask`: which of them, and which
-        elements of the block, are there; None where all are.
+        `source`: the channels of the block as text; `channel`, `row` and `mask`: which of them, of
+        the rows, and of the elements of the block are there; None where all are.
         """
-        setting = Setting(None, channel, "", "", "", self.symbols, indent=indent)
+        setting = Setting(row, channel, "", "", "", self.symbols, indent=indent)
         body = Body(self.kernel, setting, lambda s, x: [], None)
         found = [s for s in statements(self.kernel) if not isinstance(s, Store)]
         outer = [s for s in found if self.kernel.values[s.target].kind in ("column", "scalar")]  # type: ignore[union-attr]
@@ -65,17 +72,26 @@ class Prologue:
             elements.append(f"{tile} = {result}")
         return channels, elements
 
+    def stored(self, tile: str, row: str, mask: str | None, indent: int) -> list[str]:
+        """Lines that store the block for other readers, where that is asked for."""
+        if self.kept is None:
+            return []
+        channels = self.kernel.columns[-1].extent
+        at = f"{self.kept}_ptr + {row} * {channels} + {SOURCE}"
+        return call("tl.store", [at, tile, *([f"mask={mask}"] if mask else [])], indent)
+
 
 def prologue(
-    part: Part, i: int, feeds: Mapping[int, str], sizes: Names, taken: frozenset[str]
+    part: Part, reader: int, i: int, feeds: Mapping[int, str], sizes: Names, taken: frozenset[str]
 ) -> Prologue | None:
-    """The prologue of a kernel that loads the operand `i`; None where it is loaded as it is.
+    """The prologue of a kernel that loads the operand `i` of `reader`; None where that is loaded
+    as it is.
 
     `feeds` are the names of buffers by value.
     """
-    if i not in part.values.prologues:
+    source, roots = part.values.sources.get((reader, i)), frozenset({i})
+    if source is None:
         return None
-    source, roots = part.values.prologues[i], frozenset({i})
     drawn = lower(part.values, roots, [i], part.layout, "draft", {}, 0, 0)
     kernel = prepared(drawn, feeds, flat=False, taken=taken | {SOURCE})
     buffers = set(feeds.values())
@@ -91,11 +107,12 @@ def prologue(
     block = next(s.target for s in body if isinstance(s, Load) and s.buffer == feeds[source])
     result = next(s.operand for s in body if isinstance(s, Store))
     assert isinstance(result, str)
-    return Prologue(kernel, block, result, part.graph[source].dtype, symbols)
+    kept = feeds[i] if i in part.values.writers else None
+    return Prologue(kernel, block, result, part.graph[source].dtype, symbols, kept)
 
 
-def leaves(part: Part, i: int) -> list[int]:
-    """The values that a prologue reads, ascending; none where there is none."""
-    if i not in part.values.prologues:
-        return []
-    return sorted({part.values.base(leaf) for leaf in part.values.cone({i})[1]})
+def leaves(part: Part, reader: int) -> list[int]:
+    """The values that the prologues of a kernel read, and those that they store, ascending."""
+    values, made = part.values, part.values.made_by(reader)
+    read = {values.base(leaf) for leaf in values.cone(made)[1]} if made else set[int]()
+    return sorted(read | {i for i in made if i in values.writers})

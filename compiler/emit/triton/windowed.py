@@ -40,14 +40,15 @@ class Windowed:
         self.node: Node = part.graph[work.key]
         self.g = geometry(part.graph, self.node)
         self.sizes = Names()
-        operands = [part.values.memory(o) for o in self.node.operands]
-        ahead = leaves(part, self.node.operands[0])
+        operands = [part.values.memory(self.node.id, o) for o in self.node.operands]
+        ahead = leaves(part, self.node.id)
         self.lowered = part.lowered(work.roots) if work.roots else None
         read = [*ahead, *((x.value for x in self.lowered.buffers) if self.lowered else ())]
         read += [work.moments] if work.moments is not None else []
         self.names = part.short(dict.fromkeys((*operands, *read, self.node.id)))
         self.operands = operands
-        self.ahead = prologue(part, self.node.operands[0], self.names, self.sizes, self._tiles())
+        first, taken = self.node.operands[0], self._tiles()
+        self.ahead = prologue(part, self.node.id, first, self.names, self.sizes, taken)
         rank = len(self.node["stride"])
         self.rank = rank
         turned = self.node.op == "convolve_input"
@@ -78,8 +79,9 @@ class Windowed:
 
     def image(self, i: int) -> Image:
         """An operand of the node as an image."""
-        batch, *space, channel = self.part.layout(self.part.values.prologues.get(i, i)).strides
-        name = self.names[self.part.values.memory(i)]
+        source = self.part.values.sources.get((self.node.id, i), i)
+        batch, *space, channel = self.part.layout(source).strides
+        name = self.names[self.part.values.base(source)]
         return Image(
             name, self.sizes.stride(batch), self.spatial(space), self.sizes.stride(channel)
         )

@@ -1,0 +1,93 @@
+"""Maps that can be made again wherever they are read: few large values and numbers a channel.
+
+    a = relu(gain * (z - mean) + shift)     large: z
+    d_z = gain * (d - s - (z - mean) * t)   large: d, z
+
+Both targets look for them (`again.py` on a CPU, `prologue.py` on a GPU), each at its own price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...spec.dims import numel
+from ..ir.graph import Node
+from ..ops import OPS
+
+if TYPE_CHECKING:
+    from .values import Values
+
+SMALL = 16
+"""Times smaller than the map: numbers a channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a map is made of by maps and views alone, from what memory holds anyway.
+
+    `large`: the values that are no numbers of channels, ascending; `bytes`: of all these; `work`:
+    operations an element; `by_channel`: everything else is a number, or one for each channel.
+    """
+
+    large: tuple[int, ...]
+    bytes: int
+    work: int
+    by_channel: bool
+
+
+def chain(values: Values, node: Node) -> Chain | None:
+    """The chain of a map of a batch; None where it is drawn, gathered from elsewhere, or without
+    a sum over the batch.
+
+    Where no such sum stands between, a map is better made by the kernel that makes what it reads.
+    """
+    if OPS[node.op].lowering != "map" or not node.shape or isinstance(node.shape[0], int):
+        return None
+    graph = values.graph
+    members, leaves = _below(values, node)
+    whole = values.bytes_of(node.id)
+    large = sorted(i for i in leaves if values.bytes_of(i) * SMALL >= whole)
+    drawn = any(graph[i].op == "random" for i in leaves)
+    moved = any(
+        OPS[graph[i].op].lowering in ("reindex", "leaf") and graph[i].op != "input" for i in large
+    )
+    if drawn or moved or not any(_is_sum(values, graph[i]) for i in leaves):
+        return None
+    work = sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
+    by_channel = all(_by_channel(graph[i], node) for i in members)
+    return Chain(tuple(large), sum(map(values.bytes_of, large)), work, by_channel)
+
+
+def _below(values: Values, node: Node) -> tuple[set[int], set[int]]:
+    """The maps and views that a value is made by, and what they start from."""
+    graph = values.graph
+    members, leaves, stack = {node.id}, set[int](), list(node.operands)
+    while stack:
+        i = stack.pop()
+        if i in members or graph[i].op == "constant":
+            continue
+        light = OPS[graph[i].op].lowering in ("map", "view") and graph[i].op != "copy"
+        if light and i not in values.stored and not values.is_leaf(i):
+            members.add(i)
+            stack.extend(graph[i].operands)
+        else:
+            leaves.add(i)
+    return members, leaves
+
+
+def _is_sum(values: Values, leaf: Node) -> bool:
+    """Is it known when the whole batch has been seen?"""
+    source = values.graph[leaf.operands[0]] if leaf.op == "slice" else leaf
+    made = OPS[leaf.op].lowering == "fold" or source.op == "moments"
+    return made and isinstance(numel(leaf.shape), int)
+
+
+def _by_channel(member: Node, node: Node) -> bool:
+    """A map of elements or of channels, or a value of channels that is repeated."""
+    if member.op == "broadcast":
+        channels = member["dims"] in ((), (len(node.shape) - 1,))
+        return channels or member.shape != node.shape
+    if OPS[member.op].lowering == "map":
+        return member.shape == node.shape or len(member.shape) <= 1
+    return member.op == "squeeze"

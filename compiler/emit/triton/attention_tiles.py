@@ -26,10 +26,30 @@ KEYS = _tiles("64x16/4/2 32x32/4/2 32x16/4/2 32x16/4/1 16x16/4/1")
 KEYS_WIDE = _tiles("32x16/4/2 32x16/8/2 16x16/8/2 16x16/8/1 16x16/4/1")
 QUERIES = _tiles("64x32/4/2 32x32/4/2 32x16/4/2 16x16/4/1")
 QUERIES_WIDE = _tiles("128x32/8/2 64x32/8/2 32x32/4/2 32x16/4/2 16x16/4/1")
-WIDEST_TILES = _tiles("64x32/8/2 32x16/8/2 32x16/8/1 16x16/8/1 16x16/4/1")
+WIDEST_TILES = _tiles("64x32/8/2 32x16/8/2 32x16/8/1 16x16/8/1 16x16/4/1 16x16/2/1")
 """Owned x walked / warps / stages, the first that compiles; narrow: queries and keys of 16 bits.
 
 A Hopper's own instructions take 64 rows, for which keys of 32 bits leave no registers.
+"""
+
+FIRST: dict[tuple[str, bool, int], tuple[tuple[int, int], ...]] = {
+    ("cuda:80", False, 128): ((0, 0), (0, 0), (1, 1)),
+    ("cuda:80", False, 256): ((2, 1), (1, 2), (1, 1)),
+    ("cuda:80", True, 64): ((0, 0), (1, 0), (0, 0)),
+    ("cuda:80", True, 256): ((0, 0), (1, 1), (0, 0)),
+    ("cuda:90", False, 64): ((0, 0), (0, 4), (0, 0)),
+    ("cuda:90", False, 128): ((0, 0), (0, 2), (0, 0)),
+    ("cuda:90", False, 256): ((2, 2), (1, 2), (1, 1)),
+    ("cuda:90", True, 256): ((0, 0), (1, 1), (0, 0)),
+    ("cuda:100", False, 128): ((0, 0), (0, 4), (0, 0)),
+    ("cuda:100", False, 256): ((0, 1), (1, 2), (1, 1)),
+    ("hip:gfx942", False, 128): ((1, 3), (0, 0), (2, 2)),
+    ("hip:gfx942", False, 256): ((1, 1), (4, 5), (4, 4)),
+    ("hip:gfx942", True, 128): ((0, 1), (1, 1), (1, 1)),
+    ("hip:gfx942", True, 256): ((1, 1), (2, 2), (1, 1)),
+}
+"""How many tiles are refused, as measured, by architecture, 16 bits and widest head: forward, of
+keys and of queries, each without and with random numbers.
 """
 
 
@@ -41,6 +61,7 @@ def tile_of(scores: Scores, machine: Machine) -> Tile:
     if machine.interpreted:
         return Tile(32, 16, 16, 4, 2)
     found = _candidates(scores)
+    found = found[min(_refused(scores, machine), len(found) - 1) :]
     level = machine.levels.get(scores.key(), 0)
     if level >= len(found):
         raise LookupError(f"no tile for attention after {level} refusals")
@@ -51,6 +72,17 @@ def tile_of(scores: Scores, machine: Machine) -> Tile:
     )
     rows, columns = min(tile.rows, owned), min(tile.columns, walked)
     return replace(tile, rows=max(16, rows), columns=max(16, columns))
+
+
+def _refused(scores: Scores, machine: Machine) -> int:
+    """How many of the tiles are known not to fit."""
+    widest = max(matrix.width for matrix in scores.matrices())
+    width = next((w for w in (64, 128) if widest <= w), 256)
+    known = FIRST.get((machine.arch, scores.narrow, width))
+    if known is None or scores.pair:
+        return 0
+    role = 0 if len(scores.launch.products) == 1 else 1 if scores.of_keys else 2
+    return known[role][bool(scores.kernel.streams)]
 
 
 def _candidates(scores: Scores) -> tuple[Tile, ...]:

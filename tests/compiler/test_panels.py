@@ -36,13 +36,26 @@ def moved(artifact: Artifact, kind: str) -> int:
     return sum(found)
 
 
+NORMED = "conv(16, 3, bias=false) -> batch_norm"
+PLAIN = f"{NORMED} -> relu -> {NORMED} -> relu"
+RESIDUAL = (
+    f"{NORMED} -> relu -> residual {{ {NORMED} -> relu -> {NORMED} }} -> relu -> {NORMED} -> relu"
+)
+LAYER = (
+    f"branch {{ identity | batch_norm -> relu -> {NORMED} -> relu -> {NORMED} }} -> concat(axis=1)"
+)
+DENSE = f"{NORMED} -> {LAYER} -> {LAYER} -> batch_norm -> relu -> {NORMED} -> relu"
+
+
+@pytest.mark.parametrize("layers", [PLAIN, RESIDUAL, DENSE], ids=["plain", "residual", "dense"])
 @pytest.mark.parametrize("target", ["cpu", "cuda:90"])
-def test_batch_norm_in_inference_moves_nothing_but_its_channels(target: str) -> None:
-    """It rides with the activation on a CPU, and in the convolution on a GPU."""
-    plain = "conv(16, 3, bias=false) -> relu -> conv(16, 3, bias=false) -> relu"
-    normed = plain.replace("-> relu", "-> batch_norm -> relu")
-    more = moved(compiled(normed, target), "forward") - moved(compiled(plain, target), "forward")
-    assert 0 < more <= 2 * 12 * CHANNELS * 4
+def test_batch_norm_in_inference_moves_nothing_but_its_channels(target: str, layers: str) -> None:
+    """It rides with the activation on a CPU, and in the convolution on a GPU; one that stands
+    before a convolution rides with what joins the layers before it.
+    """
+    plain = layers.replace("batch_norm -> ", "").replace(" -> batch_norm", "")
+    more = moved(compiled(layers, target), "forward") - moved(compiled(plain, target), "forward")
+    assert 0 < more <= layers.count("batch_norm") * 6 * 2 * CHANNELS * 4
 
 
 def test_a_large_batch_norm_shares_its_sums() -> None:

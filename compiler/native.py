@@ -22,6 +22,7 @@ from .plan.forms import Plans
 from .plan.layout import row_major, weight_layout
 from .plan.memory import Home
 from .plan.moments import with_moments
+from .plan.places import with_places
 from .plan.traffic import Traffic, traffic
 from .plan.unroll import Piece, unroll
 
@@ -139,7 +140,7 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
 def _unrolled(e: EntryGraph, arena: Arena, sizes: Mapping[str, int]) -> Unrolled:
     """The graph without thin contractions, and the pieces of the gradients that were cut."""
     assert e.graph is not None
-    settled = with_moments(made_again(_settled(e, arena), sizes), sizes)
+    settled = with_moments(made_again(with_places(_settled(e, arena)), sizes), sizes)
     whole = {settled.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
 
     def may_cut(i: int, axis: int) -> bool:

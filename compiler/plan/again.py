@@ -19,7 +19,7 @@ from .values import Values
 from .windows import WINDOWED
 
 LIGHT = 32  # operations an element that take no longer than writing it and reading it back
-FORWARD = ("convolve", "pool_max", "pool_sum")
+FORWARD = ("convolve", "pool_max", "pool_max_place", "pool_sum")
 """Readers of the forward pass; their adjoints read in another stage."""
 
 

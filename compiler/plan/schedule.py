@@ -19,6 +19,7 @@ import networkx as nx
 from ...spec.dims import Dim, evaluate, numel
 from ..ir.body import of_samples
 from ..ir.graph import Graph, Node
+from ..ops.pools import PLACED
 from ..ops.products import letters
 from ..ops.recurrences import ON_THE_WAY, RECURRENCES
 from ..ops.scans import SCANS, alike
@@ -276,14 +277,17 @@ def heavy_nodes(graph: Graph) -> list[Node]:
 
 
 def riding(graph: Graph, node: Node) -> list[int]:
-    """What the launch of a recurrence makes on the way, and the other results of a scan."""
+    """What the launch of a recurrence or a pool makes on the way, and the other results of a
+    scan.
+    """
     if node.op == "scan":
         others = map(graph.__getitem__, graph.users(node.operands[0]))
         return [o.id for o in others if o.id != node.id and alike(o, node)]
-    if node.op not in ON_THE_WAY:
+    rider = (ON_THE_WAY | PLACED).get(node.op)
+    if rider is None:
         return []
     users = map(graph.__getitem__, graph.users(node.id))
-    wanted = ON_THE_WAY[node.op], node.id, node.phase
+    wanted = rider, node.id, node.phase
     return [u.id for u in users if (u.op, u.operands[0], u.phase) == wanted]
 
 

@@ -12,7 +12,10 @@ from .layout import LANES, padded_symbol
 from .memory import nominal
 
 CONVOLUTIONS = ("convolve", "convolve_input", "convolve_weight")
-POOLS = ("pool_max", "pool_max_input", "pool_max_pick", "pool_sum", "pool_sum_input")
+PUTS = ("pool_max_put", "pool_sum_input")
+"""Pools that read windows and make what these read."""
+
+POOLS = ("pool_max", "pool_max_place", "pool_max_input", "pool_max_pick", "pool_sum", *PUTS)
 WINDOWED = (*CONVOLUTIONS, *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
@@ -70,7 +73,7 @@ def geometry(graph: Graph, node: Node) -> Geometry:
     if node.op in ("convolve_weight", "pool_max_input"):
         windows = graph[node.operands[1]]
         outer, outputs = windows.shape[1:-1], windows.shape[-1]
-    elif node.op == "pool_sum_input":
+    elif node.op in PUTS:
         inner, outer = outer, inner
     assert isinstance(channels, int) and isinstance(outputs, int)
     groups = node["groups"] if node.op in CONVOLUTIONS else 1

@@ -9,7 +9,7 @@ from tests.laws.cases import CASES, Case
 from tests.laws.harness import SEED, STEP, build, expected, feeds, graph_of
 from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
 from tests.laws.scan_cases import SCAN_CASES
-from tests.laws.window_cases import WINDOW_CASES
+from tests.laws.window_cases import PLACED_CASES, WINDOW_CASES
 from weft.compiler import reference
 from weft.compiler.ir.types import TensorType
 from weft.compiler.ops import OPS, RULES, new_builder  # type: ignore[attr-defined]
@@ -17,7 +17,7 @@ from weft.compiler.passes.differentiate import differentiate
 from weft.spec.dims import evaluate
 
 EPSILON = 1e-6
-ALL = (*CASES, *WINDOW_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES, *SCAN_CASES)
+ALL = (*CASES, *WINDOW_CASES, *PLACED_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES, *SCAN_CASES)
 
 
 def test_every_op_has_a_case() -> None:

@@ -211,6 +211,18 @@ def _pool(op: str, g: Geometry) -> Build:
     return build
 
 
+def _placed(g: Geometry) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        x, d = f32(b, "x", B, *g.space, g.channels[0]), f32(b, "d", B, *g.sizes, g.channels[0])
+        geometry = {"kernel": g.kernel, "stride": g.stride, "dilation": g.dilation, "low": g.low}
+        y = b.insert("pool_max", (x,), sizes=g.sizes, **geometry)
+        place = b.insert("pool_max_place", (y, x), **geometry)
+        dx = b.insert("pool_max_put", (place, d), sizes=g.space, **geometry)
+        return {"y": b.map("mul", y, 0.5), "place": b.copy(place, "place"), "dx": dx}
+
+    return build
+
+
 def _pool_sum_input(g: Geometry) -> Build:
     def build(b: Builder) -> dict[str, int]:
         d = f32(b, "d", B, *g.sizes, g.channels[0])
@@ -253,3 +265,10 @@ WINDOW_CASES: tuple[Case, ...] = (
     Case("channels_first", _channels_first, SIZES),
     Case("convolve_nothing", _convolve(GEOMETRIES[1]), ({"B": 0, "T": 1},), smooth=False),
 )
+
+PLACED_CASES: tuple[Case, ...] = tuple(
+    Case(f"placed_{g.name}", _placed(g), SIZES, smooth=False)
+    for g in GEOMETRIES
+    if g.name in POOLED
+)
+"""Without a derivative: where maxima are, as pools of CPUs tell."""

@@ -2,8 +2,8 @@
 typedef int weft_truths __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
 enum { WEFT_POOLED = 256 };
 
-/* Where the taps of one window read, from tap `*next` on, at most WEFT_POOLED of them; returns how many. */
-static __attribute__((noinline, unused)) long weft_window(const weft_windows *g, long b, long q0, long q1, long q2, long *next, long *at)
+/* Where the taps of one window read, from tap `*next` on, at most WEFT_POOLED of them, and their numbers; returns how many. */
+static __attribute__((noinline, unused)) long weft_window(const weft_windows *g, long b, long q0, long q1, long q2, long *next, long *at, int *number)
 {
     long count = 0, tap = 0;
     for (long i = 0; i < g->kernel[0]; ++i) {
@@ -15,6 +15,7 @@ static __attribute__((noinline, unused)) long weft_window(const weft_windows *g,
                 const long s = q2 * g->stride[2] + k * g->dilation[2] - g->low[2];
                 if (tap < *next || outside || s < 0 || s >= g->in[2]) continue;
                 if (count == WEFT_POOLED) { *next = tap; return count; }
+                number[count] = (int)tap;
                 at[count++] = row + s * g->xs[2];
             }
         }
@@ -57,6 +58,7 @@ WEFT_INLINE int weft_apart(const weft_windows *g)
 #define WEFT_POOL(before, body) \
     const long taps = g->kernel[0] * g->kernel[1] * g->kernel[2], channels = g->channels; \
     long at[WEFT_POOLED], from[WEFT_POOLED]; \
+    int number[WEFT_POOLED]; \
     const int few = weft_taps_of_pool(g, from); \
     for (long b = 0; b < images; ++b) \
         for (long q0 = 0; q0 < g->out[0]; ++q0) for (long q1 = 0; q1 < g->out[1]; ++q1) for (long q2 = 0; q2 < g->out[2]; ++q2) { \
@@ -69,8 +71,8 @@ WEFT_INLINE int weft_apart(const weft_windows *g)
                 const int whole = next == 0; \
                 (void)whole; \
                 long count = taps; \
-                if (inside) for (next = 0; next < taps; ++next) at[next] = first + from[next]; \
-                else count = weft_window(g, b, q0, q1, q2, &next, at); \
+                if (inside) for (next = 0; next < taps; ++next) at[next] = first + from[next], number[next] = (int)next; \
+                else count = weft_window(g, b, q0, q1, q2, &next, at, number); \
                 for (long c = 0; c < channels; c += WEFT_LANES) { \
                     const weft_mask some = weft_first(channels - c < WEFT_LANES ? channels - c : WEFT_LANES); \
                     body \
@@ -78,17 +80,40 @@ WEFT_INLINE int weft_apart(const weft_windows *g)
             } \
         }
 
-static __attribute__((noinline, unused)) void weft_pool_max(long images, const weft_windows *g, const float *x, float *restrict y)
+/* The maxima, and the number of the first tap that attains each, -1 where none does, if somebody asks for `place`. */
+static __attribute__((noinline, unused)) void weft_pool_max(long images, const weft_windows *g, const float *x, float *restrict y, int *restrict place)
 {
     WEFT_POOL(
         for (long c = 0; c < channels; ++c) y[window + c] = -INFINITY;,
         weft_vector most = weft_load(y + window + c, some);
+        weft_truths won = (weft_truths){0} + (count > 0 ? number[0] : -1);          /* the first wins, even where all are -inf */
+        if (place && !whole) won = (weft_truths)weft_load((const float *)place + window + c, some);
         for (long t = 0; t < count; ++t) {
             const weft_vector u = weft_load(x + at[t] + c, some);
             const weft_truths better = (u > most) | (u != u);
             most = (weft_vector)(((weft_truths)u & better) | ((weft_truths)most & ~better));
+            won = (better & number[t]) | (won & ~better);
         }
         weft_store(y + window + c, most, some);
+        won |= most != most;
+        if (place) weft_store((float *)place + window + c, (weft_vector)won, some);
+    )
+}
+
+/* Each window gives its cotangent to the element that won. */
+static __attribute__((noinline, unused)) void weft_pool_max_put(long images, const weft_windows *g, const int *place, const float *d, float *restrict dx)
+{
+    const int apart = weft_apart(g);                       /* then nothing is added to: loads would wait for masked stores */
+    if (!weft_tiling(g)) memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
+    WEFT_POOL(
+        ,
+        const weft_truths won = (weft_truths)weft_load((const float *)place + window + c, some);
+        const weft_vector share = weft_load(d + window + c, some);
+        for (long t = 0; t < count; ++t) {
+            weft_vector sum = (weft_vector)((weft_truths)share & (won == number[t]));
+            if (!apart) sum += weft_load(dx + at[t] + c, some);
+            weft_store(dx + at[t] + c, sum, some);
+        }
     )
 }
 

@@ -429,7 +429,7 @@ class StageWriter:
         elif call.windows:
             name = self.names[node.id]
             kept = f"kept_for_{name}" if node.id in self.keeps else ""
-            text = windowed_call(node, f"windows_of_{name}", samples, operands, results[0], kept)
+            text = windowed_call(node, f"windows_of_{name}", samples, operands, results, kept)
         else:
             layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
             text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)

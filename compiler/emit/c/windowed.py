@@ -9,6 +9,7 @@ from ...ir.graph import Graph, Node
 from ...plan.layout import LANES, Layout, padded_symbol
 from ...plan.windows import (
     CONVOLUTIONS,
+    PUTS,
     Geometry,
     block_of,
     geometry,
@@ -44,7 +45,7 @@ def _padded(g: Geometry, op: str, block: int) -> Dim:
 def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int]) -> str:
     """The `weft_windows` of a node, as an initialiser."""
     g = geometry(graph, node)
-    read = node.id if node.op == "pool_sum_input" else node.operands[0]
+    read = node.id if node.op in PUTS else node.operands[0]
     xb, *xs, xc = layout(read).strides
     xs = [xb] * (3 - len(xs)) + xs
     fields: dict[str, Sequence[Dim] | Dim] = {
@@ -92,14 +93,21 @@ def keep(node: Node, name: str, images: str, weight: str, place: str) -> str:
 
 
 def call(
-    node: Node, name: str, images: str, pointers: Sequence[str], result: str, kept: str = ""
+    node: Node,
+    name: str,
+    images: str,
+    pointers: Sequence[str],
+    results: Sequence[str],
+    kept: str = "",
 ) -> str:
     """The statement that carries out a windowed node; `name` is its geometry's, `kept` points to
-    the rearranged weight.
+    the rearranged weight.  `results`: its own, and the places of maxima if they are wanted.
     """
     if node.op in CONVOLUTIONS[:2]:
         pointers = [*pointers, kept or "0"]
-    arguments = [images, f"&{name}", *pointers, result]
+    if node.op == "pool_max":
+        results = [*results, "0"][:2]
+    arguments = [images, f"&{name}", *pointers, *results]
     if node.op in CONVOLUTIONS:
         arguments += ["scratch", "planes"]
     elif node.op in LOOKING:

@@ -55,7 +55,7 @@ WEFT_INLINE int weft_apart(const weft_windows *g)
 }
 
 /* The windows of all images in turn; `body` sees the channels c .. of one window, `some` of them, at most WEFT_LANES. */
-#define WEFT_POOL(before, body) \
+#define WEFT_POOL(body) \
     const long taps = g->kernel[0] * g->kernel[1] * g->kernel[2], channels = g->channels; \
     long at[WEFT_POOLED], from[WEFT_POOLED]; \
     int number[WEFT_POOLED]; \
@@ -66,28 +66,36 @@ WEFT_INLINE int weft_apart(const weft_windows *g)
             const long first = b * g->xb + (q0 * g->stride[0] - g->low[0]) * g->xs[0] + (q1 * g->stride[1] - g->low[1]) * g->xs[1] \
                 + (q2 * g->stride[2] - g->low[2]) * g->xs[2]; \
             const long window = (((b * g->out[0] + q0) * g->out[1] + q1) * g->out[2] + q2) * channels; \
-            before \
-            for (long next = 0; next < taps; ) { \
+            if (inside && taps == 4) {                          /* known to the compiler */ \
+                enum { count = 4, whole = 1, next = 4 }; \
+                const long at[4] = {first + from[0], first + from[1], first + from[2], first + from[3]}; \
+                const int number[4] = {0, 1, 2, 3}; \
+                (void)whole; \
+                (void)number; \
+                WEFT_VECTORS(body) \
+            } else for (long next = 0; next < taps; ) { \
                 const int whole = next == 0; \
                 (void)whole; \
                 long count = taps; \
                 if (inside) for (next = 0; next < taps; ++next) at[next] = first + from[next], number[next] = (int)next; \
                 else count = weft_window(g, b, q0, q1, q2, &next, at, number); \
-                for (long c = 0; c < channels; c += WEFT_LANES) { \
-                    const weft_mask some = weft_first(channels - c < WEFT_LANES ? channels - c : WEFT_LANES); \
-                    body \
-                } \
+                WEFT_VECTORS(body) \
             } \
         }
+#define WEFT_VECTORS(body) \
+    for (long c = 0; c < channels; c += WEFT_LANES) { \
+        const weft_mask some = weft_first(channels - c < WEFT_LANES ? channels - c : WEFT_LANES); \
+        body \
+    }
 
 /* The maxima, and the number of the first tap that attains each, -1 where none does, if somebody asks for `place`. */
-static __attribute__((noinline, unused)) void weft_pool_max(long images, const weft_windows *g, const float *x, float *restrict y, int *restrict place)
+WEFT_INLINE void weft_maxima(const int placed, long images, const weft_windows *g, const float *x, float *restrict y, int *restrict place)
 {
     WEFT_POOL(
-        for (long c = 0; c < channels; ++c) y[window + c] = -INFINITY;,
-        weft_vector most = weft_load(y + window + c, some);
+        weft_vector most = (weft_vector){0} - INFINITY;
         weft_truths won = (weft_truths){0} + (count > 0 ? number[0] : -1);          /* the first wins, even where all are -inf */
-        if (place && !whole) won = (weft_truths)weft_load((const float *)place + window + c, some);
+        if (!whole) most = weft_load(y + window + c, some);
+        if (placed && !whole) won = (weft_truths)weft_load((const float *)place + window + c, some);
         for (long t = 0; t < count; ++t) {
             const weft_vector u = weft_load(x + at[t] + c, some);
             const weft_truths better = (u > most) | (u != u);
@@ -96,8 +104,13 @@ static __attribute__((noinline, unused)) void weft_pool_max(long images, const w
         }
         weft_store(y + window + c, most, some);
         won |= most != most;
-        if (place) weft_store((float *)place + window + c, (weft_vector)won, some);
+        if (placed) weft_store((float *)place + window + c, (weft_vector)won, some);
     )
+}
+static __attribute__((noinline, unused)) void weft_pool_max(long images, const weft_windows *g, const float *x, float *restrict y, int *restrict place)
+{
+    if (place) weft_maxima(1, images, g, x, y, place);
+    else weft_maxima(0, images, g, x, y, place);
 }
 
 /* Each window gives its cotangent to the element that won. */
@@ -106,7 +119,6 @@ static __attribute__((noinline, unused)) void weft_pool_max_put(long images, con
     const int apart = weft_apart(g);                       /* then nothing is added to: loads would wait for masked stores */
     if (!weft_tiling(g)) memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
     WEFT_POOL(
-        ,
         const weft_truths won = (weft_truths)weft_load((const float *)place + window + c, some);
         const weft_vector share = weft_load(d + window + c, some);
         for (long t = 0; t < count; ++t) {
@@ -124,7 +136,6 @@ static __attribute__((noinline, unused)) void weft_pool_max_input(long images, c
     const int apart = weft_apart(g);                       /* then nothing is added to: loads would wait for masked stores */
     if (!weft_tiling(g)) memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
     WEFT_POOL(
-        ,
         const weft_vector most = weft_load(y + window + c, some);
         const weft_vector share = weft_load(d + window + c, some);
         weft_truths looking = ~(weft_truths){0};
@@ -145,11 +156,13 @@ static __attribute__((noinline, unused)) void weft_pool_max_pick(long images, co
     const float *e, float *restrict v, float *restrict open)
 {
     WEFT_POOL(
-        memset(v + window, 0, (size_t)channels * sizeof(float));,
         const weft_vector most = weft_load(y + window + c, some);
         weft_truths looking = ~(weft_truths){0};
-        weft_truths found = (weft_truths)weft_load(v + window + c, some);
-        if (!whole) looking = (weft_truths)weft_load(open + c, some);
+        weft_truths found = {0};
+        if (!whole) {
+            looking = (weft_truths)weft_load(open + c, some);
+            found = (weft_truths)weft_load(v + window + c, some);
+        }
         for (long t = 0; t < count; ++t) {
             const weft_truths hit = (weft_load(x + at[t] + c, some) == most) & looking;
             looking &= ~hit;
@@ -163,8 +176,8 @@ static __attribute__((noinline, unused)) void weft_pool_max_pick(long images, co
 static __attribute__((noinline, unused)) void weft_pool_sum(long images, const weft_windows *g, const float *x, float *restrict y)
 {
     WEFT_POOL(
-        memset(y + window, 0, (size_t)channels * sizeof(float));,
-        weft_vector sum = weft_load(y + window + c, some);
+        weft_vector sum = {0};
+        if (!whole) sum = weft_load(y + window + c, some);
         for (long t = 0; t < count; ++t) sum += weft_load(x + at[t] + c, some);
         weft_store(y + window + c, sum, some);
     )
@@ -175,7 +188,6 @@ static __attribute__((noinline, unused)) void weft_pool_sum_input(long images, c
     const int apart = weft_apart(g);
     if (!weft_tiling(g)) memset(dx, 0, (size_t)(images * g->xb) * sizeof(float));
     WEFT_POOL(
-        ,
         const weft_vector share = weft_load(d + window + c, some);
         for (long t = 0; t < count; ++t) {
             weft_vector sum = share;

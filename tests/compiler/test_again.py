@@ -63,7 +63,8 @@ def test_a_pool_and_two_convolutions_share_what_they_read() -> None:
     )
     part = part_of(layers)
     copies = [node for node in part.graph if node.op == "again"]
-    assert sorted(node["number"] for node in copies) == [0, 1, 2]  # once forward, twice backward
+    numbers = sorted(node["number"] for node in copies)
+    assert numbers == [0, 1]  # once forward, once backward: the pool remembers places
     assert all(part.cached(node.id) for node in copies)
 
 

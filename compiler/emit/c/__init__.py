@@ -16,15 +16,15 @@ WINDOWS = (*FORMS, "convolutions", "pools")
 """Texts that lean on the geometry of windows."""
 
 PARTS = (
-    *("math", "random", "gemm", "tiles", "attend", *WINDOWS, "recurrent"),
+    *("math", "random", "gemm", "planes", "tiles", "attend", *WINDOWS, "recurrent"),
     *("moments", "team", "step"),
 )
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 
-PRODUCTS = ("tiles", "attend", *WINDOWS, "recurrent")
+PRODUCTS = ("planes", "tiles", "attend", *WINDOWS, "recurrent")
 """Texts that lean on matrix products, or on their vectors."""
 
-GEMM_SCRATCH = 12288 + 49152
+GEMM_SCRATCH = 24576 + 98304 + 8192
 """Floats of scratch that `weft_gemm` wants from each thread, on every machine."""
 
 
@@ -35,7 +35,7 @@ def text(*parts: str) -> str:
         raise KeyError(f"no C text named {', '.join(sorted(unknown))}")
     wanted = {"math", *parts}
     if wanted & {"gemm", *PRODUCTS}:
-        wanted |= {"gemm", "tiles"}
+        wanted |= {"gemm", "planes", "tiles"}
     if wanted & {*WINDOWS}:
         wanted |= {*FORMS}
     return "\n".join(_read(part) for part in PARTS if part in wanted)

@@ -34,7 +34,7 @@ static __attribute__((noinline, unused)) void weft_pack_queries(weft_side *q, lo
     q->how = WEFT_PLAIN;
     q->count = count;
 #if defined(WEFT_TILES)
-    if (weft_in_planes(q) && weft_split_a(count, q->width, q->x, q->step, q->unit, WEFT_PLANES_OF(q))) q->how = WEFT_PLANES;
+    if (weft_in_planes(q) && weft_cut_a(count, q->width, q->x, q->step, q->unit, WEFT_PLANES_OF(q))) q->how = WEFT_PLANES;
 #endif
 }
 /* `count` keys, the right side of scores */
@@ -43,7 +43,7 @@ static __attribute__((noinline, unused)) void weft_pack_keys(weft_side *k, long 
     k->count = count;
 #if defined(WEFT_TILES)
     if (weft_in_planes(k)) {
-        k->how = weft_split_b(count, k->width, k->x, k->unit, k->step, WEFT_PLANES_OF(k)) ? WEFT_PLANES : WEFT_PLAIN;
+        k->how = weft_cut_b(count, k->width, k->x, k->unit, k->step, WEFT_PLANES_OF(k)) ? WEFT_PLANES : WEFT_PLAIN;
         return;
     }
 #endif
@@ -62,7 +62,7 @@ static __attribute__((noinline, unused)) void weft_pack_values(weft_side *v, lon
 #if defined(WEFT_TILES)
     if (weft_in_planes(v)) {
         v->count = count;
-        v->how = weft_split_b(v->width, count, v->x, v->step, v->unit, WEFT_PLANES_OF(v)) ? WEFT_PLANES : WEFT_PLAIN;
+        v->how = weft_cut_b(v->width, count, v->x, v->step, v->unit, WEFT_PLANES_OF(v)) ? WEFT_PLANES : WEFT_PLAIN;
         return;
     }
 #endif
@@ -91,7 +91,7 @@ static __attribute__((noinline, unused)) void weft_weigh(long high, long wide, c
     long at, float *sum, long lead, float *planes, float *scratch)
 {
 #if defined(WEFT_TILES)
-    if (v->how == WEFT_PLANES && weft_split_a(high, wide, weights, row, column, (uint16_t *)planes)) {
+    if (v->how == WEFT_PLANES && weft_cut_a(high, wide, weights, row, column, (uint16_t *)planes)) {
         const long steps = WEFT_STEPS(wide);
         weft_tiled(weft_whole_tiles(high), weft_whole_tiles(v->width), steps, (uint16_t *)planes, steps * WEFT_PIECE,
             WEFT_PLANES_OF(v) + at / 32 * WEFT_PIECE, WEFT_STEPS(v->count) * WEFT_PIECE, sum, lead, 1);

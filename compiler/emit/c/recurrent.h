@@ -30,7 +30,7 @@ static __attribute__((unused)) int weft_keep_planes(long parts, long n, long dep
     for (long j = 0; j < n; j += each) for (long k = 0; k < depth; k += 32) for (long t = 0; t < group; ++t) {
         const long column = parts > 1 ? j : j + 16 * t;
         if (column >= n) continue;
-        finite &= weft_split_b(weft_least(n - column, 16), weft_least(depth - k, 32), b + k * br + ((parts > 1 ? t * n : 0) + column) * bc,
+        finite &= weft_cut_b(weft_least(n - column, 16), weft_least(depth - k, 32), b + k * br + ((parts > 1 ? t * n : 0) + column) * bc,
             br, bc, to);
         to += WEFT_PIECE;
     }
@@ -191,7 +191,7 @@ static __attribute__((noinline, unused)) void weft_recurrence(int cell, long sam
                     last + r * step + n + from, now + r * on + from, now + r * on + n + from, (opened ? opened + at * open : spare) + from); \
             }
 #if defined(WEFT_TILES)
-            if (how == WEFT_AS_PLANES && weft_split_a(rows, n, last, step, 1, (uint16_t *)split)) {
+            if (how == WEFT_AS_PLANES && weft_cut_a(rows, n, last, step, 1, (uint16_t *)split)) {
                 const long group = weft_group(parts.count, n), each = parts.count > 1 ? 16 : 16 * group;
                 const uint16_t *some = (const uint16_t *)planes;
                 float *z = inner;                                        /* all products first: tiles and vectors wait for each other */
@@ -248,7 +248,7 @@ static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, lo
             const float *const from = cell == WEFT_GRU ? through : given + (first * time + t) * wide;
             const long far = cell == WEFT_GRU ? wide : time * wide;
 #if defined(WEFT_TILES)
-            if (how == WEFT_AS_PLANES && weft_split_a(rows, wide, from, far, 1, (uint16_t *)split)) {
+            if (how == WEFT_AS_PLANES && weft_cut_a(rows, wide, from, far, 1, (uint16_t *)split)) {
                 const long each = 16 * weft_group(1, n), steps = (wide + 31) / 32;
                 const uint16_t *some = (const uint16_t *)planes;
                 for (long u = 0; u < n; u += each) {

@@ -1,0 +1,228 @@
+/* Operands of tile units (AMX), where a processor has them.  A float is the exact sum of three bfloat16 x = h + m + l, each 8 bits of its
+   significand: a plane each.  They are cut while tile units multiply others, a few at a time. */
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BW__) && defined(__linux__)
+#define WEFT_TILES 1
+#include <immintrin.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+enum { WEFT_DEEP = 128, WEFT_BROAD = 256, WEFT_PIECE = 3 * 512,        /* blocks of k and of columns; halves in the planes of a tile */
+       WEFT_FEW = 2 * 2 * WEFT_DEEP / 32 * WEFT_PIECE, WEFT_MANY = WEFT_BROAD / 16 * WEFT_DEEP / 32 * WEFT_PIECE };
+static int weft_tiles_allowed;                                          /* the kernel saves tiles only for those who asked */
+__attribute__((constructor)) static void weft_ask_for_tiles(void) { weft_tiles_allowed = syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
+
+typedef struct { uint8_t palette, start, rest[14]; uint16_t bytes[16]; uint8_t rows[16]; } weft_tile_shape;
+static const weft_tile_shape weft_tile_shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+
+/* ---- packing: 16 rows of A, or columns of B, by 32 of k, as three planes of bfloat16; `sum` is NaN where a number is not finite ---- */
+#define WEFT_UPPER _mm512_set1_epi32((int)0xffff0000u)
+#define WEFT_ODD _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, \
+    31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1)
+WEFT_INLINE __m512 weft_rest(__m512 x)                                  /* what the upper half of a float leaves, exactly */
+{
+    return _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), WEFT_UPPER)));
+}
+/* The upper halves of a and b: all of a and then all of b (`in_turn`), or side by side, which takes half as long. */
+WEFT_INLINE __m512i weft_upper_halves(__m512 a, __m512 b, int in_turn)
+{
+    const __m512i x = _mm512_castps_si512(a), y = _mm512_castps_si512(b);
+    return in_turn ? _mm512_permutex2var_epi16(x, WEFT_ODD, y)
+                   : _mm512_ternarylogic_epi32(_mm512_srli_epi32(x, 16), y, WEFT_UPPER, 0xf8);              /* x >> 16 | y & upper */
+}
+WEFT_INLINE void weft_split(__m512 a, __m512 b, const int in_turn, uint16_t *to, long apart, __m512 *sum)
+{
+    WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) {
+        _mm512_store_si512(to + plane * apart, weft_upper_halves(a, b, in_turn));
+        if (plane == 2) break;
+        a = weft_rest(a);
+        b = weft_rest(b);
+    }
+    *sum = _mm512_fmadd_ps(a, b, *sum);
+}
+WEFT_INLINE void weft_split_pair(__m512 a, __m512 b, uint16_t *to, __m512 *sum) { weft_split(a, b, 0, to, 512, sum); }
+WEFT_INLINE __mmask16 weft_lanes_of(long count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1); }
+/* Columns 4 q .. 4 q + 3 of 16 rows: quarters of rows are put side by side while they are loaded, the rest is done inside quarters. */
+WEFT_INLINE void weft_turn(const int whole, long rows, long columns, const float *x, long step, const int q, __m512 *r)
+{
+    const __mmask8 some = weft_lanes_of(columns - 4 * q) & 15;
+    __m512 v[4], t[4];
+    WEFT_UNROLL for (int i = 0; i < 4; ++i) {
+        v[i] = _mm512_setzero_ps();
+        WEFT_UNROLL for (int lane = 0; lane < 4; ++lane) {
+            const float *const p = x + (4 * lane + i) * step + 4 * q;
+            if (whole) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_loadu_ps(p));
+            else if (4 * lane + i < rows) v[i] = _mm512_mask_broadcast_f32x4(v[i], 15 << (4 * lane), _mm_maskz_loadu_ps(some, p));
+        }
+    }
+    t[0] = _mm512_unpacklo_ps(v[0], v[1]); t[1] = _mm512_unpackhi_ps(v[0], v[1]);
+    t[2] = _mm512_unpacklo_ps(v[2], v[3]); t[3] = _mm512_unpackhi_ps(v[2], v[3]);
+    WEFT_UNROLL for (int h = 0; h < 2; ++h) {
+        const __m512d low = _mm512_castps_pd(t[h]), high = _mm512_castps_pd(t[2 + h]);
+        r[2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+        r[2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+}
+/* Packing of 32 rows of A, or columns of B: 16 units of two lines by 32 of k, the pieces of 16 lie `beside` each other.  Unit i of the four that
+   begin at x and `to`.
+   Lines: rows of A, which run along k.  Pairs: of two of k for 16 columns of B.  Turned, from memory that lies the other way: the first of two
+   units turns four lines, the second one cuts them.  Both operands have the same pairs: neighbours (`in_turn`, as windows need it), or what lies
+   16 apart, which is quicker. */
+#define WEFT_UNIT const int in_turn, const int i, const float *x, const long step, uint16_t *to, const long beside, float *turned, __m512 sum
+WEFT_INLINE __m512 weft_lines(WEFT_UNIT)
+{
+    (void)turned, (void)beside;
+    x += 2 * i * step;
+    weft_split(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), in_turn, to + 64 * i, 512, &sum);
+    weft_split(_mm512_loadu_ps(x + step), _mm512_loadu_ps(x + step + 16), in_turn, to + 64 * i + 32, 512, &sum);
+    return sum;
+}
+WEFT_INLINE const float *weft_from_lines(int in_turn, long at, const float *x, long step) { return (void)in_turn, x + (at >> 4) * 32 + 2 * (at & 15) * step; }
+WEFT_INLINE uint16_t *weft_to_lines(long at, uint16_t *to, long beside) { return to + (at >> 4) * WEFT_PIECE + (at >> 3 & 1) * beside + (at & 7) * 64; }
+WEFT_INLINE __m512 weft_pairs(WEFT_UNIT)
+{
+    (void)turned;
+    x += (in_turn ? 2 * i : i) * step;
+    const float *const other = x + (in_turn ? step : 16 * step);
+    weft_split_pair(_mm512_loadu_ps(x), _mm512_loadu_ps(other), to + 32 * i, &sum);
+    weft_split_pair(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(other + 16), to + beside + 32 * i, &sum);
+    return sum;
+}
+WEFT_INLINE const float *weft_from_pairs(int in_turn, long at, const float *x, long step)
+{
+    return x + ((at >> 4) * 32 + (at & 15) * (in_turn ? 2 : 1)) * step;
+}
+WEFT_INLINE uint16_t *weft_to_pairs(long at, uint16_t *to, long beside) { return (void)beside, to + (at >> 4) * WEFT_PIECE + (at & 15) * 32; }
+/* The next 32 columns are fetched: their rows lie too far apart for the processor to guess. */
+WEFT_INLINE __m512 weft_pairs_fetched(WEFT_UNIT)
+{
+    const float *const next = x + i * step + 32;
+    __builtin_prefetch(next), __builtin_prefetch(next + 16), __builtin_prefetch(next + 16 * step), __builtin_prefetch(next + 16 * step + 16);
+    return weft_pairs(in_turn, i, x, step, to, beside, turned, sum);
+}
+WEFT_INLINE __m512 weft_turned(const int lines, WEFT_UNIT)
+{
+    (void)beside;
+    if (i % 2 == 0) {
+        __m512 r[8];
+        x += (!lines && in_turn ? 4 : 2) * i;
+        weft_turn(1, 16, 16, x, step, 0, r);
+        weft_turn(1, 16, 16, x + (lines ? 16 * step : in_turn ? 4 : 16), step, 0, r + 4);
+        WEFT_UNROLL for (int j = 0; j < 8; ++j) _mm512_store_ps(turned + 16 * j, r[j]);
+    } else WEFT_UNROLL for (int j = 0; j < 4; ++j) {
+        const float *const a = turned + 16 * (!lines && in_turn ? 2 * j : j), *const b = a + 16 * (!lines && in_turn ? 1 : 4);
+        weft_split(_mm512_load_ps(a), _mm512_load_ps(b), lines && in_turn, to + 64 * (i - 1) + j * 32, 512, &sum);
+    }
+    return sum;
+}
+WEFT_INLINE __m512 weft_turned_lines(WEFT_UNIT) { return weft_turned(1, in_turn, i, x, step, to, beside, turned, sum); }
+WEFT_INLINE __m512 weft_turned_pairs(WEFT_UNIT) { return weft_turned(0, in_turn, i, x, step, to, beside, turned, sum); }
+WEFT_INLINE const float *weft_from_turned_lines(int in_turn, long at, const float *x, long step) { return (void)in_turn, x + (at >> 4) * 32 * step + 2 * (at & 14); }
+WEFT_INLINE const float *weft_from_turned_pairs(int in_turn, long at, const float *x, long step)
+{
+    return x + (at >> 4) * 32 + 16 * (at >> 3 & 1) * step + (at & 6) * (in_turn ? 4 : 2);
+}
+#define weft_to_turned_lines weft_to_lines
+#define weft_to_turned_pairs weft_to_lines
+#define weft_from_pairs_fetched weft_from_pairs
+#define weft_to_pairs_fetched weft_to_pairs
+/* Units `at` .. `end`, multiples of four: one step of k after the other */
+typedef __m512 weft_packer(long at, long end, const float *x, long step, uint16_t *to, long beside, float *turned, __m512 sum);
+#define WEFT_PACKER(order, in_turn, how) \
+static __attribute__((noinline, unused)) __m512 weft_##how##_##order(long at, long end, const float *x, long step, uint16_t *to, long beside, \
+    float *turned, __m512 sum) \
+{ \
+    for (; at < end; at += 4) { \
+        const float *const from = weft_from_##how(in_turn, at, x, step); \
+        uint16_t *const place = weft_to_##how(at, to, beside); \
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) sum = weft_##how(in_turn, i, from, step, place, beside, turned, sum); \
+    } \
+    return sum; \
+}
+WEFT_PACKER(in_turn, 1, lines) WEFT_PACKER(in_turn, 1, turned_lines) WEFT_PACKER(in_turn, 1, pairs) WEFT_PACKER(in_turn, 1, turned_pairs)
+WEFT_PACKER(apart, 0, lines) WEFT_PACKER(apart, 0, turned_lines) WEFT_PACKER(apart, 0, pairs) WEFT_PACKER(apart, 0, turned_pairs)
+
+/* One side of a product: rows of A (`left`) or columns of B, `xr` apart, `xk` from one of k to the next; one of them is 1, the other `step`. */
+typedef struct { const float *x; long count, xr, xk, step; int left, along, in_turn; weft_packer *pack; } weft_operand;
+WEFT_INLINE weft_operand weft_left(const float *a, long m, long ar, long ac, int in_turn)
+{
+    weft_packer *const lines = in_turn ? weft_lines_in_turn : weft_lines_apart;
+    weft_packer *const turned = in_turn ? weft_turned_lines_in_turn : weft_turned_lines_apart;
+    return (weft_operand){a, m, ar, ac, ac == 1 ? ar : ac, 1, ac == 1, in_turn, ac == 1 ? lines : turned};
+}
+WEFT_INLINE weft_operand weft_right(const float *b, long n, long br, long bc, int in_turn)
+{
+    weft_packer *const pairs = in_turn ? weft_pairs_in_turn : weft_pairs_apart;
+    weft_packer *const turned = in_turn ? weft_turned_pairs_in_turn : weft_turned_pairs_apart;
+    return (weft_operand){b, n, bc, br, bc == 1 ? br : bc, 0, bc != 1, in_turn, bc == 1 ? pairs : turned};
+}
+WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
+/* A piece of 16 by 32 at an edge, zeros beyond: `rows` of A or columns of B, `deep` of k. */
+static __attribute__((noinline, unused)) __m512 weft_pack_edge(const weft_operand *side, long rows, long deep, const float *x, uint16_t *to, __m512 sum)
+{
+    const __mmask16 low = weft_lanes_of(deep), high = weft_lanes_of(deep - 16), some = weft_lanes_of(rows);
+    const long step = side->step, in_turn = side->in_turn, other = in_turn ? 1 : 16, next = in_turn ? 2 : 1;
+    if (side->left && side->along) for (long i = 0; i < 16; ++i)
+        weft_split(_mm512_maskz_loadu_ps(i < rows ? low : 0, x + i * step), _mm512_maskz_loadu_ps(i < rows ? high : 0, x + i * step + 16),
+            in_turn, to + i * 32, 512, &sum);
+    else if (!side->left && !side->along) for (long i = 0; i < 16; ++i)
+        weft_split_pair(_mm512_maskz_loadu_ps(next * i < deep ? some : 0, x + next * i * step),
+            _mm512_maskz_loadu_ps(next * i + other < deep ? some : 0, x + (next * i + other) * step), to + i * 32, &sum);
+    else if (side->left) WEFT_UNROLL for (int q = 0; q < 4; ++q) {
+        __m512 near[4], far[4];
+        weft_turn(0, deep, rows, x, step, q, near);
+        weft_turn(0, deep - 16, rows, x + 16 * step, step, q, far);
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) weft_split(near[i], far[i], in_turn, to + (4 * q + i) * 32, 512, &sum);
+    }
+    else {
+        __m512 r[32];
+        WEFT_UNROLL for (int q = 0; q < 8; ++q) weft_turn(0, rows, deep - q / 4 * 16, x + q / 4 * 16, step, q % 4, r + 4 * q);
+        for (long i = 0; i < 16; ++i) weft_split_pair(r[next * i], r[next * i + other], to + i * 32, &sum);
+    }
+    return sum;
+}
+WEFT_INLINE int weft_finite(__m512 sum) { return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0; }
+/* Units `at` .. of 32 rows of A or columns of B, `count` of them, by `depth` of k: whole pieces, then the edge. */
+static __attribute__((noinline, unused)) __m512 weft_pack_from(const weft_operand *side, long at, long count, long depth, const float *x,
+    uint16_t *to, float *turned, __m512 sum)
+{
+    const long whole = count >= 32 ? depth / 32 : 0, steps = (depth + 31) / 32, beside = steps * WEFT_PIECE;
+    sum = side->pack(at, 16 * whole, x, side->step, to, beside, turned, sum);
+    for (long step = whole; step < steps; ++step) for (long half = 0; half < weft_least(count, 32); half += 16)
+        sum = weft_pack_edge(side, weft_least(count - half, 16), weft_least(depth - 32 * step, 32), x + half * side->xr + 32 * step * side->xk,
+            to + half / 16 * beside + step * WEFT_PIECE, sum);
+    return sum;
+}
+/* A side by `depth` of k: [16 rows][32 of k][plane]; are all numbers finite? */
+static __attribute__((noinline, unused)) int weft_pack(const weft_operand *side, long depth, uint16_t *to)
+{
+    const long beside = (depth + 31) / 32 * WEFT_PIECE;
+    float turned[8 * 16] __attribute__((aligned(64)));
+    __m512 sum = _mm512_setzero_ps();
+    for (long i = 0; i < side->count; i += 32, to += 2 * beside)
+        sum = weft_pack_from(side, 0, side->count - i, depth, side->x + i * side->xr, to, turned, sum);
+    return weft_finite(sum);
+}
+#define WEFT_PACK(name, sided, in_turn) \
+static __attribute__((unused)) int name(long count, long depth, const float *x, long row, long column, uint16_t *to) \
+{ const weft_operand side = sided(x, count, row, column, in_turn); return weft_pack(&side, depth, to); }
+WEFT_PACK(weft_split_a, weft_left, 1) WEFT_PACK(weft_split_b, weft_right, 1)                                /* pairs of neighbours */
+WEFT_PACK(weft_cut_a, weft_left, 0) WEFT_PACK(weft_cut_b, weft_right, 0)                                    /* pairs of what lies 16 apart */
+
+/* ---- errands: packing that is done while tile units multiply, a unit after four tiles: more at once would keep them waiting ---- */
+typedef struct { const weft_operand *side; const float *x; long count, depth, at, end; uint16_t *to; __m512 *sum; } weft_errand;
+typedef struct { weft_errand list[2 + WEFT_BROAD / 16]; long count, now; float turned[8 * 16] __attribute__((aligned(64))); } weft_errands;
+/* 32 from `from` on of a side, `depth` of k from `k` on; *sum will be NaN if a number is not finite */
+WEFT_INLINE void weft_later(weft_errands *e, const weft_operand *side, long from, long limit, long k, long depth, uint16_t *to, __m512 *sum)
+{
+    *sum = _mm512_setzero_ps();
+    const long count = weft_least(limit - from, 32);
+    e->list[e->count++] = (weft_errand){side, side->x + from * side->xr + k * side->xk, count, depth, 0, count < 32 ? 0 : depth / 32 * 16, to, sum};
+}
+/* The first `count` errands are done. */
+static __attribute__((noinline, unused)) void weft_until(weft_errands *e, long count)
+{
+    for (; e->now < count; ++e->now) {
+        const weft_errand *const one = e->list + e->now;
+        *one->sum = weft_pack_from(one->side, one->at, one->count, one->depth, one->x, one->to, e->turned, *one->sum);
+    }
+}
+#endif

@@ -184,7 +184,8 @@ static __attribute__((noinline, unused)) int weft_split_cotangents(const weft_wi
     const long pixels = rows * weft_up(a[2].count, 2), piece = (pixels + 31) / 32 * WEFT_PIECE, o = g->outputs;
     if (o == 16 && a[2].count % 32 == 0) {                              /* half of what is packed at once */
         __m512 sum = _mm512_setzero_ps();
-        for (long p = 0; p < pixels; p += 32) for (int part = 0; part < 2; ++part) weft_turned_a(part, d + p * o, o, to + p / 32 * WEFT_PIECE, 0, &sum);
+        float turned[8 * 16] __attribute__((aligned(64)));
+        for (long p = 0; p < pixels; p += 32) sum = weft_turned_lines_in_turn(0, 8, d + p * o, o, to + p / 32 * WEFT_PIECE, 0, turned, sum);
         return weft_finite(sum);
     }
     if (a[2].count % 2 == 0) return weft_split_a(o, pixels, d, 1, o, to);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import weft
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 SPEC = """
 net twin {{
@@ -89,7 +92,7 @@ def test_training_is_the_twins(name: str, target: str, tolerance: float) -> None
 CARRIED = """
 net twin {{
   in x: f32[B, T, 6]
-  x -> {cell}(5, carry=4) as cells -> linear(3) as y
+  x -> {layer} as cells -> linear(3) as y
 }}
 train {{
   steps = 3
@@ -102,12 +105,14 @@ train {{
 """
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "walked"])
 @pytest.mark.parametrize(("target", "tolerance"), [("reference", 1e-12), ("cpu", 1e-6)])
 def test_sequences_go_on_where_the_last_batch_ended(
     cell: str, target: str, tolerance: float
 ) -> None:
-    own = weft.compile(weft.load_text(CARRIED.format(cell=cell), "c.weft"), target=target)
+    written = "scan(gru_cell(5), carry=4)" if cell == "walked" else f"{cell}(5, carry=4)"
+    cell = "gru" if cell == "walked" else cell
+    own = weft.compile(weft.load_text(CARRIED.format(layer=written), "c.weft"), target=target)
     layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](6, 5, batch_first=True).double()
     last = nn.Linear(5, 3).double()
     state = own.state_dict()
@@ -131,3 +136,48 @@ def test_sequences_go_on_where_the_last_batch_ended(
         loss.backward()
         rule.step()
         assert abs(found - loss.item()) <= tolerance
+
+
+class Normalised(nn.Module):
+    """The language model of examples/recurrent_cell/normalised.weft, step by step."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(256, 64)
+        self.of_x = nn.Linear(64, 4 * width, bias=False)
+        self.norm_x = nn.LayerNorm(4 * width)
+        self.of_h = nn.Linear(width, 4 * width, bias=False)
+        self.norm_h = nn.LayerNorm(4 * width)
+        self.norm_c = nn.LayerNorm(width)
+        self.last = nn.Linear(width, 256)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.table(tokens)
+        h = c = x.new_zeros(len(x), self.last.in_features)
+        found = []
+        for t in range(tokens.shape[1]):
+            gates = self.norm_x(self.of_x(x[:, t])) + self.norm_h(self.of_h(h))
+            i, f, g, o = gates.chunk(4, dim=1)
+            c = torch.sigmoid(f + 1) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(self.norm_c(c))
+            found.append(h)
+        return self.last(torch.stack(found, 1))
+
+
+@pytest.mark.parametrize(("target", "tolerance"), [("reference", 1e-9), ("cpu", 2e-5)])
+def test_a_cell_of_ones_own_is_the_twins(target: str, tolerance: float) -> None:
+    spec = weft.load(EXAMPLES / "recurrent_cell" / "normalised.weft", params={"width": 24, "length": 6})
+    own = weft.compile(spec, target=target)
+    torch.manual_seed(3)
+    twin = Normalised(24).double()
+    paths = list(own.state_dict())
+    own.load_state_dict(dict(zip(paths, (p.detach() for p in twin.parameters()), strict=True)))
+    x, t = np.random.default_rng(5).integers(0, 256, (2, 70, 6))
+    wanted = F.cross_entropy(twin(torch.tensor(x)).flatten(0, 1), torch.tensor(t).flatten())
+    wanted.backward()
+    loss, grads = own.value_and_grad({"tokens": x, "next": t})
+    assert float(loss) == pytest.approx(wanted.item(), rel=tolerance)
+    for path, p in zip(paths, twin.parameters(), strict=True):
+        assert p.grad is not None
+        worst = float((grads[path].double() - p.grad).abs().max())
+        assert worst <= max(tolerance, 1e-7) * max(float(p.grad.abs().max()), 1e-2), path

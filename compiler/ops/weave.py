@@ -10,10 +10,11 @@ Values cross as sequences and as what a scan emits.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...spec.dims import Dim
+from ...spec.dims import Dim, evaluate, numel
 from ...spec.errors import InternalError
 from ..ir.body import Body, of_samples, rows_axis
 from ..ir.builder import Builder
@@ -22,6 +23,10 @@ from . import costs
 from .along_time import Along, Steps
 from .parted import parted
 
+TOGETHER = ("pad", "concat", "add", "sub", "neg", "broadcast", "transpose", "reshape", "squeeze")
+"""What only puts values together."""
+
+LIKELY = 720  # a size that is not known; many numbers divide it
 DEPTH = 3  # maps one after the other that are made again
 CHEAP = 2  # operations of a map that are not worth a sequence of their own
 AGAIN = ("constant", "size", "iota", "table")
@@ -73,6 +78,7 @@ class _Cloth:
     reverse: bool
     outside: dict[int, Along] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
+    states: dict[int, int] = field(default_factory=dict)  # of all steps, by the input
     moving: set[int] = field(default_factory=set)  # depend on a sequence or a state
     turning: set[int] = field(default_factory=set)  # depend on a state
     inside: set[int] = field(default_factory=set)
@@ -92,12 +98,7 @@ class _Cloth:
             results[j] if results else self.steps.spread(body.nodes[i], self._value(i))
             for j, i in enumerate(body.next)
         ]
-        for j, i in enumerate(body.states):
-            behind = (n for n in self.live if n.id not in self.inside)
-            if any(i in node.operands for node in behind) or i in body.emits:
-                start = self.starts[i]
-                before = states_before(self.b, states[j], start, reverse=self.reverse)
-                self.outside[i] = Along(before, True)
+        self.states = dict(zip(body.states, states, strict=True))
         return states, [self._value(i) for i in body.emits]
 
     # ---- what goes where -------------------------------------------------------------------------
@@ -150,10 +151,37 @@ class _Cloth:
             stack += [o for o in self.body.nodes[i].operands if o in self.turning]
 
     def _emitted(self) -> list[int]:
-        """What is inside and read outside, apart from the states themselves."""
+        """What is inside and read outside, apart from the states themselves.
+
+        Where a value is put together from smaller ones, these are emitted: the parts of the
+        cotangent of gates, and not what is zero around each.
+        """
         behind = (n for n in self.live if n.id not in self.inside and n.id in self.moving)
         wanted = {o for node in behind for o in node.operands} | set(self.body.emits)
-        return sorted((wanted & self.inside) - set(self.body.next))
+        wanted = (wanted & self.inside) - set(self.body.next)
+        changed = True
+        while changed:
+            changed = False
+            for i in sorted(wanted, reverse=True):
+                parts = self._parts(i)
+                if i in parts or sum(map(self._size, parts - wanted)) >= self._size(i):
+                    continue
+                wanted = (wanted - {i}) | parts
+                changed = True
+        return sorted(wanted)
+
+    def _parts(self, i: int) -> set[int]:
+        """The values inside that one is put together from; itself where it has another maker."""
+        node = self.body.nodes[i]
+        sides = [(self.body.nodes[o], o in self.timed) for o in node.operands]
+        if node.op not in TOGETHER or not self.steps.can(node, sides):
+            return {i}
+        inside = (o for o in node.operands if o in self.inside)
+        found = set().union(*(self._parts(o) for o in inside))
+        return found - set(self.body.next)
+
+    def _size(self, i: int) -> int:
+        return evaluate(numel(self.body.nodes[i].shape[1:]), defaultdict(lambda: LIKELY))
 
     def _within(self) -> set[int]:
         """What is computed inside, with what is quicker made again there than read."""
@@ -282,13 +310,16 @@ class _Cloth:
             if at in self.outside:
                 continue
             node = self.body.nodes[at]
-            if not ready:
+            if at in self.starts:
+                made = states_before(self.b, self.states[at], self.starts[at], reverse=self.reverse)
+                self.outside[at] = Along(made, True)
+            elif not ready:
                 stack.append((at, True))
                 stack += [(o, False) for o in node.operands]
-                continue
-            step = [self.body.nodes[o] for o in node.operands]
-            operands = [self.outside[o] for o in node.operands]
-            self.outside[at] = self.steps.write(node, step, operands)
+            else:
+                step = [self.body.nodes[o] for o in node.operands]
+                operands = [self.outside[o] for o in node.operands]
+                self.outside[at] = self.steps.write(node, step, operands)
         return self.outside[i]
 
 

@@ -166,7 +166,9 @@ class Normalised(nn.Module):
 
 @pytest.mark.parametrize(("target", "tolerance"), [("reference", 1e-9), ("cpu", 2e-5)])
 def test_a_cell_of_ones_own_is_the_twins(target: str, tolerance: float) -> None:
-    spec = weft.load(EXAMPLES / "recurrent_cell" / "normalised.weft", params={"width": 24, "length": 6})
+    spec = weft.load(
+        EXAMPLES / "recurrent_cell" / "normalised.weft", params={"width": 24, "length": 6}
+    )
     own = weft.compile(spec, target=target)
     torch.manual_seed(3)
     twin = Normalised(24).double()

@@ -36,15 +36,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--epochs", type=float, metavar="N", help="so many, whatever the spec says")
     length.add_argument("--steps", type=int, metavar="N", help="so many, whatever the spec says")
     parser.add_argument("--seed", type=int, metavar="N", help="this seed, whatever the spec says")
+    parser.add_argument(
+        "--shard", metavar="K/N", help="every N-th batch of the data, from the K-th on (from 0)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no table, no progress")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say what came out and where it lies."""
+    from ..runtime.data.shard import shard_of
     from ..runtime.program import compile
 
     _plausible(arguments)
+    shard = None if arguments.shard is None else shard_of(arguments.shard)
     program = compile(load(arguments), arguments.target, seed=arguments.seed)
     out = folder(program.spec, arguments.out)
     silent = arguments.quiet or arguments.json
@@ -58,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         epochs=arguments.epochs,
         steps=arguments.steps,
         seed=arguments.seed,
+        shard=shard,
         progress="quiet" if silent else "auto",
     )
     if arguments.json:

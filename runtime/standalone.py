@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..spec.errors import DataError, DeviceError, InternalError, UsageError, WeftError
 from . import manifest
 from .data.dataset import GENERATED
+from .data.shard import shard_of
 from .predict import predict
 from .progress import describe
 from .trainer import train
@@ -71,6 +72,7 @@ def _train(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) -
                 epochs=options.epochs,
                 steps=options.steps,
                 seed=options.seed,
+                shard=None if options.shard is None else shard_of(options.shard),
                 progress="quiet" if options.quiet else "auto",
             )
     except DataError as error:
@@ -93,6 +95,9 @@ def _train_options() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, metavar="N", help="this seed, whatever the spec says")
     parser.add_argument(
         "--data", metavar="ROOT", help="the folder that holds the data files of the spec"
+    )
+    parser.add_argument(
+        "--shard", metavar="K/N", help="every N-th batch of the data, from the K-th on (from 0)"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return editable(parser)

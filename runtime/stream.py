@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import DataError
 from .data import Dataset, Passes
+from .data.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 class Stream:
     """Batch `k` of a training, counted from 0 over all epochs.
 
-    An epoch is one pass over the first data line; the others begin again whenever they end.  Where
-    there are several, only whole batches are used, so that all have the same number of samples.
+    With a `shard` they are its own alone.  An epoch is one pass over the first data line; the
+    others begin again whenever they end.  Where there are several, only whole batches are used, so
+    that all have the same number of samples.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], seed: int) -> None:
+    def __init__(self, datasets: Sequence[Dataset], seed: int, shard: Shard = WHOLE) -> None:
         if len({dataset.batch for dataset in datasets}) > 1:
             sizes = ", ".join(f"{', '.join(d.names)}: {d.batch}" for d in datasets)
             raise DataError(
@@ -30,7 +32,8 @@ class Stream:
             )
         several = len(datasets) > 1
         self._datasets = datasets
-        self._sources = [dataset.batches(seed, drop=several) for dataset in datasets]
+        self.shard = shard
+        self._sources = [dataset.batches(seed, drop=several, shard=shard) for dataset in datasets]
         self._first = self._sources[0]
         self._merged: Batch | None = {} if several else None
         self.count = self._first.count

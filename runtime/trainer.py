@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec.errors import DataError, UsageError
+from ..spec.errors import CheckpointError, DataError, UsageError
 from . import checkpoint as files
 from .averaged import averaged
 from .checkpoint import Checkpoint
 from .data import Dataset, load, vocabulary
+from .data.shard import WHOLE, Shard
 from .divergence import divergence
 from .evaluation import Averages, Interrupted, evaluate, per_byte, per_byte_names
 from .initialise import initialise
@@ -64,13 +65,15 @@ def train(
     epochs: float | None = None,
     steps: int | None = None,
     seed: int | None = None,
+    shard: Shard | tuple[int, int] | None = None,
     progress: str | Progress = "auto",
     steppers: Mapping[str, Maker] | None = None,
 ) -> Record:
     """Train as the recipe of the artifact says; data lies below `root`, results go to `out`.
 
     `resume` goes on with the last checkpoint there; `weights` begins anew with the parameters of a
-    checkpoint.  `epochs`, `steps` and `seed` override the recipe.  `progress` is auto, plain, quiet
+    checkpoint.  `epochs`, `steps` and `seed` override the recipe.  `shard` (k, n) trains with every
+    n-th batch alone.  `progress` is auto, plain, quiet
     or a display of one's own.  `steppers` gives optimizers beside or in place of `STEPPERS`.
 
     Raises: DataError, CheckpointError, DivergenceError, UsageError.
@@ -83,7 +86,7 @@ def train(
     datasets = _datasets(artifact, root, earlier)
     if earlier is not None and seed is None:
         seed = earlier.state["seed"]
-    stream = Stream(datasets, _seed(artifact, seed))
+    stream = Stream(datasets, _seed(artifact, seed), _shard(shard, earlier, path))
     recipe = recipe_of(artifact, stream.count, epochs=epochs, steps=steps, seed=seed)
     training = _Training(
         engine, recipe, datasets, stream, out, display, {**STEPPERS, **(steppers or {})}
@@ -348,6 +351,7 @@ class _Training:
             "total": self.recipe.total,
             "batches": self.stream.count,
             "batch": [dataset.batch for dataset in self.datasets],
+            "shard": [self.stream.shard.number, self.stream.shard.of],
             "position": {
                 name: json.loads(json.dumps(getattr(position, name)))
                 for name in Position.__dataclass_fields__
@@ -416,6 +420,23 @@ def _datasets(artifact: Artifact, root: Path, earlier: Checkpoint | None) -> lis
     return [
         load(recipe, root, known[i] if i < len(known) else None) for i, recipe in enumerate(recipes)
     ]
+
+
+def _shard(shard: Shard | tuple[int, int] | None, earlier: Checkpoint | None, path: Path) -> Shard:
+    """The shard that is asked for, or that of the training which goes on.
+
+    Raises: CheckpointError where these are two.
+    """
+    wanted = shard if isinstance(shard, Shard) or shard is None else Shard(*shard)
+    if earlier is None:
+        return wanted or WHOLE
+    before = Shard(*earlier.state.get("shard", (0, 1)))
+    if wanted not in (None, before):
+        raise CheckpointError(
+            f"`{path}` was trained with shard {before.number}/{before.of}",
+            hint="resume with the same --shard, or without one",
+        )
+    return before
 
 
 def _seed(artifact: Artifact, seed: int | None) -> int:

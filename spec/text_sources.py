@@ -170,10 +170,10 @@ TEXT_SOURCES = (
         Signature(
             "tokens",
             (
-                Option("path", "text", None, "a .npy or .bin file of tokens", required=True),
+                Option("path", "text|texts", None, ".npy or .bin files of tokens", required=True),
                 LENGTH,
                 Option("dtype", "word", "u16", "the numbers in a .bin file", ("u16", "u32")),
-                Option("test", "text", None, "the file of the held-out part"),
+                Option("test", "text|texts", None, "the files of the held-out part"),
                 Option("end", "integer", None, "the token that ends a document", low=0),
                 Option("vocabulary", "text", None, "the file of their vocabulary"),
                 MASKED,

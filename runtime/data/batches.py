@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..initialise import generator
+from .shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,12 +32,21 @@ class Batches:
     """
 
     def __init__(
-        self, arrays: Mapping[str, Array], batch: int, *, shuffle: bool, drop: bool, seed: int
+        self,
+        arrays: Mapping[str, Array],
+        batch: int,
+        *,
+        shuffle: bool,
+        drop: bool,
+        seed: int,
+        shard: Shard = WHOLE,
     ) -> None:
         self.arrays = {name: aligned_copy(array) for name, array in arrays.items()}
         self.samples = len(next(iter(self.arrays.values())))
         self.batch = batch
-        self.count = self.samples // batch if drop else -(-self.samples // batch)
+        self._all = self.samples // batch if drop else -(-self.samples // batch)
+        self.count = shard.count(self._all, drop=drop)
+        self._shard = shard
         self._seed = seed
         self._shuffle = shuffle and batch < self.samples
         self._epoch = -1
@@ -50,7 +60,7 @@ class Batches:
         """Batch `index` of an epoch, both from 0."""
         if self._whole is not None:
             return self._whole
-        begin = index * self.batch
+        begin = self._shard.at(index, self._all) * self.batch
         end = begin + self.batch
         if not self._shuffle:
             return {name: array[begin:end] for name, array in self.arrays.items()}
@@ -66,7 +76,7 @@ class Batches:
 
     def size(self, index: int) -> int:
         """The number of samples in batch `index`."""
-        return min(self.batch, self.samples - index * self.batch)
+        return min(self.batch, self.samples - self._shard.at(index, self._all) * self.batch)
 
     def _buffers(self, batch: int) -> Batch:
         return {

@@ -28,6 +28,7 @@ from .picture_batches import PictureBatches
 from .picture_set import PictureSet, picture_set
 from .raw import Raw, Request
 from .sequences import read_pairs, read_sequences
+from .shard import WHOLE, Shard
 from .split import batch_size, draw, parts
 from .table import read_table
 from .text_files import read_stdlib, read_text_files, read_tokens
@@ -94,12 +95,27 @@ class Dataset:
     place: str
     made: PictureSet | TextSet | None = None
 
-    def batches(self, seed: int, *, drop: bool = False) -> Passes:
-        """The batches of the training part; with `drop` whole ones only, whatever the line says."""
+    def batches(self, seed: int, *, drop: bool = False, shard: Shard = WHOLE) -> Passes:
+        """The batches of the training part, or a shard of them; with `drop` whole ones only,
+        whatever the line says.
+
+        Raises: DataError for fewer batches than shards.
+        """
         drop = drop or self.drop
+        order: dict[str, Any] = {"shuffle": self.shuffle, "drop": drop, "seed": seed}
+        found: Passes
         if self.made is not None:
-            return self.made.batches(TRAIN, self.batch, shuffle=self.shuffle, drop=drop, seed=seed)
-        return Batches(self.train, self.batch, shuffle=self.shuffle, drop=drop, seed=seed)
+            found = self.made.batches(TRAIN, self.batch, **order, shard=shard)
+        else:
+            found = Batches(self.train, self.batch, **order, shard=shard)
+        if found.count == 0:
+            samples = len(next(iter(self.train.values())))
+            raise DataError(
+                f"{self.place}: {samples:,} samples are {samples // self.batch:,} whole batches, "
+                f"fewer than the {shard.of} shards",
+                hint="write a smaller batch, or last=keep",
+            )
+        return found
 
     def held_out(self, part: str = "test") -> Passes | None:
         """The batches of a part in its own order, the last one kept unless the batch is fixed."""

@@ -50,19 +50,19 @@ def vocabulary_for(request: Request, documents: Sequence[Document]) -> Vocabular
         return of_bytes()
     if chosen not in ("bpe", "words"):
         return tables.read(inside(request.root, chosen), chosen)
-    size = request.settings["size"]
-    if chosen == "words":
-        texts = (piece for _, data in documents for piece in _pieces(data))
-        settings = request.settings
-        lower, marks = settings["lowercase"], settings["marks"]
-        words = learnt(texts, size - SPECIAL, settings["least"], lower=lower, marks=marks)
-        return of_words(words)
-    path = _cached(["bpe", size, *_digests(documents)], ".json")
+    settings = request.settings
+    size, least, lower, marks = (settings[n] for n in ("size", "least", "lowercase", "marks"))
+    how = [least, lower, marks] if chosen == "words" else []
+    path = _cached([chosen, size, *how, *_digests(documents)], ".json")
     with contextlib.suppress(OSError, ValueError):
         found = vocabulary_of(json.loads(path.read_text(encoding="utf-8")))
         os.utime(path)
         return found
-    found = trained((piece for _, data in documents for piece in _pieces(data)), size)
+    pieces = (piece for _, data in documents for piece in _pieces(data))
+    if chosen == "words":
+        found = of_words(learnt(pieces, size - SPECIAL, least, lower=lower, marks=marks))
+    else:
+        found = trained(pieces, size)
     _keep(path, json.dumps(found.to_json()).encode())
     return found
 

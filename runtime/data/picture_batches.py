@@ -16,6 +16,7 @@ from ...spec.errors import DataError, InternalError
 from ..initialise import generator
 from .batches import aligned, order
 from .maker import TRAIN, Job
+from .shard import WHOLE, Shard
 from .variation import DRAWS
 
 if TYPE_CHECKING:
@@ -48,10 +49,13 @@ class PictureBatches:
         shuffle: bool = False,
         drop: bool = False,
         seed: int | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         self.samples = len(supply.maker.parts[part])
         self.batch = min(batch, self.samples)
-        self.count = self.samples // batch if drop else -(-self.samples // batch)
+        self._all = self.samples // batch if drop else -(-self.samples // batch)
+        self.count = shard.count(self._all, drop=drop)
+        self._shard = shard
         self._supply, self._part = supply, part
         self._planes, self._arrays, self._soft = planes, arrays, soft
         self._fields = (*planes, *arrays)
@@ -89,7 +93,7 @@ class PictureBatches:
 
     def size(self, index: int) -> int:
         """The number of samples in batch `index`."""
-        return min(self.batch, self.samples - index * self.batch)
+        return min(self.batch, self.samples - self._shard.at(index, self._all) * self.batch)
 
     def _begin(self, number: int, last: int) -> None:
         """Begin this batch and those after it, as far as there is room for them."""
@@ -106,6 +110,7 @@ class PictureBatches:
             raise InternalError("too many passes over the same pictures are under way")
 
     def _start(self, slot: int, epoch: int, index: int) -> Batch:
+        index = self._shard.at(index, self._all)
         rows = self._rows(epoch, index)
         job, mix = Job(self._part, rows), None
         variation = self._supply.maker.variation

@@ -12,8 +12,9 @@ from ...spec.errors import DataError
 from . import vocabulary as tables
 from .arrays import DAMAGE
 from .encoded import encoded, vocabulary_for
+from .joined import Joined
 from .raw import Raw, Request, as_list, inside, locate
-from .texts import Document, documents, standard_library
+from .texts import Document, documents, files_of, standard_library
 from .vocabulary import vocabulary_of
 from .windows import Text
 
@@ -69,13 +70,28 @@ def read_tokens(request: Request) -> Raw:
     return Raw(
         (),
         facts=facts,
-        text=_tokens(request.root, settings["path"], settings["dtype"], end),
-        test_text=_tokens(request.root, test, settings["dtype"], end) if test else None,
+        text=_tokens(request.root, as_list(settings["path"]), settings["dtype"], end),
+        test_text=_tokens(request.root, as_list(test), settings["dtype"], end) if test else None,
     )
 
 
-def _tokens(root: Path, name: str, code: str, end: int | None) -> Text:
-    """The numbers in a file, which stay there; a document begins after each `end`."""
+def _tokens(root: Path, paths: list[str], code: str, end: int | None) -> Text:
+    """The numbers in files, which stay there, one file after the other; a document begins after
+    each `end`.
+    """
+    names = [name for path in paths for name, _ in files_of(root, path, (".npy", ".bin"))]
+    rows = [_row(root, name, code) for name in names]
+    starts, offset = [np.zeros(1, np.int64)], 0
+    for numbers in rows:
+        if end is not None:
+            starts.append(np.flatnonzero(numbers == end) + 1 + offset)
+        offset += len(numbers)
+    found = np.unique(np.concatenate(starts))
+    whole: Any = rows[0] if len(rows) == 1 else Joined(rows)
+    return Text(whole, found[(found < offset) | (found == 0)])
+
+
+def _row(root: Path, name: str, code: str) -> NDArray[Any]:
     path = locate(root, name)
     numbers = _npy(path, name) if path.suffix == ".npy" else _bin(path, name, DTYPES[code])
     if numbers.ndim != 1 or numbers.dtype.kind not in "ui":
@@ -83,11 +99,7 @@ def _tokens(root: Path, name: str, code: str, end: int | None) -> Text:
             f"`{name}` holds {numbers.dtype} {list(numbers.shape)}, not a row of tokens",
             hint="one axis, of whole numbers such as uint16",
         )
-    starts = np.zeros(1, np.int64)
-    if end is not None:
-        after = np.flatnonzero(numbers == end) + 1
-        starts = np.concatenate([starts, after[after < len(numbers)]])
-    return Text(numbers, starts)
+    return numbers
 
 
 def _npy(path: Path, name: str) -> NDArray[Any]:

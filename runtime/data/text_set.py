@@ -180,7 +180,7 @@ def _check_ranges(recipe: Mapping[str, Any], size: int | None, texts: Sequence[T
 
 def _largest(numbers: Array) -> int:
     pieces = range(0, len(numbers), COUNTED)
-    return max(int(numbers[begin : begin + COUNTED].max()) for begin in pieces)
+    return max(int(np.max(np.asarray(numbers[begin : begin + COUNTED]))) for begin in pieces)
 
 
 def _size(raw: Raw) -> int | None:

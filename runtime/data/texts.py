@@ -28,7 +28,7 @@ def documents(root: Path, paths: Sequence[str], suffixes: Sequence[str]) -> list
     """
     found: dict[str, Path] = {}
     for path in paths:
-        found |= dict(_files(root, path, suffixes))
+        found |= dict(files_of(root, path, suffixes))
     texts = [(name, read_text(place, name)) for name, place in found.items()]
     kept = [(name, text) for name, text in texts if text]
     if not kept:
@@ -90,7 +90,7 @@ def _at(data: bytes, offset: int) -> str:
     return f"line {line:,} (byte {offset:,})"
 
 
-def _files(root: Path, path: str, suffixes: Sequence[str]) -> Iterator[tuple[str, Path]]:
+def files_of(root: Path, path: str, suffixes: Sequence[str]) -> Iterator[tuple[str, Path]]:
     """The names and places of the files that one path means."""
     if "*" in path:
         base = inside(root, path.partition("*")[0])

@@ -16,6 +16,7 @@ import numpy as np
 from ...spec.errors import DataError
 from ..initialise import generator
 from .batches import aligned, order
+from .shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,11 +162,14 @@ class WindowBatches:
         drop: bool = False,
         seed: int | None = None,
         covering: Covering | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         self._covering = covering
         self.samples = len(windows)
         self.batch = min(batch, self.samples)
-        self.count = self.samples // batch if drop else -(-self.samples // batch)
+        self._all = self.samples // batch if drop else -(-self.samples // batch)
+        self.count = shard.count(self._all, drop=drop)
+        self._shard = shard
         self._windows, self._seed, self._shuffle = windows, seed, shuffle
         self._fields = tuple(fields)
         shape = (self.batch, windows.length)
@@ -183,7 +187,8 @@ class WindowBatches:
             random = generator(self._seed, "offset", *self._fields, epoch)
             self._later = int(random.integers(room + 1))
             self._epoch = epoch
-        rows = self._order[index * self.batch : (index + 1) * self.batch]
+        begin = self._shard.at(index, self._all) * self.batch
+        rows = self._order[begin : begin + self.batch]
         self._windows.look(rows, self._later, self._slots)
         if self._covering is not None and "next" in self._slots:
             tokens, answers = (self._slots[name][: len(rows)] for name in ("tokens", "next"))
@@ -192,4 +197,4 @@ class WindowBatches:
 
     def size(self, index: int) -> int:
         """The number of samples in batch `index`."""
-        return min(self.batch, self.samples - index * self.batch)
+        return min(self.batch, self.samples - self._shard.at(index, self._all) * self.batch)

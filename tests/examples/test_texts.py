@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import weft
@@ -41,6 +42,31 @@ def test_bytes_of_python(spec: str, params: dict[str, int], tmp_path: Path) -> N
     assert metrics["test"]["bits"] < 5
     assert metrics["test"]["bits"] == pytest.approx(metrics["test"]["loss"] / math.log(2), rel=1e-5)
     assert (tmp_path / "run" / "vocabulary.json").is_file()
+
+
+def _sentences(folder: Path) -> dict[str, str]:
+    """The data line of a text in which only four words of eight are open."""
+    random = np.random.default_rng(0)
+    kinds = (["cat", "dog", "loom"], ["sees", "hears"], ["red", "blue"], ["bird", "thread"])
+    drawn = [[words[k] for k in random.integers(len(words), size=3000)] for words in kinds]
+    lines = (f"the {a} {b} a {c} {d}.\n" for a, b, c, d in zip(*drawn, strict=True))
+    (folder / "a.txt").write_text("".join(lines))
+    return {"stdlib(": 'text("a.txt", split=0.9, by=tail, ', "warmup=": "warmup=20 + 0*"}
+
+
+def test_words_that_follow_each_other(tmp_path: Path) -> None:
+    """A word of sentences of one form costs what its place leaves open, not its frequency."""
+    params = {"vocab": 30, "vectors": 8, "hidden": 16}
+    metrics = _train("ngram/ngram", tmp_path, _sentences(tmp_path), params=params, steps=600)
+    assert metrics["test"]["bits"] < 1.7
+
+
+def test_covered_words(tmp_path: Path) -> None:
+    """The most frequent of these words is right in a quarter of all places."""
+    params = {"width": 32, "heads": 2, "depth": 1, "words": 30, "length": 9, "drop": 0}
+    changes = _sentences(tmp_path) | {"std=0.02": "std=0.2", "lr=cosine(1e-3": "lr=cosine(5e-3"}
+    metrics = _train("bert/masked", tmp_path, changes, params=params, steps=300)
+    assert metrics["test"]["right"] > 0.5
 
 
 @pytest.mark.parametrize("variant", [None, "sort"])

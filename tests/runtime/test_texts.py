@@ -12,6 +12,7 @@ from softmax_engine import data_line
 
 from weft.runtime.data import Dataset, load
 from weft.runtime.data.batches import order
+from weft.runtime.data.joined import Joined
 from weft.runtime.data.vocabulary import vocabulary_of
 from weft.spec.errors import DataError
 
@@ -263,6 +264,24 @@ def test_files_of_tokens_stay_where_they_are(tmp_path: Path, kind: str) -> None:
     assert batches[6]["documents"].tolist() == [[0, 0, 1, 1, 1, 1, 1, 1]]
     made: Any = data.made
     assert isinstance(made.parts[0].text.numbers, np.memmap)
+
+
+def test_several_files_are_one_text(tmp_path: Path) -> None:
+    numbers = (np.arange(400) * 7 % 50).astype(np.uint16)
+    numbers.tofile(tmp_path / "all.bin")
+    for index, piece in enumerate(np.split(numbers, [130, 131, 300])):
+        piece.tofile(tmp_path / f"part{index}.bin")
+    options: dict[str, Any] = {"end": 49, "fields": 3}
+    one = texts(tmp_path, "tokens", "all.bin", **options)
+    for paths in ("part*.bin", [f"part{index}.bin" for index in range(4)]):
+        several = texts(tmp_path, "tokens", paths, **options)
+        assert several.statistics == one.statistics
+        pairs = zip(held(several, "train"), held(one, "train"), strict=True)
+        for batch, whole in [*pairs, (several.batches(3).at(1, 2), one.batches(3).at(1, 2))]:
+            for name, array in batch.items():
+                np.testing.assert_array_equal(array, whole[name])
+    made: Any = several.made
+    assert isinstance(made.parts[0].text.numbers, Joined)
 
 
 def test_what_is_no_file_of_tokens(tmp_path: Path) -> None:

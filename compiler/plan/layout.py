@@ -88,9 +88,12 @@ def _with_innermost(shape: tuple[Dim, ...], inner: int) -> Layout:
 
 def _innermost(graph: Graph, node: Node) -> int | None:
     """The dimension of a weight along which its first product's result is contiguous; the longer
-    one of thin weights, whose gradient is written in pieces.
+    one of thin weights, whose gradient is written in pieces; that of the rows of a table.
     """
-    for user in map(graph.__getitem__, graph.users(node.id)):
+    users = [graph[user] for user in graph.users(node.id)]
+    if any(user.op == "take" and user.operands[0] == node.id for user in users):
+        return 1  # rows are read, added to and multiplied as they lie
+    for user in users:
         if user.op == "recurrence" and user.operands[1] == node.id:
             return 0  # the product of a step reads rows of gates
         if user.op != "contract":

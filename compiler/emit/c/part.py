@@ -162,7 +162,9 @@ class Part:
     # ---- products ------------------------------------------------------------------------------
 
     def _added(self) -> dict[int, int]:
-        """Products that are only added to what lies in the place of the sum, and the sums."""
+        """Products and scattered rows that are only added to what lies in the place of the sum, and
+        the sums.
+        """
         graph, found = self.graph, {}
         for roots in self.fusion.groups:
             total = min(roots)
@@ -172,9 +174,12 @@ class Part:
             before, product = node.operands
             home = self.homes.get(total)
             made = graph[product]
-            if product in self.values.launches:
+            if product in self.values.launches or home is None:
                 continue
-            if home is None or home != self.homes.get(before) or made.op != "contract":
+            if made.op == "scatter_add" and graph[before].op == "contract" and not self.keep:
+                alone = graph.users(before) == [total] and before not in self.values.launches
+                self.homes |= {before: home} if alone else {}
+            if home != self.homes.get(before) or made.op not in ("contract", "scatter_add"):
                 continue
             launch = heavy_launch(self.values, made)
             if graph.users(product) == [total] and made.phase == node.phase and not launch.summed:

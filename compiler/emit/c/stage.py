@@ -465,13 +465,14 @@ class StageWriter:
         indices, updates = (self.names[self.values.base(o)] for o in node.operands)
         count = c_expression(numel(self.values.graph[node.operands[0]].shape))
         width = c_expression(numel(node.shape[1:]))
-        table, entries = self.names[node.id], c_expression(node.shape[0])
-        strides = self.homes[node.id].layout.strides
+        (made,) = call.launch.writes
+        table, entries = self.names[made], c_expression(node.shape[0])
+        strides = self.homes[made].layout.strides
         row, column = strides if len(strides) == 2 else (strides[0], 1)
         steps = f"{c_expression(row)}, {c_expression(column)}"
         self.emit(
             f"weft_scatter_add({entries}, {width}, {count}, "
-            f"{indices}, {updates}, {table}, {steps}, {who});",
+            f"{indices}, {updates}, {table}, {steps}, {int(call.added)}, {who});",
             depth,
         )
 

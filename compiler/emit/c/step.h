@@ -19,12 +19,13 @@ typedef struct {
     int32_t threads;
 } weft_call;
 
-/* table[indices[i]] += updates[i] for rows of `width` elements, one after the other: share `me` of `size` of their columns. */
+/* table[indices[i]] += updates[i] for rows of `width` elements, one after the other: share `me` of `size` of their columns; from zero, or
+   `added` to what is there. */
 static inline __attribute__((unused)) void weft_scatter_add(long entries, long width, long count, const int *indices,
-    const float *updates, float *table, long row, long column, long me, long size)
+    const float *updates, float *table, long row, long column, int added, long me, long size)
 {
     const long lines = (width + 15) / 16, first = me * lines / size * 16, end = (me + 1) * lines / size * 16, last = end < width ? end : width;
-    for (long i = 0; i < entries; ++i)
+    if (!added) for (long i = 0; i < entries; ++i)
         for (long j = first; j < last; ++j) table[i * row + j * column] = 0.0f;
     for (long i = 0; i < count; ++i) {
         float *const place = table + (long)indices[i] * row;

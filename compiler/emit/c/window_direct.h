@@ -37,6 +37,21 @@ static __attribute__((noinline, unused)) int weft_direct_of(const weft_windows *
     return d->rows * d->groups >= 16;
 }
 
+/* Row r of plane `front` of x as windows read it: its numbers low .. high are at the result, the others are zeros.  What does not lie dense is
+   copied. */
+static __attribute__((noinline, unused)) const float *weft_padded_row(const weft_windows *g, const weft_axis *a, const float *x, long front, long r,
+    float *copy, long *low, long *high)
+{
+    const long c = g->channels, left = a[2].least, width = weft_reach(a + 2, a[2].count), begin = left < 0 ? -left : 0, end = weft_least(g->in[2] - left, width);
+    const int inside = front >= 0 && front < g->in[0] && r >= 0 && r < g->in[1] && end > begin;
+    const float *const row = x + front * g->xs[0] + r * g->xs[1];
+    *low = inside ? begin * c : 0;
+    *high = inside ? end * c : 0;
+    if (!inside || (g->xc == 1 && g->xs[2] == c)) return row + (left + begin) * c;
+    weft_plane(g, row, 1, 0, 1, left + begin, end - begin, copy);       /* one row, as if it were the first */
+    return copy;
+}
+
 /* A padded row in planes, `row` halves: numbers low .. high are those at x, the others zeros. */
 WEFT_INLINE void weft_split_padded(const float *x, long low, long high, uint16_t *to, long row, long apart, __m512 *sum)
 {
@@ -60,24 +75,17 @@ WEFT_INLINE void weft_spread_row(const weft_direct *d, long next, const uint16_t
 static __attribute__((noinline, unused)) int weft_direct_planes(const weft_windows *g, const weft_axis *a, const weft_direct *d, const float *x, long q0,
     long top, float *copy, uint16_t *lines, uint16_t *to)
 {
-    const long c = g->channels, height = weft_reach(a + 1, d->rows), depth = weft_reach(a, 1), width = weft_reach(a + 2, a[2].count), left = a[2].least;
-    const long begin = left < 0 ? -left : 0, end = weft_least(g->in[2] - left, width), tall = d->spread ? d->line : d->row;
-    const int dense = g->xc == 1 && g->xs[2] == c && end > begin;
+    const long height = weft_reach(a + 1, d->rows), depth = weft_reach(a, 1), tall = d->spread ? d->line : d->row;
     const long apart = d->spread ? depth * height * tall : d->apart;
     __m512 sum = _mm512_setzero_ps();
     for (long z = 0; z < depth; ++z) for (long i = 0; i < height; ++i) {
-        const long front = q0 * a[0].step + a[0].least + z, r = top * a[1].step + a[1].least + i;
-        const int inside = front >= 0 && front < g->in[0] && r >= 0 && r < g->in[1];
-        const float *const row = x + front * g->xs[0] + r * g->xs[1];
+        long low, high;
+        const float *const row = weft_padded_row(g, a, x, q0 * a[0].step + a[0].least + z, top * a[1].step + a[1].least + i, copy, &low, &high);
         uint16_t *const place = d->spread ? lines + (z * height + i) * tall : to + z * d->plane + (i % d->step * d->tall + i / d->step) * d->row;
-        if (inside && dense) weft_split_padded(row + (left + begin) * c, begin * c, end * c, place, tall, apart, &sum);
-        else {
-            weft_plane(g, row, inside, 0, 1, left, width, copy);        /* one row, as if it were the first */
-            weft_split_padded(copy, 0, width * c, place, tall, apart, &sum);
-        }
+        weft_split_padded(row, low, high, place, tall, apart, &sum);
     }
     if (d->spread) for (long plane = 0; plane < 3; ++plane) for (long z = 0; z < depth; ++z) for (long i = 0; i < height; ++i)
-        weft_spread_row(d, d->fold * a[2].step * c, lines + plane * apart + (z * height + i) * tall,
+        weft_spread_row(d, d->fold * a[2].step * g->channels, lines + plane * apart + (z * height + i) * tall,
             to + plane * d->apart + z * d->plane + (i % d->step * d->tall + i / d->step) * d->row);
     return weft_finite(sum);
 }

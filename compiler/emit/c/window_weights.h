@@ -28,22 +28,31 @@ static __attribute__((noinline, unused)) int weft_pairing_of(const weft_windows 
     return 1;
 }
 
-/* What the pairs of windows of one row read of it, number beside number; a window that is missing reads zeros. */
-static __attribute__((noinline, unused)) void weft_split_pairs(const weft_windows *g, const weft_axis *a, const weft_pairing *n, const float *x, uint16_t *to,
-    long apart, __m512 *total)
+/* Number t and those after it, `some` of them, beside those `next` further on; of a row whose numbers low .. high are not zeros. */
+WEFT_INLINE void weft_split_beside(const float *x, long t, long next, __mmask16 some, __mmask16 others, long low, long high, uint16_t *to, long apart, __m512 *sum)
+{
+    if (t >= low && t + next + 16 <= high && (some & others) == 0xffff) {
+        weft_split(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + t + next), 0, to, apart, sum);
+        return;
+    }
+    const long u = t + next;
+    weft_split(_mm512_maskz_loadu_ps(some & weft_lanes_of(high - t) & ~weft_lanes_of(low - t), x + t),
+        _mm512_maskz_loadu_ps(others & weft_lanes_of(high - u) & ~weft_lanes_of(low - u), x + u), 0, to, apart, sum);
+}
+
+/* What the pairs of windows of one padded row read of it, number beside number; a window that is missing reads zeros. */
+static __attribute__((noinline, unused)) void weft_split_pairs(const weft_windows *g, const weft_axis *a, const weft_pairing *n, const float *x, long low,
+    long high, uint16_t *to, long apart, __m512 *total)
 {
     const long next = a[2].step * g->channels, each = n->each;
     __m512 sum = *total;
-    if (n->shared) for (long t = 0; 2 * t < n->row; t += 16)
-        weft_split(_mm512_loadu_ps(x + t), _mm512_loadu_ps(x + next + t), 0, to + 2 * t, apart, &sum);
+    x -= low;
+    if (n->shared) for (long t = 0; 2 * t < n->row; t += 16) weft_split_beside(x, t, next, 0xffff, 0xffff, low, high, to + 2 * t, apart, &sum);
     else for (long p = 0; p < n->pairs; ++p) {
         const __mmask16 second = 2 * p + 1 < a[2].count ? 0xffff : 0;
-        for (long k = 0; k < n->pieces; ++k) {
-            const float *const from = x + 2 * p * next + k * a[2].gap * g->channels;
-            for (long t = 0; t < each; t += 16, to += 32)
-                if (second && t + 16 <= each) weft_split(_mm512_loadu_ps(from + t), _mm512_loadu_ps(from + next + t), 0, to, apart, &sum);
-                else weft_split(_mm512_maskz_loadu_ps(weft_lanes_of(each - t), from + t),
-                    _mm512_maskz_loadu_ps(weft_lanes_of(each - t) & second, from + next + t), 0, to, apart, &sum);
+        for (long k = 0; k < n->pieces; ++k) for (long t = 0; t < each; t += 16, to += 32) {
+            const __mmask16 some = weft_lanes_of(each - t);
+            weft_split_beside(x, 2 * p * next + k * a[2].gap * g->channels + t, next, some, some & second, low, high, to, apart, &sum);
         }
     }
     *total = sum;
@@ -217,12 +226,13 @@ static __attribute__((noinline, unused)) void weft_weight_images(long images, co
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += n->rows) {
         const long rows = weft_least(a[1].count - top, n->rows), height = weft_reach(a + 1, rows), steps = (rows * n->pairs + 15) / 16;
         if (t.steps + steps > most || t.used + n->unit > t.apart) weft_weight_flush(&t);
-        const weft_view view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
         uint16_t *const left = t.left + t.steps * high * WEFT_PIECE, *const right = t.right + t.used;
         __m512 sum = _mm512_setzero_ps();
-        for (long z = 0; z < depth; ++z) for (long i = 0; i < height; ++i)
-            weft_split_pairs(g, a, n, view.at + z * view.plane + i * view.row, right + z * n->plane + (i % n->step * n->tall + i / n->step) * n->row,
-                t.apart, &sum);
+        for (long z = 0; z < depth; ++z) for (long i = 0; i < height; ++i) {
+            long low, end;
+            const float *const row = weft_padded_row(g, a, x + b * g->xb, q0 * a[0].step + a[0].least + z, top * a[1].step + a[1].least + i, planes, &low, &end);
+            weft_split_pairs(g, a, n, row, low, end, right + z * n->plane + (i % n->step * n->tall + i / n->step) * n->row, t.apart, &sum);
+        }
         const long begin = ((b * a[0].count + q0) * a[1].count + top) * a[2].count;
         t.finite &= weft_finite(sum);
         const long times = n->shared ? rows : 1, each = steps / times;  /* rows of windows that share pixels are blocks of their own */

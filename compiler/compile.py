@@ -24,7 +24,7 @@ from .entries import (
 from .gpu import emit_gpu
 from .inner import inner_entry
 from .ir.collection import uncollected
-from .ir.graph import Graph
+from .ir.graph import Graph, Node
 from .ir.types import FLOATS
 from .ir.verify import verify
 from .native import emit_native
@@ -150,12 +150,20 @@ def _has_kernels(lowered: Lowered, known: Collection[str], where: str) -> None:
     """Raises: UsageError naming the first operation that has no kernel there, and its line."""
     for entry in lowered.entries:
         for node in entry.graph or ():
-            if OPS[node.op].lowering == "heavy" and node.op not in known:
+            what = f"`{node.op}`" if node.op not in known else None
+            if where == "GPUs" and node.op == "scan" and _nested(node):
+                what = "a `scan` inside of a `scan`"
+            if OPS[node.op].lowering == "heavy" and what is not None:
                 place = f" ({node.place})" if node.place is not None else ""
                 raise UsageError(
-                    f"`{node.name}`{place}: there is no kernel for `{node.op}` on {where} yet",
+                    f"`{node.name}`{place}: there is no kernel for {what} on {where} yet",
                     hint="weft check, show and --target reference work",
                 )
+
+
+def _nested(node: Node) -> bool:
+    """Is there a loop in the step of a loop?"""
+    return any(inner.op == "scan" for inner in node["body"].nodes)
 
 
 def lower_module(lowered: Lowered, name: str) -> Lowered:

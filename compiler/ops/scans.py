@@ -5,12 +5,14 @@
 A sequence [B, T, ...] gives each step a part [B, ...], a start [B, ...] is the state before the
 first one.  `index` counts the results of the body, the states and then what it emits, each for all
 steps; nodes that differ in nothing else are results of one loop.  The adjoint is a loop the other
-way; what it needs of the steps forward is computed again for all of them at once, and so are the
-gradients of weights.
+way: it reads the products of the steps forward; what it needs else is computed again for all steps
+at once, and so are the gradients of weights.
 Source: Werbos 1990, "Backpropagation through time".
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -96,9 +98,20 @@ def _joint(b: Builder, n: Node, ds: tuple[int | None, ...]) -> tuple[int | None,
     for j, start in enumerate(starts):
         states = b.insert("scan", n.operands, b[start].name, body=body, index=j, reverse=reverse)
         before.append(states_before(b, states, start, reverse=reverse))
-    step = _adjoint_step(b, body, list(known))
+    step, products = _adjoint_step(b, body, list(known))
     zeros = [b.broadcast(b.constant(0.0), (), b[start].shape) for start in starts]
-    given = *sequences, *before, *(known[index] for index in known)
+    left = [
+        b.insert(
+            "scan",
+            n.operands,
+            body.nodes[body.results[k]].name,
+            body=body,
+            index=k,
+            reverse=reverse,
+        )
+        for k in products
+    ]
+    given = *sequences, *before, *(known[index] for index in known), *left
     states_d, emitted = weave(b, step, fixed, zeros, given, reverse=not reverse)
     batch, time = n.shape[:2]
     wrt = _differentiable(body)
@@ -134,8 +147,8 @@ def _differentiable(body: Body) -> list[int]:
     return [i for i in (*body.fixed, *body.sequences) if body.nodes[i].dtype in FLOATS]
 
 
-def _adjoint_step(b: Builder, body: Body, known: list[int]) -> Body:
-    """One step of the adjoint.
+def _adjoint_step(b: Builder, body: Body, known: list[int]) -> tuple[Body, list[int]]:
+    """One step of the adjoint, and the results of the loop forward that it reads: its products.
 
     The states before are sequences now; `known` are the results with a cotangent of their own, each
     a sequence too.  The states are the cotangents of the states.
@@ -161,8 +174,16 @@ def _adjoint_step(b: Builder, body: Body, known: list[int]) -> Body:
         return found[i] if i in found else c.broadcast(zero, (), c[i].shape)
 
     after, emits = (tuple(map(of, some)) for some in (body.states, wrt))
-    sequences = *body.sequences, *body.states, *own
-    return Body(tuple(c.nodes), body.fixed, tuple(carried), sequences, after, emits)
+    step = Body(tuple(c.nodes), body.fixed, tuple(carried), (), after, emits)
+    read = {node.id for node in step.reached(step.results)}
+    results = enumerate(body.results)
+    products = [k for k, i in results if i in read and body.nodes[i].op == "contract"]
+    left = [body.results[k] for k in products]
+    for k, i in zip(products, left, strict=True):
+        feed = (("feed", f"product_{k}"), ("type", body.nodes[i].type))
+        c.nodes[i] = replace(c.nodes[i], op="input", operands=(), attributes=feed)
+    sequences = *body.sequences, *body.states, *own, *left
+    return replace(step, nodes=tuple(c.nodes), sequences=sequences), products
 
 
 SCANS: dict[str, Op] = {

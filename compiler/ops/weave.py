@@ -91,7 +91,8 @@ class _Cloth:
         emitted = self._emitted()
         within = self._within()
         core, given = self._core(within, emitted)
-        results = self._scan(core, given) if self.inside else []
+        count = len(body.next) + len(emitted)
+        results = self._scan(core, given, count) if self.inside else []
         for i, made in zip((*body.next, *emitted), results, strict=True):
             self.outside.setdefault(i, Along(self._back(body.nodes[i], made), True))
         states = [
@@ -226,7 +227,7 @@ class _Cloth:
     ) -> tuple[Body, tuple[list[int], list[int]]]:
         """The body of the scan, and its operands outside that are no states."""
         body, k = self.body, Builder(self.b.ops, {})
-        results = *body.next, *emitted
+        results = *body.next, *emitted, *self._kept(emitted)
         read = {o for i in within for o in body.nodes[i].operands} | set(results)
         read = read - within - set(body.states)
         new: dict[int, int] = {}
@@ -258,6 +259,16 @@ class _Cloth:
         )
         return core, (fixed, moving)
 
+    def _kept(self, emitted: Sequence[int]) -> list[int]:
+        """Products inside: an adjoint reads what they were, so a loop can leave them behind."""
+        nodes = (self.body.nodes[i] for i in sorted(self.inside))
+        return [
+            n.id
+            for n in nodes
+            if n.op == "contract" and rows_axis(n.shape) == 0
+            if n.id not in (*emitted, *self.body.next)
+        ]
+
     def _flops(self, k: Builder) -> Dim:
         total: Dim = 0
         for node in k.nodes:
@@ -281,11 +292,12 @@ class _Cloth:
         apart = self.b.ops[node.op].lowering in ("view", "alias", "leaf", "heavy")
         return k.copy(found, _tail(node.name)) if apart and node.op != "contract" else found
 
-    def _scan(self, core: Body, given: tuple[list[int], list[int]]) -> list[int]:
+    def _scan(self, core: Body, given: tuple[list[int], list[int]], count: int) -> list[int]:
+        """The first `count` results."""
         b, body = self.b, self.body
         fixed, moving = ([self._value(i).id for i in some] for some in given)
         operands = *fixed, *(self.starts[i] for i in body.states), *moving
-        names = [core.nodes[i].name for i in core.results]
+        names = [core.nodes[i].name for i in core.results[:count]]
         found = []
         for index, name in enumerate(names):
             made = b.insert("scan", operands, name, body=core, index=index, reverse=self.reverse)

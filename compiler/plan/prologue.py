@@ -1,4 +1,4 @@
-"""Maps in front of a convolution that its kernel carries out on what it loads (on a GPU).
+"""Maps in front of a convolution or a pool that its kernel carries out on what it loads (on a GPU).
 
     a = relu(normalise(z)):      convolve(a, w)  ->  convolve(z, w), with a made of each block
     s = relu(x + normalise(z)):  convolve(s, w)  ->  convolve(x, z, w), which writes s on the way
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..ir.graph import Node
 from ..ops import OPS
 from .chains import Chain, chain
-from .windows import geometry, is_pointwise
+from .windows import geometry, is_pointwise, tiles_image
 
 if TYPE_CHECKING:
     from .values import Values
@@ -28,6 +28,7 @@ NEAR = 40  # and as one to what another block of columns has just loaded
 COLUMNS = 128  # of a block that shares what was loaded
 FEW = 16  # channels, from which on a block of them is loaded at a time
 MOST = 3  # values of which a block is made
+POOLS = ("pool_max", "pool_sum", "pool_max_input")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,11 @@ def _lies_alike(values: Values, i: int, node: Node) -> bool:
 
 
 def _takes(values: Values, reader: Node, i: int) -> bool:
-    """Is the reader a convolution whose kernels load blocks of channels?"""
+    """Is the reader a pool, or a convolution whose kernels load blocks of channels?"""
+    if reader.op in POOLS:
+        adjoint = reader.op == "pool_max_input"
+        whole = not adjoint or not tiles_image(geometry(values.graph, reader))
+        return whole and reader.operands[0] == i and i not in reader.operands[1:]
     if reader.op not in ("convolve", "convolve_weight") or reader.operands[0] != i:
         return False
     return reader.operands[1] != i and _in_blocks(values, reader)
@@ -115,4 +120,4 @@ def _loads(values: Values, reader: Node) -> int:
     g = geometry(values.graph, reader)
     taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
     windows = max(1, taps // (g.stride[0] * g.stride[1] * g.stride[2]))
-    return windows * -(-g.outputs // COLUMNS)
+    return windows if reader.op in POOLS else windows * -(-g.outputs // COLUMNS)

@@ -103,6 +103,13 @@ def is_pointwise(graph: Graph, node: Node) -> bool:
     return same and {*g.kernel, *g.stride} == {1} and set(g.low) == {0}
 
 
+def tiles_image(g: Geometry) -> bool:
+    """Do the windows cover the image, each element once?"""
+    apart = g.stride == g.kernel and {*g.dilation} == {1} and {*g.low} == {0}
+    sides = zip(g.inner, g.outer, g.kernel, strict=True)
+    return apart and all(isinstance(n, int) and inner == n * k for inner, n, k in sides)
+
+
 def turned_from(graph: Graph, i: int) -> int | None:
     """The weight [out, in, *kernel] of which `i` is the turned one; None if it is not."""
     node = graph[i]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.laws.cases import Case
@@ -15,6 +17,7 @@ from tests.laws.window_cases import (
     _convolve_weight,
     _pool,
     normalised,
+    pooled,
     spread_back,
     square,
     summed,
@@ -51,6 +54,7 @@ SMALL = (
     Case("normalised", normalised(SAME)),
     Case("moments", moments(SAME)),
     Case("summed", summed(POINT)),
+    Case("pooled", pooled(POOLED)),
     Case("back", spread_back(WIDE)),
     Case("grouped", _convolve_input(GROUPED)),
     Case("depthwise", _ridden(DEPTHWISE)),
@@ -63,6 +67,10 @@ WHOLE = (
     *(Case(f"plain_input_{g.name}", _convolve_input(g)) for g in SHAPES[1:]),
     *(Case(f"weight_{g.name}", _convolve_weight(g)) for g in SHAPES),
     *(Case(f"normalised_{g.name}", normalised(g)) for g in (SAME, SKIPPED, POINT, ODD)),
+    *(
+        Case(f"pooled_{g.name}", pooled(g))
+        for g in (POOLED, replace(POOLED, name="same", stride=(1, 1)))
+    ),
     *(Case(f"summed_{g.name}", summed(g)) for g in (POINT, NARROW)),
     *(Case(f"back_{g.name}", spread_back(g)) for g in (WIDE, NARROW)),
     *(Case(f"moments_{g.name}", moments(g)) for g in (STEM, SKIPPED, POINT, GROUPED)),

@@ -13,6 +13,7 @@ from tests.laws.harness import backward, build, feeds, graph_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.window_cases import (
     AHEAD,
+    AHEAD_OF_POOLS,
     WINDOW_CASES,
     WRITERS,
     Geometry,
@@ -20,6 +21,7 @@ from tests.laws.window_cases import (
     _convolve_weight,
     normalised,
     operands,
+    pooled,
     shared,
     spread_back,
     square,
@@ -85,6 +87,7 @@ RIDDEN = tuple(
 )
 PROLOGUES = tuple(Case(f"normalised_{g.name}", normalised(g)) for g in AHEAD)
 BACK = (square("odd", 3, 1, channels=(17, 35)), square("wide", 4, 1, channels=(150, 16)))
+POOLED = tuple(Case(f"pooled_{g.name}", pooled(g)) for g in AHEAD_OF_POOLS)
 WRITTEN = (
     *(Case(f"summed_{g.name}", summed(g)) for g in WRITERS),
     *(Case(f"back_{g.name}", spread_back(g)) for g in BACK),
@@ -94,6 +97,7 @@ FORWARD = (
     *RIDDEN,
     *PROLOGUES,
     *WRITTEN,
+    *POOLED,
     *(Case(f"convolve_weight_{g.name}", _convolve_weight(g)) for g in DEEP),
 )
 SAMPLE = ("dilated_strided", "grouped", "depthwise", "oblong", "volume", "strided_pointwise")
@@ -107,6 +111,7 @@ ORDERED = (
     *RIDDEN[6:7],
     *PROLOGUES[:3],
     WRITTEN[1],
+    POOLED[0],
     *(c for c in WINDOW_CASES if c.name in ("pool_max_even_kernel", "convolve_weight_depthwise")),
 )
 
@@ -172,6 +177,14 @@ def test_a_product_writes_what_it_reads(case: Case, graphs: dict[Key, Graph]) ->
     ]
     assert [b.name for b in images if b.name in writer.writes] == [b.name for b in images]
     assert len(images) == 1
+
+
+@pytest.mark.parametrize("case", POOLED, ids=lambda c: c.name)
+def test_pools_make_what_they_read(case: Case, graphs: dict[Key, Graph]) -> None:
+    """But for windows that tile the image: there one launch finds the maximum and what won it."""
+    artifact = emitted({("forward", case.name): graphs["forward", case.name]}, NOMINAL, "cuda:90")
+    written = {name for k in artifact.kernels for name in k.writes}
+    assert ("sub" in written) == case.name.endswith("tiles")
 
 
 def test_a_wide_product_reads_what_is_stored() -> None:

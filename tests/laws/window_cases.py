@@ -113,6 +113,32 @@ def normalised(g: Geometry) -> Build:
     return build
 
 
+AHEAD_OF_POOLS = (
+    square("ahead_pool", 7, 3, stride=2, pad=1, channels=(5, 5)),
+    square("ahead_pool_same", 4, 3, pad=1, channels=(18, 18)),
+    square("ahead_pool_tiles", 6, 2, stride=2, channels=(8, 8)),
+)
+"""Pools whose operand GPUs make of what they load."""
+
+
+def pooled(g: Geometry) -> Build:
+    """The maximum, often of equals, its gradient and a sum behind a normalisation."""
+
+    def build(b: Builder) -> dict[str, int]:
+        z, axes = f32(b, "z", B, *g.space, g.channels[0]), tuple(range(len(g.space) + 1))
+        centred = b.map("sub", z, b.broadcast(b.mean(z, axes), (len(axes),), b[z].shape))
+        gain = b.broadcast(f32(b, "gain", g.channels[0]), (len(axes),), b[z].shape)
+        a = b.map("sub", b.map("maximum", b.map("mul", centred, gain), 0.0), 2.0)
+        window = {"kernel": g.kernel, "stride": g.stride, "dilation": g.dilation, "low": g.low}
+        y = b.insert("pool_max", (a,), sizes=g.sizes, **window)
+        d = f32(b, "d", *b[y].shape)
+        d_a = b.insert("pool_max_input", (a, y, d), **window)
+        total = b.insert("pool_sum", (a,), sizes=g.sizes, **window)
+        return {"y": y, "d_a": b.map("mul", d_a, a), "total": b.map("mul", total, 0.1)}
+
+    return build
+
+
 WRITERS = (
     square("written", 5, 1, channels=(40, 20)),
     square("written_wide", 4, 1, channels=(16, 150)),

@@ -16,17 +16,23 @@ from .contraction import sum_of, times
 from .convolution import UNROLLED
 from .gemm_loop import STEP, Loop
 from .kernel import Extent
+from .prologue import Prologue
 from .spelling import both
 from .template import call
 from .windows import Axes, Image, place, product_of, shifted
 
 Masks = tuple[str | None, str | None]
 ZEROS = "tl.zeros([BM, BN], tl.float32)"
+LOWEST = 'float("-inf")'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A pool of `channels` channels over the image `x`; `largest`: the maximum, else the sum."""
+    """A pool of `channels` channels over the image `x`; `largest`: the maximum, else the sum.
+
+    `tiles`: the windows cover the image, each element once.  `ahead`: what is made of x where it
+    is loaded.
+    """
 
     axes: Axes
     batch: Extent
@@ -34,18 +40,8 @@ class Pool:
     x: Image
     largest: bool
     wide: bool
-
-    @property
-    def tiles(self) -> bool:
-        """Do the windows cover the image, each element once?"""
-        return all(
-            a.dilation == 1
-            and a.low == 0
-            and a.stride == a.kernel
-            and isinstance(a.outer, int)
-            and a.inner == a.outer * a.kernel
-            for a in self.axes
-        )
+    tiles: bool
+    ahead: Prologue | None = None
 
     @property
     def taps(self) -> int:
@@ -67,12 +63,22 @@ def loop(p: Pool, product: str, masks: Masks) -> Loop:
     """The maximum or the sum of each window."""
     step = windows.taps("tap", p.axes) + windows.elements(p.axes)
     mask = windows.guard(step, masks[0], *windows.inside(p.axes), masks[1])
-    other = 'float("-inf")' if p.largest else "0.0"
+    other = LOWEST if p.largest else "0.0"
     at = sum_of(f"{p.x.buffer}_at", *windows.offset(p.axes, p.x.space))
     step += _load("seen", at, mask, other)
+    before, made = _made(p, masks, mask, other)
+    step += made
     step.append(f"{product} = maximum({product}, seen)" if p.largest else f"{product} += seen")
     start = f"tl.full([BM, BN], {other}, tl.float32)" if p.largest else ZEROS
-    return Loop((f"{product} = {start}",), tuple(_over(p.taps, "tap", step)), (), 0)
+    before.append(f"{product} = {start}")
+    return Loop(tuple(before), tuple(_over(p.taps, "tap", step)), (), 0)
+
+
+def _made(p: Pool, masks: Masks, mask: str | None, other: str) -> tuple[list[str], list[str]]:
+    """What is made of the elements seen: lines before the taps, and for each of them."""
+    if p.ahead is None:
+        return [], []
+    return p.ahead.lines("seen", "column", masks[1], mask, STEP, other=other)
 
 
 def picked(p: Pool, y: str, e: Image, product: str, masks: Masks) -> Loop:
@@ -106,6 +112,33 @@ def winner(p: Pool, y: str, product: str, masks: Masks) -> Loop:
     before = _load("best", f"{y}_ptr + row * {p.channels} + column", both(*masks), "0.0", 4)
     before.append(f"{product} = tl.full([BM, BN], -1.0, tl.float32)  # of {number} taps")
     return Loop(tuple(before), tuple(_over(p.taps, "tap", step)), (), 0)
+
+
+def largest(p: Pool, product: str, masks: Masks) -> Loop:
+    """The same where elements are made of what is loaded: the maximum is found again, as other
+    kernels may round it otherwise.
+    """
+    step = windows.taps("tap", p.axes) + windows.elements(p.axes)
+    mask = windows.guard(step, masks[0], *windows.inside(p.axes), masks[1])
+    at = sum_of(f"{p.x.buffer}_at", *windows.offset(p.axes, p.x.space))
+    step += _load("seen", at, mask, LOWEST)
+    before, made = _made(p, masks, mask, LOWEST)
+    better = f"((seen > best) | ({product} < 0))"
+    chosen = windows.guard(made, better, *windows.inside(p.axes))
+    step += [
+        *made,
+        f"chosen = {chosen}",
+        f"{product} = tl.where(chosen, tap, {product})",
+        "best = tl.where(chosen, seen, best)",
+        "open = open & (seen == seen)",
+    ]
+    before += [
+        f"best = tl.full([BM, BN], {LOWEST}, tl.float32)",
+        "open = tl.full([BM, BN], True, tl.int1)",
+        f"{product} = tl.full([BM, BN], -1.0, tl.float32)  # of {p.taps} taps",
+    ]
+    after = f"{product} = tl.where(open, {product}, -1.0)  # where one is NaN, none wins"
+    return Loop(tuple(before), tuple(_over(p.taps, "tap", step)), (after,), 0)
 
 
 def scattered(p: Pool, y: str, d: str, result: str, masks: Masks) -> Loop:

@@ -48,11 +48,13 @@ class Prologue:
         mask: str | None,
         indent: int,
         row: str | None = None,
+        other: str = "0.0",
     ) -> tuple[list[str], list[str]]:
         """Lines of the channels and of the block `tile`.
 
         `source`: the channels of the block as text; `channel`, `row` and `mask`: which of them, of
-        the rows, and of the elements of the block are there; None where all are.
+        the rows, and of the elements of the block are there; None where all are.  `other`: what the
+        others become.
         """
         setting = Setting(row, channel, "", "", "", self.symbols, indent=indent)
         body = Body(self.kernel, setting, lambda s, x: [], None)
@@ -67,7 +69,7 @@ class Prologue:
         ]
         result = self.result
         if mask:
-            elements += call(f"{tile} = tl.where", [mask, result, "0.0"], indent)
+            elements += call(f"{tile} = tl.where", [mask, result, other], indent)
         else:
             elements.append(f"{tile} = {result}")
         return channels, elements

@@ -1,4 +1,4 @@
-"""The kernels of convolutions, pools and their adjoints, with the group that follows them."""
+"""The kernels of convolutions and their adjoints, with the group that follows them."""
 
 from __future__ import annotations
 
@@ -9,39 +9,35 @@ from ....spec.dims import Dim, numel
 from ...plan.memory import nominal
 from ...plan.windows import CONVOLUTIONS
 from ..loops import Kernel
-from . import convolution, pooling, weight_gradient, windows
-from .choice import choose, outer
+from . import convolution, weight_gradient, windows
+from .choice import choose
 from .composed import Composed
 from .contraction import (
     Contraction,
-    Frame,
     Operand,
-    block_range,
     divides,
     frame,
-    one_block,
-    tiles_of,
 )
 from .convolution import Windows
 from .epilogue import Epilogue, pressure, whole_rows
 from .gemm import partials_of, sum_kernel
 from .gemm_loop import Loop
-from .kernel import Extent, Factor, Factors, KernelText, Parameter, Workspace, widened
+from .kernel import Extent, Factor, Factors, KernelText, widened
 from .library import PLACES
 from .part import Machine, Part, Work
-from .pooling import Pool
+from .pool_kernels import pool
 from .request import Gemm
 from .spelling import both
 from .template import call
 from .tiles import MACHINES, Tile, blocks, power_of_two
 from .weight_gradient import WeightGradient
-from .windowed import Windowed
-
-SMALL = 3
-"""Refusals that the interpreter's blocks start with, so that small tests have several."""
+from .windowed import Windowed, blocks_of, plain
 
 ADDRESS, GATHERED = 2.5, 128
 """Registers of an element that is gathered, and of all those and the results of a lane."""
+
+PHASED = 32
+"""Results that a lane may hold where 16-bit elements meet taps by phases."""
 
 SHARES = 64
 """Programs that share the windows of a depthwise weight gradient, at most."""
@@ -56,38 +52,11 @@ def windowed(part: Part, work: Work, machine: Machine) -> Composed | None:
     try:
         if kernels.node.op == "convolve_weight":
             return _weight_gradient(kernels)
-        return (_convolution if kernels.node.op in CONVOLUTIONS else _pool)(kernels)
+        return (_convolution if kernels.node.op in CONVOLUTIONS else pool)(kernels)
     except LookupError:
         if work.roots:
             return None
         raise
-
-
-def _blocks(
-    m: Extent, n: int, tile: Tile, row: str, *, wide: bool, groups: int = 1
-) -> tuple[list[str], Frame]:
-    """Which rows and columns a program makes, and what an epilogue may use."""
-    lines = []
-    tiles_m = str(blocks(m, tile.rows)) if isinstance(m, int) else "tiles_m"
-    tiles_n = str(blocks(n, tile.columns))
-    if not isinstance(m, int):
-        lines.append(f"tiles_m = tl.cdiv({m}, BM)")
-    lines += tiles_of("tl.program_id(0)", tiles_m, tiles_n, tile.group)
-    lines.append(f"{row} = {block_range('tile_m', tiles_m, 'BM', '[:, None]', wide)}")
-    in_row = None if divides(tile.rows, m) else "in_row"
-    if in_row:
-        lines.append(f"in_row = {row} < {m}")
-    in_column = None if divides(tile.columns, n) else "in_column"
-    local = "channel" if groups > 1 else "column"
-    lines.append(f"{local} = {block_range('tile_n', tiles_n, 'BN', '[None, :]', False)}")
-    if in_column:
-        lines.append(f"in_column = {local} < {n}")
-    if groups > 1:
-        lines += ["group = tl.program_id(1)", f"column = group * {n} + channel"]
-    panel = "0" if one_block(tile.rows, m) else "tile_m"
-    whole = one_block(tile.columns, n) and groups == 1
-    panels = (Factor(m, tile.rows),)
-    return lines, Frame(tile.rows, tile.columns, in_row, in_column, whole, panel, panels)
 
 
 # ---- convolutions --------------------------------------------------------------------------------
@@ -129,7 +98,7 @@ def _convolution(k: Windowed) -> Composed:
         texts, epilogue = _phased(k, w, m, tile, kernel)
         return k.composed(texts, epilogue, flops)
     n, groups = (g.outputs, 1) if direct else (w.columns, w.groups)
-    place, shape = _blocks(m, n, tile, "row", wide=k.wide, groups=groups)
+    place, shape = blocks_of(m, n, tile, "row", wide=k.wide, groups=groups)
     word = "in" if w.adjoint else "out"
     place += windows.pixels("row", w.axes, word, wide=k.wide)
     place += [] if w.adjoint else windows.corners(w.axes)
@@ -163,7 +132,7 @@ def _tile(k: Windowed, w: Windows, m: Extent, asked: int, whole: bool, level: in
     nominals = k.sizes.sizes(k.part.values.sizes)
     rows = m if isinstance(m, int) else nominals[m]
     if w.direct:
-        return _plain(k, rows, w.groups * w.columns, whole, level)
+        return plain(k, rows, w.groups * w.columns, whole, level)
     if whole and w.groups > 1:
         raise LookupError("the columns of groups are apart")
     depth = max(1, windows.count(w.axes) * w.depth // w.phases)
@@ -172,6 +141,8 @@ def _tile(k: Windowed, w: Windows, m: Extent, asked: int, whole: bool, level: in
     matrix = _matrix(k, m, max(2, w.columns), depth)
     matrix = replace(matrix, batch=(w.groups * w.phases,))
     tile = choose(k.machine.arch, matrix, nominals, pressure=asked, whole_rows=whole, level=level)
+    if w.phases > 1 and w.wider and tile.load > PHASED:
+        return _tile(k, w, m, asked, whole, level + 1)
     if tile.form == "outer":
         return tile if w.phases == 1 else replace(tile, depth=16)
     tile = replace(tile, depth=w.block(tile.depth))
@@ -187,17 +158,11 @@ def _gathering(tile: Tile) -> Tile:
     return tile
 
 
-def _plain(k: Windowed, rows: int, columns: int, whole: bool, level: int) -> Tile:
-    """The block of a kernel without a dot."""
-    small = SMALL if k.machine.interpreted else 0
-    return outer(rows, columns, whole, level + small)
-
-
 def _phased(
     k: Windowed, w: Windows, m: Extent, tile: Tile, kernel: Kernel | None
 ) -> tuple[list[KernelText], Epilogue]:
     """The adjoint of strides: each phase of elements has its own blocks of rows."""
-    place, shape = _blocks(m, w.columns, tile, "pixel", wide=k.wide, groups=w.groups)
+    place, shape = blocks_of(m, w.columns, tile, "pixel", wide=k.wide, groups=w.groups)
     place = [line for line in place if not line.startswith("in_row")]
     axis = 1 if w.groups == 1 else 2
     place += [f"phase = tl.program_id({axis})", *convolution.phase_place(w)]
@@ -317,96 +282,3 @@ def _gradient_tile(k: Windowed, w: WeightGradient, count: int, level: int) -> Ti
     matrix = replace(matrix, batch=(w.groups * (1 if w.flat else w.taps),))
     tile = choose(arch, matrix, nominals, pressure=1, level=level)
     return replace(tile, split=2, depth=16) if k.machine.interpreted and count > 64 else tile
-
-
-# ---- pools ---------------------------------------------------------------------------------------
-
-
-def _pool(k: Windowed) -> Composed:
-    part, node, g = k.part, k.node, k.g
-    adjoint = node.op.endswith("_input")
-    first = node.operands[0]
-    p = Pool(
-        axes=k.axes,
-        batch=k.sizes.extent(part.graph[first].shape[0], "images"),
-        channels=g.channels,
-        x=k.image(first),
-        largest=node.op.startswith("pool_max"),
-        wide=k.wide,
-    )
-    names = [k.names[i] for i in k.operands]
-    flops = part.values.count(node.id) * p.taps
-    if node.op == "pool_max_input" and p.tiles:
-        if k.lowered is not None:
-            raise LookupError("nothing rides behind windows that write")
-        windows_of = part.graph[node.operands[1]].shape[:-1]
-        tile, place, shape, grid = _pool_blocks(k, p, windows_of, "out", 0, False)
-        masks = (shape.in_row, shape.in_column)
-        found = pooling.scattered(p, names[1], names[2], k.names[node.id], masks)
-        nothing = Epilogue("", (), ())
-        text = k.kernel(tile, place, found, nothing, grid)
-        return k.composed([text], nothing, flops)
-    kernel = k.rider(numel(node.shape[:-1]), g.channels, split_columns=False)
-    whole = kernel is not None and whole_rows(kernel)
-    asked = pressure(kernel, moments=k.work.moments is not None)
-    word = "in" if adjoint else "out"
-    tile, place, shape, grid = _pool_blocks(k, p, node.shape[:-1], word, asked, whole)
-    masks = (shape.in_row, shape.in_column)
-    epilogue = k.epilogue(kernel, shape)
-    if not adjoint:
-        if node.op == "pool_max_pick":
-            given = k.image(node.operands[2])
-            found = pooling.picked(p, names[1], given, epilogue.product, masks)
-        else:
-            found = pooling.loop(p, epilogue.product, masks)
-        text = k.kernel(tile, place, found, epilogue, grid)
-        return k.composed([text], epilogue, flops)
-    if node.op == "pool_sum_input":
-        found = pooling.gathered(p, names[0], None, epilogue.product, masks)
-        text = k.kernel(tile, place, found, epilogue, grid)
-        return k.composed([text], epilogue, flops)
-    winners, won = _winners(k, p, names)
-    found = pooling.gathered(p, names[2], f"{won}_winner", epilogue.product, masks)
-    more = [Parameter(f"{won}_winner_ptr", "*fp32", divisible=True)]
-    tail = "Phase two: the gradients of the windows that an element won."
-    text = k.kernel(tile, place, found, epilogue, grid, more=more, tail=tail)
-    return k.composed([winners, text], epilogue, flops)
-
-
-def _pool_blocks(
-    k: Windowed, p: Pool, rows: Sequence[Dim], word: str, asked: int, whole: bool
-) -> tuple[Tile, list[str], Frame, list[Factors]]:
-    """The block of a pool, which rows and columns a program makes, and the grid."""
-    m = k.sizes.extent(numel(rows), "rows")
-    level = k.level() + (1 if asked == 2 else 0)
-    tile = _plain(k, nominal(numel(rows), k.part.values.sizes), p.channels, whole, level)
-    place, shape = _blocks(m, p.channels, tile, "row", wide=k.wide)
-    place += windows.pixels("row", p.axes, word, wide=k.wide)
-    place += windows.corners(p.axes) if word == "out" else []
-    place.append(pooling.base(p))
-    return tile, place, shape, [(Factor(m, tile.rows), Factor(p.channels, tile.columns))]
-
-
-def _winners(k: Windowed, p: Pool, names: Sequence[str]) -> tuple[KernelText, str]:
-    """Phase one of the adjoint of a maximum: which tap of each window won."""
-    rows = k.part.graph[k.node.operands[1]].shape[:-1]
-    tile, place, shape, grid = _pool_blocks(k, p, rows, "out", 0, False)
-    value = k.value()
-    found = pooling.winner(p, names[1], value, (shape.in_row, shape.in_column))
-    name = k.names[k.node.id]
-    masks = [f"mask={shape.inside}"] if shape.inside else []
-    pointer = f"{name}_winner_ptr"
-    store = call("tl.store", [f"{pointer} + row * {p.channels} + column", value, *masks], 4)
-    m = k.sizes.extent(numel(rows), "rows")
-    space = Workspace(pointer, (Factor(m), Factor(p.channels)))
-    text = k.kernel(
-        tile,
-        place,
-        found,
-        Epilogue(value, tuple(store), ()),
-        grid,
-        name=f"{k.part.name(k.work)}_winners",
-        tail="Phase one: the element that won each window.",
-        partials=(space,),
-    )
-    return text, name

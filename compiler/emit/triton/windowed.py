@@ -12,15 +12,13 @@ from ...plan.product import Index, Product
 from ...plan.windows import CONVOLUTIONS, geometry, turned_from
 from ..loops import Draw, Kernel
 from .axes import statements
+from .choice import outer
 from .composed import Composed, composed
-from .contraction import (
-    Frame,
-    Stride,
-)
+from .contraction import Frame, Stride, block_range, divides, one_block, tiles_of
 from .epilogue import Epilogue, Writer, attachable, whole_rows
 from .gemm import assembled
 from .gemm_loop import Loop
-from .kernel import Factors, KernelText, Parameter, Workspace, drawing, merged
+from .kernel import Extent, Factor, Factors, KernelText, Parameter, Workspace, drawing, merged
 from .library import PLACES
 from .moments import left, words_of
 from .part import Machine, Part, Work
@@ -28,8 +26,11 @@ from .printer import prepared
 from .products import Names
 from .prologue import leaves, prologue
 from .template import call
-from .tiles import Tile
+from .tiles import Tile, blocks
 from .windows import NAMES, Axes, Image, Weight, WindowAxis
+
+SMALL = 3
+"""Refusals that the interpreter's blocks start with, so that small tests have several."""
 
 
 class Windowed:
@@ -249,3 +250,36 @@ class Windowed:
     def level(self) -> int:
         """How often its tile was refused."""
         return self.machine.levels.get(self.key(), 0)
+
+
+def plain(k: Windowed, rows: int, columns: int, whole: bool, level: int) -> Tile:
+    """The block of a kernel without a dot."""
+    small = SMALL if k.machine.interpreted else 0
+    return outer(rows, columns, whole, level + small)
+
+
+def blocks_of(
+    m: Extent, n: int, tile: Tile, row: str, *, wide: bool, groups: int = 1
+) -> tuple[list[str], Frame]:
+    """Which rows and columns a program makes, and what an epilogue may use."""
+    lines = []
+    tiles_m = str(blocks(m, tile.rows)) if isinstance(m, int) else "tiles_m"
+    tiles_n = str(blocks(n, tile.columns))
+    if not isinstance(m, int):
+        lines.append(f"tiles_m = tl.cdiv({m}, BM)")
+    lines += tiles_of("tl.program_id(0)", tiles_m, tiles_n, tile.group)
+    lines.append(f"{row} = {block_range('tile_m', tiles_m, 'BM', '[:, None]', wide)}")
+    in_row = None if divides(tile.rows, m) else "in_row"
+    if in_row:
+        lines.append(f"in_row = {row} < {m}")
+    in_column = None if divides(tile.columns, n) else "in_column"
+    local = "channel" if groups > 1 else "column"
+    lines.append(f"{local} = {block_range('tile_n', tiles_n, 'BN', '[None, :]', False)}")
+    if in_column:
+        lines.append(f"in_column = {local} < {n}")
+    if groups > 1:
+        lines += ["group = tl.program_id(1)", f"column = group * {n} + channel"]
+    panel = "0" if one_block(tile.rows, m) else "tile_m"
+    whole = one_block(tile.columns, n) and groups == 1
+    panels = (Factor(m, tile.rows),)
+    return lines, Frame(tile.rows, tile.columns, in_row, in_column, whole, panel, panels)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import weft
 from tests.laws.cases import B, Build, Case, f32
 from tests.laws.harness import build, feeds, graph_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
@@ -139,3 +140,54 @@ def test_a_mean_far_from_zero_costs_no_digits() -> None:
     found = _alone(moments(g), {"x": x, "w": w})["squares"]
     exact = x.astype(np.float64).var(axis=(0, 1, 2)) * x[..., 0].size
     assert np.abs(found[:inputs] / exact - 1).max() < 3e-5
+
+
+NECKS = """
+default conv(bias=false)
+block Neck(c) {
+  in x: f32[B, C, H, W]
+  x -> residual {
+        conv(c, 1) -> batch_norm -> relu -> conv(c, 3) -> batch_norm -> relu
+          -> conv(2*c, 1) -> batch_norm
+      | if C != 2*c { conv(2*c, 1) -> batch_norm }
+  } -> relu
+}
+net n {
+  in x: f32[B, 3, 6, 6]
+  x -> conv(16, 3) -> batch_norm -> relu -> max_pool(3, stride=2, pad=1) -> Neck(16) -> Neck(16)
+    -> global_avg_pool -> linear(4) as y
+}
+train {
+  steps = 1
+  data x: f32[B, 3, 6, 6], target: i32[B] = npz("unused.npz", batch=1024)
+  step main updates n {
+    optimizer = sgd(lr=0.1)
+    loss = x -> n -> cross_entropy(target)
+  }
+}
+"""
+
+
+@pytest.mark.slow
+def test_gradients_of_bottlenecks() -> None:
+    """Moments, operands made where they are loaded, and sums that products store, all together."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 3, 6, 6)).astype(np.float32)
+    batch = {"x": x, "target": np.array([0, 3, 1], np.int32)}
+    programs = [
+        weft.compile(weft.load_text(NECKS, "n.weft"), t) for t in ("interpret", "reference")
+    ]
+    kernels = [k for k in programs[0].artifact.kernels if k.entry == "gradient_main"]
+    images = {
+        b.name for b in programs[0].artifact.entry("gradient", "main").buffers if len(b.shape) == 4
+    }
+    products = [k for k in kernels if k.kind == "product"]
+    assert sum(len(images.intersection(k.writes)) > 1 for k in products) >= 3
+    assert sum(k.name.startswith("merge_") for k in kernels) == 8
+    (loss, found), (wanted, exact) = (p.value_and_grad(batch, step="main") for p in programs)
+    assert abs(float(loss) - float(wanted)) < 1e-5
+    for name, gradient in found.items():
+        want = np.asarray(exact[name])
+        assert np.abs(np.asarray(gradient) - want).max() <= 1e-4 * max(np.abs(want).max(), 1e-3), (
+            name
+        )

@@ -22,16 +22,24 @@ WEFT_INLINE long weft_group(long parts, long n)
     const long tiles = (n + 15) / 16, groups = (tiles + 3) / 4;
     return parts > 1 ? parts : (tiles + groups - 1) / groups;
 }
+/* The lines of 16 columns by 32 of k come from far away: one of them at a time is not foreseen. */
+static __attribute__((unused)) void weft_fetch_piece(const float *x, long br, long bc)
+{
+    if (bc == 1) for (long k = 0; k < 32; ++k) __builtin_prefetch(x + k * br);
+    else for (long i = 0; i < 16; ++i) __builtin_prefetch(x + i * bc), __builtin_prefetch(x + i * bc + 16);
+}
+WEFT_INLINE void weft_fetch_units(const float *x, long count) { for (long j = 0; j < count; j += 16) __builtin_prefetch(x + j); }
 /* Planes of bfloat16 in the order in which they are read: [group][32 of k][tile]; are all numbers finite? */
 static __attribute__((unused)) int weft_keep_planes(long parts, long n, long depth, const float *b, long br, long bc, uint16_t *to)
 {
     const long group = weft_group(parts, n), each = parts > 1 ? 16 : 16 * group;
     int finite = 1;
     for (long j = 0; j < n; j += each) for (long k = 0; k < depth; k += 32) for (long t = 0; t < group; ++t) {
-        const long column = parts > 1 ? j : j + 16 * t;
+        const long column = parts > 1 ? j : j + 16 * t, part = parts > 1 ? t * n : 0;
         if (column >= n) continue;
-        finite &= weft_cut_b(weft_least(n - column, 16), weft_least(depth - k, 32), b + k * br + ((parts > 1 ? t * n : 0) + column) * bc,
-            br, bc, to);
+        const long later = k + 64 < depth ? k + 64 : k + 64 - (depth + 31) / 32 * 32, beside = k + 64 < depth ? column : column + each;
+        if (later >= 0 && beside < n) weft_fetch_piece(b + later * br + (part + beside) * bc, br, bc);
+        finite &= weft_cut_b(weft_least(n - column, 16), weft_least(depth - k, 32), b + k * br + (part + column) * bc, br, bc, to);
         to += WEFT_PIECE;
     }
     return finite;
@@ -197,6 +205,8 @@ static __attribute__((noinline, unused)) void weft_recurrence(int cell, long sam
                 float *z = inner;                                        /* all products first: tiles and vectors wait for each other */
                 for (long u = 0; u < n; u += each, z += WEFT_TILE_ROWS_OF_64) {
                     const long tiles = parts.count > 1 ? group : (weft_least(n - u, each) + 15) / 16;
+                    for (long r = 0; r < rows; ++r) for (long g = 0; g < parts.count; ++g)                       /* what cells will read */
+                        weft_fetch_units(gates + ((first + r) * time + t) * wide + g * n + u, weft_least(n - u, each));
                     weft_few_columns(tiles, steps, (const uint16_t *)split, some, z);
                     some += tiles * steps * WEFT_PIECE;
                 }

@@ -135,7 +135,7 @@ class _Extraction:
     def _value(self, c: Builder, node: Node, moving: bool) -> int:
         if self._draws(node):
             self.drawn.append(node.id)
-            return c.input(f"drawn_{node.id}", replaced(node.type, self.sizes))
+            return c.input(f"drawn_{len(self.drawn)}", replaced(node.type, self.sizes))
         if not moving and (self._given(node) or node.op == "random"):
             self.fixed[node.id] = c.input(f"fixed_{node.id}", replaced(node.type, self.sizes))
             c.nodes[-1] = _called(c.nodes[-1], node.name)

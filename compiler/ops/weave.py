@@ -231,18 +231,19 @@ class _Cloth:
         read = {o for i in within for o in body.nodes[i].operands} | set(results)
         read = read - within - set(body.states)
         new: dict[int, int] = {}
-        for i in sorted(read | set(body.states)):
+        order = self._order(results, read)
+        for i in (i for i in order if i not in within):
             node = body.nodes[i]
             name = _tail(node.name)
             feed = f"{name}_{len(new)}"
             new[i] = k.insert("input", (), name, feed=feed, type=node.type)
-        for i in sorted(within):
+        for i in (i for i in order if i in within):
             node = body.nodes[i]
             with k.at(node.place, node.scope):
                 operands = [self._plainly(k, node, new[o]) for o in node.operands]
                 new[i] = k.insert(node.op, operands, _tail(node.name), **dict(node.attributes))
-        fixed = [i for i in sorted(read) if i not in self.timed]
-        moving = [i for i in sorted(read) if i in self.timed]
+        fixed = [i for i in order if i in read and i not in self.timed]
+        moving = [i for i in order if i in read and i in self.timed]
         ends: list[int] = []
         for i in results:
             end = self._own(k, new, body.nodes[i])
@@ -258,6 +259,23 @@ class _Cloth:
             self._flops(k),
         )
         return core, (fixed, moving)
+
+    def _order(self, results: Sequence[int], read: set[int]) -> list[int]:
+        """What is inside and what it reads, operands before users, in the order in which results
+        ask for them: equal steps have equal bodies, whatever else there is.
+        """
+        body, found = self.body, dict.fromkeys(self.body.states)
+        stack = [(i, False) for i in reversed(results)]
+        while stack:
+            i, ready = stack.pop()
+            if i in found:
+                continue
+            if ready or i in read:
+                found[i] = None
+                continue
+            stack.append((i, True))
+            stack += [(o, False) for o in reversed(body.nodes[i].operands)]
+        return list(found)
 
     def _kept(self, emitted: Sequence[int]) -> list[int]:
         """Products inside: an adjoint reads what they were, so a loop can leave them behind."""

@@ -275,3 +275,18 @@ net n {{
     )
     (type,) = elaborate(load_text(text, "n.weft")).nets["n"].outputs.values()
     assert type.shape[0] == (4 if batch == "4" else type.shape[0]) and type.shape[2] == 5
+
+
+def test_equal_layers_have_equal_bodies() -> None:
+    """So that kernels and the functions of loops are written once."""
+    text = (
+        CELL
+        + """
+net n {
+  in x: f32[B, T, 5]
+  x -> repeat 3 { layer_norm -> scan(Cell(5)) }
+}
+"""
+    )
+    loops = [node for node in program(text).nets["n"].graph if node.op == "scan"]
+    assert len(loops) == 3 and len({loop["body"] for loop in loops}) == 1

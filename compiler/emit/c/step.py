@@ -346,7 +346,7 @@ class StepWriter:
     def _whole(self, part: Part, launches: Sequence[Launch]) -> list[str]:
         """What one thread does of a part."""
         stage = Stage(ONCE, 1, tuple(launches))
-        calls = [self._call(part, launch) for launch in launches]
+        calls = [_without_paths(self._call(part, launch)) for launch in launches]
         writer = StageWriter(stage, calls, 1, part.homes, part.names, part.values, {}, {})
         return writer.alone()
 
@@ -405,6 +405,11 @@ def _aliased(part: Part, kernel: Kernel) -> frozenset[str]:
         home = part.homes[b.value]
         seen.setdefault((home.space, home.slot, home.offset), []).append(b.name)
     return frozenset(name for names in seen.values() if len(names) > 1 for name in names)
+
+
+def _without_paths(call: Call) -> Call:
+    """The call with the lines it comes from, which equal layers share."""
+    return replace(call, places=tuple(place.partition("  ")[0] for place in call.places))
 
 
 def _moved(home: Home, by: int) -> Home:

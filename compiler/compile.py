@@ -93,7 +93,7 @@ def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
         entries += step_entries(program, step, fused, alone, scaled=precision == "f16")
     for entry in entries:
         if entry.graph is not None:
-            _only_f32(entry.graph)
+            _only_f32(entry.graph, program)
     found = Lowered(program, tuple(entries), arena, _states(program), precision, native)
     found = _with(found, _smaller(entries, program.sizes, native=native))
     for entry in found.entries:
@@ -135,14 +135,18 @@ def _smaller(
     return found
 
 
-def _only_f32(graph: Graph) -> None:
+def _only_f32(graph: Graph, program: Program) -> None:
     """Raises: UsageError naming the first value of another floating-point type."""
     for node in graph:
         if node.dtype in FLOATS and node.dtype != "f32":
-            where = f" ({node.place})" if node.place is not None else ""
+            nets = program.spec.file.nets
+            inputs = {i.name: i.place for net in nets for i in net.body.inputs}
+            place = node.place or inputs.get(node.name)
             raise UsageError(
-                f"`{node.name}`{where} is {node.dtype}, which kernels do not compute with",
-                hint="declare it f32; `precision = bf16` in `train` computes products in 16 bits",
+                f"{f'{place}: ' if place else ''}`{node.name}` is {node.dtype}, "
+                "which kernels do not compute with",
+                hint="declare it f32, and cast arrays of 16 bits before the call; "
+                "`precision = bf16` in `train` computes products in 16 bits",
             )
 
 

@@ -21,6 +21,7 @@ from ..ir.types import FLOATS, Shape, TensorType
 from ..ops.along_time import Along
 from ..ops.weave import weave
 from . import calls, carried, expressions, types
+from .cells import Cell, cell_of, cell_text
 from .binding import Given, Site, bind
 from .elaboration import Callee, Elaboration
 from .faults import Silent, fault
@@ -35,22 +36,6 @@ from .values import BROKEN, Layer, Origin, Tensor, Value, Values, show
 SCAN = INTRINSICS["scan"]
 OWN = tuple(s.name for s in SCAN.signature.settings)
 """The settings of a scan; every other name is that of a state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What a scan repeats: a layer whose inputs are sequences first, then states."""
-
-    layer: Layer
-    callee: Block | Net
-    library: bool
-    signature: Signature
-    fixed: frozenset[str]
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """The inputs that a step has."""
-        return tuple(i for i in self.callee.body.inputs if i.name not in self.fixed)
 
 
 def scan(
@@ -73,12 +58,12 @@ def scan(
     bound = bind(e, signature, (), own, replace(site, piped=(), head=False))
     settings = {s.name: s.default for s in signature.settings}
     settings |= {name: given.value for name, given in bound.settings.items()}
-    cell_text, rest = _cell_text(positional, named, site)
+    text, rest = cell_text(positional, named, site)
     sequences = _sequences(e, rest, site)
-    cell = _cell(e, cell_text, home or site.scope, path, shared=shared)
+    cell = cell_of(e, text, home or site.scope, path, shared=shared)
     first = e.enter()
     part = Part("layer", "scan", path, site.place, ids(sequences))
-    part.settings = {"cell": expression(cell_text)}
+    part.settings = {"cell": expression(text)}
     with e.b.at(*((None, None) if site.scope.library else (site.place, path))):
         with e.outline.inside(part):
             starts = _starts(e, named, site)
@@ -95,19 +80,6 @@ def scan(
 
 
 # ---- arguments -----------------------------------------------------------------------------------
-
-
-def _cell_text(
-    positional: Sequence[Expr], named: Sequence[Argument], site: Site
-) -> tuple[Expr, Sequence[Expr]]:
-    """The cell as it is written, last of what goes by position, and the rest."""
-    by_name = [a.value for a in named if a.name == "cell"]
-    if by_name:
-        return by_name[0], positional
-    if not positional:
-        hint = "write `x -> scan(Cell(64))`, where `Cell` is a block of your own"
-        raise fault("E307", "`scan` needs `cell`", site.place, hint)
-    return positional[-1], positional[:-1]
 
 
 def _sequences(e: Elaboration, texts: Sequence[Expr], site: Site) -> list[Tensor]:
@@ -147,34 +119,6 @@ def _starts(e: Elaboration, named: Sequence[Argument], site: Site) -> dict[str, 
             value = expressions.needs_value(value, argument.value.place)
             found[argument.name] = Given(value, argument.place)
     return found
-
-
-def _cell(e: Elaboration, text: Expr, scope: Scope, path: str, *, shared: bool) -> Cell:
-    """Raises: Faults E320 for what is no block."""
-    hint = "a cell is a block: its inputs are the sequences, then the states"
-    if not isinstance(text, (Name, Call)):
-        raise fault("E320", "scan: this is no cell", text.place, hint)
-    name = text.id if isinstance(text, Name) else text.name
-    entry = scope.entry(name)
-    if entry is not None:
-        entry.used = True
-        if entry.value is BROKEN:
-            raise Silent
-        if not isinstance(entry.value, Layer) or isinstance(text, Call):
-            raise fault("E320", f"scan: `{name}` is no cell", text.place, hint)
-        layer = entry.value
-    else:
-        layer = Layer(name, text, path, scope, text.place, uses=int(shared))
-    node = layer.node
-    if not isinstance(node, (Name, Call)):
-        raise fault("E320", f"scan: `{name}` is no cell", text.place, hint)
-    called = node.id if isinstance(node, Name) else node.name
-    callee, library = calls.find(e, called, node.place, layer.scope)
-    if not isinstance(callee, (Block, Net)) or not callee.body.inputs:
-        raise fault("E320", f"scan: `{called}` is no cell", text.place, hint)
-    given = {s.name for s in node.named} if isinstance(node, Call) else set()
-    inputs = {i.name for i in callee.body.inputs}
-    return Cell(layer, callee, library, calls.signature_of(callee), frozenset(given & inputs))
 
 
 # ---- the walk ------------------------------------------------------------------------------------
@@ -310,13 +254,11 @@ class _Walk:
             value: Value = 0.0 if given is None else given.value
             (id,) = e.operands([value])
             id = b.cast(id, "f32")
-            try:
-                found.append(b.expand(id, shape) if _fits(b[id].shape, shape) else _no(id))
-            except LookupError:
+            if not _fits(b[id].shape, shape):
                 text = f"scan: the state `{declared.name}` is {shown(shape)}, "
                 text += f"where it begins is {shown(b[id].shape)}"
-                where = given.place if given else self.site.place
-                raise fault("E422", text, where) from None
+                raise fault("E422", text, given.place if given else self.site.place)
+            found.append(b.expand(id, shape))
         return found
 
     # ---- the step --------------------------------------------------------------------------------
@@ -417,10 +359,6 @@ def _fits(given: Shape, wanted: Shape) -> bool:
         return False
     own = wanted[len(wanted) - len(given) :]
     return all(a in (1, b) for a, b in zip(given, own, strict=True))
-
-
-def _no(_: int) -> int:
-    raise LookupError
 
 
 def is_scan(callee: Callee) -> bool:

@@ -18,6 +18,7 @@ from ..ops.products import letters
 
 LANES = 16  # floats in the widest vector
 THIN = 4  # extents along which a contraction is written out
+LONG = 256  # floats of a row of a sequence or image that begins with a vector of its own
 PAGE = 1024  # floats after which rows fall into the same cache sets
 
 Strides = tuple[Dim, ...]
@@ -159,9 +160,11 @@ def value_layout(node: Node, *, native: bool, plain: bool) -> Layout:
         if narrow(node.shape):
             lead = padded_symbol(node.shape[0])
             return Layout((1, lead), lead * node.shape[1])
-        width = node.shape[-1] if len(node.shape) == 2 else None
-        if isinstance(width, int) and width > 2 * LANES:
+        width = node.shape[-1] if len(node.shape) > 1 else None
+        if isinstance(width, int) and len(node.shape) == 2 and width > 2 * LANES:
             return row_major(node.shape, padded(width))
+        if isinstance(width, int) and width >= LONG and width % LANES != 0:
+            return row_major(node.shape, -(-width // LANES) * LANES)
     return row_major(node.shape)
 
 

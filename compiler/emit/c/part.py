@@ -151,6 +151,9 @@ class Part:
         users = [self.graph[u] for u in self.graph.users(node.id)]
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
         plain = plain or node.op in OVER_TIME or _of_batches(node)
+        if len(node.shape) > 2:  # only products and maps walk rows with gaps between them
+            heavy = {n.op for n in (node, *users) if lowering(n) == "heavy"}
+            plain = plain or heavy != {"contract"}
         return value_layout(node, native=True, plain=plain)
 
     def _outermost(self, node: Node) -> int:

@@ -12,7 +12,7 @@ static __attribute__((noinline, unused)) void weft_walk(long images, const weft_
             if (a[2].count == 0) continue;
 #if defined(WEFT_TILES)
             if (kept) {
-                const weft_tile_room room = weft_room(g, planes, 1);
+                const weft_tile_room room = weft_room(g, planes);
                 weft_planes made;
                 if (weft_split_view(g, a, rows, weft_look(g, a, x + b * g->xb, q0, top, rows, planes), room.planes, &made)) {
                     float *const to = y + b * image + (q0 * a[1].out + top) * a[2].out * g->outputs;

@@ -11,12 +11,12 @@ WEFT_INLINE long weft_volume(const long *extents) { return extents[0] * extents[
 /* Halves `some` of a vector that begins at `at`: where a part of a window lies among the padded rows. */
 typedef struct { long at; uint32_t some, unused; } weft_part_of_window;
 
-/* The numbers of a window, `halves` halves each, a vector of 32 after the other: vector v consists of parts first[v] .. first[v + 1].
+/* The numbers of a window, a vector of 32 after the other: vector v consists of parts first[v] .. first[v + 1].
    `plane`, `row`: halves from one to the next. */
-static __attribute__((noinline, unused)) long weft_window_parts(const weft_windows *g, const weft_axis *a, long plane, long row, long halves,
+static __attribute__((noinline, unused)) long weft_window_parts(const weft_windows *g, const weft_axis *a, long plane, long row,
     weft_part_of_window *parts, int *first)
 {
-    const long c = g->channels * halves;
+    const long c = g->channels;
     long at = 0, count = 0;
     for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; ++k) {
         const long base = i * a[0].gap * plane + j * a[1].gap * row + k * a[2].gap * c;
@@ -46,7 +46,7 @@ WEFT_INLINE void weft_split_rows(long lines, long run, const float *x, long step
     }
 }
 
-/* ---- pieces that are gathered while tile units multiply others: 16 windows, or pairs of them, each a vector in three planes ---- */
+/* ---- pieces that are gathered while tile units multiply others: 16 windows, each a vector in three planes ---- */
 typedef struct {
     const uint16_t *from;
     long apart;
@@ -54,7 +54,6 @@ typedef struct {
     const weft_part_of_window *part;
     const int *first;                                                   /* of the vectors to gather, `vectors` of them */
     long vectors, blocks;                                               /* how many vectors, and blocks of 16 windows */
-    int across;                                                         /* do the blocks of a vector lie side by side, or its vectors? */
     uint16_t *to;
     long v, block, rest, unit, rate;                                    /* the piece at hand, how many are left, which sixth; sixths with four tiles */
 } weft_gathering;
@@ -75,8 +74,7 @@ WEFT_INLINE void weft_gather_some(weft_gathering *j)
     uint16_t *const to = j->to + plane * 512 + half * 256;
     if (++j->unit == 6) {
         j->unit = 0, --j->rest, j->to += WEFT_PIECE;
-        if (j->across) { if (++j->block == j->blocks) j->block = 0, ++j->v; }
-        else if (++j->v == j->vectors) j->v = 0, ++j->block;
+        if (++j->v == j->vectors) j->v = 0, ++j->block;
     }
     const long at = part->at;
     if (parts == 1 && part->some == 0xffffffffu) {

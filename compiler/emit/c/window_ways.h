@@ -7,9 +7,9 @@ typedef struct { uint16_t *at; long plane, row, apart; } weft_planes;
 
 /* Memory for the planes of a block of rows, and the parts of a window beside it. */
 typedef struct { weft_part_of_window *part; int *first; uint16_t *planes; } weft_tile_room;
-WEFT_INLINE weft_tile_room weft_room(const weft_windows *g, float *planes, long halves)
+WEFT_INLINE weft_tile_room weft_room(const weft_windows *g, float *planes)
 {
-    const long vectors = (weft_taps(g) * g->channels * halves + 31) / 32;
+    const long vectors = (weft_taps(g) * g->channels + 31) / 32;
     float *const at = planes + g->after, *const next = at + weft_up(4 * (vectors + weft_taps(g)), 16);
     return (weft_tile_room){(weft_part_of_window *)at, (int *)next, (uint16_t *)(next + weft_up(vectors + 1, 16))};
 }
@@ -38,7 +38,7 @@ WEFT_INLINE void weft_origins(long windows, long p, long count, long width, long
 static __attribute__((noinline, unused)) void weft_gathered_block(const weft_windows *g, const weft_axis *a, long rows, weft_planes from, weft_tile_room room,
     const uint16_t *kept, float *y, uint16_t *pieces)
 {
-    const long steps = weft_window_parts(g, a, from.plane, from.row, 1, room.part, room.first);
+    const long steps = weft_window_parts(g, a, from.plane, from.row, room.part, room.first);
     const long high = g->outputs > 16 ? 2 : 4, cuts = (steps * high + WEFT_PIECES - 1) / WEFT_PIECES, deep = (steps + cuts - 1) / cuts;
     const long windows = rows * a[2].count, down = a[1].step * from.row, right = a[2].step * g->channels;
     const long blocks = (windows + 16 * high - 1) / (16 * high);
@@ -173,14 +173,14 @@ enum { WEFT_BY_ROWS, WEFT_GATHERED, WEFT_SCATTERED, WEFT_DIRECT };             /
 #define WEFT_SIX_PRODUCTS 86.0                                          /* of a tile */
 enum { WEFT_CACHED = 1 << 20 };                                         /* bytes of a weight */
 /* A piece: short runs of numbers are put together from many parts. */
-WEFT_INLINE double weft_gathering_cycles(const weft_windows *g, long halves)
+WEFT_INLINE double weft_gathering_cycles(const weft_windows *g)
 {
-    const double parts = 1 + 32.0 / ((g->dilation[2] == 1 ? g->kernel[2] : 1) * g->channels * halves);
+    const double parts = 1 + 32.0 / ((g->dilation[2] == 1 ? g->kernel[2] : 1) * g->channels);
     return parts < 3.5 ? 175.0 : 120.0 * parts;
 }
 WEFT_INLINE double weft_gathered_cycles(const weft_windows *g, long windows)
 {
-    const double each = (g->outputs + 15) / 16 * WEFT_SIX_PRODUCTS + weft_gathering_cycles(g, 1);
+    const double each = (g->outputs + 15) / 16 * WEFT_SIX_PRODUCTS + weft_gathering_cycles(g);
     const long steps = (weft_taps(g) * g->channels + 31) / 32, weight = steps * ((g->outputs + 15) / 16) * 2 * WEFT_PIECE;
     const double fetched = weight > WEFT_CACHED ? 0.07 * weight : 0;     /* for each 32 windows: it does not stay in the second-level cache */
     return windows / 16.0 * steps * each + windows / 32.0 * fetched + weft_volume(g->in) * g->channels * 0.55;

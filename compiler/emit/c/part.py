@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import replace
 
 from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
-from ...ops import OPS
-from ...ops.products import letters
-from ...ops.recurrences import ON_THE_WAY, RECURRENCES
-from ...ops.scans import SCANS
-from ...plan.attention import Attention, attentions
+from ...ops.recurrences import ON_THE_WAY
 from ...plan.attention import domain as launch_domain
 from ...plan.forms import Plans
-from ...plan.layout import LANES, Layout, is_weight, row_major, value_layout, weight_layout
+from ...plan.layout import LANES, Layout
 from ...plan.memory import Home, Request, nominal, pack
 from ...plan.panels import PanelFusion, batch_panel, literal_panel
 from ...plan.product import product_of
@@ -31,42 +26,33 @@ from ...plan.schedule import (
     Level,
     Stage,
     arrange,
-    heavy_launch,
-    heavy_nodes,
     in_order,
     levels,
     riding,
     work,
 )
-from ...plan.strips import Even, Strip, strips
-from ...plan.values import Values, lowering
+from ...plan.strips import Strip, strips
+from ...plan.values import lowering
 from ...plan.windows import CONVOLUTIONS, kept_floats
-from ..loops import Kernel
-from ..lower import lower, of_values
-from .attention import Attended, attended
 from .attention_sums import QUERIES
 from .batched import planes
-from .stage import Share, Walk, walked
-from .strips import even_kernel, even_product, over_positions
+from .call import Share, Walk
+from .launches import OVER_TIME, Launches
 
 STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
 TILE = 4  # rows of a product that fill some register tile
 TILE_ROWS = 16  # that are worth reading large weights for
 SUMMED_PIXELS = 512  # of windows that are worth adding to the gradient of their weights
 SEQUENCE_ROWS = 256  # that are worth rearranging large weights for, where a sample has many
-OVER_TIME = (*RECURRENCES, *SCANS)
 FOREVER = 1 << 30  # a moment after the last
 
 
-class Part:
-    """Plans one graph.
+class Part(Launches):
+    """Plans one graph: the order of its launches, and where all its values lie.
 
-    `homes` places its inputs and outputs at first, all its values in the end; `alone`: one thread
-    does all of it, one launch after the other; `spare` are the
-    offsets of values that every thread makes, in the thread's own memory.  `keep`: every value
-    stays readable afterwards (probes).  `fusion`: that of another part of the same graph; `plans`:
-    what other parts found.
-    Units: `local` and `own` in elements.
+    `alone`: one thread does all of it, one launch after the other; `spare` are the offsets of
+    values that every thread makes, in the thread's own memory.  Units: `local` and `own` in
+    elements.
     """
 
     def __init__(
@@ -80,19 +66,8 @@ class Part:
         plans: Plans | None = None,
         alone: bool = False,
     ) -> None:
-        self.graph = graph
-        self.given = dict(homes)
-        self.homes = dict(homes)
-        self._defaults: dict[int, Layout] = {}
-        self.keep = keep
-        self.fusion = fusion or PanelFusion(planned_values(graph, sizes, plans, keep=keep))
-        self.values = self.fusion.values
-        heavy = [node for node in heavy_nodes(graph) if self.values.is_heavy(node)]
-        self.added = self._added()
-        launches = [self._heavy(node) for node in heavy]
-        launches += [self._attention(launch) for launch in self.values.attention]
-        groups = [roots for roots in self.fusion.groups if not roots & set(self.added.values())]
-        launches += [self._group(roots) for roots in groups]
+        super().__init__(graph, homes, sizes, keep=keep, fusion=fusion, plans=plans)
+        launches = self.launches()
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
         fixed |= frozenset(self.added.values())
         arranged = in_order(launches) if alone else arrange(self.values, launches, fixed)
@@ -111,7 +86,7 @@ class Part:
         self.parts: dict[int, Dim] = {}
         self.own = self._place_own()
         self.local = max((self._place_local(stage) for stage in self._stages()), default=0)
-        spans = [planes(graph, node, sizes) for node in heavy if node.op in BATCHED]
+        spans = [planes(graph, node, sizes) for node in self.heavy if node.op in BATCHED]
         spans += [self.attended(launch, "draft").planes for launch in self.values.attention]
         self.planes = largest(spans, sizes)
         self.kept = max((sum(self.keeps(stage).values()) for stage in self._stages()), default=0)
@@ -125,119 +100,6 @@ class Part:
 
     def _stages(self) -> Iterable[Stage]:
         return (stage for level in self.levels for stage in level)
-
-    # ---- layouts -------------------------------------------------------------------------------
-
-    def layout(self, i: int) -> Layout:
-        """How a value lies in memory."""
-        if lowering(self.graph[i]) == "alias":
-            return row_major(self.graph[i].shape)
-        if self.values.is_view(i):
-            node = self.graph[i]
-            inner = self.layout(node.operands[0])
-            order = node["order"] if node.op == "transpose" else range(len(node.shape))
-            return Layout(tuple(inner.strides[k] for k in order), inner.span)
-        return self.homes[i].layout if i in self.homes else self._default(self.graph[i])
-
-    def _default(self, node: Node) -> Layout:
-        """How a value lies where nothing else says it."""
-        if node.id not in self._defaults:
-            self._defaults[node.id] = self._chosen(node)
-        return self._defaults[node.id]
-
-    def _chosen(self, node: Node) -> Layout:
-        if node.op == "convolve_weight" or is_weight(self.graph, node.id):
-            return weight_layout(node.shape)
-        users = [self.graph[u] for u in self.graph.users(node.id)]
-        plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
-        plain = plain or node.op in OVER_TIME or _of_batches(node)
-        if len(node.shape) > 2:  # only products and maps walk rows with gaps between them
-            heavy = {n.op for n in (node, *users) if lowering(n) == "heavy"}
-            plain = plain or heavy != {"contract"}
-        return value_layout(node, native=True, plain=plain)
-
-    def _outermost(self, node: Node) -> int:
-        """The dimension whose neighbours lie furthest apart."""
-        strides = enumerate(self.layout(node.id).strides)
-        literal = [(step, -axis) for axis, step in strides if isinstance(step, int)]
-        return -max(literal, default=(0, 0))[1]
-
-    # ---- products ------------------------------------------------------------------------------
-
-    def _added(self) -> dict[int, int]:
-        """Products and scattered rows that are only added to what lies in the place of the sum, and
-        the sums.
-        """
-        graph, found = self.graph, {}
-        for roots in self.fusion.groups:
-            total = min(roots)
-            node = graph[total]
-            if len(roots) > 1 or node.op != "add" or self.values.cone(roots)[0] != [total]:
-                continue
-            before, product = node.operands
-            home = self.homes.get(total)
-            made = graph[product]
-            if product in self.values.launches or home is None:
-                continue
-            if made.op == "scatter_add" and graph[before].op == "contract" and not self.keep:
-                alone = graph.users(before) == [total] and before not in self.values.launches
-                self.homes |= {before: home} if alone else {}
-            if home != self.homes.get(before) or made.op not in ("contract", "scatter_add"):
-                continue
-            launch = heavy_launch(self.values, made)
-            if graph.users(product) == [total] and made.phase == node.phase and not launch.summed:
-                self.homes[product] = home
-                found[product] = total
-        return found
-
-    def _heavy(self, node: Node) -> Launch:
-        """The launch of a heavy node; a product that is added to a sum makes that."""
-        launch = heavy_launch(self.values, node, self._outermost(node))
-        if node.id not in self.added:
-            return launch
-        total = self.added[node.id]
-        before = self.graph[total].operands[0]
-        along = dict(launch.along)
-        place = along.pop(node.id)
-        along |= {total: place, before: place}
-        return replace(
-            launch,
-            reads=launch.reads | {before},
-            writes=frozenset({total}),
-            along=tuple(along.items()),
-        )
-
-    # ---- attention -----------------------------------------------------------------------------
-
-    def _attention(self, attention: Attention) -> Launch:
-        """The launch that walks the scores of some samples."""
-        found = self.attended(attention, "draft")
-        reads = frozenset(b.value for b in found.kernel.buffers if b.role == "in")
-        launch = self._of_kernel(found.kernel, found.domain, reads, frozenset())
-        return replace(launch, attention=attention)
-
-    def attended(self, attention: Attention, name: str) -> Attended:
-        """The function of an attention launch."""
-        values = self.values
-        members, _ = values.cone_of(attention)
-        form = values.form(members, named=True)
-        ranks = form.ranks()
-        laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
-        marks = attention.owner, attention.owned, attention.walked, attention.repeated
-        key = "attention", form.key, laid, *marks, tuple(ranks[r] for r in attention.results)
-        known = values.plans.kernels
-        if key not in known:
-            streams = {stream: rank for rank, stream in enumerate(form.streams)}
-            found = attended(values, attention, self.layout, "attend")
-            known[key] = replace(found, kernel=of_values(found.kernel, ranks, streams, ranks))
-        found = known[key]
-        kernel = of_values(found.kernel, form.ids, form.streams, {})
-        places = (line(self.graph[i]) for i in members if self.graph[i].place is not None)
-        kernel = replace(kernel, name=name, places=tuple(dict.fromkeys(places)))
-        touched = {b.value for b in kernel.buffers}
-        moved = sum(map(values.bytes_of, (i for i in touched if not self.cached(i))))
-        flops = sum(map(self._flops, members))
-        return replace(found, kernel=replace(kernel, bytes=moved, flops=flops))
 
     # ---- values in the place of others ---------------------------------------------------------
 
@@ -273,49 +135,6 @@ class Part:
         host = self.host.get(value, value)
         return [host, *(v for v, h in self.host.items() if h == host)]
 
-    # ---- groups --------------------------------------------------------------------------------
-
-    def _group(self, roots: frozenset[int]) -> Launch:
-        kernel = self.lowered(roots, "draft")
-        domain = kernel.rows[0].extent if kernel.rows else 1
-        reads = frozenset(self.values.base(i) for i in self.fusion.reads(roots))
-        return self._of_kernel(kernel, domain, reads, roots)
-
-    def _of_kernel(
-        self, kernel: Kernel, domain: Dim, reads: frozenset[int], roots: frozenset[int]
-    ) -> Launch:
-        """The launch of a kernel that walks a domain."""
-        along = {b.value: b.along for b in kernel.buffers}
-        for b in kernel.buffers:
-            if along[b.value] != b.along:
-                along[b.value] = None
-        summed = frozenset(b.value for b in kernel.buffers if b.role == "gather")
-        writes = frozenset(b.value for b in kernel.buffers if b.role != "in")
-        return Launch(None, roots, reads, writes, domain, tuple(sorted(along.items())), summed)
-
-    def lowered(self, roots: frozenset[int], name: str) -> Kernel:
-        """The kernel of a group."""
-        members, _ = self.values.cone(roots)
-        places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
-        reads, written = self.fusion.reads(roots), self.fusion.written(roots)
-        flops = sum(map(self._flops, members))
-        moved = self._moved(reads, written)
-        return lower(self.values, roots, written, self.layout, name, places, moved, flops)
-
-    def _flops(self, i: int) -> int:
-        node = self.graph[i]
-        each = OPS[node.op].flops
-        return each * self.values.count(node.operands[0] if lowering(node) == "fold" else i)
-
-    def _moved(self, reads: Iterable[int], writes: Iterable[int]) -> int:
-        """Bytes between memory and a kernel: what stays in cache is free."""
-        touched = {self.values.base(i) for i in reads} | set(writes)
-        return sum(map(self.values.bytes_of, (i for i in touched if not self.cached(i))))
-
-    def cached(self, i: int) -> bool:
-        """Does a value never leave the cache of the thread that makes it?"""
-        return i in self.homes and self.homes[i].space in ("local", "own")
-
     # ---- homes ---------------------------------------------------------------------------------
 
     def _place_own(self) -> int:
@@ -349,7 +168,7 @@ class Part:
             panel = self._batch_panel(stage, row)
         self.panels[stage] = panel
         if stage.mode == PANELS and not isinstance(stage.domain, int) and not self.keep:
-            self.strips[stage] = strips(stage.launches, self._even)
+            self.strips[stage] = strips(stage.launches, self.even)
         for value in stage.summed:
             self.walks[value] = Walk(stage.domain, panel, self.layout(value).span)
         return self._pack_local(stage, local, panel)
@@ -381,34 +200,6 @@ class Part:
             home = Home("local", 0, packing.offsets["", value], layout)
             self.homes |= dict.fromkeys(self._tenants(value), home)
         return whole_lines(packing.total)
-
-    def _even(self, launch: Launch) -> Even | None:
-        """How a launch walks positions, if it treats each by itself."""
-        if launch.heavy is None:
-            plain = launch.attention is None and launch.finishes is None
-            return even_kernel(self.lowered(launch.roots, "draft")) if plain else None
-        node = self.graph[launch.heavy]
-        if node.op != "contract" or node.id in self.added:
-            return None
-        found = product_of(self.graph, node, self.layout, launch.letter)
-        base = self.values.base
-        sides = {"a": base(found.a), "b": base(found.b), "c": found.c}
-        return even_product(found, walked(found, launch.letter), launch.domain, sides)
-
-    def over_positions(self, kernel: Kernel) -> Kernel:
-        """A kernel for the positions of a strip."""
-        known, key = self.values.plans.kernels, ("strip", kernel.form)
-        if key not in known:
-            known[key] = over_positions(kernel)
-        buffers = zip(known[key].buffers, kernel.buffers, strict=True)
-        return replace(
-            kernel,
-            rows=known[key].rows,
-            columns=known[key].columns,
-            passes=known[key].passes,
-            buffers=tuple(b.of(own.value) for b, own in buffers),
-            form=known[key].form,
-        )
 
     def _batch_panel(self, stage: Stage, row: int) -> int:
         """Samples of a panel; `row` floats of each live in it."""
@@ -524,14 +315,6 @@ class Part:
                 self.homes |= dict.fromkeys(self._tenants(value), home)
 
 
-def planned_values(
-    graph: Graph, sizes: Mapping[str, int], plans: Plans | None, *, keep: bool
-) -> Values:
-    """What is stored of a graph; `keep`: scores of attention too."""
-    found = () if keep else attentions(graph, merged=True)
-    return Values(graph, sizes, keep_dear=True, plans=plans, attention=found)
-
-
 def largest(spans: Iterable[Dim], sizes: Mapping[str, int]) -> Dim:
     """Room for each of some blocks: the largest number, or the sum of all that depend on sizes."""
     known, symbolic = 0, []
@@ -546,14 +329,6 @@ def largest(spans: Iterable[Dim], sizes: Mapping[str, int]) -> Dim:
     return total
 
 
-def _of_batches(node: Node) -> bool:
-    """Is it one product for each of a batch?  Its columns are contiguous then."""
-    if node.op != "contract":
-        return False
-    first, second, result = letters(node["spec"])
-    return bool({*first} & {*second} & {*result})
-
-
 def whole_lines(span: Dim) -> int:
     """Floats in whole cache lines."""
     if not isinstance(span, int):
@@ -566,8 +341,3 @@ def _panel_layout(layout: Layout, node: Node, panel: int) -> Layout:
     if layout.strides[0] == 1 and len(node.shape) == 2 and node.shape[1] != 1:
         return Layout((1, panel), panel * node.shape[1])
     return Layout(layout.strides, layout.strides[0] * panel)
-
-
-def line(node: Node) -> str:
-    """Where a value comes from, for a comment."""
-    return f"{node.place}  {node.scope}" if node.scope else str(node.place)

@@ -18,9 +18,9 @@ from ...plan.layout import Layout, padded_symbol, row_major
 from ...plan.memory import Home, pack
 from ...plan.schedule import Launch
 from ..names import c_expression, local_name, size_name
+from .call import place_in
 from .part import FOREVER, Part
 from .printer import STORED
-from .stage import place_in
 
 BLOCK = 64  # samples that walk through time together
 DEEPEST = 9  # axes of a state

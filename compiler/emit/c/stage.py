@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from ....spec.dims import Dim, exact_quotient, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Node
-from ...plan.layout import padded_symbol, row_major
+from ...plan.layout import row_major
 from ...plan.memory import Home
 from ...plan.product import Index, Product
 from ...plan.schedule import (
     BATCHED,
     EVERY,
     ONCE,
-    PARTS,
     SHARED,
     Launch,
     Stage,
@@ -26,6 +24,7 @@ from ...plan.strips import Even, Strip
 from ...plan.values import Values
 from ..loops import Kernel, start_name
 from ..names import c_expression, size_name
+from .call import Call, Share, Walk, place_in, walked
 from .printer import STORED, Signature
 from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
@@ -33,65 +32,6 @@ from .windowed import keep as windowed_keep
 
 LOOP = "loop_"
 """Begins the names of loops round a product, and of nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A launch with the kernel, the product or the record of windows that carries it out.
-
-    `added`: the product is added to what lies in its place; `loop` the function of a scan, and what
-    it is called with before its pointers.
-    """
-
-    launch: Launch
-    kernel: tuple[Kernel, Signature] | None
-    product: Product | None
-    places: tuple[str, ...]
-    windows: str = ""
-    added: bool = False
-    loop: tuple[str, tuple[str, ...]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """A domain in panels, and the parts of a sum over it: each spans `span` elements."""
-
-    domain: Dim
-    panel: int
-    span: Dim = 0
-
-    @property
-    def chunks(self) -> str:
-        """The number of chunks, in C."""
-        if isinstance(self.domain, int):
-            return str(-(-self.domain // self.panel))
-        return f"({c_expression(self.domain)} + {self.panel - 1}) / {self.panel}"
-
-    @property
-    def most(self) -> int:
-        """Parts at most."""
-        return -(-self.domain // self.panel) if isinstance(self.domain, int) else PARTS
-
-    @property
-    def parts(self) -> str:
-        """The number of parts, in C."""
-        if isinstance(self.domain, int):
-            return self.chunks
-        return f"weft_parts({c_expression(self.domain)}, {self.panel}, {PARTS})"
-
-    @property
-    def stride(self) -> Dim:
-        """Elements from one part to the next: whole cache lines."""
-        return padded_symbol(self.span)
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The work of a stage among that of all domains which threads share between two barriers."""
-
-    before: int
-    own: int
-    total: int
 
 
 class StageWriter:
@@ -475,17 +415,6 @@ class StageWriter:
             f"{indices}, {updates}, {table}, {steps}, {int(call.added)}, {who});",
             depth,
         )
-
-
-def walked(p: Product, letter: str) -> Index | None:
-    """The loop of a product that runs along the domain of its launch."""
-    return next((i for i in p.loops if letter and i.letter.startswith(letter)), None)
-
-
-def place_in(area: str, home: Home, kind: str) -> str:
-    """The address of a value in an area of floats."""
-    text = area if home.offset == 0 else f"{area} + {c_expression(home.offset)}"
-    return text if kind == "float" else f"({kind} *)({text})"
 
 
 def _tight(text: str) -> str:

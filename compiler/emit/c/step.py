@@ -20,12 +20,14 @@ from ...plan.schedule import ONCE, Launch, Stage, multiplications
 from ...plan.windows import CONVOLUTIONS, WINDOWED
 from ..loops import Kernel
 from ..names import c_expression, identifier, local_name, size_name
+from .call import Call, place_in
 from .kernels import Kernels
-from .part import Part, largest, line
+from .launches import line
+from .part import Part, largest
 from .printer import STORED, Signature
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
 from .scan import BLOCK, loop_of
-from .stage import LOOP, Call, StageWriter, place_in
+from .stage import LOOP, StageWriter
 from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster

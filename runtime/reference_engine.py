@@ -16,6 +16,7 @@ from ..compiler import reference
 from ..compiler.artifact import DECODE, PREPARE, Buffer, Expression, evaluate
 from ..compiler.compile import Lowered, compile_reference
 from ..compiler.entries import EntryGraph, needs_of
+from ..compiler.inner import KIND as INNER
 from .engine import Result, parameter_view
 from .native_engine import check_needs
 
@@ -115,7 +116,7 @@ class ReferenceEngine:
     ) -> dict[str, Array]:
         assert entry.graph is not None
         sizes, feeds = self._sizes(entry, inputs), self._feeds(inputs)
-        in_order = self._in_order and entry.kind in ("forward", PREPARE, DECODE)
+        in_order = self._in_order and entry.kind in ("forward", INNER, PREPARE, DECODE)
         return reference.run(entry.graph, feeds, sizes, seed=seed, step=index, in_order=in_order)
 
     def _backward(

@@ -155,7 +155,10 @@ def test_outputs_and_gradients_agree(name: str, tmp_path: Path) -> None:
 
 
 def gradients(ours: nn.Module, theirs: nn.Module, family: Family, folder: Path) -> None:
-    """Their gradients go the way of their weights: written, imported, compared."""
+    """Their gradients go the way of their weights: written, imported, compared.
+
+    Where terms cancel, as in the bias of keys, what is left is rounding: 2e-7 of the largest.
+    """
     with torch.no_grad():
         for parameter in theirs.parameters():
             assert parameter.grad is not None
@@ -169,4 +172,4 @@ def gradients(ours: nn.Module, theirs: nn.Module, family: Family, folder: Path) 
         assert parameter.grad is not None
         want = wanted[f"{net}.{name}"]
         error = np.abs(parameter.grad.numpy() - want).max()
-        assert error <= 1e-4 * max(float(np.abs(want).max()), 1e-3 * largest), name
+        assert error <= 1e-4 * max(float(np.abs(want).max()), 2e-3 * largest), name

@@ -25,7 +25,7 @@ def main() -> None:
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     subprocess.run([sys.executable, HERE / "gemm.py"], check=True)
-    for name in ("train_step", "networks", "sampling", "compile_time"):
+    for name in ("train_step", "networks", "breadth", "sampling", "compile_time"):
         table = results / f"{machine()}-{name}.md"
         script = HERE / f"{name}.py"
         subprocess.run([sys.executable, script, *options, "--out", table], check=True)

@@ -29,23 +29,16 @@ net net_of {
 }
 """
 
-WIDE = """
-default conv(bias=false)
-
-block Basic(c, stride=1) {
-  in x: f32[B, C, H, W]
-  x -> residual {
-        conv(c, 3, stride=stride) -> batch_norm -> relu -> conv(c, 3) -> batch_norm
-      | if C != c or stride != 1 { conv(c, 1, stride=stride) -> batch_norm }
-    } -> relu
-}
-
+WIDE = (
+    networks.RESIDUAL
+    + """
 net net_of {
   in x: f32[B, 3, 32, 32]
   x -> conv(64, 3) -> batch_norm -> relu -> repeat 2 { Basic(64) } -> Basic(128, 2) -> Basic(128)
     -> Basic(256, 2) -> Basic(256) -> global_avg_pool -> linear(10) as logits
 }
 """
+)
 
 DENSE = """
 default conv(bias=false)

@@ -49,7 +49,7 @@ net net_of {
 }
 """
 
-RESNET = """
+RESIDUAL = """
 default conv(bias=false)
 
 block Basic(c, stride=1) {
@@ -59,7 +59,11 @@ block Basic(c, stride=1) {
       | if C != c or stride != 1 { conv(c, 1, stride=stride) -> batch_norm }
     } -> relu
 }
+"""
 
+RESNET = (
+    RESIDUAL
+    + """
 net net_of {
   in x: f32[B, 3, 32, 32]
   x -> conv(16, 3) -> batch_norm -> relu -> repeat 3 { Basic(16) }
@@ -67,6 +71,7 @@ net net_of {
     -> global_avg_pool -> linear(10) as logits
 }
 """
+)
 
 GPT = """
 param d=128, heads=4, depth=4, vocab=256, context=128

@@ -8,6 +8,7 @@ from ...spec.dims import Dim
 from ..ir.builder import Builder
 from ..ir.graph import Node
 from ..ops import OPS, costs
+from ..ops.scans import loop_key
 
 
 def flops(b: Builder, node: Node) -> Dim:
@@ -22,7 +23,7 @@ def total(b: Builder, ids: Iterable[int]) -> Dim:
     for i in ids:
         node = b[i]
         if node.op == "scan":
-            loop = node.operands, node["body"], node["reverse"]
+            loop = loop_key(node)
             if loop in loops:
                 continue
             loops.add(loop)

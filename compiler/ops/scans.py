@@ -72,9 +72,12 @@ def siblings(b: Builder, n: Node) -> tuple[int, ...]:
 
 def alike(m: Node, n: Node) -> bool:
     """Are two nodes results of one loop?"""
-    if m.op != "scan" or m.operands != n.operands or m.phase != n.phase:
-        return False
-    return bool(m["reverse"] == n["reverse"] and m["body"] == n["body"])
+    return m.op == "scan" and loop_key(m) == loop_key(n)
+
+
+def loop_key(n: Node) -> tuple[object, ...]:
+    """What the results of one loop have in common, and no others."""
+    return n.operands, n.phase, n["reverse"], n["body"]
 
 
 def operands_of(n: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

@@ -16,12 +16,12 @@ WINDOWS = (*FORMS, "convolutions", "pools")
 """Texts that lean on the geometry of windows."""
 
 PARTS = (
-    *("math", "random", "gemm", "planes", "tiles", "attend", *WINDOWS, "recurrent"),
+    *("math", "random", "gemm", "planes", "tiles", "attend", *WINDOWS, "kept", "recurrent"),
     *("moments", "team", "step"),
 )
 """The texts in the order in which they lean on each other: all but the first need `math`."""
 
-PRODUCTS = ("planes", "tiles", "attend", *WINDOWS, "recurrent")
+PRODUCTS = ("planes", "tiles", "attend", *WINDOWS, "kept", "recurrent")
 """Texts that lean on matrix products, or on their vectors."""
 
 GEMM_SCRATCH = 24576 + 98304 + 8192
@@ -36,6 +36,7 @@ def text(*parts: str) -> str:
     wanted = {"math", *parts}
     if wanted & {"gemm", *PRODUCTS}:
         wanted |= {"gemm", "planes", "tiles"}
+    wanted |= {"kept"} if "recurrent" in wanted else set()
     if wanted & {*WINDOWS}:
         wanted |= {*FORMS}
     return "\n".join(_read(part) for part in PARTS if part in wanted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ....spec.dims import Dim, numel, symbols
 from ...ir.body import ROWS, Body, of_samples
@@ -19,12 +19,13 @@ from ...plan.memory import Home, pack
 from ...plan.schedule import Launch
 from ..names import c_expression, local_name, size_name
 from .call import place_in
+from .kept import Kept
 from .part import FOREVER, Part
 from .printer import STORED
 
 BLOCK = 64  # samples that walk through time together
 DEEPEST = 9  # axes of a state
-RESERVED = ("samples", "steps", "memory")
+RESERVED = ("samples", "steps", "memory", "most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Loop:
     """One scan: its body as a graph, and where the inputs and results of a step lie.
 
     `operands` and `results` are those of the node, `lies` how each lies in memory outside; `time`
-    is the number of steps.  `index` counts the results that somebody reads.
+    is the number of steps.  `index` counts the results that somebody reads.  `kept`: products
+    that read what is rearranged once.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Loop:
     reverse: bool
     operands: tuple[tuple[Node, Layout], ...]
     results: tuple[tuple[int, Node, Layout], ...]
+    kept: Mapping[int, Kept] = field(default_factory=dict)
 
     @property
     def reserved(self) -> set[str]:
@@ -77,10 +80,20 @@ class Loop:
         part.place(0, packing.offsets)
         return self._states + padded_symbol(packing.total)
 
+    def steady(self, part: Part) -> dict[int, str]:
+        """Operands that are the same for all samples and steps, and what they are called."""
+        fixed = (i for i in self.body.fixed if not of_samples(self.graph[i].shape))
+        return {i: part.names[i] for i in fixed if i in part.names}
+
+    @property
+    def _planes(self) -> int:
+        """Floats of what is rearranged once."""
+        return sum(kept.floats for kept in self.kept.values())
+
     @property
     def _states(self) -> Dim:
         """Floats of the states, and of results that nobody reads."""
-        total: Dim = 0
+        total: Dim = self._planes
         for i in self._buffers():
             total = total + self._span(i)
         return total
@@ -102,9 +115,11 @@ class Loop:
         begin, after = self._begin(part), self._go_on(part)
         read = _words([*begin, *still, *moving, *after])
         block = [*self._block(part), f"float *const planes = memory + {c_expression(floats)};"]
+        most, keeping = self._most()
         lines = [
-            f"for (long first = 0; first < samples; first += {BLOCK}) {{",
-            f"    const long {rows} = samples - first < {BLOCK} ? samples - first : {BLOCK};",
+            *keeping,
+            f"for (long first = 0; first < samples; first += {most}) {{",
+            f"    const long {rows} = samples - first < {most} ? samples - first : {most};",
             *_indented(_read(block, read), 1),
             *_indented(begin, 1),
             *_indented(still, 1),
@@ -126,6 +141,16 @@ class Loop:
         parameters += ["float *scratch", "float *memory"]
         head = f"WEFT_KERNEL void {self.name}({', '.join(parameters)})"
         return "\n".join([head, "{", *_indented(lines, 1), "}"]), sizes
+
+    def _most(self) -> tuple[str, list[str]]:
+        """The samples of a block, and what rearranges the operands that are kept."""
+        if not self.kept:
+            return str(BLOCK), []
+        each = list(self.kept.values())
+        how = " || ".join(f"{kept.how} == WEFT_AS_PLANES" for kept in each)
+        how = f"{how} ? WEFT_AS_PLANES : WEFT_AS_IT_IS"
+        lines = [kept.text() for kept in each]
+        return "most", [*lines, f"const long most = weft_rows_of_time(samples, {how});"]
 
     def _sizes(self) -> list[str]:
         """The symbols that the text may mention."""
@@ -150,7 +175,7 @@ class Loop:
                 kind = STORED[node.dtype]
                 shift = _times("first", layout.strides[0])
                 lines.append(f"const {kind} *const {part.names[i]} = operand_{slot}{shift};")
-        at: Dim = 0
+        at: Dim = self._planes
         for i in self._buffers():
             if i in part.names:
                 kind = STORED[self.graph[i].dtype]

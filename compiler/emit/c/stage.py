@@ -25,6 +25,7 @@ from ...plan.values import Values
 from ..loops import Kernel, start_name
 from ..names import c_expression, size_name
 from .call import Call, Share, Walk, place_in, walked
+from .kept import Kept, multiplied
 from .printer import STORED, Signature
 from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
@@ -49,6 +50,7 @@ class StageWriter:
         keeps: Mapping[int, int],
         share: Share | None = None,
         strips: Mapping[Launch, Strip] | None = None,
+        kept: Mapping[int, Kept] | None = None,
     ) -> None:
         self.stage = stage
         self.calls = calls
@@ -60,6 +62,7 @@ class StageWriter:
         self.keeps = keeps
         self.share = share
         self.strips = strips or {}
+        self.kept = kept or {}
         self.walking: Even | None = None  # how the launch at hand walks a strip
         self.own: frozenset[int] = frozenset()  # values of that strip alone
         self.lines: list[str] = []
@@ -315,6 +318,10 @@ class StageWriter:
         if call.added or (p.c in self.stage.summed and not self._one_product(p.c)):
             accumulate = "1"
         where = f"  /* {call.places[-1]} */" if call.places else ""
+        kept = self.kept.get(call.launch.heavy) if call.launch.heavy is not None else None
+        if kept is not None:
+            self.emit(multiplied(p, kept, m, (a, b, c), accumulate) + where, depth)
+            return
         self.emit(
             f"weft_gemm({m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, "
             f"{b}, {c_expression(p.k.b)}, {c_expression(p.n.b)}, {c}, {c_expression(p.m.c)}, "

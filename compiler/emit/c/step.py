@@ -21,6 +21,7 @@ from ...plan.windows import CONVOLUTIONS, WINDOWED
 from ..loops import Kernel
 from ..names import c_expression, identifier, local_name, size_name
 from .call import Call, place_in
+from .kept import Kept, kept_products
 from .kernels import Kernels
 from .launches import line
 from .part import Part, largest
@@ -338,18 +339,20 @@ class StepWriter:
         inner._name_values(body)
         launches = [x for level in body.levels for stage in level for x in stage.launches]
         still, moving = loop.divided(launches)
+        loop = replace(loop, kept=kept_products(body, moving, loop.steady(body)))
         floats = loop.place(body, still)
-        texts = [inner._whole(body, some) for some in (still, moving)]
+        texts = [inner._whole(body, some, loop.kept) for some in (still, moving)]
         text, sizes = loop.text(body, floats, *texts)
         self._loops.append(substitute(floats, {ROWS: BLOCK}) + inner._planes)
         name = self.kernels.add_function(loop.name, text)
         return name, (c_expression(loop.time), *sizes)
 
-    def _whole(self, part: Part, launches: Sequence[Launch]) -> list[str]:
+    def _whole(self, part: Part, launches: Sequence[Launch], kept: Mapping[int, Kept]) -> list[str]:
         """What one thread does of a part."""
         stage = Stage(ONCE, 1, tuple(launches))
         calls = [_without_paths(self._call(part, launch)) for launch in launches]
-        writer = StageWriter(stage, calls, 1, part.homes, part.names, part.values, {}, {})
+        own = part.homes, part.names, part.values
+        writer = StageWriter(stage, calls, 1, *own, {}, {}, kept=kept)
         return writer.alone()
 
     def _entry(self, name: str, names: Sequence[str], total: Dim) -> Entry:

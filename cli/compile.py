@@ -13,7 +13,7 @@ from .table import bytes_text, table
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
-    from ..compiler.compile import Lowered
+    from ..compiler.lowered import Lowered
     from ..runtime.crosscompile import Report
 
 HERE = ("cpu", "cuda", "hip", "interpret")

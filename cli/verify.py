@@ -13,7 +13,7 @@ from .options import add_json, add_spec, load, print_json
 from .table import table
 
 if TYPE_CHECKING:
-    from ..compiler.compile import Lowered
+    from ..compiler.lowered import Lowered
     from ..runtime.engine import Engine
     from ..runtime.program import CompiledProgram
     from ..runtime.verify import Check

@@ -16,7 +16,7 @@ from .artifact import ITEM_BYTES, THREADS, Artifact, Entry, evaluate
 from .passes.recompute import recompute
 
 if TYPE_CHECKING:
-    from .compile import Lowered
+    from .lowered import Lowered
 
 STRETCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Divisions of the forward pass that are tried: each takes less memory and computes more again."""

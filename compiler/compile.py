@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import UsageError
-from .arena import Arena, arrange, parameter_records
+from .arena import arrange, parameter_records
 from .artifact import Artifact, Entry, KernelRecord, State
 from .budget import fitted
 from .build import training_net
@@ -27,6 +27,7 @@ from .ir.collection import uncollected
 from .ir.graph import Graph, Node
 from .ir.types import FLOATS
 from .ir.verify import verify
+from .lowered import Lowered
 from .native import emit_native
 from .ops import OPS
 from .optimizers import OPTIMIZERS
@@ -46,33 +47,6 @@ GPU = ("contract", "scatter_add", *BATCHED)
 
 PLAIN_SGD = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov": False}
 """Stands in for an optimizer that runs outside the generated step (lbfgs)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """A program as graphs with their memory: what every target starts from.
-
-    `precision` is the type of products; `native`: for the CPU.
-    """
-
-    program: Program
-    entries: tuple[EntryGraph, ...]
-    arena: Arena
-    states: tuple[State, ...]
-    precision: str = "f32"
-    native: bool = True
-
-    @property
-    def slots(self) -> dict[tuple[str, str], int]:
-        """The number of each state array."""
-        return {(s.step, s.name): slot for slot, s in enumerate(self.states)}
-
-    def entry(self, kind: str, subject: str) -> EntryGraph:
-        """Raises: KeyError when there is none."""
-        for entry in self.entries:
-            if (entry.kind, entry.subject) == (kind, subject):
-                return entry
-        raise KeyError(f"{kind}_{subject}")
 
 
 @uncollected()

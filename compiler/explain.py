@@ -8,10 +8,10 @@ from typing import Any
 from ..spec.dims import shape_text
 from .artifact import Artifact
 from .budget import peak
-from .compile import Lowered
 from .entries import EntryGraph
 from .ir.graph import Graph
 from .ir.printer import show
+from .lowered import Lowered
 from .native import plan_entry
 from .plan.attention import QUERY, Attention, Refusal, attentions
 from .plan.fuse import Fusion, Roots

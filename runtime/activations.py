@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compiler.compile import Lowered, compile_native, lower_inner
+from ..compiler.compile import compile_native, lower_inner
 from ..compiler.inner import KIND, Inner, inner_values
+from ..compiler.lowered import Lowered
 from ..spec.errors import UsageError, suggest
 from .native_engine import NativeEngine
 from .reference_engine import ReferenceEngine

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..spec.errors import DeviceError
 from . import kernel_module
-from .triton_loader import NUMPY_TYPES, Launch, Pointer, contiguous, nonempty
+from .launch import NUMPY_TYPES, Launch, Pointer, contiguous, nonempty
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..compiler.artifact import Artifact
-    from ..compiler.compile import Lowered
+    from ..compiler.lowered import Lowered
     from .program import CompiledProgram
 
     Array = NDArray[Any]

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from ..compiler.artifact import Artifact
-from ..compiler.compile import Lowered, compile_gpu
+from ..compiler.compile import compile_gpu
+from ..compiler.lowered import Lowered
 from ..spec.errors import DeviceError
 from .crosscompile import Report, compile_module
 

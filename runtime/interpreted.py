@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec.errors import DeviceError, InternalError
-from .triton_loader import NUMPY_TYPES, Launch, Pointer, contiguous, nonempty
+from .launch import NUMPY_TYPES, Launch, Pointer, contiguous, nonempty
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import kernel_module
-from .triton_loader import NUMPY_TYPES
+from .launch import NUMPY_TYPES
 
 
 class Worker:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from ..compiler.build import Program, elaborate
 from ..compiler.compile import (
-    Lowered,
     compile_for,
     compile_native,
     lower,
     lower_inputs,
 )
+from ..compiler.lowered import Lowered
 from ..compiler.passes.reduce_precision import LOW
 from ..spec.errors import DeviceError, UsageError
 from ..spec.load import Spec, load

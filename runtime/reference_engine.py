@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..compiler import reference
 from ..compiler.artifact import DECODE, PREPARE, Buffer, Expression, evaluate
-from ..compiler.compile import Lowered, compile_reference
+from ..compiler.compile import compile_reference
 from ..compiler.entries import EntryGraph, needs_of
 from ..compiler.inner import KIND as INNER
+from ..compiler.lowered import Lowered
 from .engine import Result, parameter_view
 from .native_engine import check_needs
 

@@ -20,8 +20,9 @@ import numpy as np
 from ..compiler.artifact import ITEM_BYTES, evaluate
 from ..spec.errors import InternalError
 from .engine import Result
+from .launch import NUMPY_TYPES, Argument, Launch, Pointer
 from .native_engine import bind_sizes
-from .triton_loader import NUMPY_TYPES, Argument, Device, Launch, Pointer, open_device
+from .triton_loader import Device, open_device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,55 +6,15 @@ worker process, because Triton decides which of the two it is when it is first i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
 
 from ..spec.errors import UsageError
 from . import kernel_module
+from .launch import Launch, Pointer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-NUMPY_TYPES: dict[str, str] = {
-    "f64": "float64",
-    "f32": "float32",
-    "f16": "float16",
-    "i64": "int64",
-    "i32": "int32",
-    "u32": "uint32",
-    "bool": "bool",
-}
-"""NumPy's name of each dtype that both devices hold; bf16 exists on a GPU only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """A place in one of the device's arenas.
-
-    Units: `offset` in bytes, a multiple of the dtype's size.
-    """
-
-    arena: str
-    offset: int
-    dtype: str
-
-
-Argument = Pointer | int | float
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """One kernel launch with everything resolved: arguments in the kernel's own order."""
-
-    kernel: str
-    grid: tuple[int, ...]
-    arguments: tuple[Argument, ...]
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    warps: int = 4
-    stages: int = 2
 
 
 class Device(Protocol):
@@ -105,13 +65,3 @@ def open_device(name: str, text: str) -> Device:
 
         return CudaDevice(path, expected)
     raise UsageError(f"`{name}` is not a device", hint="use cuda or interpret")
-
-
-def nonempty(launches: Sequence[Launch]) -> tuple[Launch, ...]:
-    """The launches that have at least one program."""
-    return tuple(launch for launch in launches if all(extent > 0 for extent in launch.grid))
-
-
-def contiguous(values: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """The values as the device holds them."""
-    return np.ascontiguousarray(values, NUMPY_TYPES[dtype])

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ..compiler import reference
 from ..compiler.accounting import forward_flops, step_flops
 from ..compiler.artifact import evaluate
-from ..compiler.compile import Lowered, lower
+from ..compiler.compile import lower
 from ..compiler.entries import forward_entry, needs_of
+from ..compiler.lowered import Lowered
 from .engine import Engine, parameter_view
 from .initialise import fill_parameters
 from .loss_scale import scaled, takes_scale

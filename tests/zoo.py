@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, lower
+from weft.compiler.compile import lower
+from weft.compiler.lowered import Lowered
 from weft.runtime.crosscompile import SHARED, Report
 from weft.runtime.gate import cross_compiled
 from weft.spec.errors import WeftError

@@ -12,7 +12,7 @@ from .geometry import Label, Line, Scene
 from .network import network
 
 if TYPE_CHECKING:
-    from .layout import Group
+    from .groups import Group
 
 TALLEST, SHORTER, WIDE, MOST, GUTTER, TURN = 1500.0, 0.7, 1.4, 8, 56.0, 16.0
 Span = tuple[float, float, float]

@@ -13,7 +13,7 @@ from .network import Wire
 from .ranks import Key
 
 if TYPE_CHECKING:
-    from .layout import Rows
+    from .groups import Rows
 
 LANE, STUB, STEP = 14.0, 7.0, 6.0
 RIGHT, FREE = 56.0, 140.0  # how much better it is to run on the right, to arrive from the side

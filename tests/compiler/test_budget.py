@@ -11,7 +11,8 @@ import weft
 from weft.compiler.artifact import Artifact
 from weft.compiler.budget import divided, peak
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, compile_for, compile_gpu, compile_native, lower
+from weft.compiler.compile import compile_for, compile_gpu, compile_native, lower
+from weft.compiler.lowered import Lowered
 from weft.runtime.engine import Engine
 from weft.runtime.initialise import fill_parameters
 from weft.runtime.native_engine import NativeEngine

@@ -8,7 +8,8 @@ import pytest
 import weft
 from weft.compiler.artifact import THREADS, evaluate
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, compile_for, compile_gpu, compile_native, lower
+from weft.compiler.compile import compile_for, compile_gpu, compile_native, lower
+from weft.compiler.lowered import Lowered
 from weft.compiler.passes import cut
 from weft.runtime.engine import Engine
 from weft.runtime.initialise import fill_parameters

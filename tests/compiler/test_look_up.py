@@ -8,7 +8,8 @@ import pytest
 import weft
 from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, compile_native, lower
+from weft.compiler.compile import compile_native, lower
+from weft.compiler.lowered import Lowered
 from weft.runtime.initialise import fill_parameters
 from weft.runtime.native_engine import NativeEngine
 from weft.runtime.reference_engine import ReferenceEngine

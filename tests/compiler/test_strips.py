@@ -7,7 +7,8 @@ import pytest
 
 import weft
 from weft.compiler.build import elaborate
-from weft.compiler.compile import Lowered, compile_native, lower
+from weft.compiler.compile import compile_native, lower
+from weft.compiler.lowered import Lowered
 from weft.compiler.plan import strips
 from weft.compiler.plan.schedule import Launch
 from weft.compiler.plan.strips import Even

@@ -27,7 +27,7 @@ from weft.compiler.emit.triton import (
 )
 from weft.runtime.interpreted import InterpretedDevice
 from weft.runtime.kernel_module import digest, store
-from weft.runtime.triton_loader import Launch, Pointer
+from weft.runtime.launch import Launch, Pointer
 
 GUARD = 256  # elements of NaN before and after every buffer
 ITEM = {"f32": 4, "f16": 2, "i32": 4}

@@ -16,8 +16,8 @@ from weft.compiler.gpu import emit_gpu
 from weft.compiler.ir.graph import Graph
 from weft.runtime.crosscompile import Report
 from weft.runtime.gate import gated
+from weft.runtime.launch import Pointer
 from weft.runtime.triton_engine import TritonEngine
-from weft.runtime.triton_loader import Pointer
 
 GUARD = 256
 

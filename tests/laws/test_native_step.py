@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.compiler.built import program
-from weft.compiler.compile import Lowered, compile_native, lower
+from weft.compiler.compile import compile_native, lower
+from weft.compiler.lowered import Lowered
 from weft.runtime.engine import Engine
 from weft.runtime.initialise import fill_parameters
 from weft.runtime.native_engine import NativeEngine

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from weft.runtime import cuda_device, kernel_module
-from weft.runtime.triton_loader import Launch, Pointer, open_device
+from weft.runtime.launch import Launch, Pointer
+from weft.runtime.triton_loader import open_device
 from weft.spec.errors import DeviceError, InternalError, UsageError
 
 KERNELS = '''"""Two kernels."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...artifact import Artifact
-from .layout import Origin, relocate
+from .layout import Origin, header, relocate
 from .model import model_text
 from .readme import readme_text
 from .step import engine_module, step_text
-from .text import header, plain, template
+from .text import plain, template
 
 __all__ = ["Origin", "engine_module", "package_files", "relocate"]
 

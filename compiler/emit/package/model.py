@@ -6,7 +6,7 @@ import math
 
 from ...artifact import Artifact, Entry
 from . import text
-from .layout import main_file
+from .layout import header, main_file
 
 METHODS = ("load", "parameters", "engine", "self")
 
@@ -18,7 +18,7 @@ def model_text(artifact: Artifact) -> str:
     return text.template(
         "model.py",
         name=text.plain(artifact.name),
-        about=text.header(artifact),
+        about=header(artifact),
         source=main_file(artifact),
         subject=f"net{'s' * (len(nets) != 1)} {', '.join(f'`{net.subject}`' for net in nets)}",
         example=_example(nets[0]) if nets else "",

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...artifact import Artifact, Entry
 from . import text
+from .layout import header
 
 NATIVE = ("native_engine", "NativeEngine")
 TRITON = ("triton_engine", "TritonEngine")
@@ -26,7 +27,7 @@ def step_text(artifact: Artifact) -> str:
     return text.template(
         "step.py",
         name=text.plain(artifact.name),
-        about=text.header(artifact),
+        about=header(artifact),
         usage=_TRAINED if functions else _UNTRAINED,
         module=module,
         engine=engine,

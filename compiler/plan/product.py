@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...spec.dims import Dim
@@ -125,11 +125,9 @@ def _read(
     outer = list(batch)
     chosen = []
     for group, key in ((m, "c"), (n, "c"), (k, "a")):
-        merged = _merge(
-            sorted(group, key=lambda i: (_order(getattr(i, key)), i.letter), reverse=True), walked
-        )
-        chosen.append(merged[-1] if merged else Index("", 1, 0, 0, 0))
-        outer += merged[:-1]
+        found = merged(group, key, walked)
+        chosen.append(found[-1] if found else Index("", 1, 0, 0, 0))
+        outer += found[:-1]
     return Product(x, y, node.id, chosen[0], chosen[1], chosen[2], tuple(outer), swapped)
 
 
@@ -150,16 +148,18 @@ def _order(stride: Dim) -> tuple[int, int, str]:
     return (0, stride, "") if isinstance(stride, int) else (1, 0, str(stride))
 
 
-def _merge(group: list[Index], walked: str) -> list[Index]:
-    """Neighbouring indices that walk memory as one become one; outermost first."""
-    merged: list[Index] = []
-    for i in group:
+def merged(group: Iterable[Index], key: str, walked: str = "") -> tuple[Index, ...]:
+    """The indices by their strides in `key`, outermost first; neighbours that walk memory as one
+    become one, apart from the letter `walked`.
+    """
+    found: list[Index] = []
+    for i in sorted(group, key=lambda i: (_order(getattr(i, key)), i.letter), reverse=True):
         if i.extent == 1:
             continue
-        if merged and i.letter != walked:
-            o = merged[-1]
+        if found and i.letter != walked:
+            o = found[-1]
             if all(getattr(o, s) == getattr(i, s) * i.extent for s in ("a", "b", "c")):
-                merged[-1] = Index(o.letter + i.letter, o.extent * i.extent, i.a, i.b, i.c)
+                found[-1] = Index(o.letter + i.letter, o.extent * i.extent, i.a, i.b, i.c)
                 continue
-        merged.append(i)
-    return merged
+        found.append(i)
+    return tuple(found)

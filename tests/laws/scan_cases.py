@@ -156,6 +156,13 @@ def _convolved(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
     return [c.map("tanh", c.map("add", made, g["x"]))], []
 
 
+def long_short(units: int, unread: tuple[int, ...] = ()) -> Build:
+    """An LSTM of 3 inputs."""
+    weights: Shapes = {"w": (4 * units, 3 + units), "b": (4 * units,), "v": (2, units)}
+    states = _steps(h=(units,), c=(units,))
+    return scan(_long_short, weights, states, _steps(x=(3,)), unread=unread)
+
+
 def _wide(units: int, width: int) -> Shapes:
     return {"w": (units, width), "u": (units, units), "b": (units,)}
 
@@ -182,16 +189,7 @@ SCAN_CASES: tuple[Case, ...] = (
     ),
     _case("reversed", scan(_plain, _wide(5, 3), _steps(h=(5,)), _steps(x=(3,)), reverse=True)),
     *(
-        _case(
-            f"long_short_{units}",
-            scan(
-                _long_short,
-                {"w": (4 * units, 3 + units), "b": (4 * units,), "v": (2, units)},
-                _steps(h=(units,), c=(units,)),
-                _steps(x=(3,)),
-                unread=unread,
-            ),
-        )
+        _case(f"long_short_{units}", long_short(units, unread))
         for units, unread in ((5, ()), (16, (0, 1)), (33, (1,)))
     ),
     _case(

@@ -1,4 +1,4 @@
-"""Scans as launches of one step, in the interpreter = reference, forward and backward."""
+"""Kernels of scans in the interpreter = reference, forward and backward."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import pytest
 
 from tests.laws.cases import Case
 from tests.laws.harness import backward, build, feeds, graph_of
-from tests.laws.kernels import Guarded, Key, check, check_order
+from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.scan_cases import SCAN_CASES
 from weft.compiler.ir.graph import Graph
+from weft.compiler.plan import samples
 
 NOMINAL = {"B": 67, "T": 3, "S": 4}
 SMALL = {"B": 3, "T": 3, "S": 4}
 ONE = {"B": 1, "T": 1, "S": 1}
 SEVERAL = {"B": 35, "T": 2, "S": 2}
-SAMPLE = ("reversed", "long_short_5", "gated", "looking", "matrices", "reshaped")
-CASES = [case for case in SCAN_CASES if case.name.removeprefix("scan_") in SAMPLE]
+EMPTY = ({"B": 0, "T": 2, "S": 2}, {"B": 2, "T": 0, "S": 2})
+APART = ("convolved", "looking")
+"""What has no kernel of its own for all steps."""
+
+LARGE = ("plain_17", "plain_32", "long_short_16")
+CASES = [case for case in SCAN_CASES if case.name.removeprefix("scan_") not in LARGE]
+LAUNCHED = [case for case in CASES if case.name == "scan_gated"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,10 @@ def graphs() -> dict[Key, Graph]:
 @pytest.mark.parametrize("kind", ["forward", "backward"])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_cells(case: Case, kind: str, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
-    check(guarded, (kind, case.name), graphs[kind, case.name], SMALL)
+    key = kind, case.name
+    check(guarded, key, graphs[key], SMALL)
+    loops = [a for a in guarded.engine.artifact.entry(*key).launches if a.times != 1]
+    assert bool(loops) == (case.name.removeprefix("scan_") in APART)
 
 
 def test_programs_share_nothing(guarded: Guarded, graphs: dict[Key, Graph]) -> None:
@@ -36,3 +45,25 @@ def test_programs_share_nothing(guarded: Guarded, graphs: dict[Key, Graph]) -> N
     check(guarded, key, graphs[key], ONE)
     check(guarded, key, graphs[key], SEVERAL)
     check_order(guarded, key, feeds(graphs[key], SEVERAL, positive=False))
+
+
+@pytest.mark.parametrize("sizes", EMPTY, ids=["samples", "steps"])
+def test_nothing_to_walk(sizes: dict[str, int], guarded: Guarded, graphs: dict[Key, Graph]) -> None:
+    for name in ("scan_gated", "scan_looking"):
+        check(guarded, ("forward", name), graphs["forward", name], sizes)
+
+
+def test_large_weights_are_launched_step_by_step(
+    graphs: dict[Key, Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What holds of small ones holds of the launches that share a step between all programs."""
+    monkeypatch.setattr(samples, "WEIGHTS", 0)
+    keys = [(kind, case.name) for kind in ("forward", "backward") for case in LAUNCHED]
+    guarded = Guarded(emitted({key: graphs[key] for key in keys}, NOMINAL, "interpret"))
+    try:
+        for key in keys:
+            check(guarded, key, graphs[key], SMALL)
+            assert any(a.times != 1 for a in guarded.engine.artifact.entry(*key).launches)
+        check_order(guarded, keys[-1], feeds(graphs[keys[-1]], SEVERAL, positive=False))
+    finally:
+        guarded.engine.close()

@@ -30,6 +30,14 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 
 
+def plain_works(part: Part) -> list[Work]:
+    """All work of a part in order, where nothing rides in anything."""
+    works = [_heavy(part, n.id) for n in heavy_nodes(part.graph) if part.values.is_heavy(n)]
+    works += [_group(part, roots) for roots in part.fusion.groups]
+    network = nx.DiGraph(_edges(part, works))
+    return list(nx.lexicographical_topological_sort(network, key=lambda w: w.key))
+
+
 def _heavy(part: Part, i: int) -> Work:
     values = part.values
     stored = [o for o in values.made_by(i) if o in values.writers]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....spec.dims import Dim
+from ...ir.graph import Node
 from ...ops import OPS
 from ...ops.recurrences import CELLS, ON_THE_WAY, WEIGHT
 from ...plan.memory import nominal
@@ -89,13 +90,13 @@ def recurrent(part: Part, work: Work, machine: Machine) -> Composed:
     pointers = [Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items()]
     pointers += [Parameter(space.parameter, POINTER_TYPES["f32"], True) for space in spaces]
     text = _kernel(name, title, r, block, merged(pointers, sizes.parameters()), spaces)
-    flops = nominal(_work(part, node.id), part.values.sizes)
+    flops = nominal(flops_of(node, part), part.values.sizes)
     found = composed((text,), names, sizes, (), part.places([node.id]), "recurrence", flops)
     return replace(found, key=key)
 
 
-def _work(part: Part, i: int) -> Dim:
-    node = part.graph[i]
+def flops_of(node: Node, part: Part) -> Dim:
+    """What an operation of a part costs by its record."""
     work = OPS[node.op].work
     assert work is not None
     types = tuple(part.graph[o].type for o in node.operands)

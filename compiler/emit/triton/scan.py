@@ -1,8 +1,8 @@
-"""A scan on a GPU: the kernels of one step for the whole batch, launched once for every step.
+"""A scan on a GPU: one step as a graph, and where the values lie that surround it.
 
-The body is a graph like any other, with the batch as its samples.  Pointers to the parts of
-sequences and results move on from step to step; states lie in memory of their own, and a step
-replaces them in place.
+Launched once for every step, the graph has the whole batch as its samples: pointers to the parts of
+sequences and results move on from step to step, and a step replaces the states in place.  In one
+kernel for all steps its samples are those of a program, and states have two places by turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....spec.dims import Dim
-from ...ir.body import ROWS, Body, repeated, replaced
+from ...ir.body import ROW, ROWS, Body, repeated, replaced
 from ...ir.builder import Builder
 from ...ir.graph import Graph
 from ...ops import OPS
@@ -29,7 +29,8 @@ class Loop:
     `step` is the graph of a step and `begin` the one that puts the starts where states lie; each
     with the homes of what surrounds it.  `lent` says for those values of a step whose they are
     outside, and how far that moves on in a step; `starts` the same for the starts, which do not
-    move.  `states` are the states of a step before and after it.
+    move.  `states` are the states of a step before and after it, and in the beginning; `rows` how
+    many samples there are.
     """
 
     step: Graph
@@ -39,15 +40,17 @@ class Loop:
     lent: dict[int, tuple[int, Dim]]
     starts: dict[int, int]
     states: tuple[tuple[int, int, int], ...]
+    rows: Dim
     time: Dim
     reverse: bool
 
 
-def loop_of(part: Part, i: int, writes: Sequence[int]) -> Loop:
-    """What is launched for the scan with the results `writes`."""
+def loop_of(part: Part, i: int, writes: Sequence[int], *, whole: bool) -> Loop:
+    """The loop of the scan with the results `writes`; `whole`: for one kernel of all steps."""
     graph, node = part.graph, part.graph[i]
     body: Body = node["body"]
-    sizes = {ROWS: node.shape[0]}
+    rows = ROW if whole else node.shape[0]
+    sizes = {ROWS: rows}
     b, new = Builder(OPS, {}), list[int]()
     for inner in body.nodes:
         new.append(repeated(b, inner, [new[o] for o in inner.operands], sizes))
@@ -76,14 +79,15 @@ def loop_of(part: Part, i: int, writes: Sequence[int]) -> Loop:
         outputs[f"state_{j}"] = end = b.copy(new[after], f"state_{j}")
         o = node.operands[first + j]
         type = replaced(body.nodes[before].type, sizes)
-        home = Home("state", STATES + j, 0, row_major(type.shape))
-        homes[new[before]] = homes[end] = home
+        layout = row_major(type.shape)
+        homes[new[before]] = Home("state", STATES + j, 0, layout)
+        homes[end] = Home("output", len(writes) + j, 0, layout) if whole else homes[new[before]]
         start = begin.input(f"start_{j}", type)
         begin_homes[start] = Home("input", j, 0, part.layout(o))
         starts[start] = part.values.base(o)
         begun = begin.copy(start, f"state_{j}")
         begin.outputs[f"state_{j}"] = begun
-        begin_homes[begun] = Home("output", j, 0, home.layout)
+        begin_homes[begun] = Home("output", j, 0, layout)
         states.append((new[before], end, begun))
     b.outputs = outputs
     time = graph[node.operands[-1]].shape[1]
@@ -95,6 +99,7 @@ def loop_of(part: Part, i: int, writes: Sequence[int]) -> Loop:
         lent,
         starts,
         tuple(states),
+        rows,
         time,
         node["reverse"],
     )

@@ -13,15 +13,17 @@ from functools import lru_cache
 
 from ....spec.dims import Dim, Polynomial, exact_quotient, substitute, symbol, symbols
 from ...artifact import ITEM_BYTES, Buffer, Entry, Expression, KernelRecord, Launch, Port, Scalar
-from ...ir.graph import Graph
+from ...ir.body import ROWS, replaced
+from ...ir.graph import Graph, Node
 from ...plan.attention import attentions
 from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout, row_major
 from ...plan.memory import Home, Request, expression, nominal, pack
+from ...plan.samples import step_by_step
 from ...plan.values import Values
 from ..loops import start_name
 from ..names import identifier, size_name, spelled
-from .attach import plan_works
+from .attach import plain_works, plan_works
 from .compose import compose
 from .composed import Composed
 from .epilogue import panels
@@ -32,8 +34,10 @@ from .moments import merge_kernel
 from .part import Machine, Part, Work, free
 from .printer import Partial
 from .products import Names
+from .recurrent_kernels import flops_of
 from .riding import riders
 from .scan import loop_of
+from .scan_kernel import walk
 
 Argument = str | tuple[str, Expression] | tuple[str, str, Expression]
 
@@ -175,10 +179,72 @@ class StepWriter:
             self._finish(part, work, found, known)
 
     def _scan(self, part: Part, work: Work) -> None:
+        """One launch for all steps, or those of a step for each."""
+        assert work.heavy is not None
+        if step_by_step(part.graph[work.heavy], self.sizes) is None:
+            try:
+                self._whole(part, work)
+            except LookupError:
+                pass
+            else:
+                return
+        self._steps(part, work)
+
+    def _whole(self, part: Part, work: Work) -> None:
+        """A kernel that carries out all steps.
+
+        Raises: LookupError where there is none.
+        """
+        assert work.heavy is not None
+        node, level = part.graph[work.heavy], self.machine.levels
+        writes = [work.heavy, *sorted(work.writes - {work.heavy})]
+        loop = loop_of(part, work.heavy, writes, whole=True)
+        rows = {ROWS: node.shape[0]}
+        sizes = {**self.sizes, ROWS: nominal(node.shape[0], self.sizes)}
+        begin, step = (
+            Part(graph, homes, Values(graph, sizes, turned=True, plans=self.plans))
+            for graph, homes in ((loop.begin, loop.begin_homes), (loop.step, loop.homes))
+        )
+        for inner in (begin, step):
+            inner.plan(plain_works(inner))
+        touched = dict.fromkeys([*(part.values.base(o) for o in node.operands), *writes])
+        name, title = part.name(work), part.title(part.short(touched), work)
+        key = f"{name}: {title}"
+        found = walk(
+            loop, begin, step, name, title, self.machine.precision, wide=part.wide(touched),
+            level=level.get(key, 0), small=self.machine.interpreted,
+        )  # fmt: skip
+        known: dict[str, Argument] = {}
+        begin.names |= {i: self._buffer(part, o) for i, o in loop.starts.items()}
+        step.names |= {i: self._buffer(part, o) for i, (o, _) in loop.lent.items()}
+        for before, after, begun in loop.states:
+            buffer = self._scratch("state", loop.step[before], rows, 2)
+            begin.names[begun] = step.names[before] = step.names[after] = buffer
+        for inner, names in ((step, found.step), (begin, found.begin)):
+            for i, short in names.items():
+                if i not in inner.names:
+                    inner.names[i] = self._scratch(short, inner.graph[i], rows, 1)
+                known[f"{short}_ptr"] = inner.names[i]
+        numbers = {n: expression(replaced(dim, rows)) for n, dim in found.sizes.items()}
+        known |= {n: f"size:{e}" if isinstance(e, str) else ("size", e) for n, e in numbers.items()}
+        places, flops = part.places(writes), nominal(flops_of(node, part), self.sizes)
+        done = Composed((), (), {}, {}, (), places, "scan", flops, key)
+        grid = found.text.launch_grid(numbers)
+        self._launch(found.text, grid, known, done, part.bytes_of(work), flops)
+
+    def _scratch(self, base: str, node: Node, rows: Mapping[str, Dim], times: int) -> str:
+        """Memory for a value of a step, so many times."""
+        name, shape = free(base, self.memory), (times, *replaced(node.shape, rows))
+        shape = shape if times > 1 else shape[1:]
+        place = str(node.place) if node.place else ""
+        self.memory[name] = Memory(name, node.dtype, shape, row_major(shape), None, place)
+        return name
+
+    def _steps(self, part: Part, work: Work) -> None:
         """The launches of a step, repeated for all steps, behind those that begin the states."""
         assert work.heavy is not None
         writes = [work.heavy, *sorted(work.writes - {work.heavy})]
-        loop = loop_of(part, work.heavy, writes)
+        loop = loop_of(part, work.heavy, writes, whole=False)
         begin, step = (
             Part(graph, homes, self._values(graph))
             for graph, homes in ((loop.begin, loop.begin_homes), (loop.step, loop.homes))

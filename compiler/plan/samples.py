@@ -1,0 +1,82 @@
+"""Which loops over time treat every sample by itself: one kernel carries out all their steps.
+
+A value of a step belongs to a sample where nothing that it is made of comes from another one.  The
+program that has a sample then needs nobody else, and reads the weights of a step from the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...spec.dims import evaluate, numel
+from ..artifact import ITEM_BYTES
+from ..ir.body import ROW, Body, of_samples, rows_axis
+from ..ir.graph import Node
+from ..ops.products import letters
+from .values import lowering
+
+WEIGHTS = 1 << 20
+"""Bytes of weights that a program may read in a step: some 20 us from the L2 cache, which is as
+long as the launches of a step take that all processors share.
+"""
+
+
+def step_by_step(node: Node, sizes: Mapping[str, int]) -> str | None:
+    """Why a scan is launched step by step; None where one kernel carries out all steps."""
+    body: Body = node["body"]
+    for value in body.reached(body.results):
+        reason = _apart(value, [body.nodes[o] for o in value.operands])
+        if reason is not None:
+            return f"`{value.name}` {reason}"
+    held = weight_bytes(body, sizes)
+    if held > WEIGHTS:
+        return f"a step reads {held:,} bytes of weights, more than {WEIGHTS:,}"
+    return None
+
+
+def weight_bytes(body: Body, sizes: Mapping[str, int]) -> int:
+    """Bytes of what products of a step read beside values of samples."""
+    products = (n for n in body.reached(body.results) if n.op == "contract")
+    read = {o for n in products for o in n.operands if not of_samples(body.nodes[o].shape)}
+    found = (body.nodes[i] for i in read)
+    return sum(evaluate(numel(n.shape), sizes) * ITEM_BYTES[n.dtype] for n in found)
+
+
+def _apart(node: Node, operands: list[Node]) -> str | None:
+    """Why a value does not belong to a sample, or has no stage in a kernel."""
+    at, kind = rows_axis(node.shape), lowering(node)
+    sources = [rows_axis(o.shape) for o in operands]
+    known = any(of_samples(o.shape) for o in (node, *operands))
+    if not known and kind != "heavy":
+        return None
+    if at is None or any(
+        s is None and of_samples(o.shape) for s, o in zip(sources, operands, strict=True)
+    ):
+        return "does not keep its samples apart"
+    first = next(iter(sources), None)
+    if node.op == "contract":
+        return _product(node, sources)
+    if node.op == "random":
+        return "is random"
+    if kind == "heavy":
+        return f"is a `{node.op}`, which takes launches of its own"
+    whole = {
+        "slice": lambda: node["starts"][first] == 0 and node.shape[at] == ROW,
+        "pad": lambda: node["low"][first] == node["high"][first] == 0,
+        "concat": lambda: node["axis"] != at,
+        "reshape": lambda: first == at and node.shape[: at + 1] == operands[0].shape[: at + 1],
+        "take": lambda: first is None,
+    }
+    if node.op in whole and known[1:] and not whole[node.op]():
+        return "reads other samples"
+    if kind == "fold" and first in node["axes"]:
+        return "sums over samples"
+    return None
+
+
+def _product(node: Node, sources: list[int | None]) -> str | None:
+    if None not in sources:
+        return "multiplies two values of a sample"
+    *sides, result = letters(node["spec"])
+    letter = next(t[s] for t, s in zip(sides, sources, strict=True) if s is not None)
+    return None if letter in result else "sums over samples"

@@ -6,7 +6,7 @@ program that has a sample then needs nobody else, and reads the weights of a ste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ...spec.dims import evaluate, numel
 from ..artifact import ITEM_BYTES
@@ -46,32 +46,28 @@ def _apart(node: Node, operands: list[Node]) -> str | None:
     """Why a value does not belong to a sample, or has no stage in a kernel."""
     at, kind = rows_axis(node.shape), lowering(node)
     sources = [rows_axis(o.shape) for o in operands]
-    known = any(of_samples(o.shape) for o in (node, *operands))
-    if not known and kind != "heavy":
+    own = [o for o in (node, *operands) if of_samples(o.shape)]
+    if not own and kind != "heavy":
         return None
-    if at is None or any(
-        s is None and of_samples(o.shape) for s, o in zip(sources, operands, strict=True)
-    ):
+    if at is None or any(rows_axis(o.shape) is None for o in own):
         return "does not keep its samples apart"
-    first = next(iter(sources), None)
     if node.op == "contract":
         return _product(node, sources)
     if node.op == "random":
         return "is random"
     if kind == "heavy":
         return f"is a `{node.op}`, which takes launches of its own"
-    whole = {
-        "slice": lambda: node["starts"][first] == 0 and node.shape[at] == ROW,
-        "pad": lambda: node["low"][first] == node["high"][first] == 0,
+    first = next(iter(sources), None)
+    if kind == "fold" and first in node["axes"]:
+        return "sums over samples"
+    whole: dict[str, Callable[[], bool]] = {
+        "slice": lambda: node["starts"][at] == 0 and operands[0].shape[at] == ROW,
+        "pad": lambda: node["low"][at] == node["high"][at] == 0,
         "concat": lambda: node["axis"] != at,
         "reshape": lambda: first == at and node.shape[: at + 1] == operands[0].shape[: at + 1],
         "take": lambda: first is None,
     }
-    if node.op in whole and known[1:] and not whole[node.op]():
-        return "reads other samples"
-    if kind == "fold" and first in node["axes"]:
-        return "sums over samples"
-    return None
+    return None if node.op not in whole or whole[node.op]() else "reads other samples"
 
 
 def _product(node: Node, sources: list[int | None]) -> str | None:

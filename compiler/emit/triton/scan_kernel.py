@@ -35,10 +35,11 @@ LEAST = 16
 
 WARPS, STAGES = 4, 2
 
-WORDS = frozenset(
-    "sample in_sample column in_column moment before after at first start across depth "
-    "ROWS COLUMNS DEPTH".split()
-)
+_WORDS = """
+sample in_sample column in_column moment before after at first start across depth ROWS COLUMNS DEPTH
+"""
+
+WORDS = frozenset(_WORDS.split())
 """What the text around the stages is made of."""
 
 MOMENT, BEFORE, AFTER = (Axis(word, 0) for word in ("moment", "before", "after"))

@@ -13,6 +13,7 @@ Tensor = torch.Tensor
 XY = "x: f32[B, 6], y: f32[B, 6]"
 LABEL = "x: f32[B, 6], y: i32[B]"
 PIXELS = "x: f32[B, 6, H, W], y: i32[B, H, W]"
+WEIGHT = [0.5, 1.0, 2.0, 1.0, 3.0, 0.25]
 BITS = "x: f32[B, 6], y: f32[B, 6]"
 
 
@@ -175,6 +176,35 @@ FUNCTIONS = [
     Case(
         "cross_entropy(x, softmax(y), label_smoothing=0.1, reduction=sum)",
         lambda x, y: F.cross_entropy(x, targets(y), label_smoothing=0.1, reduction="sum"),
+        XY,
+    ),
+    Case(
+        "bce(x, sigmoid(y), pos_weight=3)",
+        lambda x, y: F.binary_cross_entropy_with_logits(
+            x, torch.sigmoid(y), pos_weight=torch.tensor(3.0)
+        ),
+        XY,
+    ),
+    Case(
+        f"cross_entropy(x, y, weight={WEIGHT}, ignore=1)",
+        lambda x, y: F.cross_entropy(x, y.long(), torch.tensor(WEIGHT).double(), ignore_index=1),
+        LABEL,
+    ),
+    Case(
+        f"cross_entropy(x, y, axis=1, weight={WEIGHT}, label_smoothing=0.2)",
+        lambda x, y: F.cross_entropy(
+            x, y.long(), torch.tensor(WEIGHT).double(), label_smoothing=0.2
+        ),
+        PIXELS,
+    ),
+    Case(
+        f"cross_entropy(x, y, weight={WEIGHT}, reduction=none)",
+        lambda x, y: F.cross_entropy(x, y.long(), torch.tensor(WEIGHT).double(), reduction="none"),
+        LABEL,
+    ),
+    Case(
+        f"cross_entropy(x, softmax(y), weight={WEIGHT})",
+        lambda x, y: F.cross_entropy(x, targets(y), torch.tensor(WEIGHT).double()),
         XY,
     ),
 ]

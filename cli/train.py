@@ -32,6 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="begin with the parameters of this checkpoint, as fine-tuning does",
     )
+    parser.add_argument(
+        "--fitting",
+        action="store_true",
+        help="with --weights: take the parameters that have its names and shapes, leave others "
+        "fresh",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=float, metavar="N", help="so many, whatever the spec says")
     length.add_argument("--steps", type=int, metavar="N", help="so many, whatever the spec says")
@@ -60,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         out,
         resume=arguments.resume,
         weights=Path(arguments.weights) if arguments.weights else None,
+        fitting=arguments.fitting,
         epochs=arguments.epochs,
         steps=arguments.steps,
         seed=arguments.seed,
@@ -74,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plausible(arguments: argparse.Namespace) -> None:
-    """Raises: UsageError for counts that are none."""
+    """Raises: UsageError for counts that are none, and options that need another."""
+    if arguments.fitting and not arguments.weights:
+        raise UsageError("--fitting says how to take --weights FILE", hint="add --weights")
     for name in ("epochs", "steps"):
         count = getattr(arguments, name)
         if count is not None and not (math.isfinite(count) and count > 0):

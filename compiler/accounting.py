@@ -112,7 +112,7 @@ def _is_text(type: TensorType) -> bool:
 
 def step_flops(step: StepProgram, sizes: Mapping[str, int]) -> int:
     """One call of a step, forward and backward."""
-    owned = {i for name, i in step.parameters.items() if name.partition(".")[0] in step.updates}
+    owned = {i for name, i in step.parameters.items() if step.trains(name)}
     everything = (step.loss, *step.metrics.values())
     return backward_flops(step.builder, everything, (step.loss,), owned, sizes)
 

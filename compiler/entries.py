@@ -147,8 +147,7 @@ def step_entries(
 
 def trained_by(program: Program, step: StepProgram) -> list[str]:
     """The parameters that a step updates by their gradients."""
-    own = (d for d in program.parameters if d.name.split(".")[0] in step.updates)
-    return [d.name for d in own if d.trainable]
+    return [d.name for d in program.parameters if d.trainable and step.trains(d.name)]
 
 
 def with_buffers(graph: Graph, updates: Mapping[str, int]) -> tuple[Graph, dict[str, str]]:

@@ -140,9 +140,10 @@ def report(program: Program, length: int | None = None) -> Report:
         name: _net(net, program.sizes, counts, buffers, length)
         for name, net in program.nets.items()
     }
-    updated = {net for step in program.steps.values() for net in step.updates} or nets.keys()
+    steps = program.steps.values()
     total, held = sum(counts.values()), sum(buffers.values())
-    trainable = sum(n for name, n in counts.items() if name.partition(".")[0] in updated)
+    updated = [n for n in counts if not steps or any(step.trains(n) for step in steps)]
+    trainable = sum(counts[name] for name in updated)
     memory = Memory(
         parameters=total * FLOAT,
         buffers=held * FLOAT,
@@ -209,7 +210,7 @@ def _optimizer(program: Program, counts: Mapping[str, int]) -> int:
     """Bytes of the optimizers' states."""
     total = 0
     for step in program.steps.values():
-        owned = sum(n for name, n in counts.items() if name.split(".")[0] in step.updates)
+        owned = sum(n for name, n in counts.items() if step.trains(name))
         total += _states(step.recipe["optimizer"], step.recipe["settings"]) * owned * FLOAT
     return total
 

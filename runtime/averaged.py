@@ -10,6 +10,7 @@ import numpy as np
 
 from ..spec.errors import UsageError
 from .engine import parameter_view
+from .trained import changes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,11 +24,10 @@ AVERAGE = "ema"
 
 def averages(artifact: Artifact) -> Iterator[tuple[str, Parameter]]:
     """The parameters that have an average, each with the training step that keeps it."""
-    updates = {s["name"]: s["updates"] for s in (artifact.train or {}).get("step", ())}
     for state in artifact.states:
         if state.name == AVERAGE:
             for p in artifact.parameters:
-                if p.trainable and p.name.split(".")[0] in updates[state.step]:
+                if p.trainable and changes(artifact, state.step, p.name):
                     yield state.step, p
 
 

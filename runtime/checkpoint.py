@@ -131,7 +131,8 @@ def check_fit(
     shown = lines[:8] + ([f"and {len(lines) - 8} more"] if len(lines) > 8 else [])
     raise CheckpointError(
         f"the checkpoint `{path}` belongs to another network:\n    " + "\n    ".join(shown),
-        hint="give the spec, variant and settings it was trained with",
+        hint="give the spec, variant and settings it was trained with; `weft train --weights FILE "
+        "--fitting` begins with those that fit",
     )
 
 

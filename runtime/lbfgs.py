@@ -8,7 +8,7 @@ small, and a resumed training finds the very point it left.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class Lbfgs:
     def __init__(self, engine: Engine, step: TrainingStep, stream: Feed, seed: int) -> None:
         torch = _torch()
         self._engine, self._step, self._stream, self._seed = engine, step, stream, seed
-        self._where = positions(engine.artifact, step.updates)
+        self._where = positions(engine.artifact, step.trains)
         self._tensor = torch.from_numpy
         self._point = torch.zeros(len(self._where), dtype=torch.float64)
         settings = dict(step.settings)
@@ -156,15 +156,14 @@ class _NotFiniteError(Exception):
     """An evaluation that no line search can step back from."""
 
 
-def positions(artifact: Artifact, updates: Iterable[str]) -> NDArray[np.int64]:
-    """Where in the arena the parameters of these nets lie: one after the other, row-major in
-    PyTorch's shapes, whatever the layout of the target."""
-    chosen = set(updates)
+def positions(artifact: Artifact, trains: Callable[[str], bool]) -> NDArray[np.int64]:
+    """Where in the arena the parameters whose names a step trains lie: one after the other,
+    row-major in PyTorch's shapes, whatever the layout of the target."""
     arena = np.arange(artifact.length, dtype=np.int64)
     views = [
         parameter_view(arena, parameter).reshape(-1)  # type: ignore[arg-type]
         for parameter in artifact.parameters
-        if parameter.trainable and parameter.name.split(".")[0] in chosen
+        if parameter.trainable and trains(parameter.name)
     ]
     return np.concatenate(views) if views else arena[:0]
 

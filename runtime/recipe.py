@@ -25,7 +25,7 @@ class TrainingStep:
     """One `step` of the spec: its own updates happen on every `every`-th step of the training.
 
     `accumulate` batches are averaged into one gradient.  `bits` names the metrics that are bits for
-    each token of a field.
+    each token of a field.  `frozen` are parameters of the nets that stay as they are.
     """
 
     name: str
@@ -39,6 +39,11 @@ class TrainingStep:
     total: int
     place: str
     bits: Mapping[str, str]
+    frozen: frozenset[str]
+
+    def trains(self, parameter: str) -> bool:
+        """Whether the step changes the parameter of this full name, if it is one at all."""
+        return parameter.partition(".")[0] in self.updates and parameter not in self.frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,7 @@ def _step(
         total=own_total,
         place=recipe["place"],
         bits=recipe.get("bits") or {},
+        frozen=frozenset(recipe.get("frozen") or ()),
     )
 
 

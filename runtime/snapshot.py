@@ -11,6 +11,7 @@ import numpy as np
 from ..spec.errors import CheckpointError
 from .checkpoint import Checkpoint, check_fit
 from .engine import parameter_view
+from .trained import changes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,9 +31,8 @@ def tensors(artifact: Artifact, parameters: Floats, states: States) -> dict[str,
     named: dict[str, Array] = {p.name: parameter_view(parameters, p) for p in artifact.parameters}
     for state in artifact.states:
         arena = states[state.step, state.name]
-        nets = _updates(artifact, state.step)
         for p in artifact.parameters:
-            if nets is None or p.name.split(".")[0] in nets:
+            if changes(artifact, state.step, p.name):
                 key = f"{OPTIMIZER}{state.step}/{state.name}/{p.name}"
                 named[key] = parameter_view(arena, p)
     return named
@@ -73,6 +73,27 @@ def restore_parameters(engine: Engine, checkpoint: Checkpoint, path: Path) -> No
         parameter_view(arena, parameter)[...] = checkpoint.tensors[parameter.name]
 
 
+def restore_fitting(engine: Engine, checkpoint: Checkpoint, path: Path) -> list[str]:
+    """The parameters whose names and shapes are in the checkpoint; the others stay, and are named.
+
+    Raises: CheckpointError when not one fits.
+    """
+    left: list[str] = []
+    for parameter in engine.artifact.parameters:
+        found = checkpoint.tensors.get(parameter.name)
+        if found is not None and found.shape == parameter.shape:
+            parameter_view(engine.parameters, parameter)[...] = found
+        else:
+            left.append(parameter.name)
+    if len(left) == len(engine.artifact.parameters):
+        theirs = ", ".join([name for name in checkpoint.tensors if "/" not in name][:4])
+        raise CheckpointError(
+            f"no parameter of `{path}` has the name and shape of one of the network",
+            hint=f"its parameters are {theirs}, …; names begin with the net's",
+        )
+    return left
+
+
 class Snapshot:
     """A copy of the arenas in memory, taken fast and written to the disk when there is time."""
 
@@ -92,10 +113,3 @@ class Snapshot:
     def tensors(self) -> dict[str, Array]:
         """The tensors of the copy."""
         return tensors(self._artifact, self._parameters, self._states)
-
-
-def _updates(artifact: Artifact, step: str) -> frozenset[str] | None:
-    for recipe in (artifact.train or {}).get("step", ()):
-        if recipe["name"] == step:
-            return frozenset(recipe["updates"])
-    return None

@@ -30,7 +30,7 @@ from .metrics import MetricsFiles
 from .progress import Progress, choose
 from .recipe import Recipe, recipe_of
 from .record import Position, Record, check_same, spec_hash
-from .snapshot import Snapshot, restore, restore_parameters, tensors
+from .snapshot import Snapshot, restore, restore_fitting, restore_parameters, tensors
 from .stepper import Maker, Stepper, stepper_for
 from .stream import Stream, part_of
 
@@ -62,6 +62,7 @@ def train(
     out: Path,
     resume: bool = False,
     weights: Path | None = None,
+    fitting: bool = False,
     epochs: float | None = None,
     steps: int | None = None,
     seed: int | None = None,
@@ -72,7 +73,7 @@ def train(
     """Train as the recipe of the artifact says; data lies below `root`, results go to `out`.
 
     `resume` goes on with the last checkpoint there; `weights` begins anew with the parameters of a
-    checkpoint.  `epochs`, `steps` and `seed` override the recipe.  `shard` (k, n) trains with every
+    checkpoint, with `fitting` of those that have its names and shapes.  `epochs`, `steps` and `seed` override the recipe.  `shard` (k, n) trains with every
     n-th batch alone.  `progress` is auto, plain, quiet
     or a display of one's own.  `steppers` gives optimizers beside or in place of `STEPPERS`.
 
@@ -94,7 +95,7 @@ def train(
     if earlier is not None:
         training.resume(earlier, path)
     else:
-        training.begin(weights)
+        training.begin(weights, fitting=fitting)
     return training.run()
 
 
@@ -130,12 +131,15 @@ class _Training:
         self.began = time.perf_counter()
         self.files: MetricsFiles | None = None
 
-    def begin(self, weights: Path | None = None) -> None:
+    def begin(self, weights: Path | None = None, *, fitting: bool = False) -> None:
         """Start at step 0, with fresh parameters or those of a checkpoint; an earlier run in the
         folder is put aside.
         """
         initialise(self.engine, self.recipe.seed)
-        if weights is not None:
+        if weights is not None and fitting:
+            left = restore_fitting(self.engine, files.load(weights), weights)
+            self._note(f"beside the weights of `{weights}` fresh ones: {_some(left)}")
+        elif weights is not None:
             restore_parameters(self.engine, files.load(weights), weights)
         old = self.out / "checkpoints"
         if any(old.glob("*.safetensors")):
@@ -437,6 +441,12 @@ def _shard(shard: Shard | tuple[int, int] | None, earlier: Checkpoint | None, pa
             hint="resume with the same --shard, or without one",
         )
     return before
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f", … {len(names) - 6} more" if len(names) > 6 else ""
+    return f"{', '.join(names[:6])}{more}" if names else "none"
 
 
 def _seed(artifact: Artifact, seed: int | None) -> int:

@@ -30,6 +30,7 @@ KEYWORDS: dict[str, str] = {
     "clip": "clip = 1: the greatest norm of the gradient",
     "every": "every = 2: the step runs once in so many",
     "accumulate": "accumulate = 4: batches in one gradient",
+    "freeze": "freeze = [\"conv*\"]: parameters that the step leaves as they are",
     "epochs": "epochs = 10: passes over the data; or steps",
     "steps": "steps = 2000: updates; or epochs",
     "seed": "seed = 0: of everything random",
@@ -56,7 +57,7 @@ OPENING: dict[str, tuple[str, ...]] = {
         "epochs", "steps", "data", "step", "seed", "precision", "loss_scale", "ema", "eval_every",
         "save_every", "log_every", "early_stop", "memory",
     ),
-    "step": ("optimizer", "loss", "metric", "every", "clip", "accumulate"),
+    "step": ("optimizer", "loss", "metric", "every", "clip", "accumulate", "freeze"),
 }  # fmt: skip
 """The words that a statement may begin with, by what holds it."""
 

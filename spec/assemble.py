@@ -30,7 +30,7 @@ from .tree import (
     is_structure,
 )
 
-STEP_SETTINGS = ("optimizer", "every", "clip", "accumulate")
+STEP_SETTINGS = ("optimizer", "every", "clip", "accumulate", "freeze")
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ STEP: Mapping[str, Option] = {
         Option("every", "integer", 1, "once in so many steps", low=1),
         Option("clip", "number", None, "the greatest norm of the gradient", above=0),
         Option("accumulate", "integer", 1, "batches in one gradient", low=1),
+        Option("freeze", "text|texts", None, "paths of parameters that stay as they are"),
     )
 }
 

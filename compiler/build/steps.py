@@ -18,6 +18,7 @@ from .cost import live
 from .data import DataLine, data_lines, nominal_sizes, unknown_tokens
 from .elaboration import Catalogue, Elaboration
 from .faults import Fault, Faults, fault
+from .frozen import frozen_by
 from .names import names_in
 from .scope import Scope
 from .values import BROKEN, Origin, Tensor, Value, Values, show
@@ -29,7 +30,7 @@ class StepProgram:
 
     `loss` and `metrics` are nodes of `builder`; `parameters` those of all nets in use, by full
     name; `inputs` the fields of the data that the step reads; `buffers` what training leaves in
-    each buffer.
+    each buffer; `frozen` the parameters of the nets it updates that it leaves as they are.
     """
 
     name: str
@@ -43,6 +44,11 @@ class StepProgram:
     recipe: Mapping[str, Any]
     place: Place
     buffers: Mapping[str, int] = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()
+
+    def trains(self, parameter: str) -> bool:
+        """Whether the step changes the parameter of this full name, if it is one at all."""
+        return parameter.partition(".")[0] in self.updates and parameter not in self.frozen
 
     @property
     def evaluation(self) -> Graph:
@@ -110,6 +116,7 @@ def _build_step(
             faults += found.faults
     first, second = runs[0], runs[-1]
     _check_updates(first, faults)
+    frozen = frozen_by(step, settings.pop("freeze"), catalogue.declared, faults)
     if faults:
         catalogue.add(Faults(faults))
     if faults or first.loss is None or second.loss is None:
@@ -123,6 +130,7 @@ def _build_step(
         **settings,
         "metrics": list(first.metrics),
         **({"bits": bits} if bits else {}),
+        **({"frozen": list(frozen)} if frozen else {}),
         "inputs": list(inputs),
         "place": str(step.place),
     }
@@ -142,6 +150,7 @@ def _build_step(
         entry,
         step.place,
         dict(first.e.updates),
+        frozenset(frozen),
     )
     return program, first.e.bounds
 

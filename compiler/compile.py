@@ -22,7 +22,7 @@ from .entries import (
     trained_by,
 )
 from .gpu import emit_gpu
-from .inner import inner_entry
+from .inner import answer_entry, inner_entry
 from .ir.collection import uncollected
 from .ir.graph import Graph, Node
 from .ir.types import FLOATS
@@ -169,6 +169,12 @@ def lower_decoding(lowered: Lowered, net: str, decoding: Decoding) -> Lowered:
 def lower_inner(lowered: Lowered, net: str, ids: Sequence[int]) -> Lowered:
     """The values of these nodes of a net as it is used, with the same parameter arena."""
     entry = inner_entry(lowered.program.nets[net], ids)
+    return _with(replace(lowered, states=(), native=True), [entry])
+
+
+def lower_answer(lowered: Lowered, step: str, field: str) -> Lowered:
+    """What a step compares with a field of the data, with the same parameter arena."""
+    entry = answer_entry(lowered.program.steps[step], field)
     return _with(replace(lowered, states=(), native=True), [entry])
 
 

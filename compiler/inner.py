@@ -14,7 +14,7 @@ from .ops import OPS
 from .ops.rules import RULES
 
 if TYPE_CHECKING:
-    from .build import NetProgram
+    from .build import NetProgram, StepProgram
 
 KIND = "inner"
 """The kind of the entries that return such values."""
@@ -57,6 +57,16 @@ def _parts(parts: Iterable[Part]) -> Iterable[Part]:
         yield from _parts(part.parts)
         if part.kind != "operator":
             yield part
+
+
+def answer_entry(step: StepProgram, field: str) -> EntryGraph:
+    """What a step compares with a field of the data, as it is evaluated: `answer`."""
+    b = Builder(OPS, RULES)
+    b.nodes = list(step.evaluated.nodes)
+    b.outputs = own_memory(b, {"answer": step.answers[field]})
+    inputs = tuple(port(name, type) for name, type in step.inputs.items())
+    outputs = (port("answer", b[step.answers[field]].type),)
+    return EntryGraph(KIND, step.name, b.graph(), inputs, outputs, {})
 
 
 def inner_entry(net: NetProgram, ids: Sequence[int]) -> EntryGraph:

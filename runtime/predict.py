@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..compiler.artifact import Artifact, Entry, Port
+    from .data import Dataset
     from .engine import Engine
+    from .stream import Part
 
     Array = NDArray[Any]
 
@@ -53,6 +56,25 @@ def evaluate(
 
     Raises: CheckpointError, DataError, UsageError when there is no such part.
     """
+    with opened(engine, artifact, root, checkpoint, part, ema) as (datasets, found, seed):
+        recipe = recipe_of(artifact, datasets[0].batches(0).count, seed=seed)
+        values = evaluate_part(engine, recipe, found)
+        return values | per_byte(recipe, datasets, part, values)
+
+
+@contextmanager
+def opened(
+    engine: Engine,
+    artifact: Artifact,
+    root: Path,
+    checkpoint: Path,
+    part: str = "test",
+    ema: bool | None = None,
+) -> Iterator[tuple[Sequence[Dataset], Part, int]]:
+    """The parameters of a checkpoint in the engine; the data, a part of it, and the seed.
+
+    Raises: CheckpointError, DataError, UsageError when there is no such part.
+    """
     loaded = files.load(checkpoint)
     restore_parameters(engine, loaded, checkpoint)
     use_average(engine, loaded.tensors, ema)
@@ -66,10 +88,8 @@ def evaluate(
             f"the data has no part `{part}`",
             hint="hold some of it out with split=[0.8, 0.2], or use the part `train`",
         )
-    recipe = recipe_of(artifact, datasets[0].batches(0).count, seed=loaded.state["seed"])
     try:
-        values = evaluate_part(engine, recipe, found)
-        return values | per_byte(recipe, datasets, part, values)
+        yield datasets, found, loaded.state["seed"]
     finally:
         for dataset in datasets:
             dataset.close()

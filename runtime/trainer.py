@@ -73,9 +73,10 @@ def train(
     """Train as the recipe of the artifact says; data lies below `root`, results go to `out`.
 
     `resume` goes on with the last checkpoint there; `weights` begins anew with the parameters of a
-    checkpoint, with `fitting` of those that have its names and shapes.  `epochs`, `steps` and `seed` override the recipe.  `shard` (k, n) trains with every
-    n-th batch alone.  `progress` is auto, plain, quiet
-    or a display of one's own.  `steppers` gives optimizers beside or in place of `STEPPERS`.
+    checkpoint, with `fitting` those of them that have its names and shapes.  `epochs`, `steps` and
+    `seed` override the recipe.  `shard` (k, n) trains with every n-th batch alone.  `progress` is
+    auto, plain, quiet or a display of one's own.  `steppers` gives
+    optimizers beside or in place of `STEPPERS`.
 
     Raises: DataError, CheckpointError, DivergenceError, UsageError.
     """

@@ -23,6 +23,9 @@ from .names import names_in
 from .scope import Scope
 from .values import BROKEN, Origin, Tensor, Value, Values, show
 
+COMPARISONS = ("cross_entropy", "bce", "mse", "mae", "huber", "accuracy", "bits")
+"""Blocks that take an answer and the field it should have been."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepProgram:
@@ -30,7 +33,8 @@ class StepProgram:
 
     `loss` and `metrics` are nodes of `builder`; `parameters` those of all nets in use, by full
     name; `inputs` the fields of the data that the step reads; `buffers` what training leaves in
-    each buffer; `frozen` the parameters of the nets it updates that it leaves as they are.
+    each buffer; `frozen` the parameters of the nets it updates that it leaves as they are; `answers` what is
+    compared with a field of the data by a loss or metric of the library, nodes of `evaluated`.
     """
 
     name: str
@@ -45,6 +49,7 @@ class StepProgram:
     place: Place
     buffers: Mapping[str, int] = field(default_factory=dict)
     frozen: frozenset[str] = frozenset()
+    answers: Mapping[str, int] = field(default_factory=dict)
 
     def trains(self, parameter: str) -> bool:
         """Whether the step changes the parameter of this full name, if it is one at all."""
@@ -151,6 +156,7 @@ def _build_step(
         step.place,
         dict(first.e.updates),
         frozenset(frozen),
+        second.answers(step, catalogue.spec.blocks.own),
     )
     return program, first.e.bounds
 
@@ -215,6 +221,24 @@ class _Run:
             faults.append(
                 Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out")
             )
+
+    def answers(self, step: Step, own: Collection[str]) -> dict[str, int]:
+        """What is compared with a field, by field: `h` of `cross_entropy(h, y)` and `h -> mse(y)`.
+
+        `own` are the blocks of the spec, which may mean anything.
+        """
+        found: dict[str, int] = {}
+        for flow in (step.loss, *(metric.flow for metric in step.metrics)):
+            *before, last = (piece.stage for piece in flow.pieces)
+            if not isinstance(last, Call) or last.name not in COMPARISONS or last.name in own:
+                continue
+            pair = [*before, *last.positional]
+            names = [each.id for each in pair[:2] if isinstance(each, Name)]
+            if len(names) == 2 and len(before) < 2 and names[1] in self.types:
+                value = self.scope.get(names[0]) if self.scope.has(names[0]) else None
+                if isinstance(value, Tensor):
+                    found.setdefault(names[1], value.id)
+        return found
 
     def inputs(self) -> dict[str, TensorType]:
         """The fields that loss and metrics depend on, and those that alone give a size."""

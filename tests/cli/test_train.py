@@ -35,6 +35,9 @@ def test_train_eval_predict(weft, starter: Path) -> None:
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["metrics"]["accuracy"] > 0.95
 
+    answer = weft("eval", starter, "--target", "cpu", "--report")
+    assert "true, taken for   0   1   2" in answer.out and "accuracy  0.9" in answer.out
+
     Path("new.csv").write_text("x,y\n0.3,0.1\n-0.2,0.6\n")
     answer = weft("predict", starter, "--input", "new.csv", "-o", "out.csv", "--target", "cpu")
     assert answer.code == 0, answer.err

@@ -71,9 +71,7 @@ def test_gradients_of_the_rest_are_those_without_freezing() -> None:
         np.testing.assert_allclose(some[name], others[name], rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "frozen, code", [('"repeat.2"', "E301"), ('["*"]', "E204"), ("3", "E311")]
-)
+@pytest.mark.parametrize("frozen, code", [('"repeat.2"', "E301"), ('["*"]', "E204"), ("3", "E311")])
 def test_patterns_that_mean_nothing_or_everything(frozen: str, code: str) -> None:
     with pytest.raises(SpecError) as caught:
         compiled(frozen)

@@ -27,13 +27,15 @@ class Chain:
     """What a map is made of by maps and views alone, from what memory holds anyway.
 
     `large`: the values that are no numbers of channels, ascending; `bytes`: of all these; `work`:
-    operations an element; `by_channel`: everything else is a number, or one for each channel.
+    operations an element; `by_channel`: everything else is a number, or one for each channel;
+    `moved`: small values that are read elsewhere than they lie.
     """
 
     large: tuple[int, ...]
     bytes: int
     work: int
     by_channel: bool
+    moved: tuple[int, ...] = ()
 
 
 def chain(values: Values, node: Node) -> Chain | None:
@@ -59,8 +61,26 @@ def chain(values: Values, node: Node) -> Chain | None:
     return Chain(tuple(large), sum(map(values.bytes_of, large)), work, by_channel)
 
 
-def _below(values: Values, node: Node) -> tuple[set[int], set[int]]:
-    """The maps and views that a value is made by, and what they start from."""
+def chain_of_rows(values: Values, node: Node) -> Chain | None:
+    """The chain of a map that takes numbers of each row and of each channel beside its large
+    values; None where it takes others, or is drawn.
+    """
+    graph = values.graph
+    members, leaves = _below(values, node, counted=True)
+    whole = values.bytes_of(node.id)
+    large = sorted(i for i in leaves if values.bytes_of(i) * SMALL >= whole)
+    moved = sorted(i for i in leaves if OPS[graph[i].op].lowering == "reindex")
+    drawn = any(graph[i].op in ("random", "table") for i in leaves)
+    if drawn or set(moved) & set(large) or not all(_by_row(graph[i], node) for i in members):
+        return None
+    work = sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
+    return Chain(tuple(large), sum(map(values.bytes_of, large)), work, False, tuple(moved))
+
+
+def _below(values: Values, node: Node, *, counted: bool = False) -> tuple[set[int], set[int]]:
+    """The maps and views that a value is made by, and what they start from; `counted`: positions
+    and sizes are made, too.
+    """
     graph = values.graph
     members, leaves, stack = {node.id}, set[int](), list(node.operands)
     while stack:
@@ -68,6 +88,7 @@ def _below(values: Values, node: Node) -> tuple[set[int], set[int]]:
         if i in members or graph[i].op == "constant":
             continue
         light = OPS[graph[i].op].lowering in ("map", "view") and graph[i].op != "copy"
+        light = light or (counted and graph[i].op in ("iota", "size"))
         if light and i not in values.stored and not values.is_leaf(i):
             members.add(i)
             stack.extend(graph[i].operands)
@@ -91,3 +112,18 @@ def _by_channel(member: Node, node: Node) -> bool:
     if OPS[member.op].lowering == "map":
         return member.shape == node.shape or len(member.shape) <= 1
     return member.op == "squeeze"
+
+
+def _by_row(member: Node, node: Node) -> bool:
+    """A map of elements, of rows or of channels, or what is repeated along the others."""
+    last = len(node.shape) - 1
+    if member.op == "broadcast":
+        across = len(member["dims"]) > 1 and last in member["dims"]
+        return member.shape != node.shape or not across
+    alone = member.op in ("squeeze", "iota", "size")
+    return alone or (OPS[member.op].lowering == "map" and _fits(member, node))
+
+
+def _fits(member: Node, node: Node) -> bool:
+    """Is a map as large as the node, or one of rows or of channels?"""
+    return member.shape == node.shape or len(member.shape) < len(node.shape)

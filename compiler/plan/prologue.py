@@ -1,22 +1,28 @@
-"""Maps in front of a convolution or a pool that its kernel carries out on what it loads (on a GPU).
+"""Maps in front of a product, a convolution or a pool that its kernel carries out on what it loads
+(on a GPU).
 
     a = relu(normalise(z)):      convolve(a, w)  ->  convolve(z, w), with a made of each block
     s = relu(x + normalise(z)):  convolve(s, w)  ->  convolve(x, z, w), which writes s on the way
+    n = layer_norm(x):           n @ w, n' @ d   ->  x @ w, x' @ d, with n made of each block
 
 `a` is not stored: whoever else wants it makes it of `z`.  Of several large values only a product of
 matrices makes its operand, since it loads every element once for a block of columns, and it stores
 what it has made for the others.  Windows that reach over the border read zeros of `a`, not of `z`.
+In front of products, maps take numbers of each row too: `n` is made of `x` and two sums of its row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
+from ...spec.dims import evaluate
 from ..ir.graph import Node
 from ..ops import OPS
-from .chains import Chain, chain
+from ..ops.products import letters
+from .chains import Chain, chain, chain_of_rows
 from .windows import geometry, is_pointwise, tiles_image
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ NEAR = 40  # and as one to what another block of columns has just loaded
 COLUMNS = 128  # of a block that shares what was loaded
 FEW = 16  # channels, from which on a block of them is loaded at a time
 MOST = 3  # values of which a block is made
+PRODUCTS = 4  # accesses that products may spend, each in operations, on what is not stored
 POOLS = ("pool_max", "pool_sum", "pool_max_input")
 
 
@@ -40,16 +47,21 @@ class Ahead:
     readers: tuple[int, ...]
     source: int
     written: bool
+    moved: tuple[int, ...] = ()
 
 
 def ahead_of(values: Values, i: int) -> Ahead | None:
-    """Can the value be made where convolutions load it?"""
+    """Can the value be made where products or convolutions load it?"""
     graph, node = values.graph, values.graph[i]
-    if OPS[node.op].lowering != "map" or len(node.shape) < 3:
+    if OPS[node.op].lowering != "map" or len(node.shape) < 2:
         return None
     readers = [graph[u] for u in values.users[i]]
     stores = [u for u in readers if OPS[u.op].lowering in ("heavy", "alias", "reindex")]
     if not stores:
+        return None
+    if all(u.op == "contract" for u in stores):
+        return _ahead_of_products(values, node, stores)
+    if len(node.shape) < 3:
         return None
     found = chain(values, node)
     if found is None or not found.by_channel or found.work > LIGHT or not found.large:
@@ -64,6 +76,69 @@ def ahead_of(values: Values, i: int) -> Ahead | None:
     writers = [u for u in stores if _writes(values, u, i, found)]
     best = min(writers, key=lambda u: (_loads(values, u), u.id), default=None)
     return None if best is None else Ahead((best.id,), source, written=True)
+
+
+def _ahead_of_products(values: Values, node: Node, readers: list[Node]) -> Ahead | None:
+    """A map of one large value that memory holds anyway, for products that load rows of it."""
+    loads = sum(_product_loads(values, u, node.id) for u in readers)
+    if not loads or any(not _product_loads(values, u, node.id) for u in readers):
+        return None
+    found = chain_of_rows(values, node)
+    if found is None or len(found.large) != 1 or found.work * loads > PRODUCTS * ACCESS:
+        return None
+    source = values.graph[found.large[0]]
+    alike = source.dtype == node.dtype and _lies_alike(values, source.id, node)
+    fed = source.op == "input" and all(isinstance(extent, int) for extent in source.shape)
+    if not alike or fed or not _is_kept(values, source.id, node.id):
+        return None
+    return Ahead(tuple(u.id for u in readers), source.id, written=False, moved=found.moved)
+
+
+def _product_loads(values: Values, reader: Node, i: int) -> int:
+    """How often a product loads an element of a value; 0 where its rows are not those of the
+    result, or what is summed, one after the other.
+    """
+    if reader.operands.count(i) != 1 or i not in values.stored:
+        return 0
+    slot = reader.operands.index(i)
+    texts = letters(reader["spec"])
+    mine, other, result = texts[slot], texts[1 - slot], texts[2]
+    rows, channel = mine[:-1], mine[-1]
+    kept = rows in result and channel in other and not set(rows) & set(other)
+    summed = rows in other and channel in result and not set(rows) & set(result)
+    if kept == summed or values.is_view(reader.operands[1 - slot]):
+        return 0
+    if (kept and channel in result) or (summed and channel in other):
+        return 0
+    shapes = zip(texts, (*(values.graph[o].shape for o in reader.operands), reader.shape)), strict=True)
+    extents = {x: e for text, shape in shapes for x, e in zip(text, shape, strict=True)}
+    free = [x for x in other if x not in mine]
+    count = {x: evaluate(e, values.sizes) for x, e in extents.items()}
+    across = prod(count[x] for x in free)
+    if min(prod(count[x] for x in rows), count[channel], across) < FEW:
+        return 0
+    return -(-across // COLUMNS)
+
+
+def _is_kept(values: Values, source: int, i: int) -> bool:
+    """Does somebody read the source in memory who does not read it for the sake of the map?"""
+    graph = values.graph
+    if graph[source].op == "input" or source in values.outputs:
+        return True
+    seen, stack = {i}, [source]
+    while stack:
+        for u in values.users[stack.pop()]:
+            if u in seen:
+                continue
+            seen.add(u)
+            passing = OPS[graph[u].op].lowering in ("map", "view", "fold")
+            if not passing or u in values.outputs:
+                return True
+            whole = values.bytes_of(u) >= values.bytes_of(source)
+            if whole and u in values.stored:
+                return True
+            stack.append(u)
+    return False
 
 
 def by_reader(found: Mapping[int, Ahead]) -> dict[tuple[int, int], int]:

@@ -243,7 +243,7 @@ class Values:
             found = ahead_of(self, i)
             if found is not None:
                 self.ahead[i] = found
-                self.stored -= {i}
+                self.stored = self.stored - {i} | set(found.moved)
                 if found.written:
                     self.writers[i] = found.readers[0]
 

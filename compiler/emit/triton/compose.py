@@ -24,7 +24,7 @@ from .moments import left, moments, words_of
 from .part import Machine, Part, Work
 from .printer import prepared, print_kernel
 from .products import Names, contraction_of, result_index
-from .prologue import Prologue, leaves, prologue
+from .prologue import Prologue, leaves, prologues
 from .recurrent_kernels import recurrent
 from .request import Gemm
 from .scatter import scatter_kernel
@@ -144,7 +144,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     flops, places = product_flops(p, part.values.sizes), part.places([z])
     taken = frozenset((c.a_tile, c.b_tile, *(f"{names[i]}_tile" for i in (a, b))))
     taken |= words_of(names[work.moments]) if work.moments is not None else frozenset()
-    ahead = [prologue(part, z, i, names, sizes, taken) for i in (p.a, p.b)]
+    ahead = prologues(part, z, (p.a, p.b), names, sizes, taken)
     kernel = None
     if lowered is not None:
         kernel = prepared(lowered, names, flat=False, taken=taken)
@@ -182,18 +182,22 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
         wide=wide,
         sums=sums,
     )
+    left_before, left_step = _ahead(gemm, ahead[0], "a")
+    right_before, right_step = _ahead(gemm, ahead[1], "b")
     gemm = replace(
-        gemm, prologue_a=_ahead(gemm, ahead[0], "a"), prologue_b=_ahead(gemm, ahead[1], "b")
+        gemm, prologue_a=left_step, prologue_b=right_step, before=(*left_before, *right_before)
     )
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
     return replace(found, key=key)
 
 
-def _ahead(gemm: Gemm, ahead: Prologue | None, side: str) -> tuple[str, ...]:
-    """The lines that make an operand of the block that was loaded."""
+def _ahead(
+    gemm: Gemm, ahead: Prologue | None, side: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The lines that make an operand of the block that was loaded: before the sum, and in it."""
     if ahead is None:
-        return ()
+        return (), ()
     c = gemm.contraction
     masked = not divides(gemm.tile.depth, c.k)
     if side == "a":
@@ -205,16 +209,20 @@ def _ahead(gemm: Gemm, ahead: Prologue | None, side: str) -> tuple[str, ...]:
         deep, other = "in_depth[:, None]" if masked else None, gemm.in_column
         by_depth = c.b.row_stride == 1
     source, channel = (along, deep) if by_depth else (rest, other)
-    channels, elements = ahead.lines(tile, source, channel, both(other, deep), STEP, other)
+    place, row = (rest, other) if by_depth else (along, deep)
+    made = ahead.made(tile, source, place, (row, channel), both(other, deep), STEP)
+    before, step = (made.rows, made.channels) if by_depth else (made.channels, made.rows)
     first = None if one_block(gemm.tile.columns, c.n) else "(tile_n == 0)"
-    return (*channels, *elements, *ahead.stored(tile, rest, both(first, other, deep), STEP))
+    stored = ahead.stored(tile, rest, both(first, other, deep), STEP)
+    return before, (*step, *made.elements, *stored)
 
 
 def _tile(
     part: Part, work: Work, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None,
     level: int,
 ) -> Tile:  # fmt: skip
-    asked = pressure(kernel, moments=work.moments is not None)
+    made = bool(part.values.made_by(work.key))
+    asked = max(pressure(kernel, moments=work.moments is not None), int(made))
     whole = kernel is not None and whole_rows(kernel)
     nominals = sizes.sizes(part.values.sizes)
     tile = choose(machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level)

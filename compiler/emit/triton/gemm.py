@@ -36,7 +36,8 @@ def _whole(gemm: Gemm) -> KernelText:
         after += _store_sum(gemm, f"{gemm.sums.buffer}_ptr", _sum_index(gemm))
     parameters = merged(_operands(gemm), gemm.parameters, _summed(gemm), _extents(gemm))
     title = [gemm.title, f"{gemm.product}{_shape(gemm)} = {gemm.contraction}"]
-    holes = {"before": found.before, "steps": found.steps, "after": after, "end": gemm.epilogue}
+    before = [*gemm.before, *found.before]
+    holes = {"before": before, "steps": found.steps, "after": after, "end": gemm.epilogue}
     return _kernel(gemm, title, parameters, holes, dots=found.dots)
 
 
@@ -58,7 +59,7 @@ def _shares(gemm: Gemm) -> KernelText:
         f"{gemm.title}: phase one, partial sums",
         f"{gemm.product}_partial[{split}, {_shape(gemm)[1:]} = {c}, k in {split} shares",
     ]
-    before = ["split = tl.program_id(1)", *found.before]
+    before = ["split = tl.program_id(1)", *gemm.before, *found.before]
     holes = {"before": before, "steps": found.steps, "after": after, "end": end}
     return _kernel(gemm, title, parameters, holes, dots=found.dots, partials=partials)
 

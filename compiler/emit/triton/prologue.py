@@ -1,8 +1,9 @@
-"""What a convolution makes of a block that it has loaded, before it multiplies: lines of Triton.
+"""What a product or a convolution makes of a block that it has loaded, before it multiplies: lines
+of Triton.
 
     patch = tl.load(z, mask)  ->  patch = tl.where(mask, relu(normalise(patch)), 0)
 
-Numbers a channel are loaded where the block's channels are known.
+Numbers a channel are loaded where the block's channels are known, numbers a row where its rows are.
 """
 
 from __future__ import annotations
@@ -11,18 +12,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ....spec.dims import symbol
-from ..loops import Axis, Draw, Fold, Gather, Kernel, Load, Store
+from ..loops import Axis, Draw, Fold, Gather, Kernel, Load, Statement, Store
 from ..lower import lower
 from .axes import rename, renamed_axis, statements
 from .body import Body, Setting, symbol_arguments
 from .kernel import widened
 from .part import Part, free
-from .printer import prepared
+from .printer import decomposed, prepared
 from .products import Names
 from .template import call
 
 SOURCE = "source"
 """The channels of a loaded block: [1, channels] or [channels, 1]."""
+
+OTHER = "opposite"
+"""The same for the right operand of a product."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Lines for a block: what its channels and its rows share, and its elements."""
+
+    channels: tuple[str, ...]
+    rows: tuple[str, ...]
+    elements: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +43,7 @@ class Prologue:
     """The map of a loaded block.
 
     `block` is what the kernel calls the loaded block, `result` what is made of it, `dtype` that of
-    the memory.
+    the memory; `word` calls its channels, and begins what its rows are called.
     """
 
     kernel: Kernel
@@ -39,6 +52,7 @@ class Prologue:
     dtype: str
     symbols: Mapping[str, str]
     kept: str | None = None
+    word: str = SOURCE
 
     def lines(
         self,
@@ -56,23 +70,48 @@ class Prologue:
         the rows, and of the elements of the block are there; None where all are.  `other`: what the
         others become.
         """
-        setting = Setting(row, channel, "", "", "", self.symbols, indent=indent)
+        made = self.made(tile, source, None, (row, channel), mask, indent, other)
+        return list(made.channels), [*made.rows, *made.elements]
+
+    def made(
+        self,
+        tile: str,
+        source: str,
+        place: str | None,
+        masks: tuple[str | None, str | None],
+        mask: str | None,
+        indent: int,
+        other: str = "0.0",
+    ) -> Made:
+        """The same, apart from each other; `place`: the rows of the block as text, None where
+        no number is one of a row; `masks` of rows and channels.
+        """
+        setting = Setting(*masks, "", "", "", self.symbols, indent=indent)
         body = Body(self.kernel, setting, lambda s, x: [], None)
         found = [s for s in statements(self.kernel) if not isinstance(s, Store)]
-        outer = [s for s in found if self.kernel.values[s.target].kind in ("column", "scalar")]  # type: ignore[union-attr]
-        inner = [s for s in found if s not in outer and getattr(s, "target", "") != self.block]
+        by_kind: dict[str, list[Statement]] = {"column": [], "row": [], "full": []}
+        for s in found:
+            target = s.target  # type: ignore[union-attr]
+            kind = self.kernel.values[target].kind
+            if target != self.block:
+                by_kind["column" if kind == "scalar" else kind].append(s)
+        outer = [*by_kind["column"], *by_kind["row"]]
         kept = {s.target for s in outer}  # type: ignore[union-attr]
-        channels = [f"{SOURCE} = {source}", *body.lines(outer, kept)]
+        channels = [f"{self.word} = {source}", *body.lines(by_kind["column"], kept)]
+        rows = body.lines(by_kind["row"], kept)
+        if place is not None:
+            word = f"{self.word}_row"
+            rows = [f"{word} = {place}", *decomposed(self.kernel.rows, word, self.symbols), *rows]
         elements = [
             f"{self.block} = {tile}{widened(self.dtype)}",
-            *body.lines(inner, {self.result}),
+            *body.lines(by_kind["full"], {self.result}),
         ]
         result = self.result
         if mask:
             elements += call(f"{tile} = tl.where", [mask, result, other], indent)
         else:
             elements.append(f"{tile} = {result}")
-        return channels, elements
+        return Made(tuple(channels), tuple(rows), tuple(elements))
 
     def stored(self, tile: str, row: str, mask: str | None, indent: int) -> list[str]:
         """Lines that store the block for other readers, where that is asked for."""
@@ -84,7 +123,13 @@ class Prologue:
 
 
 def prologue(
-    part: Part, reader: int, i: int, feeds: Mapping[int, str], sizes: Names, taken: frozenset[str]
+    part: Part,
+    reader: int,
+    i: int,
+    feeds: Mapping[int, str],
+    sizes: Names,
+    taken: frozenset[str],
+    word: str = SOURCE,
 ) -> Prologue | None:
     """The prologue of a kernel that loads the operand `i` of `reader`; None where that is loaded
     as it is.
@@ -95,12 +140,18 @@ def prologue(
     if source is None:
         return None
     drawn = lower(part.values, roots, [i], part.layout, "draft", {}, 0, 0)
-    kernel = prepared(drawn, feeds, flat=False, taken=taken | {SOURCE})
+    words = {SOURCE, OTHER, f"{SOURCE}_row", f"{OTHER}_row"}
+    kernel = prepared(drawn, feeds, flat=False, taken=taken | words)
     buffers = set(feeds.values())
     clashes = {v: f"{v}_read" for v in kernel.values if v in buffers}
     kernel = rename(kernel, {v: free(name, kernel.values) for v, name in clashes.items()}, {})
     column = kernel.columns[-1]
-    kernel = renamed_axis(kernel, column, Axis(SOURCE, column.extent))
+    kernel = renamed_axis(kernel, column, Axis(word, column.extent))
+    if part.graph[reader].op == "contract":
+        many = len(kernel.rows) > 1
+        for k, axis in enumerate(kernel.rows):
+            name = f"{word}_row_{k}" if many else f"{word}_row"
+            kernel = renamed_axis(kernel, axis, Axis(name, axis.extent))
     symbols = symbol_arguments(kernel)
     for name, argument in symbols.items():
         sizes.dims.setdefault(argument, symbol(name))
@@ -110,7 +161,21 @@ def prologue(
     result = next(s.operand for s in body if isinstance(s, Store))
     assert isinstance(result, str)
     kept = feeds[i] if i in part.values.writers else None
-    return Prologue(kernel, block, result, part.graph[source].dtype, symbols, kept)
+    return Prologue(kernel, block, result, part.graph[source].dtype, symbols, kept, word)
+
+
+def prologues(
+    part: Part,
+    reader: int,
+    operands: tuple[int, int],
+    feeds: Mapping[int, str],
+    sizes: Names,
+    taken: frozenset[str],
+) -> tuple[Prologue | None, Prologue | None]:
+    """Those of a product; what they call things differs."""
+    left = prologue(part, reader, operands[0], feeds, sizes, taken)
+    taken |= frozenset(left.kernel.values) if left else frozenset()
+    return left, prologue(part, reader, operands[1], feeds, sizes, taken, OTHER)
 
 
 def leaves(part: Part, reader: int) -> list[int]:

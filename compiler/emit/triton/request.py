@@ -17,7 +17,8 @@ class Gemm:
     `epilogue` is lines over the float32 block `product` and the names of
     `frame(contraction, tile)`; `parameters` are the pointers and numbers it needs beyond the
     operands.  `prologue_a` and `prologue_b` rewrite the loaded blocks `contraction.a_tile` and
-    `b_tile` (0 outside the matrix, before and after).  `wide` makes row indices 64-bit, for buffers
+    `b_tile` (0 outside the matrix, before and after), `before` is what they need of the rows and
+    columns of the product, once.  `wide` makes row indices 64-bit, for buffers
     of 2**31 elements and more.  `divisible` tells which named extents are multiples of 16.
     """
 
@@ -32,6 +33,7 @@ class Gemm:
     precision: str = "tf32"
     prologue_a: tuple[str, ...] = ()
     prologue_b: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     sums: Sums | None = None
     wide: bool = False
     divisible: Mapping[str, bool] = field(default_factory=dict)

@@ -1,0 +1,88 @@
+"""What products make of what they load = reference, in blocks of all kinds; kernels compile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.laws.ahead_cases import AHEAD_CASES, SIZES
+from tests.laws.cases import Case
+from tests.laws.conftest import Share
+from tests.laws.harness import backward, build, feeds, graph_of
+from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed
+from weft.compiler.emit.triton import compose
+from weft.compiler.emit.triton.tiles import MACHINES, Tile
+from weft.compiler.ir.graph import Graph
+from weft.compiler.plan.values import Values
+
+NOMINAL = {"B": 31, "T": 3}
+SMALL = Tile(16, 16, 16, 4, 2, split=3)
+ALONE = "forward", "ahead_gated"
+SMOOTH = [c for c in AHEAD_CASES if c.smooth]
+
+
+def _graphs() -> dict[Key, Graph]:
+    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in AHEAD_CASES}
+    return found | {("backward", c.name): backward(c) for c in SMOOTH}
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[Key, Graph]:
+    return _graphs()
+
+
+@pytest.fixture(scope="module", params=["large", "shared"])
+def blocks(request: pytest.FixtureRequest, graphs: dict[Key, Graph]) -> Iterator[Guarded]:
+    """Kernels whose blocks hold everything, and those of small blocks that share k."""
+
+    def chosen(*arguments: Any, **settings: Any) -> Tile:
+        whole = plain(*arguments, **settings)
+        return SMALL if whole.form == "dot" else whole
+
+    plain = compose.choose
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "large":
+            patch.setattr(compose, "choose", chosen)
+        found = Guarded(emitted(graphs, NOMINAL, "interpret"))
+    yield found
+    found.engine.close()
+
+
+@pytest.mark.parametrize("key", [k for k in _graphs() if k != ALONE], ids=" ".join)
+def test_nobody_stores_what_products_make(key: Key, graphs: dict[Key, Graph]) -> None:
+    values = Values(graphs[key], NOMINAL, turned=True, prologues=True)
+    assert values.ahead and not values.writers
+    assert not values.stored & set(values.ahead)
+
+
+def test_a_map_whose_source_nobody_keeps_is_stored(graphs: dict[Key, Graph]) -> None:
+    """Forward alone, the activation would be stored in place of what it is made of."""
+    assert not Values(graphs[ALONE], NOMINAL, turned=True, prologues=True).ahead
+    assert Values(graphs["backward", "ahead_gated"], NOMINAL, turned=True, prologues=True).ahead
+
+
+@pytest.mark.parametrize("case", AHEAD_CASES, ids=lambda c: c.name)
+def test_kernels_are_the_reference(case: Case, blocks: Guarded, graphs: dict[Key, Graph]) -> None:
+    for kind in ("forward", "backward"):
+        if (kind, case.name) in graphs:
+            check(blocks, (kind, case.name), graphs[kind, case.name], SIZES[1])
+
+
+@pytest.mark.parametrize("case", AHEAD_CASES, ids=lambda c: c.name)
+def test_single_rows(case: Case, blocks: Guarded, graphs: dict[Key, Graph]) -> None:
+    check(blocks, ("forward", case.name), graphs["forward", case.name], SIZES[0])
+
+
+@pytest.mark.parametrize("case", SMOOTH[:1], ids=lambda c: c.name)
+def test_the_order_of_programs_does_not_show(
+    case: Case, blocks: Guarded, graphs: dict[Key, Graph]
+) -> None:
+    key = "backward", case.name
+    check_order(blocks, key, feeds(graphs[key], SIZES[1], positive=False))
+
+
+@pytest.mark.parametrize("number", range(4), ids=MACHINES)
+def test_every_architecture(number: int, graphs: dict[Key, Graph], share: Share) -> None:
+    passed(share(graphs, number, 4), {"B": 310, "T": 3}, list(MACHINES)[number])

@@ -110,11 +110,13 @@ def _product_loads(values: Values, reader: Node, i: int) -> int:
         return 0
     if (kept and channel in result) or (summed and channel in other):
         return 0
-    shapes = zip(texts, (*(values.graph[o].shape for o in reader.operands), reader.shape)), strict=True)
-    extents = {x: e for text, shape in shapes for x, e in zip(text, shape, strict=True)}
-    free = [x for x in other if x not in mine]
-    count = {x: evaluate(e, values.sizes) for x, e in extents.items()}
-    across = prod(count[x] for x in free)
+    shapes = (values.graph[o].shape for o in reader.operands)
+    count = {
+        letter: evaluate(extent, values.sizes)
+        for text, shape in zip(texts[:2], shapes, strict=True)
+        for letter, extent in zip(text, shape, strict=True)
+    }
+    across = prod(count[x] for x in other if x not in mine)
     if min(prod(count[x] for x in rows), count[channel], across) < FEW:
         return 0
     return -(-across // COLUMNS)

@@ -45,7 +45,7 @@ def _gated(b: Builder) -> dict[str, int]:
 
 
 def _classes(b: Builder) -> dict[str, int]:
-    """A softmax less the labels, whose numbers are those of some of more rows."""
+    """A softmax less the labels, some of more rows, times a number that is one of all or 0."""
     x, w, labels = f32(b, "x", B, 18, 20), f32(b, "w", 37, 20), i32(b, "labels", B, 23)
     shape = (B, 18, 37)
     logits = b.contract("btc,vc->btv", x, w)
@@ -53,7 +53,10 @@ def _classes(b: Builder) -> dict[str, int]:
     hit = b.map("eq", b.iota(shape, 2), b.broadcast(some, (0, 1), shape))
     total = b.reduce("logsumexp", logits, (2,))
     p = b.map("exp", b.map("sub", logits, b.broadcast(total, (0, 1), shape)))
-    d = b.map("sub", p, b.map("where", hit, 1.0, 0.0))
+    counted = b.map("ge", some, 0.0)
+    weight = b.broadcast(f32(b, "weight"), (), (B, 18))
+    each = b.broadcast(b.map("where", counted, weight, 0.0), (0, 1), shape)
+    d = b.map("mul", b.map("sub", p, b.map("where", hit, 1.0, 0.0)), each)
     rows, columns = b.contract("btv,vc->btc", d, w), b.contract("btv,btc->vc", d, x)
     return {"total": total, "rows": rows, "columns": columns}
 

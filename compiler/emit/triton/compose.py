@@ -214,7 +214,7 @@ def _ahead(
     before, step = (made.rows, made.channels) if by_depth else (made.channels, made.rows)
     first = None if one_block(gemm.tile.columns, c.n) else "(tile_n == 0)"
     stored = ahead.stored(tile, rest, both(first, other, deep), STEP)
-    return before, (*step, *made.elements, *stored)
+    return (*made.numbers, *before), (*step, *made.elements, *stored)
 
 
 def _tile(

@@ -31,8 +31,9 @@ OTHER = "opposite"
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Lines for a block: what its channels and its rows share, and its elements."""
+    """Lines for a block: what all of it, its channels and its rows share, and its elements."""
 
+    numbers: tuple[str, ...]
     channels: tuple[str, ...]
     rows: tuple[str, ...]
     elements: tuple[str, ...]
@@ -71,7 +72,7 @@ class Prologue:
         others become.
         """
         made = self.made(tile, source, None, (row, channel), mask, indent, other)
-        return list(made.channels), [*made.rows, *made.elements]
+        return [*made.numbers, *made.channels], [*made.rows, *made.elements]
 
     def made(
         self,
@@ -89,14 +90,16 @@ class Prologue:
         setting = Setting(*masks, "", "", "", self.symbols, indent=indent)
         body = Body(self.kernel, setting, lambda s, x: [], None)
         found = [s for s in statements(self.kernel) if not isinstance(s, Store)]
-        by_kind: dict[str, list[Statement]] = {"column": [], "row": [], "full": []}
+        kinds = ("scalar", "column", "row", "full")
+        by_kind: dict[str, list[Statement]] = {kind: [] for kind in kinds}
         for s in found:
             target = s.target  # type: ignore[union-attr]
             kind = self.kernel.values[target].kind
             if target != self.block:
-                by_kind["column" if kind == "scalar" else kind].append(s)
-        outer = [*by_kind["column"], *by_kind["row"]]
+                by_kind[kind].append(s)
+        outer = [s for kind in kinds[:3] for s in by_kind[kind]]
         kept = {s.target for s in outer}  # type: ignore[union-attr]
+        numbers = body.lines(by_kind["scalar"], kept)
         channels = [f"{self.word} = {source}", *body.lines(by_kind["column"], kept)]
         rows = body.lines(by_kind["row"], kept)
         if place is not None:
@@ -111,7 +114,7 @@ class Prologue:
             elements += call(f"{tile} = tl.where", [mask, result, other], indent)
         else:
             elements.append(f"{tile} = {result}")
-        return Made(tuple(channels), tuple(rows), tuple(elements))
+        return Made(tuple(numbers), tuple(channels), tuple(rows), tuple(elements))
 
     def stored(self, tile: str, row: str, mask: str | None, indent: int) -> list[str]:
         """Lines that store the block for other readers, where that is asked for."""

@@ -11,7 +11,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from weft.compiler.emit.c import text
+from weft.compiler.emit.c import includes
+from weft.compiler.emit.c import library as texts
 from weft.runtime.arena import arena
 from weft.runtime.machine import threads as cpu_threads
 from weft.runtime.native import build, load
@@ -69,7 +70,8 @@ class Rates:
 @cache
 def library() -> ctypes.CDLL:
     """The C text of products and functions, with what measures them."""
-    return load(build(text("gemm", "team") + SOURCE))
+    source = includes(SOURCE) + SOURCE
+    return load(build(source, files=texts(source)))
 
 
 @cache

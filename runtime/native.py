@@ -1,9 +1,12 @@
 """Compile C with the machine's own compiler, keep the result, load it.
 
-A library's name in the cache is `<key>.<digest>.so`: the key names everything that went into it
-(source, flags, compiler, processor), the digest its bytes. A file is published by one rename and
-believed only if its bytes still have that digest, so that neither a crash, a full disk, a second
-process nor a flipped bit can hand out a broken library: it is then compiled again.
+A file in the cache is called `<key>.<digest>.so`, or `.o`: the key names everything that went
+into it (source, flags, compiler, processor), the digest its bytes.  A file is published by one
+rename and believed only if its bytes still have that digest, so that neither a crash, a full disk,
+a second process nor a flipped bit can hand out a broken one: it is then compiled again.
+
+What a source calls may stand in *units*: an `x.c` beside an `x.h` that is included.  A unit does
+not depend on who calls it, so its object is kept too, and whatever needs it is linked with it.
 """
 
 from __future__ import annotations
@@ -14,18 +17,19 @@ import ctypes
 import hashlib
 import json
 import os
-import shlex
+import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from ..spec.errors import DeviceError, InternalError
 from .arena import arena
+from .c_compiler import Compiler, Toolchain, compiler, options_of, tail
 from .machine import Cpu, cpu, threads
 
 __all__ = ["FLAGS", "Compiler", "Cpu", "arena", "build", "compiler", "cpu", "load", "threads"]
@@ -46,57 +50,44 @@ of the register tiles for constant strides take a quarter of the time to compile
 
 Progress = Callable[[str], None]
 
-_LAYOUT = "1"  # of the cache: part of every key
-_KEPT = 256  # libraries in the cache; the least recently used go first
+_LAYOUT = "2"  # of the cache: part of every key
+_KEPT = 256  # libraries in the cache, and as many objects; the least recently used go first
 _ABANDONED = 86400.0  # seconds after which a build folder belongs to nobody
-_PARALLEL = "#include <omp.h>\nint probe(void) { return omp_get_max_threads(); }\n"
-_ALONE = "#include <math.h>\nfloat probe(float x) { return sqrtf(x); }\n"
+_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 SOURCE = "step.c"  # what a source is called while it is compiled
-_ARGUMENTS = ("-w", "-fPIC", "-shared", SOURCE, "-o", "step.so", "-lm")
-
-
-@dataclass(frozen=True, slots=True)
-class Compiler:
-    """A C compiler: the command that starts it, and the line that identifies it."""
-
-    command: tuple[str, ...]
-    version: str
 
 
 def build(
     source: str,
     *,
-    headers: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
     flags: Sequence[str] = FLAGS,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """The shared library compiled from `source`, from the cache if it holds it.
 
-    `headers` are the files that it includes, by name.
+    `files` are those that it includes, and the units behind them, by name.
 
     Raises: DeviceError without a working C compiler, InternalError if it refuses the source.
     """
     chosen = compiler()
-    options = _options(tuple(flags), chosen)
-    texts = {**(headers or {}), SOURCE: source}
-    key = _key(texts, options, chosen)
+    tools = Toolchain(chosen, options_of(tuple(flags), chosen))
+    job = _Job({**(files or {}), SOURCE: source}, tools)
     folder = _writable(Path(cache_dir) if cache_dir is not None else _default_folder())
-    found = _cached(folder, key)
-    if found is not None:
-        return found
-    with _only_one(folder / f"{key}.lock"):
-        found = _cached(folder, key)
-        if found is not None:
-            return found
+
+    def make(place: Path) -> Path:
         if progress is not None:
             progress(f"compiling with {chosen.version}")
-        try:
-            return _compile(texts, options, chosen, folder, key)
-        except OSError as error:  # the disk is full, or the folder is gone
-            if folder == _private_folder():
-                raise DeviceError(f"cannot write the compiled library: {error}") from error
-            return _compile(texts, options, chosen, _private_folder(), key)
+        return job.library(place, folder)
+
+    try:
+        return _kept(folder, job.key(), "so", make)
+    except OSError as error:  # the disk is full, or the folder is gone
+        if folder == _private_folder():
+            raise DeviceError(f"cannot write the compiled library: {error}") from error
+        folder = _private_folder()
+        return _kept(folder, job.key(), "so", lambda place: job.library(place, folder))
 
 
 def load(path: str | os.PathLike[str]) -> ctypes.CDLL:
@@ -115,112 +106,102 @@ def load(path: str | os.PathLike[str]) -> ctypes.CDLL:
         raise DeviceError(f"cannot load {path}: {error}", hint=hint) from error
 
 
-def compiler() -> Compiler:
-    """The C compiler: $CC if it is set, else cc, gcc or clang.
-
-    Raises: DeviceError if there is none.
-    """
-    return _compiler(os.environ.get("CC", ""), os.environ.get("PATH", ""))
+# ---- what is compiled ----------------------------------------------------------------------------
 
 
-# ---- the compiler --------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A source, the texts that it may lean on, and what compiles them."""
 
+    texts: Mapping[str, str]
+    tools: Toolchain
 
-@cache
-def _compiler(asked: str, _path: str) -> Compiler:
-    candidates = [tuple(shlex.split(asked))] if asked.strip() else [("cc",), ("gcc",), ("clang",)]
-    for command in candidates:
-        if shutil.which(command[0]) is None:
-            continue
-        try:
-            answer = _run([*command, "--version"])
-        except OSError:
-            continue
-        if answer.returncode == 0 and answer.stdout.strip():
-            return Compiler(command, answer.stdout.strip().splitlines()[0])
-    if asked.strip():
-        raise DeviceError(f"CC={asked} is not a working C compiler", hint="unset or correct CC")
-    hint = "install gcc or clang (Debian, Ubuntu: apt install gcc), or set CC"
-    raise DeviceError("no C compiler found: training on the CPU compiles C", hint=hint)
+    def sources(self) -> list[str]:
+        """The source, and every unit that it needs itself or through others; not those whose text
+        it includes.
+        """
+        found, inside = [SOURCE], self.leaning(SOURCE)
+        for name in found:
+            units = (f"{header.removesuffix('.h')}.c" for header in self.leaning(name))
+            found += [u for u in units if u in self.texts and u not in (*found, *inside)]
+        return found
 
+    def leaning(self, name: str) -> dict[str, str]:
+        """A file and all that it includes, by name."""
+        found: dict[str, str] = {}
+        waiting = [name]
+        while waiting:
+            file = waiting.pop()
+            if file not in found and file in self.texts:
+                found[file] = self.texts[file]
+                waiting += _INCLUDE.findall(found[file])
+        return dict(sorted(found.items()))
 
-@cache
-def _options(flags: tuple[str, ...], chosen: Compiler) -> tuple[str, ...]:
-    """The flags, as this compiler takes them on this machine."""
-    wide = ("-mprefer-vector-width=512",) if "avx512_bf16" in cpu().features else ()
-    no_openmp = tuple("-fopenmp-simd" if flag == "-fopenmp" else flag for flag in flags)
-    spelled = tuple("-mcpu=native" if flag == "-march=native" else flag for flag in flags)
-    portable = tuple(flag for flag in no_openmp if flag != "-march=native")
-    wishes = [(*flags, *wide), flags, spelled, no_openmp, portable]
-    told = ""
-    for wish in dict.fromkeys(wishes):
-        text = _PARALLEL if "-fopenmp" in wish else _ALONE
-        with tempfile.TemporaryDirectory(prefix="weft-probe-") as folder:
-            answer = _invoke({SOURCE: text}, wish, chosen, Path(folder))
-        if answer.returncode == 0:
-            return wish
-        told = told or answer.stderr
-    raise DeviceError(
-        f"{shlex.join(chosen.command)} cannot compile a shared library:\n{_tail(told, 12)}",
-        hint="install the C library's headers (Debian, Ubuntu: apt install libc6-dev), or set CC",
-    )
+    def key(self, name: str | None = None) -> str:
+        """Everything that the object of a file depends on; without a name, the library."""
+        machine, tools = cpu(), self.tools
+        texts = [self.leaning(one) for one in ([name] if name else self.sources())]
+        known = [tools.compiler.version, machine.model, machine.architecture]
+        parts = [_LAYOUT, name, texts, tools.options, tools.compiler.command, known]
+        text = json.dumps([*parts, sorted(machine.features)])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-
-def _invoke(
-    texts: Mapping[str, str], options: Sequence[str], chosen: Compiler, folder: Path
-) -> subprocess.CompletedProcess[str]:
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return _run([*chosen.command, *options, *_ARGUMENTS], folder)
-
-
-def _run(command: Sequence[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | {"LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-
-
-def _compile(
-    texts: Mapping[str, str], options: Sequence[str], chosen: Compiler, folder: Path, key: str
-) -> Path:
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as name:
-        place = Path(name)
-        answer = _invoke(texts, options, chosen, place)
-        if answer.returncode != 0:
-            kept = folder / f"{key}.c"
-            shutil.copy(place / SOURCE, kept)
-            told = _tail(answer.stderr or answer.stdout, 30)
-            raise InternalError(
-                f"{chosen.version} refused the emitted C ({kept})",
-                around=f"{told}\n{' '.join(options)}",
-            )
+    def library(self, place: Path, cache: Path) -> Path:
+        """Compile the source in a folder, beside it the units that the cache lacks, and link."""
+        source, *units = self.sources()
+        with ThreadPoolExecutor(max(1, threads())) as workers:
+            step = workers.submit(self.object, place, source, cache)
+            made = [workers.submit(self._unit, place, name, cache) for name in units]
+            objects = [one.result() for one in (step, *made)]
         library = place / "step.so"
-        target = folder / f"{key}.{_digest(library)}.so"
-        with library.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(library, target)
-    _prune(folder, target)
-    return target
+        answer = self.tools.link(objects, library)
+        if answer.returncode != 0:
+            self._refuse(answer.stderr, place / SOURCE, cache)
+        return library
 
+    def object(self, place: Path, name: str, cache: Path) -> Path:
+        """Compile one file in a folder."""
+        for file, text in self.leaning(name).items():
+            (place / file).write_text(text, encoding="utf-8")
+        answer = self.tools.compile(place / name)
+        if answer.returncode != 0:
+            self._refuse(answer.stderr or answer.stdout, place / name, cache)
+        return (place / name).with_suffix(".o")
 
-def _tail(text: str, lines: int) -> str:
-    return "\n".join(text.strip().splitlines()[:lines])
+    def _unit(self, place: Path, name: str, cache: Path) -> Path:
+        """The object of a unit, from the cache or compiled for it: a copy in the folder."""
+        kept = _kept(cache, self.key(name), "o", lambda own: self.object(own, name, cache))
+        return Path(shutil.copy(kept, (place / name).with_suffix(".o")))
+
+    def _refuse(self, told: str, source: Path, cache: Path) -> None:
+        kept = cache / f"{self.key()}.c"
+        shutil.copy(source, kept)
+        raise InternalError(
+            f"{self.tools.compiler.version} refused the emitted C ({kept})",
+            around=f"{tail(told, 30)}\n{' '.join(self.tools.options)}",
+        )
 
 
 # ---- the cache -----------------------------------------------------------------------------------
 
 
-def _key(texts: Mapping[str, str], options: Sequence[str], chosen: Compiler) -> str:
-    machine = cpu()
-    parts = [_LAYOUT, dict(texts), list(options), list(chosen.command), chosen.version]
-    parts += [machine.model, machine.architecture, sorted(machine.features)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+def _kept(folder: Path, key: str, kind: str, make: Callable[[Path], Path]) -> Path:
+    """The file of a key, made in a folder of its own unless the cache holds it."""
+    found = _cached(folder, key, kind)
+    if found is not None:
+        return found
+    with _only_one(folder / f"{key}.lock"):
+        found = _cached(folder, key, kind)
+        if found is not None:
+            return found
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as name:
+            made = make(Path(name))
+            target = folder / f"{key}.{_digest(made)}.{kind}"
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(made, target)
+        _prune(folder, target)
+        return target
 
 
 def _digest(path: Path) -> str:
@@ -230,13 +211,13 @@ def _digest(path: Path) -> str:
 def _sound(path: Path) -> bool:
     """Whether the bytes are the ones that the name promises."""
     try:
-        return path.name.split(".")[1:] == [_digest(path), "so"]
+        return path.name.split(".")[1:] == [_digest(path), path.name.split(".")[-1]]
     except OSError:
         return False
 
 
-def _cached(folder: Path, key: str) -> Path | None:
-    for path in sorted(folder.glob(f"{key}.*.so")):
+def _cached(folder: Path, key: str, kind: str) -> Path | None:
+    for path in sorted(folder.glob(f"{key}.*.{kind}")):
         if _sound(path):
             with contextlib.suppress(OSError):
                 os.utime(path)
@@ -247,9 +228,10 @@ def _cached(folder: Path, key: str) -> Path | None:
 
 
 def _prune(folder: Path, keep: Path) -> None:
-    """Forget the libraries that were not used for longest, and what killed builds left behind."""
+    """Forget what was not used for longest, and what killed builds left behind."""
     with contextlib.suppress(OSError):
-        files = sorted(folder.glob("*.so"), key=lambda path: path.stat().st_mtime, reverse=True)
+        found = list(folder.glob(f"*{keep.suffix}"))
+        files = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
         for path in [path for path in files if path != keep][_KEPT:]:
             path.unlink(missing_ok=True)
             (folder / f"{path.name.split('.')[0]}.lock").unlink(missing_ok=True)

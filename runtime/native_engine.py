@@ -249,8 +249,7 @@ class NativeEngine:
         if name is None:
             raise InternalError(f"no file of the artifact defines {symbol}")
         if name not in self._libraries:
-            headers = {n: text for n, text in files.items() if n.endswith(".h")}
-            path = build(files[name], headers=headers, progress=self._progress)
+            path = build(files[name], files=files, progress=self._progress)
             self._libraries[name] = load(path)
         return self._libraries[name]
 

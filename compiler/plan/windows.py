@@ -19,12 +19,12 @@ POOLS = ("pool_max", "pool_max_place", "pool_max_input", "pool_max_pick", "pool_
 WINDOWED = (*CONVOLUTIONS, *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
-TERMS = 1 << 16  # floats of products that wait to be added, as in window_ways.h
+TERMS = 1 << 16  # floats of products that wait to be added, as in window_ways.c
 PIXELS, MOST_PIXELS = 512, 2048  # summed at once for the adjoint in the weight
 PAIRED, MOST_PAIRED = 1 << 17, 1 << 18  # halves of a plane of what pairs of windows read
-PIECE = 768  # floats of the planes of a tile (tiles.h)
+PIECE = 768  # floats of the planes of a tile (tile_units.h)
 ROOM, MOST_ROOM = 1 << 16, 1 << 17  # halves of a plane of patches that lie as tiles read them
-FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.h
+FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def planes_of(g: Geometry, block: int, *, adjoint: bool) -> Dim:
 
 
 def tiles_of(g: Geometry, op: str, block: int) -> Dim:
-    """Floats of scratch for what tile units need beside the padded rows (window_tiles.h)."""
+    """Floats of scratch for what tile units need beside the padded rows (window_tiles.c)."""
     if g.groups > 1:
         return 0
     if op == "convolve_weight":

@@ -16,7 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
-from weft.compiler.emit.c import GEMM_SCRATCH, PARTS, text
+import weft.compiler.emit.c as emitted
+from weft.compiler.emit.c import BASE, GEMM_SCRATCH, UNITS, includes
+from weft.compiler.emit.c import library as texts
 from weft.compiler.ops import philox
 from weft.runtime.arena import Guarded, arena, guarded
 from weft.runtime.native import FLAGS, build, compiler, load
@@ -55,9 +57,7 @@ int gemm_tiles({SHAPE}, const float *b, long br, long bc, {OUTPUT})
 {{
 #if defined(WEFT_TILES)
     if (!weft_tiles_allowed) return 0;
-    _tile_loadconfig(&weft_tile_shapes);
     weft_gemm_tiles(m, n, k, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
-    _tile_release();
     return 1;
 #else
     return 0;
@@ -99,7 +99,7 @@ long rounds(int threads, long count, long *slots)
 
 
 def _harness() -> str:
-    lines = [text(*PARTS), HARNESS]
+    lines = [includes(HARNESS), HARNESS]
     for name in UNARY:
         lines.append(f"void run_{name}(long n, const float *restrict x, float *restrict y) {{")
         lines.append("    #pragma omp simd")
@@ -120,7 +120,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def library(folder: Path) -> Iterator[ctypes.CDLL]:
-    found = load(build(_harness(), cache_dir=folder))
+    harness = _harness()
+    found = load(build(harness, files=texts(harness), cache_dir=folder))
     for name in ("scratch_floats", "rounds", "border"):
         getattr(found, name).restype = ctypes.c_long
     yield found
@@ -256,7 +257,7 @@ def test_loops_over_functions_are_vectorised(tmp_path: Path, name: str) -> None:
     if "clang" in chosen.version or not _is_x86():
         pytest.skip("reads gcc's x86 assembly")
     arguments = "x[i], x[n + i]" if name in BINARY else "x[i]"
-    source = text("math") + (
+    source = texts(includes(""))["weft.h"] + (
         "\nvoid run(long n, const float *restrict x, float *restrict y) {\n    #pragma omp simd\n"
         f"    for (long i = 0; i < n; ++i) y[i] = weft_{name}({arguments});\n}}\n"
     )
@@ -598,22 +599,38 @@ def test_nobody_passes_a_barrier_early(library: ctypes.CDLL, threads: int) -> No
     assert (slots.reshape(threads, 8)[:, 0] == 300).all()
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_each_text_compiles_by_itself_without_a_warning(tmp_path: Path, part: str) -> None:
+FILES = texts(*(f'#include "{unit}.h"\n' for unit in UNITS))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_compiles_by_itself_without_a_warning(tmp_path: Path, name: str) -> None:
     chosen = compiler()
-    (tmp_path / "t.c").write_text(text(part) + "\nint unused;\n")
+    for file, text in FILES.items():
+        (tmp_path / file).write_text(text)
+    (tmp_path / "t.c").write_text(f'#include "weft.h"\n#include "{name}"\nint unused;\n')
     command = [*chosen.command, "-std=gnu11", "-march=native", "-fopenmp-simd", "-O1"]
     command += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-c", "t.c", "-o", "t.o"]
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
 
 
-def test_texts_come_once_and_in_order() -> None:
-    whole = text("team", "gemm", "random", "math", "gemm")
-    assert whole == text("math", "random", "gemm", "tiles", "team")
-    assert whole.count("weft_bits(float x) {") == 1
-    with pytest.raises(KeyError, match="no C text named poetry"):
-        text("poetry")
+def test_a_text_includes_what_it_calls_and_no_more() -> None:
+    assert includes("y = weft_exp(x);") == '#include "weft.h"\n'
+    source = includes("weft_pool_sum(1, &g, x, y);") + "int unused;"
+    assert source.startswith('#include "weft.h"\n#include "pools.h"\n')
+    assert list(texts(source)) == ["geometry.h", "pools.c", "pools.h", "vectors.h", "weft.h"]
+    called = texts(includes("weft_convolve(1, &g, x, w, kept, y, scratch, planes);"))
+    assert {"windows.c", "products.c", "tile_units.h"} <= set(called)
+    assert "recurrences.c" not in called
+
+
+def test_every_file_of_the_library_goes_along() -> None:
+    bodies = {f"{part}.c" for parts in UNITS.values() for part in parts}
+    here = Path(emitted.__file__).parent
+    assert bodies == {path.name for path in here.glob("*.c")}
+    assert {path.name for path in here.glob("*.h")} == {f"{part}.h" for part in BASE} | {
+        name for name in FILES if name.endswith(".h") and name != "weft.h"
+    }
 
 
 def test_scratch_is_modest() -> None:

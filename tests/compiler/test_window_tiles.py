@@ -12,7 +12,8 @@ import pytest
 from tests.laws.cases import B, f32
 from tests.laws.harness import graph_of
 from tests.laws.window_cases import GEOMETRIES, Geometry, operands, shared, square
-from weft.compiler.emit.c import GEMM_SCRATCH, text
+from weft.compiler.emit.c import GEMM_SCRATCH
+from weft.compiler.emit.c import library as texts
 from weft.compiler.emit.c.windowed import planes, record
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph, Node
@@ -129,7 +130,7 @@ def _layout(graph: Graph, node: Node) -> Callable[[int], Layout]:
 @pytest.fixture(scope="module")
 def library() -> ctypes.CDLL:
     """One function for each pair of a geometry and a way; they return 0 where there are tiles."""
-    lines = [text("convolutions"), "int allowed(void)", "{", "#if defined(WEFT_TILES)"]
+    lines = ['#include "windows.c"', "int allowed(void)", "{", "#if defined(WEFT_TILES)"]
     lines += ["    return weft_tiles_allowed;", "#else", "    return 0;", "#endif", "}"]
     lines += ["#if defined(WEFT_TILES)"]
     for number, (g, way) in enumerate(PAIRS):
@@ -142,7 +143,8 @@ def library() -> ctypes.CDLL:
         lines += [BODIES[way], "    weft_end_tiles();", "}"]
     lines += ["#endif"]
     flags = ["-O1" if flag == "-O3" else flag for flag in FLAGS]
-    return load(build("\n".join(lines), flags=flags))
+    source = "\n".join(lines)
+    return load(build(source, files=texts(source), flags=flags))
 
 
 def _memory(floats: int) -> np.ndarray:

@@ -62,6 +62,58 @@ def test_source_and_flags_make_another_library(tmp_path: Path) -> None:
     assert len(keys) == 3 and _answer(flags) == 1.5
 
 
+HALF = {
+    "half.h": '__attribute__((visibility("hidden"))) float half(float x);\n',
+    "half.c": '#include "half.h"\nfloat half(float x) { return x / 2.0f; }\n',
+    "poetry.c": "roses are red\n",
+}
+CALLER = (
+    '#include "half.h"\n#include <math.h>\nfloat half_root(float x) { return half(sqrtf(x)); }\n'
+)
+
+
+def test_a_unit_is_compiled_once_for_all_that_call_it(tmp_path: Path) -> None:
+    assert _answer(native.build(CALLER, files=HALF, cache_dir=tmp_path)) == 1.5
+    (unit,) = tmp_path.glob("*.o")
+    made = unit.stat().st_ino
+    other = native.build(CALLER + "\n", files=HALF, cache_dir=tmp_path)
+    assert _answer(other) == 1.5 and [p.stat().st_ino for p in tmp_path.glob("*.o")] == [made]
+    changed = HALF | {"half.c": HALF["half.c"].replace("2.0f", "4.0f")}
+    assert _answer(native.build(CALLER, files=changed, cache_dir=tmp_path)) == 0.75
+    assert len(list(tmp_path.glob("*.o"))) == 2
+
+
+def test_a_unit_may_need_others_and_is_not_linked_where_it_is_text(tmp_path: Path) -> None:
+    rooted = {
+        **HALF,
+        "root.h": "float half_of_root(float x);\n",
+        "root.c": '#include "root.h"\n' + CALLER.replace("half_root", "half_of_root"),
+    }
+    source = '#include "root.h"\nfloat half_root(float x) { return half_of_root(x); }\n'
+    assert _answer(native.build(source, files=rooted, cache_dir=tmp_path)) == 1.5
+    assert len(list(tmp_path.glob("*.o"))) == 2
+    inside = '#include "half.c"\n' + CALLER
+    assert _answer(native.build(inside, files=HALF, cache_dir=tmp_path / "own")) == 1.5
+    assert not list((tmp_path / "own").glob("*.o"))
+
+
+@pytest.mark.parametrize("harm", [b"", b"\x7fELF"])
+def test_a_damaged_unit_is_compiled_again(tmp_path: Path, harm: bytes) -> None:
+    native.build(CALLER, files=HALF, cache_dir=tmp_path)
+    (unit,) = tmp_path.glob("*.o")
+    unit.write_bytes(harm)
+    assert _answer(native.build(CALLER + "\n", files=HALF, cache_dir=tmp_path)) == 1.5
+
+
+def test_a_unit_that_does_not_compile_is_our_mistake(tmp_path: Path) -> None:
+    broken = HALF | {"half.c": '#include "half.h"\nfloat half(float x) { return nothing; }\n'}
+    with pytest.raises(InternalError, match="undeclared"):
+        native.build(CALLER, files=broken, cache_dir=tmp_path)
+    assert "return nothing" in next(tmp_path.glob("*.c")).read_text()
+    with pytest.raises(InternalError, match="half"):  # declared, but nobody defines it
+        native.build(CALLER, files={"half.h": HALF["half.h"]}, cache_dir=tmp_path)
+
+
 def test_the_default_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert native.build(SOURCE).parent == tmp_path / "weft" / "native"

@@ -1,47 +1,78 @@
-"""The C target: the loop IR and whole steps printed as C, and the hand-written text they call.
+"""The C target: the loop IR and whole steps printed as C, and the hand-written library they call.
 
-The texts are plain headers beside this file; they become one header beside the emitted files, so
-that these compile anywhere with nothing but a C compiler.
+The library lies beside this file.  `weft.h` is what every file includes; the rest are *units*: a
+header that says what a unit does, and bodies that are compiled once on a machine, whatever networks
+call them.  All of it goes along with the emitted files, so that these compile anywhere with nothing
+but a C compiler.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
-FORMS = ("windows", "window_rows", "window_tiles", "window_direct", "window_weights", "window_ways")
-"""What convolutions lean on: geometry, and the ways that they may go."""
+BASE = ("math", "random", "team", "step")
+"""The texts of `weft.h`: what is worth compiling anew, where sizes are known."""
 
-WINDOWS = (*FORMS, "convolutions", "pools")
-"""Texts that lean on the geometry of windows."""
+UNITS = {
+    "products": ("gemm", "planes", "tiles"),
+    "windows": (
+        *("window_axes", "window_rows", "window_tiles", "window_direct", "window_weights"),
+        *("window_ways", "convolutions"),
+    ),
+    "pools": ("pools",),
+    "attend": ("attend",),
+    "recurrences": ("kept", "recurrent"),
+    "moments": ("moments",),
+}
+"""The bodies of each unit, in the order in which they lean on each other."""
 
-PARTS = (
-    *("math", "random", "gemm", "planes", "tiles", "attend", *WINDOWS, "kept", "recurrent"),
-    *("moments", "team", "step"),
-)
-"""The texts in the order in which they lean on each other: all but the first need `math`."""
-
-PRODUCTS = ("planes", "tiles", "attend", *WINDOWS, "kept", "recurrent")
-"""Texts that lean on matrix products, or on their vectors."""
+HEADER = "weft.h"
 
 GEMM_SCRATCH = 24576 + 98304 + 8192
 """Floats of scratch that `weft_gemm` wants from each thread, on every machine."""
 
+_INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
+_DECLARED = re.compile(r"^WEFT_(?:SHARED|INLINE)\b[^;{(]*?\b(weft_\w+)\(", re.MULTILINE)
 
-def text(*parts: str) -> str:
-    """The named texts, each once, in the order of `PARTS`."""
-    unknown = set(parts) - set(PARTS)
-    if unknown:
-        raise KeyError(f"no C text named {', '.join(sorted(unknown))}")
-    wanted = {"math", *parts}
-    if wanted & {"gemm", *PRODUCTS}:
-        wanted |= {"gemm", "planes", "tiles"}
-    wanted |= {"kept"} if "recurrent" in wanted else set()
-    if wanted & {*WINDOWS}:
-        wanted |= {*FORMS}
-    return "\n".join(_read(part) for part in PARTS if part in wanted)
+
+def includes(text: str) -> str:
+    """The lines that a text has to begin with, for what it calls."""
+    words = set(re.findall(r"\bweft_\w+", text))
+    headers = [HEADER, *(f"{unit}.h" for unit in UNITS if words & _declared(unit))]
+    return "".join(f'#include "{header}"\n' for header in headers)
+
+
+def library(*texts: str) -> dict[str, str]:
+    """The files that these texts include, and the units behind them, by name."""
+    files: dict[str, str] = {}
+    waiting = [name for text in texts for name in _INCLUDE.findall(text)]
+    while waiting:
+        name = waiting.pop()
+        if name not in files:
+            files[name] = _file(name)
+            waiting += _INCLUDE.findall(files[name])
+            stem = name.removesuffix(".h")
+            waiting += [f"{stem}.c"] if stem in UNITS else []
+    return dict(sorted(files.items()))
 
 
 @cache
-def _read(part: str) -> str:
-    return Path(__file__).with_name(f"{part}.h").read_text(encoding="utf-8")
+def _declared(unit: str) -> frozenset[str]:
+    return frozenset(_DECLARED.findall(_read(f"{unit}.h")))
+
+
+def _file(name: str) -> str:
+    """A file of the library as it goes along."""
+    stem, _, kind = name.partition(".")
+    if name == HEADER:
+        return "#pragma once\n" + "\n".join(_read(f"{part}.h") for part in BASE)
+    if kind == "c":
+        return "\n".join(_read(f"{part}.c") for part in UNITS[stem])
+    return _read(name)
+
+
+@cache
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

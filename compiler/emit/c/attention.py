@@ -143,7 +143,7 @@ class _Writer:
     def _loops(self) -> None:
         """The loops over samples and heads, and what stands between them."""
         scores = self.scores
-        self.emit("WEFT_BEGIN_TILES;", 1)
+        self.emit("weft_begin_tiles();", 1)
         depth = 1
         self._enter(0, depth)
         for level, d in enumerate(scores.loops, 1):
@@ -160,7 +160,7 @@ class _Writer:
             depth -= 1
             if level:
                 self.emit("}", depth)
-        self.emit("WEFT_END_TILES;", 1)
+        self.emit("weft_end_tiles();", 1)
 
     def _enter(self, level: int, depth: int) -> None:
         """What is packed and cleared once inside so many loops."""

@@ -18,7 +18,7 @@ QUERIES, KEYS = 32, 128
 """Positions of a tile of scores."""
 
 BROAD = 96
-"""Numbers of a position from which on tile units are quicker, as in attend.h."""
+"""Numbers of a position from which on tile units are quicker, as in attend.c."""
 
 _WORDS = """
 at base end factor high i j low made more most packed_tile peak planes scratch seed start step t top

@@ -1,4 +1,4 @@
-"""Products of a loop that read what is the same in all steps: it is rearranged once (kept.h)."""
+"""Products of a loop that read what is the same in all steps: it is rearranged once (kept.c)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #define WEFT_INLINE static inline __attribute__((always_inline, unused))
+#define WEFT_SHARED __attribute__((noinline, visibility("hidden")))                  /* of one unit, called by others */
 
 WEFT_INLINE uint32_t weft_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 WEFT_INLINE float weft_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }

@@ -1,4 +1,4 @@
-"""Calls of recurrences (recurrent.h)."""
+"""Calls of recurrences (recurrent.c)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...ops.recurrences import CELLS, ON_THE_WAY, WEIGHT
 from ...plan.layout import Layout
 from ..names import c_expression
 
-ROWS = 64  # samples that walk through time together, as in recurrent.h
+ROWS = 64  # samples that walk through time together, as in recurrent.c
 
 
 def planes(graph: Graph, node: Node) -> int:

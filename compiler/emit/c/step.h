@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+enum { WEFT_GEMM_SCRATCH = 24576 + 98304 + 8192 };                      /* floats that products want of each thread, on every machine */
+
 /* Kernels stay functions of their own: gcc does not vectorise a reduction that it has inlined. */
 #define WEFT_KERNEL static __attribute__((noinline, unused))
 

@@ -1,4 +1,4 @@
-"""Calls of convolutions and pools: the geometry as a record (windows.h), operands by pointer."""
+"""Calls of convolutions and pools: the geometry as a record (geometry.h), operands by pointer."""
 
 from __future__ import annotations
 

@@ -1,77 +1,8 @@
 /* C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc]: register tiles of GCC vectors, no libraries, no static memory.
    Tiles also add up several such products, `blocks` of them, each `as` and `bs` further on in A and B (weft_gemm_blocks).
    Every element is one chain of fused multiply-adds over k (a few chains for short tiles): bits depend on the call, not on threads. */
-#if defined(__AVX512F__)
-enum { WEFT_LANES = 16, WEFT_TILE_ROWS = 12, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUMNS = 4 };
-#define WEFT_VECTOR_BYTES 64
-#elif defined(__AVX__)
-enum { WEFT_LANES = 8, WEFT_TILE_ROWS = 6, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUMNS = 2 };
-#define WEFT_VECTOR_BYTES 32
-#else
-#if defined(__aarch64__)
-enum { WEFT_LANES = 4, WEFT_TILE_ROWS = 6, WEFT_TILE_VECTORS = 4, WEFT_DOT_COLUMNS = 2 };
-#else
-enum { WEFT_LANES = 4, WEFT_TILE_ROWS = 4, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUMNS = 2 };
-#endif
-#define WEFT_VECTOR_BYTES 16
-#endif
-enum { WEFT_STRIP = 32, WEFT_DEPTH = 256, WEFT_TILE_COLUMNS = WEFT_TILE_VECTORS * WEFT_LANES, WEFT_STRIP_SCRATCH = WEFT_STRIP * WEFT_DEPTH,
-       WEFT_DOT_ROWS = WEFT_LANES / WEFT_DOT_COLUMNS };
-#define WEFT_UNROLL _Pragma("GCC unroll 32")
-typedef float weft_vector __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
-
-/* The first `count` lanes (1 .. WEFT_LANES) of a vector in memory; nothing else is touched. */
-#if defined(__AVX512F__)
-typedef unsigned short weft_mask;
-WEFT_INLINE weft_mask weft_first(long count) { return (weft_mask)(0xffffu >> (WEFT_LANES - count)); }
-WEFT_INLINE weft_vector weft_load(const float *p, weft_mask some)
-{
-    return (weft_vector)__builtin_ia32_loadups512_mask(p, (weft_vector){0}, some);
-}
-WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some) { __builtin_ia32_storeups512_mask(p, v, some); }
-#elif defined(__AVX__)
-typedef int weft_mask __attribute__((vector_size(32)));
-typedef float weft_wide __attribute__((vector_size(32)));
-WEFT_INLINE weft_mask weft_first(long count) { return (weft_mask){0, 1, 2, 3, 4, 5, 6, 7} < (int)count; }
-WEFT_INLINE weft_vector weft_load(const float *p, weft_mask some)
-{
-    return __builtin_ia32_maskloadps256((const weft_wide *)p, some);
-}
-WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some) { __builtin_ia32_maskstoreps256((weft_wide *)p, some, v); }
-#else
-typedef long weft_mask;
-WEFT_INLINE weft_mask weft_first(long count) { return count; }
-WEFT_INLINE weft_vector weft_load(const float *p, weft_mask some)
-{
-    if (some == WEFT_LANES) return *(const weft_vector *)p;
-    weft_vector v = {0};
-    for (long t = 0; t < some; ++t) v[t] = p[t];
-    return v;
-}
-WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some)
-{
-    if (some == WEFT_LANES) *(weft_vector *)p = v;
-    else for (long t = 0; t < some; ++t) p[t] = v[t];
-}
-#endif
-
-/* x0 y0 x1 y1 …: the lower and the upper half of the interleaving; log2(LANES) rounds of it transpose LANES vectors */
-#if defined(__clang__) || __GNUC__ >= 12
-#define WEFT_SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
-#else
-typedef int weft_indices __attribute__((vector_size(WEFT_VECTOR_BYTES)));
-#define WEFT_SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (weft_indices){__VA_ARGS__})
-#endif
-#if WEFT_VECTOR_BYTES == 64
-#define WEFT_LOW(x, y) WEFT_SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define WEFT_HIGH(x, y) WEFT_SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#elif WEFT_VECTOR_BYTES == 32
-#define WEFT_LOW(x, y) WEFT_SHUFFLE(x, y, 0, 8, 1, 9, 2, 10, 3, 11)
-#define WEFT_HIGH(x, y) WEFT_SHUFFLE(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
-#else
-#define WEFT_LOW(x, y) WEFT_SHUFFLE(x, y, 0, 4, 1, 5)
-#define WEFT_HIGH(x, y) WEFT_SHUFFLE(x, y, 2, 6, 3, 7)
-#endif
+#include "weft.h"
+#include "tile_units.h"
 
 /* ---- register tile: rows x (vectors * LANES) of C; `split` chains of k where few rows would wait for the adder ---- */
 #define WEFT_TERMS(u) \
@@ -167,11 +98,7 @@ static __attribute__((unused)) void weft_strip(long m, long n, long depth, const
 }
 
 /* ---- packing: 32 columns of B as [depth][32], zeros to the right ---- */
-#define WEFT_ROUND(from, to) \
-    WEFT_UNROLL for (int t = 0; t < WEFT_LANES / 2; ++t) { \
-        to[2 * t] = WEFT_LOW(from[t], from[t + WEFT_LANES / 2]); to[2 * t + 1] = WEFT_HIGH(from[t], from[t + WEFT_LANES / 2]); \
-    }
-static __attribute__((noinline, unused)) void weft_pack_strip(long n, long depth, const float *b, long br, long bc, float *packed)
+WEFT_SHARED void weft_pack_strip(long n, long depth, const float *b, long br, long bc, float *packed)
 {
     if (bc == 1) {
         for (long j = 0; j < WEFT_STRIP; j += WEFT_LANES) {
@@ -245,7 +172,7 @@ WEFT_INLINE void weft_dot_tile(const int rows, const int columns, long m, long n
     WEFT_HALVE(2) WEFT_HALVE(1)
     if (columns > 1 && n >= columns) {
         WEFT_UNROLL for (int i = 0; i < rows; ++i) if (i < m) {
-            weft_part y;
+            weft_part y = {0};
             WEFT_UNROLL for (int j = 0; j < columns; ++j) y[j] = sum[0][i * columns + j];
             if (accumulate) y += *(const weft_part *)(c + i * cr);
             *(weft_part *)(c + i * cr) = y;
@@ -266,7 +193,7 @@ WEFT_INLINE void weft_dot_tile(const int rows, const int columns, long m, long n
             *q = accumulate ? *q + out[i * columns + j] : out[i * columns + j];
         }
 }
-static __attribute__((noinline, unused)) void weft_dot(long m, long n, long depth, const float *a, long ar, const float *b, long bc,
+WEFT_SHARED void weft_dot(long m, long n, long depth, const float *a, long ar, const float *b, long bc,
     float *c, long cr, int accumulate)
 {
     if (n == 1 || m == 1) {
@@ -284,12 +211,12 @@ static __attribute__((noinline, unused)) void weft_dot(long m, long n, long dept
 }
 
 /* ---- drivers ---- */
-static __attribute__((noinline, unused)) void weft_clear(long m, long n, float *c, long cr)
+WEFT_SHARED void weft_clear(long m, long n, float *c, long cr)
 {
     for (long i = 0; i < m; ++i) memset(c + i * cr, 0, (size_t)n * sizeof(float));
 }
 /* B in strips: strip s begins at b + s * strip, its rows are br apart (32 when packed). */
-static __attribute__((noinline, unused)) void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac,
+WEFT_SHARED void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac,
     const float *b, long br, long strip, float *c, long cr, int accumulate)
 {
     const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks;
@@ -301,7 +228,7 @@ static __attribute__((noinline, unused)) void weft_gemm_strips(long m, long n, l
     }
 }
 /* the sum of several products, one after the other in each tile: C (+)= sum_t A[t * as] B[t * bs], B with rows of its own */
-static __attribute__((noinline, unused)) void weft_gemm_blocks(long blocks, long as, long bs, long m, long n, long depth,
+WEFT_SHARED void weft_gemm_blocks(long blocks, long as, long bs, long m, long n, long depth,
     const float *a, long ar, long ac, const float *b, long br, float *c, long cr, int accumulate)
 {
     const long cuts = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + cuts - 1) / cuts;
@@ -313,7 +240,7 @@ static __attribute__((noinline, unused)) void weft_gemm_blocks(long blocks, long
     }
 }
 /* B packed strip by strip into the scratch; 512 x 256 of A stay in the second-level cache */
-static __attribute__((noinline, unused)) void weft_gemm_repack(long m, long n, long depth, const float *a, long ar, long ac,
+WEFT_SHARED void weft_gemm_repack(long m, long n, long depth, const float *a, long ar, long ac,
     const float *b, long br, long bc, float *c, long cr, int accumulate, float *scratch)
 {
     const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks;
@@ -327,7 +254,7 @@ static __attribute__((noinline, unused)) void weft_gemm_repack(long m, long n, l
     }
 }
 /* one column of C: A^T's rows, or dots of A's */
-static __attribute__((noinline, unused)) void weft_gemm_column(long m, long depth, const float *a, long ar, long ac,
+WEFT_SHARED void weft_gemm_column(long m, long depth, const float *a, long ar, long ac,
     const float *b, long br, float *c, long cr, int accumulate, float *scratch)
 {
     if (ac == 1 && ar != 1) {
@@ -344,20 +271,4 @@ static __attribute__((noinline, unused)) void weft_gemm_column(long m, long dept
             if (cr != 1) for (long t = 0; t < rows; ++t) c[(i + t) * cr] = accumulate ? c[(i + t) * cr] + y[t] : y[t];
         }
     } else weft_gemm_repack(m, 1, depth, a, ar, ac, b, br, 1, c, cr, accumulate, scratch);
-}
-/* Dots, in half cycles, against packing B and whole tiles: dots win where few sums run deep. */
-WEFT_INLINE int weft_prefers_dot(long m, long n, long depth)
-{
-    const long tiles = (m + WEFT_DOT_ROWS - 1) / WEFT_DOT_ROWS * ((n + WEFT_DOT_COLUMNS - 1) / WEFT_DOT_COLUMNS);
-    return tiles * (depth + 110) < depth * (n + WEFT_STRIP - 1) / WEFT_STRIP * 16 + m * depth * ((n + WEFT_LANES - 1) / WEFT_LANES);
-}
-WEFT_INLINE void weft_gemm_plain(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
-    float *c, long cr, int accumulate, float *scratch)
-{
-    if (depth <= 0) { if (!accumulate) weft_clear(m, n, c, cr); }
-    else if (n == 1) weft_gemm_column(m, depth, a, ar, ac, b, br, c, cr, accumulate, scratch);
-    else if (bc == 1 && (m < 96 || br % 256))                           /* strides of whole KiB crowd few cache sets: pack */
-        weft_gemm_strips(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, accumulate);
-    else if (br == 1 && ac == 1 && weft_prefers_dot(m, n, depth)) weft_dot(m, n, depth, a, ar, b, bc, c, cr, accumulate);
-    else weft_gemm_repack(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
 }

@@ -258,19 +258,6 @@ static __attribute__((unused)) int weft_weight_way(const weft_windows *g)
     return WEFT_BY_ROWS;
 }
 
-WEFT_INLINE void weft_begin_tiles(void)
-{
-#if defined(WEFT_TILES)
-    _tile_loadconfig(&weft_tile_shapes);
-#endif
-}
-WEFT_INLINE void weft_end_tiles(void)
-{
-#if defined(WEFT_TILES)
-    _tile_release();
-#endif
-}
-
 /* ---- weights in planes, kept for `images` images: where they are, or NULL if tiles are no quicker ---- */
 enum { WEFT_WORTH_KEEPING = 256 };                                      /* pixels that are worth splitting a weight */
 #if defined(WEFT_TILES)
@@ -281,7 +268,7 @@ static __attribute__((noinline, unused)) int weft_rearrange(const weft_windows *
     return way == WEFT_GATHERED && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, kept);
 }
 #endif
-static __attribute__((unused)) const float *weft_keep_convolve(long images, const weft_windows *g, const float *w, float *kept)
+WEFT_SHARED const float *weft_keep_convolve(long images, const weft_windows *g, const float *w, float *kept)
 {
 #if defined(WEFT_TILES)
     if (images * weft_volume(g->out) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_convolve_way(g), w, (uint16_t *)kept)) return kept;
@@ -289,7 +276,7 @@ static __attribute__((unused)) const float *weft_keep_convolve(long images, cons
     (void)images; (void)g; (void)w; (void)kept;
     return 0;
 }
-static __attribute__((unused)) const float *weft_keep_convolve_input(long images, const weft_windows *g, const float *w, float *kept)
+WEFT_SHARED const float *weft_keep_convolve_input(long images, const weft_windows *g, const float *w, float *kept)
 {
 #if defined(WEFT_TILES)
     if (images * weft_volume(g->in) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_input_way(g), w, (uint16_t *)kept)) return kept;

@@ -1,4 +1,4 @@
-/* Convolutions on tile units (AMX): products of patches whose planes of bfloat16 (tiles.h) are gathered from planes of the padded rows.
+/* Convolutions on tile units (AMX): products of patches whose planes of bfloat16 (tiles.c) are gathered from planes of the padded rows.
    A number is split once, however many windows read it; the weight is split once for all images of a thread. */
 
 #if defined(WEFT_TILES)

@@ -48,7 +48,7 @@ WEFT_INLINE int weft_is_product(const weft_windows *g)
 
 /* y[b, q, o] = sum over taps t and channels c of x[b, q * stride + t * dilation - low, c] w[t, c, o]; `kept` is what
    weft_keep_convolve said */
-static __attribute__((unused)) void weft_convolve(long images, const weft_windows *g, const float *x, const float *w, const float *kept,
+WEFT_SHARED void weft_convolve(long images, const weft_windows *g, const float *x, const float *w, const float *kept,
     float *y, float *scratch, float *planes)
 {
     const long pixels = images * g->in[0] * g->in[1] * g->in[2];
@@ -65,7 +65,7 @@ static __attribute__((unused)) void weft_convolve(long images, const weft_window
 
 /* The adjoint in x, of turned weights: its elements in classes that the same taps reach. Here x is the cotangent of the
    windows, y the gradient of what they read, `kept` what weft_keep_convolve_input said. */
-static __attribute__((unused)) void weft_convolve_input(long images, const weft_windows *g, const float *x, const float *w,
+WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const float *x, const float *w,
     const float *kept, float *y, float *scratch, float *planes)
 {
     const long pixels = images * g->in[0] * g->in[1] * g->in[2];
@@ -93,7 +93,7 @@ static __attribute__((unused)) void weft_convolve_input(long images, const weft_
 }
 
 /* w[t, c, o] += sum over images and windows of x[b, q * stride + t * dilation - low, c] d[b, q, o] */
-static __attribute__((unused)) void weft_convolve_weight(long images, const weft_windows *g, const float *x, const float *d, float *w,
+WEFT_SHARED void weft_convolve_weight(long images, const weft_windows *g, const float *x, const float *d, float *w,
     float *scratch, float *planes)
 {
     const long in = g->channels / g->groups, out = g->outputs / g->groups, pixels = images * g->in[0] * g->in[1] * g->in[2];

@@ -1,45 +1,14 @@
 /* Operands of tile units (AMX), where a processor has them.  A float is the exact sum of three bfloat16 x = h + m + l, each 8 bits of its
    significand: a plane each.  They are cut while tile units multiply others, a few at a time. */
-#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BW__) && defined(__linux__)
-#define WEFT_TILES 1
-#include <immintrin.h>
+#if defined(WEFT_TILES)
 #include <unistd.h>
 #include <sys/syscall.h>
-enum { WEFT_DEEP = 128, WEFT_BROAD = 256, WEFT_PIECE = 3 * 512,        /* blocks of k and of columns; halves in the planes of a tile */
-       WEFT_FEW = 2 * 2 * WEFT_DEEP / 32 * WEFT_PIECE, WEFT_MANY = WEFT_BROAD / 16 * WEFT_DEEP / 32 * WEFT_PIECE };
-static int weft_tiles_allowed;                                          /* the kernel saves tiles only for those who asked */
+int weft_tiles_allowed;
 __attribute__((constructor)) static void weft_ask_for_tiles(void) { weft_tiles_allowed = syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
-typedef struct { uint8_t palette, start, rest[14]; uint16_t bytes[16]; uint8_t rows[16]; } weft_tile_shape;
-static const weft_tile_shape weft_tile_shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+WEFT_SHARED void weft_begin_tiles(void) { if (weft_tiles_allowed) _tile_loadconfig(&weft_tile_shapes); }
+WEFT_SHARED void weft_end_tiles(void) { if (weft_tiles_allowed) _tile_release(); }
 
-/* ---- packing: 16 rows of A, or columns of B, by 32 of k, as three planes of bfloat16; `sum` is NaN where a number is not finite ---- */
-#define WEFT_UPPER _mm512_set1_epi32((int)0xffff0000u)
-#define WEFT_ODD _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, \
-    31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1)
-WEFT_INLINE __m512 weft_rest(__m512 x)                                  /* what the upper half of a float leaves, exactly */
-{
-    return _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), WEFT_UPPER)));
-}
-/* The upper halves of a and b: all of a and then all of b (`in_turn`), or side by side, which takes half as long. */
-WEFT_INLINE __m512i weft_upper_halves(__m512 a, __m512 b, int in_turn)
-{
-    const __m512i x = _mm512_castps_si512(a), y = _mm512_castps_si512(b);
-    return in_turn ? _mm512_permutex2var_epi16(x, WEFT_ODD, y)
-                   : _mm512_ternarylogic_epi32(_mm512_srli_epi32(x, 16), y, WEFT_UPPER, 0xf8);              /* x >> 16 | y & upper */
-}
-WEFT_INLINE void weft_split(__m512 a, __m512 b, const int in_turn, uint16_t *to, long apart, __m512 *sum)
-{
-    WEFT_UNROLL for (int plane = 0; plane < 3; ++plane) {
-        _mm512_store_si512(to + plane * apart, weft_upper_halves(a, b, in_turn));
-        if (plane == 2) break;
-        a = weft_rest(a);
-        b = weft_rest(b);
-    }
-    *sum = _mm512_fmadd_ps(a, b, *sum);
-}
-WEFT_INLINE void weft_split_pair(__m512 a, __m512 b, uint16_t *to, __m512 *sum) { weft_split(a, b, 0, to, 512, sum); }
-WEFT_INLINE __mmask16 weft_lanes_of(long count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1); }
 /* Columns 4 q .. 4 q + 3 of 16 rows: quarters of rows are put side by side while they are loaded, the rest is done inside quarters. */
 WEFT_INLINE void weft_turn(const int whole, long rows, long columns, const float *x, long step, const int q, __m512 *r)
 {
@@ -127,7 +96,7 @@ WEFT_INLINE const float *weft_from_turned_pairs(int in_turn, long at, const floa
 /* Units `at` .. `end`, multiples of four: one step of k after the other */
 typedef __m512 weft_packer(long at, long end, const float *x, long step, uint16_t *to, long beside, float *turned, __m512 sum);
 #define WEFT_PACKER(order, in_turn, how) \
-static __attribute__((noinline, unused)) __m512 weft_##how##_##order(long at, long end, const float *x, long step, uint16_t *to, long beside, \
+WEFT_SHARED __m512 weft_##how##_##order(long at, long end, const float *x, long step, uint16_t *to, long beside, \
     float *turned, __m512 sum) \
 { \
     for (; at < end; at += 4) { \
@@ -154,7 +123,6 @@ WEFT_INLINE weft_operand weft_right(const float *b, long n, long br, long bc, in
     weft_packer *const turned = in_turn ? weft_turned_pairs_in_turn : weft_turned_pairs_apart;
     return (weft_operand){b, n, bc, br, bc == 1 ? br : bc, 0, bc != 1, in_turn, bc == 1 ? pairs : turned};
 }
-WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
 /* A piece of 16 by 32 at an edge, zeros beyond: `rows` of A or columns of B, `deep` of k. */
 static __attribute__((noinline, unused)) __m512 weft_pack_edge(const weft_operand *side, long rows, long deep, const float *x, uint16_t *to, __m512 sum)
 {
@@ -179,7 +147,6 @@ static __attribute__((noinline, unused)) __m512 weft_pack_edge(const weft_operan
     }
     return sum;
 }
-WEFT_INLINE int weft_finite(__m512 sum) { return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0; }
 /* Units `at` .. of 32 rows of A or columns of B, `count` of them, by `depth` of k: whole pieces, then the edge. */
 static __attribute__((noinline, unused)) __m512 weft_pack_from(const weft_operand *side, long at, long count, long depth, const float *x,
     uint16_t *to, float *turned, __m512 sum)
@@ -202,7 +169,7 @@ static __attribute__((noinline, unused)) int weft_pack(const weft_operand *side,
     return weft_finite(sum);
 }
 #define WEFT_PACK(name, sided, in_turn) \
-static __attribute__((unused)) int name(long count, long depth, const float *x, long row, long column, uint16_t *to) \
+WEFT_SHARED int name(long count, long depth, const float *x, long row, long column, uint16_t *to) \
 { const weft_operand side = sided(x, count, row, column, in_turn); return weft_pack(&side, depth, to); }
 WEFT_PACK(weft_split_a, weft_left, 1) WEFT_PACK(weft_split_b, weft_right, 1)                                /* pairs of neighbours */
 WEFT_PACK(weft_cut_a, weft_left, 0) WEFT_PACK(weft_cut_b, weft_right, 0)                                    /* pairs of what lies 16 apart */
@@ -225,4 +192,7 @@ static __attribute__((noinline, unused)) void weft_until(weft_errands *e, long c
         *one->sum = weft_pack_from(one->side, one->at, one->count, one->depth, one->x, one->to, e->turned, *one->sum);
     }
 }
+#else
+WEFT_SHARED void weft_begin_tiles(void) {}
+WEFT_SHARED void weft_end_tiles(void) {}
 #endif

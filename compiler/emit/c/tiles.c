@@ -1,20 +1,8 @@
-/* Products on tile units (AMX), where a processor has them: C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc], from planes (planes.h).
+/* Products on tile units (AMX), where a processor has them: C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc], from planes (planes.c).
    Of the nine products of two sums of three bfloat16 the six of at least 2^-16 are added in float, what is left out is below the rounding of
    one float product.  The error is that of multiply-adds, whose peak is 2.4 times lower.  Inf and NaN go the ordinary way; sums below 2^-126
    count as zero. */
 #if defined(WEFT_TILES)
-/* ---- rows x columns tiles of C, two by two at most: the largest terms last ---- */
-#define WEFT_LOAD_A(plane) \
-    _tile_loadd(4, a + (plane) * 512, 64); \
-    if (rows > 1) _tile_loadd(5, a + below + (plane) * 512, 64);
-#define WEFT_LOAD_B(plane) \
-    _tile_loadd(6, b + (plane) * 512, 64); \
-    if (columns > 1) _tile_loadd(7, b + beside + (plane) * 512, 64);
-#define WEFT_DOT_TILES \
-    _tile_dpbf16ps(0, 4, 6); \
-    if (columns > 1) _tile_dpbf16ps(1, 4, 7); \
-    if (rows > 1) _tile_dpbf16ps(2, 5, 6); \
-    if (rows > 1 && columns > 1) _tile_dpbf16ps(3, 5, 7);
 #define WEFT_EACH_TILE(DO) \
     if (rows == 1) { DO(0, 0, 0) DO(1, 0, 1) DO(2, 0, 2) DO(3, 0, 3) } \
     else { DO(0, 0, 0) DO(1, 0, 1) DO(2, 1, 0) DO(3, 1, 1) }
@@ -135,7 +123,7 @@ static __attribute__((unused)) void weft_narrow(WEFT_BLOCK)
 }
 
 /* C from packed operands, whose tiles lie `below` and `beside` each other: small enough that they stay in cache. */
-static __attribute__((noinline, unused)) void weft_tiled(long m, long n, long steps, const uint16_t *a, long below, const uint16_t *b, long beside,
+WEFT_SHARED void weft_tiled(long m, long n, long steps, const uint16_t *a, long below, const uint16_t *b, long beside,
     float *c, long cr, int accumulate)
 {
     for (long i = 0; i < m; i += 32) {
@@ -149,16 +137,7 @@ static __attribute__((noinline, unused)) void weft_tiled(long m, long n, long st
         }
     }
 }
-WEFT_INLINE long weft_whole_tiles(long count) { return (count + 15) / 16 * 16; }
 
-/* Are tiles quicker?  Cycles of tiles and of packing against those of multiply-adds. */
-WEFT_INLINE int weft_prefers_tiles(long m, long n, long depth, long ar, long ac, long br, long bc)
-{
-    if (!weft_tiles_allowed || (ar != 1 && ac != 1) || (br != 1 && bc != 1) || m < 8 || n < 8 || depth < 16) return 0;
-    const double tiles = weft_whole_tiles(m) * (double)weft_whole_tiles(n) * ((depth + 31) / 32 * 32) * (6.8 / 512);
-    const double left = m * (ac == 1 ? 0.65 : 0.8), right = n * (bc == 1 ? 0.65 : 0.8);
-    return tiles + (left + right) * depth + 800 < m * (double)n * depth * (1.2 / 32);
-}
 /* A round: what of the shorter side is multiplied together, and how much of k. */
 typedef struct { long from, broad, k, deep, steps, units; } weft_stretch;
 WEFT_INLINE long weft_cuts(long shorter, long depth)
@@ -210,7 +189,7 @@ WEFT_INLINE long weft_owed(const weft_errands *e, long count)
 }
 /* The shorter side is packed as a whole, at most 256 of it by 128 of k or 128 by 256, the longer one 32 at a time.  While a block is multiplied,
    what later blocks need is packed: the next 32, and the shorter side of the next round.  What is not finite goes the ordinary way. */
-static __attribute__((noinline, unused)) void weft_gemm_tiles(long m, long n, long depth, const float *a, long ar, long ac, const float *b,
+WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, long ar, long ac, const float *b,
     long br, long bc, float *c, long cr, int accumulate, float *scratch)
 {
     const int flat = m < n;
@@ -225,6 +204,7 @@ static __attribute__((noinline, unused)) void weft_gemm_tiles(long m, long n, lo
     const long rounds = (count + WEFT_BROAD - 1) / WEFT_BROAD * weft_cuts(count, depth);
     const uint16_t *loaded_a = 0, *loaded_b = 0;                         /* what the first tiles of operands hold */
     weft_stretch here = weft_stretch_of(0, count, depth);
+    _tile_loadconfig(&weft_tile_shapes);
     for (long number = 0, way = 0; number < rounds; ++number) {
         const weft_stretch next = number + 1 < rounds ? weft_stretch_of(number + 1, count, depth) : (weft_stretch){0};
         const long piece = here.steps * WEFT_PIECE, side = number & 1;
@@ -275,20 +255,6 @@ static __attribute__((noinline, unused)) void weft_gemm_tiles(long m, long n, lo
         }
         here = next;
     }
+    _tile_release();
 }
 #endif
-enum { WEFT_GEMM_SCRATCH = 24576 + 98304 + WEFT_STRIP_SCRATCH };        /* on every machine: planes of 2 x 32 and of 2 x 256 by 128 of k */
-
-WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
-    float *c, long cr, int accumulate, float *scratch)
-{
-#if defined(WEFT_TILES)
-    if (weft_prefers_tiles(m, n, depth, ar, ac, br, bc)) {
-        _tile_loadconfig(&weft_tile_shapes);
-        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
-        _tile_release();
-        return;
-    }
-#endif
-    weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
-}

@@ -1,7 +1,9 @@
 /* Products whose right operand is the same in all steps of a loop over time: it is rearranged once, for tile units or for register tiles:
    `parts` times `n` columns, one after the other. */
-enum { WEFT_ROWS_OF_TIME = 64 };
-enum { WEFT_AS_IT_IS, WEFT_AS_STRIPS, WEFT_AS_PLANES };
+#include "weft.h"
+#include "recurrences.h"
+#include "tile_units.h"
+
 WEFT_INLINE long weft_kept_floats(long parts, long n, long depth)
 {
     const long planes = parts * ((n + 15) / 16) * ((depth + 31) / 32) * 768, strips = (parts * n + 31) / 32 * 32 * depth;
@@ -74,7 +76,7 @@ static __attribute__((noinline, unused)) void weft_few_columns(long columns, lon
     else weft_few(1, steps, a, b, z, zr);
 }
 #endif
-static __attribute__((unused)) int weft_keep(long m, long parts, long n, long depth, const float *b, long br, long bc, float *kept)
+WEFT_SHARED int weft_keep(long m, long parts, long n, long depth, const float *b, long br, long bc, float *kept)
 {
 #if defined(WEFT_TILES)
     if (weft_tiles_allowed && m > 4 && n >= 16 && depth >= 32 && (br == 1 || bc == 1)
@@ -93,14 +95,8 @@ static __attribute__((noinline, unused)) void weft_gemm_kept(long m, long n, lon
     else weft_gemm_plain(m, n, depth, a, ar, 1, b, br, bc, c, cr, accumulate, scratch);
 }
 
-/* Samples that walk through time together: a tile's rows, shared evenly, where the weight lies in planes. */
-WEFT_INLINE long weft_rows_of_time(long samples, int how)
-{
-    const long most = how == WEFT_AS_PLANES ? 16 : WEFT_ROWS_OF_TIME, blocks = (samples + most - 1) / most;
-    return blocks ? (samples + blocks - 1) / blocks : 1;
-}
 /* C (+)= A B for an operand that was kept as one part; `planes`: what weft_keep made, and behind it room for the planes of 16 rows of A */
-static __attribute__((noinline, unused)) void weft_gemm_again(long m, long n, long depth, const float *a, long ar, long ac, const float *b,
+WEFT_SHARED void weft_gemm_again(long m, long n, long depth, const float *a, long ar, long ac, const float *b,
     long br, long bc, int how, float *planes, float *c, long cr, int accumulate, float *scratch)
 {
 #if defined(WEFT_TILES)

@@ -1,6 +1,5 @@
 /* Recurrent layers: a block of samples walks through all of time; a step is one product and one loop over the units.  The weight is
    rearranged once for all steps, for tile units or for register tiles. */
-enum { WEFT_RNN, WEFT_LSTM, WEFT_GRU };
 typedef struct { int count, states, kept; } weft_cell_parts;             /* gates, states, and what of the gates the adjoint reads */
 WEFT_INLINE weft_cell_parts weft_parts_of(int cell)
 {
@@ -67,7 +66,7 @@ static __attribute__((noinline, unused)) void weft_cell_back(int cell, long n, c
 
 /* All states of `samples` sequences of `time` steps, unless it is NULL, and what opens, unless it is: gates [time][G n], weights with strides
    wu (of a unit) and wg (of a gate).  The state before a step is read from `given`: the states themselves, or what they are known to be. */
-static __attribute__((noinline, unused)) void weft_recurrence(int cell, long samples, long time, long n, const float *gates,
+WEFT_SHARED void weft_recurrence(int cell, long samples, long time, long n, const float *gates,
     const float *w, long wu, long wg, const float *bias, const float *h, long hr, long hc, const float *c, long cr, long cc,
     const float *given, float *states, float *opened, float *scratch, float *planes)
 {
@@ -129,7 +128,7 @@ static __attribute__((noinline, unused)) void weft_recurrence(int cell, long sam
 
 /* The adjoint: `result` [time][G n], cotangents of the gates, unless it is NULL and they are known, `given`; d [time][dn] of
    all states or of h; `ended` [S n], cotangents of the states that began, unless it is NULL. */
-static __attribute__((noinline, unused)) void weft_recurrence_input(int cell, long samples, long time, long n, const float *opened,
+WEFT_SHARED void weft_recurrence_input(int cell, long samples, long time, long n, const float *opened,
     const float *w, long wg, long wu, const float *states, const float *begin, long br, long bc, const float *d, long dn,
     const float *given, float *result, float *ended, float *scratch, float *planes)
 {

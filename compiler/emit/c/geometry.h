@@ -1,0 +1,13 @@
+/* The geometry of the windows of convolutions and pools, channels last.  Three spatial axes; unused ones have extent 1. */
+#pragma once
+
+/* `in`, `out`: extents of x and y; `low`: zeros in front; `xs`, `xc`: strides of x along its axes and channels, `xb`
+   from image to image; `lead`, `tap`, `group`: strides of the weights from one depth, tap and group to the next; `block`: rows of the
+   result at once; `after`: floats for the padded rows of a block, behind which lies what tile units need; `room`: halves of a plane of
+   what is read where it lies; `pixels`: at most so many are summed at once for the adjoint in the weight. */
+typedef struct {
+    long in[3], out[3], kernel[3], stride[3], dilation[3], low[3];
+    long channels, outputs, groups;
+    long xb, xs[3], xc, lead, tap, group;
+    long block, after, room, pixels;
+} weft_windows;

@@ -1,0 +1,73 @@
+/* C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc] on register tiles (gemm.c) or, where a processor has them, on tile units
+   (tiles.c): which way is decided where the sizes are known. */
+#pragma once
+#include "vectors.h"
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__) && defined(__AVX512BW__) && defined(__linux__)
+#define WEFT_TILES 1
+extern __attribute__((visibility("hidden"))) int weft_tiles_allowed;    /* the kernel saves tiles only for those who asked */
+#endif
+/* Between these two, tiles hold 16 rows of 64 bytes. */
+WEFT_SHARED void weft_begin_tiles(void);
+WEFT_SHARED void weft_end_tiles(void);
+
+/* ---- register tiles ---- */
+/* 32 columns of B as [depth][32], zeros to the right */
+WEFT_SHARED void weft_pack_strip(long n, long depth, const float *b, long br, long bc, float *packed);
+/* Both operands run along k. */
+WEFT_SHARED void weft_dot(long m, long n, long depth, const float *a, long ar, const float *b, long bc, float *c, long cr, int accumulate);
+WEFT_SHARED void weft_clear(long m, long n, float *c, long cr);
+/* B in strips: strip s begins at b + s * strip, its rows are br apart (32 when packed). */
+WEFT_SHARED void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long strip,
+    float *c, long cr, int accumulate);
+/* The sum of several products: C (+)= sum_t A[t * as] B[t * bs], B with rows of its own. */
+WEFT_SHARED void weft_gemm_blocks(long blocks, long as, long bs, long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, float *c, long cr, int accumulate);
+/* B packed strip by strip into the scratch */
+WEFT_SHARED void weft_gemm_repack(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+    float *c, long cr, int accumulate, float *scratch);
+/* One column of C. */
+WEFT_SHARED void weft_gemm_column(long m, long depth, const float *a, long ar, long ac, const float *b, long br, float *c, long cr,
+    int accumulate, float *scratch);
+/* Dots, in half cycles, against packing B and whole tiles: dots win where few sums run deep. */
+WEFT_INLINE int weft_prefers_dot(long m, long n, long depth)
+{
+    const long tiles = (m + WEFT_DOT_ROWS - 1) / WEFT_DOT_ROWS * ((n + WEFT_DOT_COLUMNS - 1) / WEFT_DOT_COLUMNS);
+    return tiles * (depth + 110) < depth * (n + WEFT_STRIP - 1) / WEFT_STRIP * 16 + m * depth * ((n + WEFT_LANES - 1) / WEFT_LANES);
+}
+WEFT_INLINE void weft_gemm_plain(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+    float *c, long cr, int accumulate, float *scratch)
+{
+    if (depth <= 0) { if (!accumulate) weft_clear(m, n, c, cr); }
+    else if (n == 1) weft_gemm_column(m, depth, a, ar, ac, b, br, c, cr, accumulate, scratch);
+    else if (bc == 1 && (m < 96 || br % 256))                           /* strides of whole KiB crowd few cache sets: pack */
+        weft_gemm_strips(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, accumulate);
+    else if (br == 1 && ac == 1 && weft_prefers_dot(m, n, depth)) weft_dot(m, n, depth, a, ar, b, bc, c, cr, accumulate);
+    else weft_gemm_repack(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+}
+
+/* ---- tile units ---- */
+#if defined(WEFT_TILES)
+WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc, float *c,
+    long cr, int accumulate, float *scratch);
+WEFT_INLINE long weft_whole_tiles(long count) { return (count + 15) / 16 * 16; }
+/* Are tiles quicker?  Cycles of tiles and of packing against those of multiply-adds. */
+WEFT_INLINE int weft_prefers_tiles(long m, long n, long depth, long ar, long ac, long br, long bc)
+{
+    if (!weft_tiles_allowed || (ar != 1 && ac != 1) || (br != 1 && bc != 1) || m < 8 || n < 8 || depth < 16) return 0;
+    const double tiles = weft_whole_tiles(m) * (double)weft_whole_tiles(n) * ((depth + 31) / 32 * 32) * (6.8 / 512);
+    const double left = m * (ac == 1 ? 0.65 : 0.8), right = n * (bc == 1 ? 0.65 : 0.8);
+    return tiles + (left + right) * depth + 800 < m * (double)n * depth * (1.2 / 32);
+}
+#endif
+
+WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+    float *c, long cr, int accumulate, float *scratch)
+{
+#if defined(WEFT_TILES)
+    if (weft_prefers_tiles(m, n, depth, ar, ac, br, bc)) {
+        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+        return;
+    }
+#endif
+    weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+}

@@ -38,7 +38,7 @@ near window
 _FUNCTIONS = """
 absorb absorbed circle cosine expm1 floordiv gauss log1p maximum minimum mod philox philox_normal
 philox_normal4 philox_uniform philox_uniform4 pick power round_even row_argmax row_argmin row_first
-row_logsumexp row_max row_min sign sine softplus tanh unit woven
+row_logsumexp row_max row_min row_moments row_squares sign sine softplus tanh unit woven
 """
 
 _ALONG = """

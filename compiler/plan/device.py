@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from ..ir.graph import Node
 from .fuse import Fusion, Roots
+from .moments import LONG
 from .space import channel_sums, space
 from .values import Values, lowering
 
 LONGEST = 4_096
 """Columns of the longest row that may be folded beside a sum over the rows."""
+
+PARTED = ("sum", "logsumexp", "squares")
+"""Folds of long rows that blocks of a product take in parts."""
 
 
 class DeviceFusion(Fusion):
@@ -22,10 +27,39 @@ class DeviceFusion(Fusion):
         self.replaced = frozenset(replaced)
         super().__init__(values)
 
-    def legal(self, roots: Roots) -> bool:
-        """Also: rows folded beside other sums are short, a long batch is folded by many, and what
-        is replaced is made once.
+    def _index(self) -> None:
+        super()._index()
+        folds = [self.values.graph[r] for r in sorted(self.values.stored)]
+        self.parted = frozenset(node.id for node in folds if self._is_parted(node))
+
+    def _is_parted(self, node: Node) -> bool:
+        """Does a fold of long rows of what a product makes feed nothing as large as these?
+
+        Then the product takes it along, if it is not in a group with what needs it.
         """
+        graph, count = self.values.graph, self.values.count
+        if node.op not in PARTED or node.dtype != "f32":
+            return False
+        shape, last = graph[node.operands[0]].shape, len(graph[node.operands[0]].shape) - 1
+        if node["axes"] != (last,) or not isinstance(shape[last], int) or shape[last] <= LONG:
+            return False
+        whole = count(node.operands[0])
+        read = {i for i in self.leaves[node.id] if count(i) == whole}
+        read |= {i for r in read & self.values.stored for i in self.leaves[r]}
+        made = [i for i in read if graph[i].op == "contract"]
+        if any(lowering(graph[i]) == "fold" for i in self.leaves[node.id]):
+            return False
+        readers = self.readers.get(node.id, set()) & self.values.stored
+        walked = (graph[r].operands[0] if lowering(graph[r]) == "fold" else r for r in readers)
+        return any(count(i) == whole for i in made) and all(count(i) < whole for i in walked)
+
+    def legal(self, roots: Roots) -> bool:
+        """Also: rows folded beside other sums are short, a long batch is folded by many, folds
+        that products take along wait for nobody, and what is replaced is made once.
+        """
+        parted = roots & self.parted
+        if parted and any(self.leaves[r] & parted for r in roots):
+            return False
         if not super().legal(roots) or not self._row_fits(roots):
             return False
         return not self._serial(roots) and not self._replaced_often(roots)

@@ -1,6 +1,7 @@
 """Two sums of every channel, one after the other, become one pass.
 
     s = sum(x);  q = sum((x - s/n)²)  ->  m = moments(x);  s/n = m[1];  q = m[2]
+    of a long row, on a GPU:          ->  q = squares(x)
 
 The second sum would wait until the first is made of all rows, and read all of `x` again.  The
 moments are taken where a panel of `x` (a CPU) or a block (a GPU) has just been made, and merged.
@@ -9,7 +10,7 @@ moments are taken where a panel of `x` (a CPU) or a block (a GPU) has just been 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import isclose, prod
 
 from ...spec.dims import evaluate, numel
 from ..ir.builder import Builder
@@ -17,6 +18,9 @@ from ..ir.graph import Graph, Node
 from ..ops import OPS
 from ..ops.moments import MEAN, SQUARES
 from .panels import SHARED_SUM
+
+LONG, LONGEST = 512, 4_096
+"""Columns of a row that a block of a product holds, and of one that fits a tile."""
 
 
 def with_moments(graph: Graph, sizes: Mapping[str, int]) -> Graph:
@@ -44,6 +48,55 @@ def with_moments(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     return b.graph()
 
 
+def with_squares(graph: Graph) -> Graph:
+    """The graph in which squares about the mean of a long row do not wait for the mean."""
+    found = {node.id: x for node in graph if (x := _row_pair(graph, node)) is not None}
+    if not found:
+        return graph
+    b = Builder(OPS, {})
+    new: dict[int, int] = {}
+    for node in graph:
+        with b.like(node):
+            if node.id in found:
+                x = new[found[node.id]]
+                new[node.id] = b.insert("squares", (x,), node.name, axes=node["axes"])
+            else:
+                new[node.id] = b.repeat(node, [new[o] for o in node.operands])
+    b.outputs = {name: new[i] for name, i in graph.outputs.items()}
+    return b.graph()
+
+
+def _row_pair(graph: Graph, node: Node) -> int | None:
+    """The value of which a node sums the squares about the mean of each long row."""
+    found = _squared(graph, node)
+    if found is None:
+        return None
+    x, spread = found
+    last = len(x.shape) - 1
+    mean = graph[spread.operands[0]]
+    if node["axes"] != (last,) or last < 1 or x.dtype != "f32" or mean.op != "mul":
+        return None
+    total, inverse = (graph[o] for o in mean.operands)
+    known = inverse.op == "constant" and isinstance(x.shape[last], int)
+    if not known or total.op != "sum" or total["axes"] != (last,) or total.operands[0] != x.id:
+        return None
+    whole = spread["dims"] == tuple(range(last))
+    long = LONG < x.shape[last] <= LONGEST and isclose(inverse["value"] * x.shape[last], 1)
+    return x.id if whole and long else None
+
+
+def _squared(graph: Graph, node: Node) -> tuple[Node, Node] | None:
+    """The x and the repeated y of sum((x - y)²)."""
+    if node.op != "sum" or graph[node.operands[0]].op != "mul":
+        return None
+    left, right = graph[node.operands[0]].operands
+    centred = graph[left]
+    if left != right or centred.op != "sub":
+        return None
+    x, spread = (graph[o] for o in centred.operands)
+    return (x, spread) if spread.op == "broadcast" else None
+
+
 def made_as(graph: Graph, x: int) -> int:
     """What a product makes of which x is the same numbers in 32 bits, or x itself."""
     node = graph[x]
@@ -53,16 +106,13 @@ def made_as(graph: Graph, x: int) -> int:
 
 def _pair(graph: Graph, node: Node, sizes: Mapping[str, int]) -> tuple[int, int] | None:
     """The mean and the value x of which a node sums the squares about the mean."""
-    if node.op != "sum" or graph[node.operands[0]].op != "mul":
+    found = _squared(graph, node)
+    if found is None:
         return None
-    left, right = graph[node.operands[0]].operands
-    centred = graph[left]
-    if left != right or centred.op != "sub":
-        return None
-    x, spread = (graph[o] for o in centred.operands)
+    x, spread = found
     rank = len(x.shape)
     axes = tuple(range(rank - 1))
-    if node["axes"] != axes or rank < 3 or x.dtype != "f32" or spread.op != "broadcast":
+    if node["axes"] != axes or rank < 3 or x.dtype != "f32":
         return None
     mean = graph[spread.operands[0]]
     total = _mean_of(graph, mean)

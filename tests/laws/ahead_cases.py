@@ -48,7 +48,7 @@ def _classes(b: Builder) -> dict[str, int]:
     """A softmax less the labels, some of more rows, times a number that is one of all or 0."""
     x, w, labels = f32(b, "x", B, 18, 20), f32(b, "w", 37, 20), i32(b, "labels", B, 23)
     shape = (B, 18, 37)
-    logits = b.contract("btc,vc->btv", x, w)
+    logits = b.contract("btc,vc->btv", x, w, "logits")
     some = b.slice(labels, (0, 2), (B, 18), (1, 1))
     hit = b.map("eq", b.iota(shape, 2), b.broadcast(some, (0, 1), shape))
     total = b.reduce("logsumexp", logits, (2,))
@@ -58,7 +58,16 @@ def _classes(b: Builder) -> dict[str, int]:
     each = b.broadcast(b.map("where", counted, weight, 0.0), (0, 1), shape)
     d = b.map("mul", b.map("sub", p, b.map("where", hit, 1.0, 0.0)), each)
     rows, columns = b.contract("btv,vc->btc", d, w), b.contract("btv,btc->vc", d, x)
-    return {"total": total, "rows": rows, "columns": columns}
+    picked = b.sum(b.map("where", hit, logits, 0.0), (2,))
+    return {"total": total, "picked": picked, "rows": rows, "columns": columns}
+
+
+def _stream(b: Builder) -> dict[str, int]:
+    """A product adds to a stream of residuals, and the next one reads its normalised rows."""
+    x, u, v = f32(b, "x", B, T, 37), f32(b, "u", 20, 37), f32(b, "v", 37, 20)
+    y = b.map("add", x, b.contract("btc,co->bto", f32(b, "h", B, T, 20), u), name="stream")
+    n = _normalised(b, y, 37, f32(b, "gain", 37))
+    return {"stream": y, "z": b.contract("btc,co->bto", n, v)}
 
 
 def _places(b: Builder) -> dict[str, int]:
@@ -73,5 +82,6 @@ AHEAD_CASES = (
     Case("ahead_both", _both, SIZES),
     Case("ahead_gated", _gated, SIZES),
     Case("ahead_classes", _classes, SIZES, smooth=False),
+    Case("ahead_stream", _stream, SIZES),
     Case("ahead_places", _places, SIZES),
 )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.laws.ahead_cases import AHEAD_CASES, SIZES
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
-from tests.laws.harness import backward, build, feeds, graph_of
+from tests.laws.harness import backward, build, expected, feeds, graph_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed
 from weft.compiler.emit.triton import compose
 from weft.compiler.emit.triton.tiles import MACHINES, Tile
 from weft.compiler.ir.graph import Graph
+from weft.compiler.plan import device, moments
 from weft.compiler.plan.values import Values
 
 NOMINAL = {"B": 31, "T": 3}
@@ -26,6 +28,12 @@ SMOOTH = [c for c in AHEAD_CASES if c.smooth]
 def _graphs() -> dict[Key, Graph]:
     found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in AHEAD_CASES}
     return found | {("backward", c.name): backward(c) for c in SMOOTH}
+
+
+def _short_rows(patch: pytest.MonkeyPatch) -> None:
+    """Let rows of more than 16 be long, so that blocks leave parts of their folds."""
+    for module in (compose, device, moments):
+        patch.setattr(module, "LONG", 16)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,7 @@ def blocks(request: pytest.FixtureRequest, graphs: dict[Key, Graph]) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "large":
             patch.setattr(compose, "choose", chosen)
+            _short_rows(patch)
         found = Guarded(emitted(graphs, NOMINAL, "interpret"))
     yield found
     found.engine.close()
@@ -73,6 +82,39 @@ def test_kernels_are_the_reference(case: Case, blocks: Guarded, graphs: dict[Key
 @pytest.mark.parametrize("case", AHEAD_CASES, ids=lambda c: c.name)
 def test_single_rows(case: Case, blocks: Guarded, graphs: dict[Key, Graph]) -> None:
     check(blocks, ("forward", case.name), graphs["forward", case.name], SIZES[0])
+
+
+def test_folds_of_long_rows_are_left_behind(graphs: dict[Key, Graph]) -> None:
+    """What a product makes is read by products alone, and by no kernel that folds it."""
+    with pytest.MonkeyPatch.context() as patch:
+        _short_rows(patch)
+        key = "forward", "ahead_classes"
+        kernels = emitted({key: graphs[key]}, NOMINAL, "cuda:90").kernels
+    assert {k.kind for k in kernels if "logits" in k.reads} == {"product"}
+    merged = [k for k in kernels if k.name.startswith("merge_")]
+    assert [set(k.writes) for k in merged] == [{"logsumexp_logits", "sum_where"}]
+
+
+def test_a_stream_is_read_by_products_alone(graphs: dict[Key, Graph]) -> None:
+    """Its moments are left behind by the product that writes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        _short_rows(patch)
+        key = "forward", "ahead_stream"
+        kernels = emitted({key: graphs[key]}, NOMINAL, "cuda:90").kernels
+    assert [k.kind for k in kernels] == ["product", "finish", "product"]
+
+
+@pytest.mark.parametrize("offset", [1.0, 1000.0])
+def test_a_mean_far_from_zero_costs_no_digits(
+    offset: float, blocks: Guarded, graphs: dict[Key, Graph]
+) -> None:
+    """Sums of squares of 1000 and more would leave one digit of a variance of 1."""
+    key = "forward", "ahead_stream"
+    fed = feeds(graphs[key], SIZES[1], positive=False)
+    fed["x"], fed["gain"] = fed["x"] + np.float32(offset), np.ones_like(fed["gain"])
+    found = blocks.run(key, fed)["z"]
+    exact = expected(graphs[key], fed, SIZES[1])["z"]
+    assert np.abs(found - exact).max() < 3e-6 * (offset + 1) ** 0.5 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("case", SMOOTH[:1], ids=lambda c: c.name)

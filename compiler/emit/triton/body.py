@@ -306,6 +306,10 @@ class Body:
         other = literal(fill if dtype in INTEGERS else float(fill), dtype)
         return f"tl.where({mask}, {text}, {other})"
 
+    def inside(self) -> str:
+        """Which columns of the tile are there, also where all of them are."""
+        return self.setting.in_column or f"{self.any_axis('column')} >= 0"
+
     def fill_of(self, fold: Fold) -> float | int:
         dtype = self.kernel.values[fold.operand].dtype
         if fold.function in ("max", "argmax", "logsumexp"):
@@ -328,6 +332,8 @@ class Body:
             )
         if s.function in ("argmax", "argmin"):
             text = f"row_{s.function}({x}, {self.any_axis('column')})"
+        elif s.function == "squares":
+            text = f"row_squares({x}, {self.inside()})"
         else:
             text = f"row_{s.function}({x})"
         return f"tl.sum({text})" if scalar else text

@@ -9,6 +9,7 @@ from ....spec.dims import Dim, numel
 from ...ops.recurrences import RECURRENCES
 from ...plan.forms import Form
 from ...plan.memory import nominal
+from ...plan.moments import LONG
 from ...plan.product import Product
 from ..loops import Kernel
 from .attention import attention
@@ -18,7 +19,7 @@ from .contraction import Contraction, Frame, Sums, divides, frame, one_block
 from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import gemm_kernel
 from .gemm_loop import STEP
-from .kernel import Parameter, drawing
+from .kernel import Extent, Parameter, drawing
 from .library import PLACES
 from .moments import left, moments, words_of
 from .part import Machine, Part, Work
@@ -27,6 +28,7 @@ from .products import Names, contraction_of, result_index
 from .prologue import Prologue, leaves, prologues
 from .recurrent_kernels import recurrent
 from .request import Gemm
+from .row_parts import partable
 from .scatter import scatter_kernel
 from .spelling import both
 from .template import call
@@ -152,15 +154,16 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
             return None
         flops += lowered.flops
         places = tuple(dict.fromkeys((*places, *lowered.places)))
-    key = f"{part.name(work)}: {c}"
-    tile = _tile(part, work, machine, c, sizes, kernel, machine.levels.get(key, 0))
+    parted = kernel is not None and _is_long(c.n) and partable(kernel)
+    tile = _tile(part, work, machine, c, sizes, kernel, parted=parted)
     shape = frame(c, tile)
-    if kernel is not None and whole_rows(kernel) and not shape.whole_rows:
+    if kernel is not None and whole_rows(kernel) and not (shape.whole_rows or parted):
         return None
     wide = part.wide(names)
     if kernel is not None:
         kept = names[z] if z in work.writes else None
-        epilogue = Writer(kernel, z, shape, sizes, wide=wide).write(kept)
+        parted = parted and not shape.whole_rows
+        epilogue = Writer(kernel, z, shape, sizes, wide=wide, parted=parted).write(kept)
     else:
         epilogue = _stored(p, names[z], shape, sizes)
     if work.moments is not None:
@@ -189,7 +192,17 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     )
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
-    return replace(found, key=key)
+    return replace(found, key=_key(part, work, c), parted=epilogue.parted)
+
+
+def _key(part: Part, work: Work, c: Contraction) -> str:
+    """What tells the kernel from others when its tile is refused."""
+    return f"{part.name(work)}: {c}"
+
+
+def _is_long(columns: Extent) -> bool:
+    """Do the rows of a product not fit its blocks?"""
+    return isinstance(columns, int) and columns > LONG
 
 
 def _ahead(
@@ -219,11 +232,12 @@ def _ahead(
 
 def _tile(
     part: Part, work: Work, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None,
-    level: int,
+    *, parted: bool,
 ) -> Tile:  # fmt: skip
     made = bool(part.values.made_by(work.key))
     asked = max(pressure(kernel, moments=work.moments is not None), int(made))
-    whole = kernel is not None and whole_rows(kernel)
+    level = machine.levels.get(_key(part, work, c), 0)
+    whole = kernel is not None and whole_rows(kernel) and not parted
     nominals = sizes.sizes(part.values.sizes)
     tile = choose(machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level)
     return replace(tile, rows=1) if tile.form == "vector" and c.m == 1 else tile
@@ -237,7 +251,7 @@ def _stored(p: Product, name: str, shape: Frame, sizes: Names) -> Epilogue:
 
 
 def _pointers(part: Part, names: Mapping[int, str], epilogue: Epilogue) -> list[Parameter]:
-    partial = {p.buffer for p in epilogue.partials}
+    partial = {p.buffer for p in epilogue.partials} | {p.buffer for p in epilogue.parted}
     found = [
         Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items() if n not in partial
     ]

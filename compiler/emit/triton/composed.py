@@ -12,6 +12,7 @@ from ..lower import Numbers
 from .kernel import KernelText
 from .printer import Partial
 from .products import Names
+from .row_parts import Parted
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,9 @@ class Composed:
     """Kernels that run one after the other, and what their parameters stand for.
 
     `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
-    `partials` are sums that a finish has to complete; `key` tells the kernel from others when its
-    tile is refused; `streams` and `starts` are those of the loop kernel, by their number there.
+    `partials` are sums that a finish has to complete, `parted` folds of rows; `key` tells the
+    kernel from others when its tile is refused; `streams` and `starts` are those of the loop
+    kernel, by their number there.
     """
 
     texts: tuple[KernelText, ...]
@@ -34,6 +36,7 @@ class Composed:
     key: str = ""
     streams: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
+    parted: tuple[Parted, ...] = ()
 
     def of(self, ids: Numbers) -> Composed:
         """The kernels for other values of the same form."""

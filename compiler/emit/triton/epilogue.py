@@ -19,6 +19,7 @@ from .contraction import Frame
 from .kernel import Factors
 from .printer import Partial, decomposed, drop_unused
 from .products import Names, row_wise
+from .row_parts import Parted, Parts
 from .spelling import product
 from .template import call
 
@@ -33,6 +34,7 @@ class Epilogue:
     lines: tuple[str, ...]
     partials: tuple[Partial, ...]
     streams: tuple[int, ...] = ()
+    parted: tuple[Parted, ...] = ()
 
 
 def attachable(kernel: Kernel, z: int, p: Product) -> bool:
@@ -91,8 +93,21 @@ def pressure(kernel: Kernel | None, *, moments: bool) -> int:
 class Writer:
     """Writes the epilogue of one product."""
 
-    def __init__(self, kernel: Kernel, z: int, frame: Frame, names: Names, *, wide: bool) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        z: int,
+        frame: Frame,
+        names: Names,
+        *,
+        wide: bool,
+        parted: bool = False,
+    ) -> None:
         self.kernel, self.frame, self.names = kernel, frame, names
+        self.parts: Parts | None = None
+        if parted:
+            rows = extent(kernel.rows)
+            self.parts = Parts(kernel, frame, names.extent(rows, "rows"), rows)
         self.buffer = next(b.name for b in kernel.buffers if b.value == z)
         symbols = symbol_arguments(kernel)
         for name, argument in symbols.items():
@@ -114,7 +129,7 @@ class Writer:
             if target is not None:
                 seen.add(target)
         z = next(s.target for s in body if isinstance(s, Load) and s.buffer == self.buffer)
-        lines = self.body.lines(body)
+        lines = self.body.lines(body) if self.parts is None else self.parts.lines(self.body, body)
         if keep:
             at = " + ".join(
                 (product("row", self.body.dim(self.kernel.columns[0].extent)), "column")
@@ -124,7 +139,8 @@ class Writer:
         if self.body.streams:
             lines = ["seed = tl.load(seed_ptr)", "step = tl.load(step_ptr)", *lines]
         lines = drop_unused([*decomposed(self.kernel.rows, "row", self.symbols), *lines])
-        return Epilogue(z, tuple(lines), tuple(self.partials), tuple(self.body.streams))
+        parted = tuple(self.parts.found) if self.parts else ()
+        return Epilogue(z, tuple(lines), tuple(self.partials), tuple(self.body.streams), parted)
 
     def gather(self, s: Gather, x: str) -> list[str]:
         """The block's column sums go to its panel of partial sums."""

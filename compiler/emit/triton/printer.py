@@ -82,7 +82,9 @@ def spelled(kernel: Kernel, feeds: Mapping[int, str], taken: frozenset[str]) -> 
     values: dict[str, str] = {}
     used = taken | {f"{b}_{word}" for b in by_value.values() for word in ("ptr", "partial_ptr")}
     folded = [s.target for s in statements(kernel) if isinstance(s, Fold)]
-    used |= {f"{name}_{word}" for name in folded for word in ("part", "top", "at", "new", "wins")}
+    used |= {
+        f"{name}_{word}" for name in folded for word in ("part", "top", "at", "new", "wins", "mean")
+    }
     for name in kernel.values:
         wanted = buffers[loads[name]] if name in loads else name
         values[name] = _fresh(wanted, used)

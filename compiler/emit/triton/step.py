@@ -36,6 +36,7 @@ from .printer import Partial
 from .products import Names
 from .recurrent_kernels import flops_of
 from .riding import riders
+from .row_parts import merge_rows
 from .scan import loop_of
 from .scan_kernel import walk
 
@@ -169,6 +170,8 @@ class StepWriter:
                 known[w.parameter] = self._workspace(w.parameter, panels(w.factors, found.sizes))
         for p in found.partials:
             known[p.pointer] = self._workspace(p.pointer, p.span)
+        for q in found.parted:
+            known[q.pointer] = self._workspace(q.pointer, q.span)
         for position, (text, grid) in enumerate(zip(found.texts, found.grids, strict=True)):
             final = position == len(found.texts) - 1
             moved = part.bytes_of(work) if final else 0
@@ -177,6 +180,8 @@ class StepWriter:
             self._merge(part, work, found, p, known)
         if any(p.numbers == 1 for p in found.partials):
             self._finish(part, work, found, known)
+        if found.parted:
+            self._merge_rows(part, work, found, known)
 
     def _scan(self, part: Part, work: Work) -> None:
         """One launch for all steps, or those of a step for each."""
@@ -356,6 +361,22 @@ class StepWriter:
         done = Composed((), (), {}, {}, (), found.places, "finish", 0)
         moved = self._finished(p)
         self._launch(text, text.launch_grid(numbers), known, done, moved, moved)
+
+    def _merge_rows(
+        self, part: Part, work: Work, found: Composed, before: Mapping[str, Argument]
+    ) -> None:
+        """Merge what the blocks of one kernel left of the folds of their rows."""
+        sizes, name, rows = Names(), part.name(work), found.parted[0].rows
+        extent = sizes.extent(rows, "rows")
+        text = merge_rows(f"merge_{name}", found.parted, extent, f"The rows of {name}.")
+        buffers = {p.buffer for p in found.parted}
+        names = {i: n for i, n in found.names.items() if n in buffers}
+        known = self._known(part, names, sizes.dims)
+        known |= {p.pointer: before[p.pointer] for p in found.parted}
+        numbers = {n: expression(d) for n, d in sizes.dims.items()}
+        done = Composed((), (), {}, {}, (), found.places, "finish", 0)
+        moved = sum(4 * (p.numbers + 1) for p in found.parted) * nominal(rows, self.sizes)
+        self._launch(text, text.launch_grid(numbers), known, done, moved, moved // 4)
 
     def _finished(self, p: Partial) -> int:
         """Bytes of partial sums and their result."""

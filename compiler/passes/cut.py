@@ -25,8 +25,11 @@ LARGE = 1 << 24
 DEEP = 8
 """Times that it must be larger than the operand it is cut along with."""
 
-PIECES, FEWEST = 32, 4
+PIECES, FEWEST = 32, 2
 """Pieces at most, and at least."""
+
+EACH = 4
+"""Times that a piece is as large as the parameter, which moves four times for each piece."""
 
 
 class Uncut(Exception):
@@ -125,13 +128,13 @@ class _Cut:
         return self._joined(parts, len(bounds) + 1)
 
     def pieces(self, extent: int) -> int:
-        """How many: each about twice as large as the parameter, which all of them read, and whose
+        """How many: each `EACH` times as large as the parameter, which all of them read, and whose
         gradient all of them read and write; alike if that can be.
         """
         node = self.graph[self.z]
         sources = (_source(self.graph, i) for i in node.operands)
         parameter = min(_count(w, self.sizes) for w in sources if w.op == "input")
-        most = min(PIECES, extent, max(FEWEST, self.size // (2 * parameter)))
+        most = min(PIECES, extent, max(FEWEST, self.size // (EACH * parameter)))
         alike = (n for n in range(most, most // 2, -1) if extent % n == 0)
         return next(alike, most)
 

@@ -68,6 +68,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cut, "LARGE", 1)
     monkeypatch.setattr(cut, "DEEP", 1)
     monkeypatch.setattr(cut, "PIECES", 3)
+    monkeypatch.setattr(cut, "EACH", 1)
 
 
 def _batch(rows: int, *, ignored: bool) -> dict[str, np.ndarray]:
@@ -147,20 +148,20 @@ def test_the_logits_of_a_large_vocabulary_are_never_whole(target: str, precision
     logits = 4 * sizes["batch"] * sizes["length"] * sizes["vocab"]
     for kind in ("train", "gradient", "evaluate"):
         workspace = artifact.entry(kind, "main").workspace
-        assert evaluate(workspace, {**artifact.sizes, THREADS: 2}) <= logits / 8
+        assert evaluate(workspace, {**artifact.sizes, THREADS: 2}) <= logits / 7
     texts = {k.name for k in artifact.kernels if k.entry == "train_main"}
     assert len(texts) <= 24
 
 
-def test_a_piece_is_as_large_as_the_weight_that_all_of_them_read() -> None:
-    """16 samples of 1,024 positions, width 256: 64 times the weight, but no more pieces than 32;
+def test_a_piece_is_larger_than_the_weight_that_all_of_them_read() -> None:
+    """48 samples of 1,024 positions, width 256: 192 times the weight, but no more pieces than 32;
     one of them: 4 times.  Pieces are alike where they can be.
     """
     found = []
-    for sizes in ((1024, 16), (1024, 4), (1024, 1), (1020, 4)):
+    for sizes in ((1024, 48), (1024, 16), (1024, 1), (1026, 4)):
         shape = {"length": sizes[0], "vocab": 50257, "width": 256, "batch": sizes[1]}
         found.append(_pieces(_lowered("tied", native=True, **shape)))
-    assert found == [32, 16, 4, 15]
+    assert found == [32, 16, 2, 3]
 
 
 def test_pieces_share_their_weight_in_the_bound() -> None:

@@ -134,7 +134,7 @@ static __attribute__((noinline, unused)) __m512 weft_pack_edge(const weft_operan
     else if (!side->left && !side->along) for (long i = 0; i < 16; ++i)
         weft_split_pair(_mm512_maskz_loadu_ps(next * i < deep ? some : 0, x + next * i * step),
             _mm512_maskz_loadu_ps(next * i + other < deep ? some : 0, x + (next * i + other) * step), to + i * 32, &sum);
-    else if (side->left) WEFT_UNROLL for (int q = 0; q < 4; ++q) {
+    else if (side->left) for (int q = 0; q < 4; ++q) {
         __m512 near[4], far[4];
         weft_turn(0, deep, rows, x, step, q, near);
         weft_turn(0, deep - 16, rows, x + 16 * step, step, q, far);
@@ -142,7 +142,7 @@ static __attribute__((noinline, unused)) __m512 weft_pack_edge(const weft_operan
     }
     else {
         __m512 r[32];
-        WEFT_UNROLL for (int q = 0; q < 8; ++q) weft_turn(0, rows, deep - q / 4 * 16, x + q / 4 * 16, step, q % 4, r + 4 * q);
+        for (int q = 0; q < 8; ++q) weft_turn(0, rows, deep - q / 4 * 16, x + q / 4 * 16, step, q % 4, r + 4 * q);
         for (long i = 0; i < 16; ++i) weft_split_pair(r[next * i], r[next * i + other], to + i * 32, &sum);
     }
     return sum;

@@ -8,6 +8,13 @@ enum { WEFT_GEMM_SCRATCH = 24576 + 98304 + 8192 };                      /* float
 /* Kernels stay functions of their own: gcc does not vectorise a reduction that it has inlined. */
 #define WEFT_KERNEL static __attribute__((noinline, unused))
 
+/* Entries are long and compute nothing themselves: gcc's costly passes gain nothing there. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define WEFT_ENTRY __attribute__((optimize("O1")))
+#else
+#define WEFT_ENTRY
+#endif
+
 typedef struct {
     void *const *inputs;
     void *const *outputs;
@@ -37,7 +44,7 @@ static inline __attribute__((unused)) void weft_scatter_add(long entries, long w
 }
 
 /* Shares of a sum over `total` rows in panels of `panel`: fixed by the sizes, never by the threads. */
-static inline __attribute__((unused)) long weft_parts(long total, long panel, long most)
+static __attribute__((noinline, unused)) long weft_parts(long total, long panel, long most)
 {
     const long chunks = (total + panel - 1) / panel;
     return chunks < most ? chunks : most;

@@ -135,7 +135,7 @@ class StepWriter:
             self._name_values(part)
         body = "\n".join(text for part in self.parts for text in self._part(part))
         names = self._size_names()
-        lines = [f"int {name}(const weft_call *call)", "{"]
+        lines = ["WEFT_ENTRY", f"int {name}(const weft_call *call)", "{"]
         sizes = enumerate(map(size_name, names))
         lines += [f"    const long {size} = call->sizes[{k}];" for k, size in sizes]
         lines += self._pointers(body)

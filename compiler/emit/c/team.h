@@ -18,7 +18,7 @@ typedef struct { int arrived __attribute__((aligned(64))), turn __attribute__((a
 #define WEFT_TEAM {0, 0}
 
 /* Every thread of the region calls it equally often. Spins while each thread has a core, then lets others run. */
-static inline __attribute__((unused)) void weft_barrier(weft_team *team, int size)
+static __attribute__((noinline, unused)) void weft_barrier(weft_team *team, int size)
 {
     if (size == 1) return;
     const int turn = __atomic_load_n(&team->turn, __ATOMIC_RELAXED);
@@ -32,7 +32,7 @@ static inline __attribute__((unused)) void weft_barrier(weft_team *team, int siz
 }
 /* The first chunk of thread `me`, where `chunks` of the work `each` lie behind the work `before` in all that threads share, `total`:
    a thread has the chunks whose middle lies in its stretch. */
-static inline __attribute__((unused)) long weft_border(long me, long size, long chunks, long before, long each, long total)
+static __attribute__((noinline, unused)) long weft_border(long me, long size, long chunks, long before, long each, long total)
 {
     if (me >= size) return chunks;
     const long left = (me * total + size - 1) / size - before - each / 2;

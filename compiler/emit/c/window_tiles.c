@@ -64,7 +64,7 @@ WEFT_INLINE void weft_gather_later(weft_gathering *j, const int *first, long vec
     j->v = j->block = j->unit = 0;
 }
 /* A sixth of a piece: one plane of eight windows. */
-WEFT_INLINE void weft_gather_some(weft_gathering *j)
+static __attribute__((noinline, unused)) void weft_gather_some(weft_gathering *j)
 {
     if (j->rest == 0) return;
     const weft_part_of_window *const part = j->part + j->first[j->v];

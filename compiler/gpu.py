@@ -67,13 +67,14 @@ def emit_gpu(
 
 
 def traffic(parts: list[Part]) -> dict[str, Any]:
-    """Modelled bytes against the bound: products and windows touch their operands once, all else is
-    free.
+    """Modelled bytes against the bound: products and windows touch their operands and results once,
+    products that are one launch the sum that they make, and all else is free.
     """
     graph, updates = parts[0], parts[1:]
     made = (graph.graph[i] for w in graph.works for i in _products(graph, w))
     known: Known = set()
     bound = sum(product_bytes(graph.values, node, known) for node in made)
+    bound -= sum(map(graph.values.bytes_of, graph.values.followers))
     streamed = sum(_bytes(graph, w) for w in graph.works if graph.is_attention(w))
     products = sum(_own_bytes(graph, w) for w in graph.works if _products(graph, w))
     bound, products = bound + streamed, products + streamed
@@ -89,7 +90,9 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
 
 def _products(part: Part, work: Work) -> list[int]:
     """The contraction or the windows of a kernel."""
-    return [work.heavy] if work.heavy is not None and part.is_host(work) else []
+    if work.heavy is None or not part.is_host(work):
+        return []
+    return list(part.values.made_as_one(work.heavy)[1])
 
 
 def _bytes(part: Part, work: Work) -> int:
@@ -102,5 +105,6 @@ def _bytes(part: Part, work: Work) -> int:
 def _own_bytes(part: Part, work: Work) -> int:
     """What the product itself moves: its operands, and its result where that is stored."""
     assert work.heavy is not None
-    operands = {part.values.base(o) for o in part.graph[work.heavy].operands}
-    return sum(map(part.values.bytes_of, operands | (work.writes & {work.heavy})))
+    graph, (made, terms) = part.graph, part.values.made_as_one(work.heavy)
+    operands = {part.values.base(o) for i in terms for o in graph[i].operands}
+    return sum(map(part.values.bytes_of, operands | (work.writes & {made})))

@@ -16,6 +16,7 @@ from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
 from .prologue import Ahead, ahead_of, by_reader
+from .totals import totals
 from .windows import turned_from
 
 STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
@@ -38,7 +39,8 @@ class Values:
     several passes then computes once.  `turned`: turned weights are read where the others lie.
     `plans` keeps what was planned, by form.  What `attention` streams is never stored; what it
     makes is a leaf.  `prologues`: find maps that convolutions carry out on what they load
-    (`ahead`); `writers` are those that also store what they have made.
+    (`ahead`), and products that are one launch (`totals`, all but the first are `followers`);
+    `writers` are launches that store other values than their own.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
@@ -79,8 +81,12 @@ class Values:
             self.dear = frozenset(node.id for node in graph if self._is_dear(node))
             self.stored |= self.dear
             self.stored |= {node.id for node in graph if self._is_scale(node)}
+        self.totals: dict[int, tuple[int, ...]] = {}
         if prologues:
             self._look_ahead()
+            self._add_up()
+        self.leaders = {terms[0]: i for i, terms in self.totals.items()}
+        self.followers = frozenset(i for terms in self.totals.values() for i in terms[1:])
         self.sources = by_reader(self.ahead)
         self._cones.clear()
         self._joined.clear()
@@ -101,11 +107,15 @@ class Values:
         return self.count(i) * ITEM_BYTES[self.graph[i].dtype]
 
     def read_bytes(self, members: Iterable[int], i: int) -> int:
-        """What members of a kernel read of a value: pieces of it, where they only cut it."""
+        """What members of a kernel read of a value: pieces or rows of it, where they only take
+        those.
+        """
         graph, base = self.graph, self.base
         nodes = [graph[m] for m in members]
         readers = [n for n in nodes if any(base(o) == i for o in n.operands)]
-        if not readers or any(n.op != "slice" for n in readers):
+        if not readers or any(n.op not in ("slice", "take") for n in readers):
+            return self.bytes_of(i)
+        if any(base(o) == i for n in readers for o in n.operands[1:]):
             return self.bytes_of(i)
         pieces = sum(self.count(n.id) for n in readers) * ITEM_BYTES[graph[i].dtype]
         return min(self.bytes_of(i), pieces)
@@ -125,7 +135,7 @@ class Values:
 
     def is_heavy(self, node: Node) -> bool:
         """Does a template of its own make the value?"""
-        apart = node.id in self.launches or node.id in self.streamed
+        apart = node.id in self.launches or node.id in self.streamed or node.id in self.followers
         return lowering(node) == "heavy" and not apart
 
     def base(self, i: int) -> int:
@@ -247,6 +257,17 @@ class Values:
                 if found.written:
                     self.writers[i] = found.readers[0]
 
+    def _add_up(self) -> None:
+        """Find the sums of products that one launch makes."""
+        self.totals = totals(self)
+        self.stored -= self.totals.keys()
+        self.writers |= {i: terms[0] for i, terms in self.totals.items()}
+
+    def made_as_one(self, i: int) -> tuple[int, tuple[int, ...]]:
+        """What the launch of a heavy node makes: its value or a sum, and the nodes it adds up."""
+        total = self.leaders.get(i)
+        return (i, (i,)) if total is None else (total, self.totals[total])
+
     def memory(self, reader: int, i: int) -> int:
         """The value whose memory the template of a heavy node reads for an operand."""
         return self.base(self.sources.get((reader, i), i))
@@ -259,7 +280,8 @@ class Values:
     def operands(self, node: Node) -> set[int]:
         """The memory that a heavy node reads, also for what it makes of it."""
         made = self.made_by(node.id)
-        stored = [o for o in node.operands if o not in made]
+        terms = (self.graph[i] for i in self.made_as_one(node.id)[1])
+        stored = [o for term in terms for o in term.operands if o not in made]
         return {self.base(i) for i in (*stored, *(self.cone(made)[1] if made else ()))}
 
     # ---- cones ---------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Maps that products make of what they load: with numbers of rows, of channels, of both."""
+"""Maps that products make of what they load: with numbers of rows, of channels, of both; products
+that are one sum.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +72,18 @@ def _stream(b: Builder) -> dict[str, int]:
     return {"stream": y, "z": b.contract("btc,co->bto", n, v)}
 
 
+def _total(b: Builder) -> dict[str, int]:
+    """Three products of different depths become one sum, with a map behind them."""
+    x, y = f32(b, "x", B, T, 17), f32(b, "y", B, T, 40)
+    u, v, w = f32(b, "u", 17, 33), f32(b, "v", 33, 40), f32(b, "w", 17, 33)
+    first, third = b.contract("btc,co->bto", x, u), b.contract("btc,co->bto", x, w)
+    second = b.contract("btc,oc->bto", y, v)
+    total = b.map("add", b.map("add", first, second), third, name="total")
+    bias = b.broadcast(f32(b, "bias", 33), (2,), (B, T, 33))
+    again = b.map("add", b.contract("btc,co->bto", x, b.map("tanh", u)), total)
+    return {"tanh": b.map("tanh", b.map("add", total, bias)), "again": again}
+
+
 def _places(b: Builder) -> dict[str, int]:
     """A number for each place, the same in all samples."""
     x, place, w = f32(b, "x", B, 18, 16), f32(b, "place", 18), f32(b, "w", 16, 20)
@@ -77,6 +91,7 @@ def _places(b: Builder) -> dict[str, int]:
     return {"y": b.contract("btc,co->bto", b.map("tanh", y), w)}
 
 
+TOTAL = Case("total", _total, SIZES)
 AHEAD_CASES = (
     Case("ahead_norm", _norm, SIZES),
     Case("ahead_both", _both, SIZES),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.laws.ahead_cases import AHEAD_CASES, SIZES
+from tests.laws.ahead_cases import AHEAD_CASES, SIZES, TOTAL
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
 from tests.laws.harness import backward, build, expected, feeds, graph_of
@@ -26,8 +26,9 @@ SMOOTH = [c for c in AHEAD_CASES if c.smooth]
 
 
 def _graphs() -> dict[Key, Graph]:
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in AHEAD_CASES}
-    return found | {("backward", c.name): backward(c) for c in SMOOTH}
+    cases = (*AHEAD_CASES, TOTAL)
+    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in cases}
+    return found | {("backward", c.name): backward(c) for c in cases if c.smooth}
 
 
 def _short_rows(patch: pytest.MonkeyPatch) -> None:
@@ -59,10 +60,12 @@ def blocks(request: pytest.FixtureRequest, graphs: dict[Key, Graph]) -> Iterator
     found.engine.close()
 
 
-@pytest.mark.parametrize("key", [k for k in _graphs() if k != ALONE], ids=" ".join)
+@pytest.mark.parametrize(
+    "key", [k for k in _graphs() if k != ALONE and k[1] != TOTAL.name], ids=" ".join
+)
 def test_nobody_stores_what_products_make(key: Key, graphs: dict[Key, Graph]) -> None:
     values = Values(graphs[key], NOMINAL, turned=True, prologues=True)
-    assert values.ahead and not values.writers
+    assert values.ahead and not any(found.written for found in values.ahead.values())
     assert not values.stored & set(values.ahead)
 
 
@@ -72,7 +75,7 @@ def test_a_map_whose_source_nobody_keeps_is_stored(graphs: dict[Key, Graph]) -> 
     assert Values(graphs["backward", "ahead_gated"], NOMINAL, turned=True, prologues=True).ahead
 
 
-@pytest.mark.parametrize("case", AHEAD_CASES, ids=lambda c: c.name)
+@pytest.mark.parametrize("case", (*AHEAD_CASES, TOTAL), ids=lambda c: c.name)
 def test_kernels_are_the_reference(case: Case, blocks: Guarded, graphs: dict[Key, Graph]) -> None:
     for kind in ("forward", "backward"):
         if (kind, case.name) in graphs:
@@ -102,6 +105,16 @@ def test_a_stream_is_read_by_products_alone(graphs: dict[Key, Graph]) -> None:
         key = "forward", "ahead_stream"
         kernels = emitted({key: graphs[key]}, NOMINAL, "cuda:90").kernels
     assert [k.kind for k in kernels] == ["product", "finish", "product"]
+
+
+def test_products_that_are_added_are_one_launch(graphs: dict[Key, Graph]) -> None:
+    """All three of the first sum, with what follows it; the bound counts what they make once."""
+    key = "forward", TOTAL.name
+    values = Values(graphs[key], NOMINAL, turned=True, prologues=True)
+    assert [len(terms) for terms in values.totals.values()] == [3]
+    kernels = emitted({key: graphs[key]}, NOMINAL, "cuda:90").kernels
+    products = [k for k in kernels if k.kind == "product"]
+    assert sorted(len({"u", "v", "w"} & set(k.reads)) for k in products) == [0, 3]
 
 
 @pytest.mark.parametrize("offset", [1.0, 1000.0])

@@ -40,8 +40,9 @@ def plain_works(part: Part) -> list[Work]:
 
 def _heavy(part: Part, i: int) -> Work:
     values = part.values
+    made, _ = values.made_as_one(i)
     stored = [o for o in values.made_by(i) if o in values.writers]
-    writes = {i, *stored, *riding(part.graph, part.graph[i])}
+    writes = {made, *stored, *riding(part.graph, part.graph[i])}
     return Work(i, frozenset(), frozenset(values.operands(part.graph[i])), frozenset(writes))
 
 
@@ -98,7 +99,7 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
     left = dict.fromkeys(works)
     read = Counter(value for work in works for value in work.reads)
     for contraction in [w for w in works if part.is_host(w)]:
-        z, readers = contraction.key, order.readers(contraction)
+        z, readers = part.result(contraction), order.readers(contraction)
         for group in sorted((w for w in readers if w.heavy is None), key=lambda w: w.key):
             if part.phase(group) != part.phase(contraction):
                 continue
@@ -119,6 +120,11 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
     return list(left)
 
 
+def _is_alone(part: Part, work: Work) -> bool:
+    """Is it one product?"""
+    return work.heavy not in part.values.leaders
+
+
 def _fits(part: Part, work: Work, machine: Machine) -> bool:
     try:
         return hosted(part, work, machine) is not None
@@ -130,7 +136,9 @@ def _with_sums(part: Part, works: list[Work]) -> list[Work]:
     """Groups that only sum an operand of a product over its depth join the product."""
     order = Order(_edges(part, works))
     left = dict.fromkeys(works)
-    products = dict.fromkeys(w for w in works if part.is_product(w) and not w.roots)
+    products = dict.fromkeys(
+        w for w in works if part.is_product(w) and not w.roots and _is_alone(part, w)
+    )
     for group in [w for w in works if w.heavy is None and len(w.roots) == 1]:
         root = min(group.roots)
         if part.graph[root].op != "sum" or part.values.cone(group.roots)[0] != [root]:

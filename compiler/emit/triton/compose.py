@@ -135,18 +135,24 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
 
     Raises: LookupError when no tile is left.
     """
-    z, p = work.key, part.product(work.key)
-    a, b = part.values.memory(z, p.a), part.values.memory(z, p.b)
+    key, p = work.key, part.product(work.key)
+    z, terms = part.values.made_as_one(key)
+    a, b = part.values.memory(key, p.a), part.values.memory(key, p.b)
+    others = [part.product(i) for i in terms[1:]]
     lowered = part.lowered(work.roots) if work.roots else None
     read = [x.value for x in lowered.buffers] if lowered else []
     read += [i for i in (work.summed, work.moments) if i is not None]
-    read += leaves(part, z)
-    names, sizes = part.short(dict.fromkeys((a, b, *read, z))), Names()
+    read += leaves(part, key)
+    added = [part.values.base(i) for other in others for i in (other.a, other.b)]
+    names, sizes = part.short(dict.fromkeys((a, b, *added, *read, z))), Names()
     c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes)
-    flops, places = product_flops(p, part.values.sizes), part.places([z])
-    taken = frozenset((c.a_tile, c.b_tile, *(f"{names[i]}_tile" for i in (a, b))))
+    c = replace(c, others=tuple(_other(part, other, names, sizes) for other in others))
+    flops = sum(product_flops(each, part.values.sizes) for each in (p, *others))
+    places = part.places(terms)
+    taken = frozenset(tile for each in c.terms for tile in (each.a_tile, each.b_tile))
+    taken |= {f"{names[i]}_tile" for i in (a, b)}
     taken |= words_of(names[work.moments]) if work.moments is not None else frozenset()
-    ahead = prologues(part, z, (p.a, p.b), names, sizes, taken)
+    ahead = prologues(part, key, (p.a, p.b), names, sizes, taken)
     kernel = None
     if lowered is not None:
         kernel = prepared(lowered, names, flat=False, taken=taken)
@@ -198,6 +204,14 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
 def _key(part: Part, work: Work, c: Contraction) -> str:
     """What tells the kernel from others when its tile is refused."""
     return f"{part.name(work)}: {c}"
+
+
+def _other(part: Part, p: Product, names: Mapping[int, str], sizes: Names) -> Contraction:
+    """One more product that a kernel adds."""
+    a, b = part.values.base(p.a), part.values.base(p.b)
+    return contraction_of(
+        p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes
+    )
 
 
 def _is_long(columns: Extent) -> bool:

@@ -41,7 +41,8 @@ class Apart:
 class Contraction:
     """product[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n], summed in float32.
 
-    The sum also runs over the indices in `apart`.
+    The sum also runs over the indices in `apart`, and over `others`: products of as many rows and
+    columns.
     """
 
     m: Extent
@@ -51,11 +52,18 @@ class Contraction:
     b: Operand
     batch: tuple[Extent, ...] = ()
     apart: tuple[Apart, ...] = ()
+    others: tuple[Contraction, ...] = ()
+
+    @property
+    def terms(self) -> tuple[Contraction, ...]:
+        """The products that are added, this one first."""
+        return (self, *self.others)
 
     @property
     def extents(self) -> tuple[Extent, ...]:
         """Every extent, rows first."""
-        return (*self.batch, self.m, self.n, self.k, *(i.extent for i in self.apart))
+        depths = (c.k for c in self.terms)
+        return (*self.batch, self.m, self.n, *depths, *(i.extent for i in self.apart))
 
     @property
     def rows(self) -> Factors:
@@ -76,7 +84,8 @@ class Contraction:
         """The contraction as shapes: `x[rows, 784] @ w[784, 120]`."""
         left = _shown(self.a, self.batch, self.m, self.k)
         parts = "".join(f", summed over {i.extent} parts" for i in self.apart)
-        return f"{left} @ {_shown(self.b, self.batch, self.k, self.n)}{parts}"
+        others = "".join(f" + {c}" for c in self.others)
+        return f"{left} @ {_shown(self.b, self.batch, self.k, self.n)}{parts}{others}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,8 @@ def _product(extents: Sequence[int | str]) -> str:
 
 
 def _operands(gemm: Gemm) -> list[Parameter]:
-    return [Parameter.pointer(o.buffer, o.dtype) for o in (gemm.contraction.a, gemm.contraction.b)]
+    operands = (o for c in gemm.contraction.terms for o in (c.a, c.b))
+    return [Parameter.pointer(o.buffer, o.dtype) for o in operands]
 
 
 def _summed(gemm: Gemm) -> list[Parameter]:

@@ -10,7 +10,7 @@ end of k itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .contraction import (
     Operand,
@@ -41,7 +41,12 @@ class Loop:
 
 
 def loop(gemm: Gemm) -> Loop:
-    """The sum over k in the form that the tile asks for."""
+    """The sum over k in the form that the tile asks for, once for each of several products."""
+    if gemm.contraction.others:
+        terms = (replace(c, others=()) for c in gemm.contraction.terms)
+        loops = [_dot(replace(gemm, contraction=c), alone=False) for c in terms]
+        steps = tuple(line for found in loops for line in found.steps)
+        return Loop(loops[0].before, steps, (), sum(found.dots for found in loops))
     match gemm.tile.form:
         case "outer":
             return _outer(gemm)
@@ -59,10 +64,11 @@ def sum_guard(gemm: Gemm) -> str | None:
     return "tile_n == 0" if gemm.rowwise_sums else "tile_m == 0"
 
 
-def _dot(gemm: Gemm) -> Loop:
+def _dot(gemm: Gemm, *, alone: bool = True) -> Loop:
+    """`alone`: nothing is added to the sum that is there already."""
     c, tile = gemm.contraction, gemm.tile
     single = tile.split == 1 and one_block(tile.depth, c.k) and not c.apart
-    fresh = single and not gemm.sums
+    fresh = single and not gemm.sums and alone
     product, start = gemm.product, "" if single else "start + "
     step = [f"depth = {start}tl.arange(0, BK)" + (".to(tl.int64)" if gemm.wide and single else "")]
     if gemm.wide and not single:

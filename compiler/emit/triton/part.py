@@ -201,6 +201,10 @@ class Part:
         read = product_of if node.op == "contract" else pointwise
         return read(self.graph, node, self.layout)
 
+    def result(self, work: Work) -> int:
+        """What a product makes: its value, or that of a sum of products."""
+        return self.values.made_as_one(work.key)[0]
+
     def form(self, work: Work) -> tuple[Hashable, Form]:
         """What the kernels of a piece of work depend on."""
         own = [i for i in (work.heavy, work.summed, work.moments) if i is not None]
@@ -210,6 +214,8 @@ class Part:
             own = [*own, *sorted(work.writes.difference(own))]  # what rides in a recurrence
         if work.heavy is not None:
             own = [*own, *self.values.cone(self.values.made_by(work.heavy))[0]]
+            total, terms = self.values.made_as_one(work.heavy)
+            own += [total, *terms[1:]] if len(terms) > 1 else []
         form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
         ranks = form.ranks()
         laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
@@ -247,7 +253,7 @@ class Part:
 
     def name(self, work: Work) -> str:
         """What a kernel is called: its largest result."""
-        made = [i for i in work.writes or work.roots if i not in self.values.writers]
+        made = [i for i in work.writes or work.roots if i not in self.values.ahead]
         main = max(made, key=lambda i: (self.values.count(i), -i))
         return last(self.graph[main].name)
 

@@ -1,0 +1,79 @@
+"""Products that are only added to each other become one: its sum runs over all of their depths
+(on a GPU).
+
+    d = dq @ wq + dk @ wk + dv @ wv  ->  one launch with three loops, which writes d alone
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...spec.dims import evaluate
+from ..ir.graph import Node
+from .layout import row_major
+from .product import Product, product_of
+
+if TYPE_CHECKING:
+    from .values import Values
+
+LEAST = 16  # rows, columns and depth of a product that has a loop over blocks
+
+
+def totals(values: Values) -> dict[int, tuple[int, ...]]:
+    """The products that each sum of products adds, the first of them with the loop that leads."""
+    found, inner = dict[int, tuple[int, ...]](), set[int]()
+    for node in reversed(list(values.graph)):
+        if node.op != "add" or node.id in values.outputs:
+            continue
+        if _is_inner(values, node) and values.users[node.id][0] in found.keys() | inner:
+            inner.add(node.id)
+            continue
+        terms = _terms(values, node)
+        if len(terms) > 1 and _alike(values, terms):
+            found[node.id] = tuple(sorted(terms))
+    return found
+
+
+def _is_inner(values: Values, node: Node) -> bool:
+    """Is a sum read by one other sum only, and not wanted itself?"""
+    users = values.users[node.id]
+    alone = len(users) == 1 and values.graph[users[0]].op == "add"
+    return alone and node.id not in values.outputs and node.id not in values.stored
+
+
+def _terms(values: Values, node: Node) -> list[int]:
+    """The products that a sum adds; none if it adds something else, too."""
+    graph, found, stack = values.graph, list[int](), list(node.operands)
+    while stack:
+        term = graph[stack.pop()]
+        if term.op == "add" and term.phase == node.phase and _is_inner(values, term):
+            stack.extend(term.operands)
+            continue
+        alone = term.op == "contract" and len(values.users[term.id]) == 1
+        if not alone or term.phase != node.phase or term.id in values.outputs:
+            return []
+        found.append(term.id)
+    return found if len(set(found)) == len(found) else []
+
+
+def _alike(values: Values, terms: list[int]) -> bool:
+    """Do the products have the same rows and columns, and no block that is made of another?"""
+    graph = values.graph
+    operands = [(i, o) for i in terms for o in graph[i].operands]
+    if any(values.is_view(o) or o in values.ahead for _, o in operands):
+        return False
+    if len({graph[o].dtype for _, o in operands}) != 1 or len({graph[i].type for i in terms}) != 1:
+        return False
+    products = [product_of(graph, graph[i], lambda o: row_major(graph[o].shape)) for i in terms]
+    first = products[0]
+    return all(
+        not p.outer
+        and (p.m.extent, p.m.c, p.n.extent, p.n.c) == (first.m.extent, first.m.c, first.n.extent, 1)
+        and _is_large(values, p)
+        for p in products
+    )
+
+
+def _is_large(values: Values, p: Product) -> bool:
+    """Are there blocks along each of its loops?"""
+    return min(evaluate(i.extent, values.sizes) for i in (p.m, p.n, p.k)) >= LEAST

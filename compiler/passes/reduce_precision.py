@@ -58,7 +58,7 @@ class _Rounding:
                 if node.id in products:
                     found = self._product(node)
                 else:
-                    found = self._copied(node, [self.new[o] for o in node.operands])
+                    found = self._moved(node)
                 self.new[node.id] = self._up(found) if node.id in self.rounded else found
         self.b.outputs = {name: self._output(name, self.new[i]) for name, i in self._outputs()}
         return self.b.graph()
@@ -104,6 +104,19 @@ class _Rounding:
         if whole:
             return self._copied(node, operands, to="f32")
         return self.b.cast(self._copied(node, operands), "f32")
+
+    def _moved(self, node: Node) -> int:
+        """The value of a node; a reshape of what is in 16 bits moves those, as what it reads is
+        stored.
+        """
+        operands = [self.new[o] for o in node.operands]
+        source = self.b[operands[0]] if node.op == "reshape" and self.packed else None
+        if source is None or source.op != "cast":
+            return self._copied(node, operands)
+        low = self.b[source.operands[0]]
+        if low.dtype != self.dtype or source.dtype != "f32":
+            return self._copied(node, operands)
+        return self.b.cast(self._copied(node, [low.id]), "f32")
 
     def _copied(self, node: Node, operands: list[int], **more: str) -> int:
         return self.b.insert(node.op, operands, node.name, **dict(node.attributes), **more)

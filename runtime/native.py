@@ -149,6 +149,7 @@ class _Job:
     def library(self, place: Path, cache: Path) -> Path:
         """Compile the source in a folder, beside it the units that the cache lacks, and link."""
         source, *units = self.sources()
+        units.sort(key=lambda unit: -len(self.texts[unit]))  # what takes longest begins first
         with ThreadPoolExecutor(max(1, threads())) as workers:
             step = workers.submit(self.object, place, source, cache)
             made = [workers.submit(self._unit, place, name, cache) for name in units]

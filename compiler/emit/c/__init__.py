@@ -16,7 +16,8 @@ BASE = ("math", "random", "team", "step")
 """The texts of `weft.h`: what is worth compiling anew, where sizes are known."""
 
 UNITS = {
-    "products": ("gemm", "planes", "tiles"),
+    "products": ("gemm",),
+    "tile_units": ("planes", "tiles"),
     "windows": (
         *("window_axes", "window_rows", "window_tiles", "window_direct", "window_weights"),
         *("window_ways", "convolutions"),

@@ -1,5 +1,8 @@
 /* Operands of tile units (AMX), where a processor has them.  A float is the exact sum of three bfloat16 x = h + m + l, each 8 bits of its
    significand: a plane each.  They are cut while tile units multiply others, a few at a time. */
+#include "weft.h"
+#include "tile_units.h"
+
 #if defined(WEFT_TILES)
 #include <unistd.h>
 #include <sys/syscall.h>

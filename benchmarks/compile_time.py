@@ -1,4 +1,5 @@
-"""How long the compiler takes, from a spec to the text of all kernels, stage by stage.
+"""How long it takes until a network can train: from a spec to the text of all kernels, stage by
+stage, and from there to a library.
 
     python benchmarks/compile_time.py [--quick] [--out FILE]
 
@@ -6,6 +7,10 @@ Every row is a process of its own with everything imported: the spec is read, bu
 differentiated, planned and printed, for all entries (training, evaluation, inference, gradients
 alone, the update alone, the probe).  Seconds are those of the processor, of the fastest of some
 runs.  `texts` are kernels with different texts; equal layers share theirs.
+
+The second table is the C compiler's: what stands in front of the first step of a training, which
+needs `kernels.c` and nothing else.  Units are what all networks share (`compiler/emit/c`): compiled
+when a machine needs them for the first time, beside the step, and kept.
 """
 
 from __future__ import annotations
@@ -14,9 +19,12 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,9 +35,11 @@ import weft
 from weft.compiler.build import elaborate
 from weft.compiler.compile import compile_for, lower
 from weft.runtime.machine import cpu
+from weft.runtime.native import build, compiler
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STAGES = ("read", "build", "differentiate", "plan and print")
+KINDS = ("processor", "clock")
 RUNS, QUICK_RUNS = 5, 2
 
 IMAGES = """
@@ -101,8 +111,40 @@ def row(case: str, target: str, runs: int) -> str:
     return "| " + " | ".join(map(str, [*cells, *seconds])) + " |"
 
 
+def programs() -> dict[str, str]:
+    """Specs that train on a CPU, by name."""
+    from breadth import CASES as MORE  # imports torch: in this process no case is measured
+    from networks import CASES as NETWORKS
+
+    found = {"digits": (EXAMPLES / "digits/digits.weft").read_text()}
+    wanted = [*NETWORKS, *(case for case in MORE if case.name.startswith("dense"))]
+    return found | {case.name.split(",")[0]: case.program for case in wanted}
+
+
+def in_front_of_a_step(name: str, text: str, runs: int) -> str:
+    """A line of the second table: the least of some builds."""
+    files = weft.compile(weft.load_text(text, "net.weft"), target="cpu").artifact.files
+    first, later = [], []
+    for run in range(runs):
+        with tempfile.TemporaryDirectory() as folder:
+            first.append(_built(files, folder, f"/* {run} */"))
+            later.append(_built(files, folder, f"/* {run}, again */"))
+    cells = [name, f"{len(files['kernels.c']) / 1000:.0f}"]
+    cells += [f"{min(seconds):.2f}" for seconds in (*zip(*later, strict=True),)]
+    cells += [f"{min(seconds):.2f}" for seconds in (*zip(*first, strict=True),)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _built(files: Mapping[str, str], folder: str, mark: str) -> tuple[float, float]:
+    """Seconds of the processor and of the clock; `mark` makes the text another one."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    build(files["kernels.c"] + mark, files=files, cache_dir=folder)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+
 def report(quick: bool) -> str:
-    """The whole table."""
+    """Both tables."""
     load = os.getloadavg()[0]
     head = f"{cpu().model}, Python {platform.python_version()}, load before the run {load:.1f}"
     columns = ["spec", "target", "nodes", "kernels", "texts", *STAGES, "together"]
@@ -110,6 +152,12 @@ def report(quick: bool) -> str:
     lines += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for case in list(CASES)[: 2 if quick else None]:
         lines += [row(case, target, QUICK_RUNS if quick else RUNS) for target in TARGETS]
+    chosen = compiler().version
+    lines += ["", f"## The C compiler in front of a first step ({chosen})", ""]
+    times = [f"{kind}, {when}" for when in ("units kept", "the first time") for kind in KINDS]
+    lines += ["| network | kB of `kernels.c` | " + " | ".join(times) + " |", "|---" * 6 + "|"]
+    for name, text in programs().items():
+        lines.append(in_front_of_a_step(name, text, QUICK_RUNS))
     return "\n".join(lines) + "\n"
 
 

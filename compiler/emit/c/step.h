@@ -8,9 +8,10 @@ enum { WEFT_GEMM_SCRATCH = 24576 + 98304 + 8192 };                      /* float
 /* Kernels stay functions of their own: gcc does not vectorise a reduction that it has inlined. */
 #define WEFT_KERNEL static __attribute__((noinline, unused))
 
-/* Entries are long and compute nothing themselves: gcc's costly passes gain nothing there. */
+/* Entries are long and compute nothing themselves: gcc's costly passes gain nothing there, and registers in view of every loop take it more
+   time than all else. */
 #if defined(__GNUC__) && !defined(__clang__)
-#define WEFT_ENTRY __attribute__((optimize("O1")))
+#define WEFT_ENTRY __attribute__((optimize("O1", "ira-region=one")))
 #else
 #define WEFT_ENTRY
 #endif

@@ -99,7 +99,8 @@ def _bytes(part: Part, work: Work) -> int:
     values = part.values
     members = values.cone(work.roots)[0] if work.heavy is None and work.roots else ()
     written = sum(map(values.bytes_of, work.writes))
-    return written + sum(values.read_bytes(members, i) for i in work.reads - work.writes)
+    read = sum(values.read_bytes(members, i) for i in work.reads - work.writes)
+    return written + read - part.left_alone(work)
 
 
 def _own_bytes(part: Part, work: Work) -> int:

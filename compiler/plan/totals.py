@@ -2,6 +2,7 @@
 (on a GPU).
 
     d = dq @ wq + dk @ wk + dv @ wv  ->  one launch with three loops, which writes d alone
+    d_t = x + scatter_add(i, d)      ->  one launch, which adds rows to those of x
 """
 
 from __future__ import annotations
@@ -31,6 +32,20 @@ def totals(values: Values) -> dict[int, tuple[int, ...]]:
         terms = _terms(values, node)
         if len(terms) > 1 and _alike(values, terms):
             found[node.id] = tuple(sorted(terms))
+    return found
+
+
+def onto(values: Values) -> dict[int, tuple[int, int]]:
+    """What is scattered onto rows of another value: their sum, and that value, by the scatter."""
+    graph, found = values.graph, dict[int, tuple[int, int]]()
+    for node in graph:
+        if node.op != "add" or node.dtype != "f32" or len(node.shape) != 2:
+            continue
+        for s, x in (node.operands, node.operands[::-1]):
+            alone = graph[s].op == "scatter_add" and values.users[s] == [node.id]
+            real = graph[x].shape == node.shape and graph[x].op != "scatter_add"
+            if alone and real and s not in values.outputs and graph[s].phase == node.phase:
+                found[s] = node.id, x
     return found
 
 

@@ -16,7 +16,7 @@ from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
 from .prologue import Ahead, ahead_of, by_reader
-from .totals import totals
+from .totals import onto, totals
 from .windows import turned_from
 
 STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
@@ -82,6 +82,7 @@ class Values:
             self.stored |= self.dear
             self.stored |= {node.id for node in graph if self._is_scale(node)}
         self.totals: dict[int, tuple[int, ...]] = {}
+        self.onto: dict[int, tuple[int, int]] = {}
         if prologues:
             self._look_ahead()
             self._add_up()
@@ -258,13 +259,19 @@ class Values:
                     self.writers[i] = found.readers[0]
 
     def _add_up(self) -> None:
-        """Find the sums of products that one launch makes."""
-        self.totals = totals(self)
-        self.stored -= self.totals.keys()
-        self.writers |= {i: terms[0] for i, terms in self.totals.items()}
+        """Find the sums of products, and of scattered rows, that one launch makes."""
+        self.totals, self.onto = totals(self), onto(self)
+        made = {i: terms[0] for i, terms in self.totals.items()}
+        made |= {total: scattered for scattered, (total, _) in self.onto.items()}
+        self.stored -= made.keys()
+        self.writers |= made
+        held = frozenset(x for _, x in self.onto.values())
+        self.stored |= {x for x in held if not self.is_leaf(x)}
 
     def made_as_one(self, i: int) -> tuple[int, tuple[int, ...]]:
         """What the launch of a heavy node makes: its value or a sum, and the nodes it adds up."""
+        if i in self.onto:
+            return self.onto[i][0], (i,)
         total = self.leaders.get(i)
         return (i, (i,)) if total is None else (total, self.totals[total])
 
@@ -282,6 +289,7 @@ class Values:
         made = self.made_by(node.id)
         terms = (self.graph[i] for i in self.made_as_one(node.id)[1])
         stored = [o for term in terms for o in term.operands if o not in made]
+        stored += [self.onto[node.id][1]] if node.id in self.onto else []
         return {self.base(i) for i in (*stored, *(self.cone(made)[1] if made else ()))}
 
     # ---- cones ---------------------------------------------------------------------------------

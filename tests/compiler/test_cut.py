@@ -176,3 +176,16 @@ def test_pieces_share_their_weight_in_the_bound() -> None:
                 lowered = _lowered("tied", native=target == "cpu", **sizes)
                 ratios.append(compile_for(lowered, target).traffic["main"]["traffic_ratio"])
     assert ratios[2] > 1.3 * ratios[0] and ratios[3] > 1.3 * ratios[1]
+
+
+def test_rows_of_a_table_are_added_where_its_gradient_lies() -> None:
+    """On a GPU the launch that scatters adds to what the pieces left, and moves those rows alone."""
+    sizes = {"length": 128, "vocab": 50257, "width": 32, "batch": 16}
+    artifact = compile_for(_lowered("tied", native=False, **sizes), "cuda:90")
+    kernels = [k for k in artifact.kernels if k.entry == "train_main"]
+    (scatter,) = [k for k in kernels if k.kind == "scatter"]
+    rows = 4 * sizes["batch"] * sizes["length"] * sizes["width"]
+    assert 3 * rows <= scatter.bytes <= 3.2 * rows
+    table = 4 * sizes["vocab"] * sizes["width"]
+    made = [k for k in kernels if set(scatter.writes) & set(k.writes) and k is not scatter]
+    assert not [k for k in made if k.kind == "loops" and k.bytes >= table]

@@ -112,12 +112,16 @@ def _loops(part: Part, work: Work, machine: Machine) -> Composed:
 def _scatter(part: Part, work: Work, machine: Machine) -> Composed:
     node = part.graph[work.key]
     indices, updates = (part.values.base(o) for o in node.operands)
-    names, sizes = part.short(dict.fromkeys((indices, updates, node.id))), Names()
+    made = part.result(work)
+    old = [part.values.base(part.values.onto[node.id][1])] if made != node.id else []
+    names, sizes = part.short(dict.fromkeys((indices, updates, *old, made))), Names()
     text = scatter_kernel(
         part.name(work),
         names[indices],
         names[updates],
-        names[node.id],
+        names[made],
+        onto=names[old[0]] if old else None,
+        in_place=part.in_place(work),
         index=part.graph[indices].dtype,
         entries=sizes.extent(node.shape[0], "entries"),
         width=sizes.extent(numel(node.shape[1:]), "width"),

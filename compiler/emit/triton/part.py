@@ -156,7 +156,22 @@ class Part:
 
     def bytes_of(self, work: Work) -> int:
         """Bytes between memory and the chip."""
-        return sum(map(self.values.bytes_of, work.reads | work.writes))
+        return sum(map(self.values.bytes_of, work.reads | work.writes)) - self.left_alone(work)
+
+    def in_place(self, work: Work) -> bool:
+        """Are rows added where those lie that they are added to?"""
+        onto = self.values.onto.get(work.heavy) if work.heavy is not None else None
+        if onto is None:
+            return False
+        total, old = self.homes.get(onto[0]), self.homes.get(self.values.base(onto[1]))
+        return total is not None and total == old
+
+    def left_alone(self, work: Work) -> int:
+        """Bytes of what a kernel reads and writes that it does not touch: rows nobody adds to."""
+        if work.heavy is None or not self.in_place(work):
+            return 0
+        table, updates = work.heavy, self.graph[work.heavy].operands[1]
+        return 2 * max(0, self.values.bytes_of(table) - self.values.bytes_of(updates))
 
     def wide(self, values: Iterable[int]) -> bool:
         """May an offset into one of the values pass 32 bits?"""
@@ -215,13 +230,14 @@ class Part:
         if work.heavy is not None:
             own = [*own, *self.values.cone(self.values.made_by(work.heavy))[0]]
             total, terms = self.values.made_as_one(work.heavy)
-            own += [total, *terms[1:]] if len(terms) > 1 else []
+            own += [total, *terms[1:]] if total != work.heavy else []
         form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
         ranks = form.ranks()
         laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
         written = self.fusion.written(work.roots)
         sets = (own, work.roots, work.reads, work.writes, written)
-        return (form.key, laid, *(tuple(sorted(ranks[i] for i in some)) for some in sets)), form
+        marks = tuple(tuple(sorted(ranks[i] for i in some)) for some in sets)
+        return (form.key, laid, self.in_place(work), *marks), form
 
     def sources(self, work: Work) -> tuple[str, ...]:
         """The lines of the spec that a piece of work comes from."""

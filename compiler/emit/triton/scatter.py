@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .kernel import Extent, Factor, KernelText, Parameter, merged, scalars
 from .template import call, tidy
 from .tiles import power_of_two
@@ -23,8 +21,11 @@ def scatter_kernel(
     entries: Extent,
     width: Extent,
     count: Extent,
+    onto: str | None = None,
+    in_place: bool = False,
 ) -> KernelText:
-    """table[entries, width] = sum of updates[count, width] whose indices[count] name the row.
+    """table[entries, width] = sum of updates[count, width] whose indices[count] name the row, added
+    to that of `onto`; `in_place`: which lies where the table does, so that other rows stay.
 
     `index` is the dtype of the indices.  Every program reads all of them (from L2: 4 bytes x count
     for each block of the table), and those blocks of updates in which one of its rows occurs; the
@@ -36,11 +37,12 @@ def scatter_kernel(
         [
             Parameter.pointer(indices, index),
             Parameter.pointer(updates, "f32"),
+            *([Parameter.pointer(onto, "f32")] if onto else []),
             Parameter.pointer(table, "f32"),
         ],
         scalars([entries, width, count], {}),
     )
-    body: Sequence[str] = [
+    body = [
         f"BV: tl.constexpr = {ROWS}",
         f"BT: tl.constexpr = {TOKENS}",
         f"BC: tl.constexpr = {columns}",
@@ -57,19 +59,16 @@ def scatter_kernel(
         f"        inside = (token[:, None] < {count}) & in_column",
         f"        update = tl.load({updates}_ptr + place, mask=inside, other=0.0)",
         '        total = tl.dot(hit.to(tl.float32), update, total, input_precision="ieee")',
-        *call(
-            "tl.store",
-            [
-                f"{table}_ptr + row.to(tl.int64) * {width} + column",
-                "total",
-                f"mask=(row < {entries}) & in_column",
-            ],
-            4,
-        ),
+        *_stored(table, onto, entries, width, in_place=in_place),
     ]
+    if in_place:
+        body.insert(7, "found = tl.zeros([BV, 1], tl.int32)")
+        at = body.index("    if tl.max(hit.to(tl.int32)) > 0:")
+        body.insert(at, "    found += tl.sum(hit.to(tl.int32), axis=1, keep_dims=True)")
     head = call(f"def {name}", [p.name for p in parameters], 0, "):")
     source = f"{updates}[{count}, {width}] at {indices}[{count}]"
-    title = f"{table}[{entries}, {width}] += {source}, in order."
+    whole = f"{table}[{entries}, {width}]"
+    title = f"{whole} = {onto} + {source}, in order." if onto else f"{whole} += {source}, in order."
     cost = [
         f"A program owns {ROWS} rows: it reads every index, and the updates of {TOKENS} tokens",
         "when one of them is its own.",
@@ -87,3 +86,14 @@ def scatter_kernel(
     text += [f"    {line}" for line in body]
     grid = ((Factor(entries, ROWS),), (across,))
     return KernelText(name, tidy(text), parameters, grid, 4, 2)
+
+
+def _stored(
+    table: str, onto: str | None, entries: Extent, width: Extent, *, in_place: bool
+) -> list[str]:
+    """The end of the kernel: a block of rows, or those of them that were found."""
+    lines = [f"at = row.to(tl.int64) * {width} + column"]
+    lines.append(f"inside = (row < {entries}) & in_column" + (" & (found > 0)" if in_place else ""))
+    if onto:
+        lines.append(f"total += tl.load({onto}_ptr + at, mask=inside, other=0.0)")
+    return [*lines, *call("tl.store", [f"{table}_ptr + at", "total", "mask=inside"], 4)]

@@ -179,7 +179,7 @@ def test_pieces_share_their_weight_in_the_bound() -> None:
 
 
 def test_rows_of_a_table_are_added_where_its_gradient_lies() -> None:
-    """On a GPU the launch that scatters adds to what the pieces left, and moves those rows alone."""
+    """A GPU scatters onto what the pieces left, and moves those rows alone."""
     sizes = {"length": 128, "vocab": 50257, "width": 32, "batch": 16}
     artifact = compile_for(_lowered("tied", native=False, **sizes), "cuda:90")
     kernels = [k for k in artifact.kernels if k.entry == "train_main"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..spec.errors import UsageError
 from .data.conform import DTYPES
-from .sampler import Choice, Found, beam_search, write
+from .sampler import Choice, Decoder, Found, beam_search, write
 from .writers import Writer, arrays_of, check_prompts, longest
 
 if TYPE_CHECKING:
@@ -24,23 +24,6 @@ LENGTH = 200  # tokens that are written unless the call says otherwise
 
 Forward = Callable[[dict[str, Any]], Mapping[str, Any]]
 """A net in use: arrays by input to arrays by output."""
-
-
-class Decoder(Protocol):
-    """Gives logits [N, entries] for the token after N sequences of one length, and goes on."""
-
-    @property
-    def length(self) -> int:
-        """Positions so far."""
-
-    def start(self, tokens: Array) -> Array:
-        """Begin with prompts i32 [N, t], t > 0."""
-
-    def step(self, tokens: Array) -> Array:
-        """One more token for each sequence: i32 [N]."""
-
-    def select(self, rows: Sequence[int]) -> None:
-        """Go on with these sequences instead, each where it is."""
 
 
 Opened = tuple[Decoder, bool]

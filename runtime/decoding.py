@@ -13,9 +13,10 @@ from ..compiler.decoding import decoding_of, kept_by
 from ..compiler.passes.step import NoStep
 from ..spec.errors import UsageError
 from .cached import Cached
-from .decoders import Decoder, Recomputed
+from .decoders import Recomputed
+from .engines import open_engine
 from .manifest import Continuation
-from .program import open_engine
+from .sampler import Decoder
 from .writers import Writer, writer_of
 
 if TYPE_CHECKING:

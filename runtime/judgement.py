@@ -12,6 +12,7 @@ import numpy as np
 from ..compiler.compile import compile_native, lower_answer
 from ..compiler.inner import KIND
 from ..spec.errors import UsageError
+from .data.conform import IGNORED
 from .data.normalise import undo
 from .native_engine import NativeEngine
 from .predict import opened
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Counts = NDArray[np.int64]
-
-IGNORED = -100
-"""The label that `cross_entropy` leaves out."""
 
 MOST_CLASSES = 4096
 """A table of all pairs has this many rows at most."""

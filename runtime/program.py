@@ -24,6 +24,7 @@ from ..spec.load import Spec, load
 from . import trainer
 from .activations import Activations
 from .engine import Engine, parameter_view
+from .engines import open_engine
 from .initialise import fill_parameters
 from .loss_scale import FIELD, scaled
 from .native_engine import NativeEngine
@@ -387,24 +388,6 @@ class CompiledProgram:
 
 def _native(lowered: Lowered) -> NativeEngine:
     return NativeEngine(replace(compile_native(lowered), train=None))
-
-
-def open_engine(lowered: Lowered, artifact: Artifact) -> Engine:
-    """The engine of an artifact's target.
-
-    Raises: DeviceError when this machine cannot run it.
-    """
-    if artifact.target == "reference":
-        return ReferenceEngine(lowered)
-    if artifact.target == "cpu":
-        return NativeEngine(artifact)
-    if artifact.target in ("cuda", "interpret"):
-        from .triton_engine import TritonEngine
-
-        return TritonEngine(artifact, artifact.target)
-    raise DeviceError(
-        f"{artifact.target} can be compiled for, not run, here", hint="run with --target cpu"
-    )
 
 
 def compile(

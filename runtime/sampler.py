@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,9 +18,24 @@ from ..spec.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .decoders import Decoder
-
     Array = NDArray[Any]
+
+
+class Decoder(Protocol):
+    """Gives logits [N, entries] for the token after N sequences of one length, and goes on."""
+
+    @property
+    def length(self) -> int:
+        """Positions so far."""
+
+    def start(self, tokens: Array) -> Array:
+        """Begin with prompts i32 [N, t], t > 0."""
+
+    def step(self, tokens: Array) -> Array:
+        """One more token for each sequence: i32 [N]."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these sequences instead, each where it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DTYPES = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "bool": "bool"}
 """The dtypes that data may be declared in."""
 
+IGNORED = -100
+"""The label that losses and metrics leave out."""
+
 
 def fit(name: str, array: Array, dtype: str, dims: Sequence[int | str]) -> Array:
     """The array in its declared dtype and shape, axes of length 1 added or removed.

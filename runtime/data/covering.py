@@ -15,8 +15,8 @@ import numpy as np
 
 from ...spec.errors import DataError
 from ..initialise import generator
+from .conform import IGNORED
 from .vocabulary import OTHER, Vocabulary
-from .windows import IGNORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spec.errors import DataError
+from .conform import IGNORED
 from .cut import Cut
 from .decode import SUFFIXES, head, mask, picture
 from .pictures import Pictures, Plane, collected
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Rows = NDArray[np.int64]
-
-IGNORED = -100
-"""What a pixel that counts nowhere becomes: what cross_entropy ignores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import numpy as np
 
 from ...spec.errors import DataError
 from ..initialise import generator
+from .conform import IGNORED
 from .encoded import vocabulary_for
 from .raw import Raw, Request, locate
 from .texts import Document, read_text
 from .vocabulary import BEGIN, END, Vocabulary
-from .windows import IGNORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spec.errors import DataError
-from .conform import DTYPES
+from .conform import DTYPES, IGNORED
 from .covering import Covering, covering_of
 from .maker import TEST, TRAIN
 from .picture_set import Column
 from .raw import Raw
 from .split import batch_size, draw, split
 from .vocabulary import vocabulary_of
-from .windows import FIELDS, IGNORED, Text, WindowBatches, Windows, across, within
+from .windows import FIELDS, Text, WindowBatches, Windows, across, within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,6 +16,7 @@ import numpy as np
 from ...spec.errors import DataError
 from ..initialise import generator
 from .batches import aligned, order
+from .conform import IGNORED
 from .shard import WHOLE, Shard
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Batch = dict[str, Array]
     Rows = NDArray[np.int64]
-
-IGNORED = -100
-"""The token that follows where nothing does: what cross_entropy leaves out."""
 
 FIELDS = ("tokens", "next", "documents")
 """What a window has, in the order of the data line."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,14 +48,29 @@ def measure(
     kinds: tuple[str, ...] = ("train", "forward"),
 ) -> list[Timing]:
     """Time every entry of these kinds, `seconds` each.  The parameters are put back afterwards."""
-    before = np.array(engine.parameters), {key: np.array(a) for key, a in engine.states.items()}
-    try:
+    with parameters_kept(engine):
         entries = [entry for kind in kinds for entry in artifact.entries if entry.kind == kind]
         return [_time(engine, artifact, entry, seconds) for entry in entries]
+
+
+@contextlib.contextmanager
+def parameters_kept(engine: Engine) -> Iterator[None]:
+    """Whatever trains meanwhile, parameters and states are put back."""
+    before = np.array(engine.parameters), {key: np.array(a) for key, a in engine.states.items()}
+    try:
+        yield
     finally:
         engine.parameters[...] = before[0]
         for key, array in before[1].items():
             engine.states[key][...] = array
+
+
+def entry_call(engine: Engine, artifact: Artifact, entry: Entry) -> Callable[[], object]:
+    """A call of an entry with random inputs."""
+    inputs = random_inputs(artifact, entry)
+    if entry.kind == "train":
+        return lambda: engine.train(entry.subject, inputs, rate=RATE, index=0, seed=SEED)
+    return lambda: engine.forward(entry.subject, inputs)
 
 
 def random_inputs(artifact: Artifact, entry: Entry, seed: int = SEED) -> dict[str, NDArray[Any]]:
@@ -80,12 +96,7 @@ def _range(artifact: Artifact, field: str) -> tuple[int, int]:
 
 
 def _time(engine: Engine, artifact: Artifact, entry: Entry, seconds: float) -> Timing:
-    inputs = random_inputs(artifact, entry)
-    call: Callable[[], object]
-    if entry.kind == "train":
-        call = lambda: engine.train(entry.subject, inputs, rate=RATE, index=0, seed=SEED)  # noqa: E731
-    else:
-        call = lambda: engine.forward(entry.subject, inputs)  # noqa: E731
+    call = entry_call(engine, artifact, entry)
     for _ in range(WARM_UP):
         call()
     times: list[float] = []
@@ -96,7 +107,8 @@ def _time(engine: Engine, artifact: Artifact, entry: Entry, seconds: float) -> T
         times.append(time.perf_counter() - begin)
     times.sort()
     kernels = [k for k in artifact.kernels if k.entry == entry.name]
-    samples = int(next(iter(inputs.values())).shape[0]) if inputs else 1
+    first = entry.inputs[0].shape[0] if entry.inputs else 1
+    samples = int(evaluate(first, artifact.sizes))
     return Timing(
         entry.name,
         statistics.median(times),

@@ -12,7 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-BASE = ("math", "random", "team", "step")
+BASE = ("math", "random", "team", "step", "clock")
 """The texts of `weft.h`: what is worth compiling anew, where sizes are known."""
 
 UNITS = {

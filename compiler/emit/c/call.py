@@ -13,13 +13,16 @@ from ..loops import Kernel
 from ..names import c_expression
 from .printer import Signature
 
+WAITING, ADDING = 0, 1
+"""Laps of the clock: at barriers, and for adding up parts; those of kernels follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A launch with the kernel, the product or the record of windows that carries it out.
 
     `added`: the product is added to what lies in its place; `loop` the function of a scan, and what
-    it is called with before its pointers.
+    it is called with before its pointers; `lap` the number of its region for the clock (clock.h).
     """
 
     launch: Launch
@@ -29,6 +32,7 @@ class Call:
     windows: str = ""
     added: bool = False
     loop: tuple[str, tuple[str, ...]] | None = None
+    lap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

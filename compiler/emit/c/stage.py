@@ -24,7 +24,7 @@ from ...plan.strips import Even, Strip
 from ...plan.values import Values
 from ..loops import Kernel, start_name
 from ..names import c_expression, size_name
-from .call import Call, Share, Walk, place_in, walked
+from .call import ADDING, Call, Share, Walk, place_in, walked
 from .kept import Kept, multiplied
 from .printer import STORED, Signature
 from .recurrent import call as recurrent_call
@@ -82,6 +82,7 @@ class StageWriter:
                     self.emit(self._finish(call.launch, "me, size"), depth)
                 else:
                     self._scatter(call, "me, size", depth)
+                self._lap(call, depth)
         elif self.stage.mode == ONCE:
             self.emit("if (me == 0) {", depth)
             self._whole(depth + 1)
@@ -109,6 +110,7 @@ class StageWriter:
                 self._clear(value, self.names[value], depth)
             if call.launch.finishes is not None:
                 self.emit(self._finish(call.launch, "0, 1"), depth)
+                self._lap(call, depth)
             else:
                 self._call(call, c_expression(call.launch.domain), depth)
 
@@ -280,6 +282,12 @@ class StageWriter:
             self._moments(call, rows, depth)
         else:
             self._scatter(call, "0, 1", depth)
+        self._lap(call, depth)
+
+    def _lap(self, call: Call, depth: int) -> None:
+        """The region of a call ends here."""
+        if call.lap is not None:
+            self.emit(f"WEFT_LAP({call.lap});", depth)
 
     def _kernel(self, kernel: Kernel, signature: Signature, rows: str) -> str:
         begin = "0" if self.whole else "first"
@@ -360,6 +368,7 @@ class StageWriter:
             weight = self.names[self.values.base(node.operands[1])]
             kept = windowed_keep(node, f"windows_of_{name}", images, weight, place)
             self.emit(f"const float *const kept_for_{name} = {kept};", depth)
+            self._lap(call, depth)
             at += self.keeps[node.id]
 
     def _batched(self, call: Call, samples: str, depth: int) -> None:

@@ -20,7 +20,7 @@ from ...plan.schedule import ONCE, Launch, Stage, multiplications
 from ...plan.windows import CONVOLUTIONS, WINDOWED
 from ..loops import Kernel
 from ..names import c_expression, identifier, local_name, size_name
-from .call import Call, place_in
+from .call import ADDING, WAITING, Call, place_in
 from .kept import Kept, kept_products
 from .kernels import Kernels
 from .launches import line
@@ -32,10 +32,11 @@ from .stage import LOOP, StageWriter
 from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
+BARRIER = ("        weft_barrier(&team, size);", f"        WEFT_LAP({WAITING});")
 TAKEN = (
     "me planes kept size rows first sample strip positions chunk chunks part parts scratch local "
     "own workspace team call "
-    f"threads seed step {LEARNING_RATE} {UPDATE}"
+    f"threads seed step laps lap_began lap_ended {LEARNING_RATE} {UPDATE}"
 )
 
 
@@ -170,7 +171,8 @@ class StepWriter:
         if self._planes != 0:
             at = f"WEFT_GEMM_SCRATCH + {self._private}"
             lines.append(f"        float *const planes = scratch + {at};  /* padded rows */")
-        return lines + [f"        {text}" for text in self._own_pointers()]
+        lines += [f"        {text}" for text in self._own_pointers()]
+        return [*lines, "        WEFT_CLOCK(me);"]
 
     def _own_pointers(self) -> list[str]:
         """Values that every thread makes: in its own memory; the first one's are the result."""
@@ -248,7 +250,7 @@ class StepWriter:
         lines: list[str] = []
         for level in part.levels:
             if lines:
-                lines.append("        weft_barrier(&team, size);")
+                lines += BARRIER
             for stage in level:
                 strips = {x: strip for strip in part.strips.get(stage, ()) for x in strip.launches}
                 calls = [self._call(part, x, in_strip=x in strips) for x in stage.launches]
@@ -266,14 +268,14 @@ class StepWriter:
                 )
                 lines += writer.text(2)
         if part is not self.parts[-1] and lines:
-            lines.append("        weft_barrier(&team, size);")
+            lines += BARRIER
         return lines
 
     # ---- calls and records ---------------------------------------------------------------------
 
     def _call(self, part: Part, launch: Launch, *, in_strip: bool = False) -> Call:
         if launch.finishes is not None:
-            return Call(launch, None, None, ())
+            return Call(launch, None, None, (), lap=ADDING)
         if launch.heavy is not None:
             return self._heavy(part, launch, part.graph[launch.heavy])
         if launch.attention is not None:
@@ -304,7 +306,12 @@ class StepWriter:
                 kernel.places,
             )
         )
-        return Call(launch, (kernel, signature), None, kernel.places)
+        return Call(launch, (kernel, signature), None, kernel.places, lap=self._lap)
+
+    @property
+    def _lap(self) -> int:
+        """The number of the region that was taken down last."""
+        return ADDING + len(self.records)
 
     def _heavy(self, part: Part, launch: Launch, node: Node) -> Call:
         places = (line(node),) if node.place else ()
@@ -325,8 +332,10 @@ class StepWriter:
         if node.op in WINDOWED:
             record = windows_record(part.graph, node, part.layout, self.sizes)
         if node.op == "scan":
-            return Call(launch, None, None, places, loop=self._loop(part, launch, node))
-        return Call(launch, None, found, places, record, added=node.id in part.added)
+            loop, lap = self._loop(part, launch, node), self._lap
+            return Call(launch, None, None, places, loop=loop, lap=lap)
+        added = node.id in part.added
+        return Call(launch, None, found, places, record, added=added, lap=self._lap)
 
     def _loop(self, part: Part, launch: Launch, node: Node) -> tuple[str, tuple[str, ...]]:
         """The function of a scan, whose body is planned as a part of its own."""
@@ -413,8 +422,8 @@ def _aliased(part: Part, kernel: Kernel) -> frozenset[str]:
 
 
 def _without_paths(call: Call) -> Call:
-    """The call with the lines it comes from, which equal layers share."""
-    return replace(call, places=tuple(place.partition("  ")[0] for place in call.places))
+    """The call with the lines it comes from, which equal layers share, within one lap."""
+    return replace(call, places=tuple(place.partition("  ")[0] for place in call.places), lap=None)
 
 
 def _moved(home: Home, by: int) -> Home:

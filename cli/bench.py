@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "target": program.target,
                 "cpu": {"model": machine.model, "cores": machine.cores},
                 "sizes": dict(artifact.sizes),
-                "entries": [asdict(entry) for entry in (*timings, *profiles)],
+                "entries": [*map(asdict, timings), *map(asdict, profiles)],
             }
         )
     else:

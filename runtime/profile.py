@@ -67,7 +67,9 @@ def profile(artifact: Artifact, *, seconds: float = 1.0, kind: str = "train") ->
     """
     if artifact.target != "cpu":
         hint = "ask for --target cpu"
-        raise UsageError(f"--profile: there is no clock in kernels for {artifact.target}", hint=hint)
+        raise UsageError(
+            f"--profile: there is no clock in kernels for {artifact.target}", hint=hint
+        )
     front = f"#define WEFT_PROFILE {MAX_THREADS}\n"
     sources = {n: t for n, t in artifact.files.items() if "(const weft_call *call)" in t}
     files = {**artifact.files, **{name: front + text for name, text in sources.items()}}
@@ -103,7 +105,7 @@ def _laps(artifact: Artifact, entry: Entry) -> NDArray[np.int64]:
     name = next(n for n, t in artifact.files.items() if f"\nint {entry.symbol}(const" in t)
     library = load(build(artifact.files[name], files=artifact.files))
     sums = (ctypes.c_int64 * (MAX_THREADS * LAPS)).in_dll(library, "weft_laps")
-    return np.frombuffer(sums, np.int64).reshape(MAX_THREADS, LAPS)
+    return np.ctypeslib.as_array(sums).reshape(MAX_THREADS, LAPS)
 
 
 def _region(kernel: str, seconds: float, total: float) -> Region:

@@ -27,12 +27,12 @@ class Kept:
     site: Site
     buffers: list[Tensor] = field(default_factory=list)
 
-    def check(self, given: bool, *, reverse: bool) -> None:
-        """Raises: Faults E311 where the text says how states begin, and that they go on."""
-        if self.count < 0 or given or reverse:
+    def check(self, *others: object) -> None:
+        """Raises: Faults E311 where `others` say how states begin or end, and `carry` too."""
+        if self.count < 0 or any(others):
             text = f"`carry` is the number of sequences in a batch, not {self.count}"
             if self.count > 0:
-                text = "`carry` goes neither with `reverse` nor with where a state begins"
+                text = "`carry` goes with none of `reverse`, `lengths` and where a state begins"
             raise fault("E311", text, self.site.place, None, "scan")
 
     def start(self, state: str, shape: Shape) -> int:

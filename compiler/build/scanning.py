@@ -24,6 +24,7 @@ from . import calls, carried, expressions, types
 from .cells import Cell, cell_of, cell_text
 from .binding import Given, Site, bind
 from .elaboration import Callee, Elaboration
+from .ends import Ends, ends_of
 from .faults import Silent, fault
 from .intrinsics import INTRINSICS
 from .one_step import Step, step_body
@@ -34,8 +35,8 @@ from .signature import Signature
 from .values import BROKEN, Layer, Origin, Tensor, Value, Values, show
 
 SCAN = INTRINSICS["scan"]
-OWN = tuple(s.name for s in SCAN.signature.settings)
-"""The settings of a scan; every other name is that of a state."""
+OWN = (*(s.name for s in SCAN.signature.settings), *SCAN.signature.by_name)
+"""What a scan calls by name itself; every other name is that of a state."""
 
 
 def scan(
@@ -67,7 +68,8 @@ def scan(
     with e.b.at(*((None, None) if site.scope.library else (site.place, path))):
         with e.outline.inside(part):
             starts = _starts(e, named, site)
-            walk = _Walk(e, cell, sequences, starts, settings, site, path)
+            ends = ends_of(e, bound.named.get("lengths"), sequences[0].type.shape[0], site)
+            walk = _Walk(e, cell, sequences, starts, ends, settings, site, path)
             results = walk.results()
         part.results, part.parameters = ids(results), e.since(first)
     outputs = tuple(v.type for v in results)
@@ -132,6 +134,7 @@ class _Walk:
     cell: Cell
     sequences: list[Tensor]
     starts: dict[str, Given]
+    ends: Ends | None
     settings: dict[str, Value]
     site: Site
     path: str
@@ -140,7 +143,7 @@ class _Walk:
         e, reverse = self.e, bool(self.settings["reverse"])
         batch, time = self.sequences[0].type.shape[:2]
         rows = _rows(self.sequences)
-        given = [self._placeholder(i, s, rows) for i, s in self._sides(rows)]
+        given = [self._placeholder(i.name, s, i.place) for i, s in self._sides(rows)]
         count = len(self.sequences)
         carry = self.settings["carry"]
         assert isinstance(carry, int)
@@ -148,11 +151,18 @@ class _Walk:
         starts = self._begin([t.type for t in given[count:]], batch, kept)
         before = len(e.b.nodes)
         found = self._one_step(given)
-        step = Step(e, rows, tuple(given[:count]), tuple(given[count:]), tuple(found), before)
-        body, fixed, more = step_body(step, [s.id for s in self.sequences], batch, time)
+        walked, moving = list(given[:count]), [s.id for s in self.sequences]
+        if self.ends:
+            counts = self._placeholder(".counts", TensorType("bool", (rows,)), self.site.place)
+            found = self.ends.held(counts, given[count:], found)
+            walked, moving = [*walked, counts], [*moving, self.ends.counting(batch, time)]
+        step = Step(e, rows, tuple(walked), tuple(given[count:]), tuple(found), before)
+        body, fixed, more = step_body(step, moving, batch, time)
         states, emitted = weave(e.b, body, fixed, starts, more, reverse=reverse)
         made = [*states, *(self._all_steps(each, batch, time) for each in emitted)]
         last = [_last(e, state, reverse=reverse) for state in states]
+        if self.ends:
+            made = [self.ends.cut(each) for each in made]
         kept.keep(last)
         wanted = [*made, *last] if self.settings["return_state"] else made
         origin = Origin("scan", self.site.place)
@@ -230,13 +240,12 @@ class _Walk:
             raise fault("E422", text, declared.place, hint)
         return TensorType("f32", tuple(shape))
 
-    def _placeholder(self, declared: Input, type: TensorType, rows: Dim) -> Tensor:
+    def _placeholder(self, name: str, type: TensorType, place: Place) -> Tensor:
         e = self.e
         tape, e.b.tape = e.b.tape, None
-        feed = f"{self.path}:{declared.name}"
-        id = e.b.insert("input", (), declared.name, feed=feed, type=type)
+        id = e.b.insert("input", (), name, feed=f"{self.path}:{name}", type=type)
         e.b.tape = tape
-        return e.tensor(id, Origin(declared.name, declared.place, "input"), (), declared.name)
+        return e.tensor(id, Origin(name, place, "input"), (), name)
 
     def _begin(
         self, states: Sequence[TensorType], batch: Dim, kept: carried.Kept
@@ -248,7 +257,7 @@ class _Walk:
             shape: Shape = (batch, *type.shape[1:])
             given = self.starts.get(declared.name)
             if kept.count:
-                kept.check(given is not None, reverse=bool(self.settings["reverse"]))
+                kept.check(given is not None, self.settings["reverse"], self.ends is not None)
                 found.append(kept.start(declared.name, shape))
                 continue
             value: Value = 0.0 if given is None else given.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -306,6 +307,16 @@ def with_lengths(kind: str, reverse: bool) -> Case:
     return Case(flow, packed(kind, reverse=reverse), LENGTHS, weights, sizes={"T": 5})
 
 
+def cell_with_lengths(kind: str, reverse: bool) -> Case:
+    """The cell of the layer, walked to the ends by `scan`."""
+    layer = with_lengths(kind, reverse)
+    settings = "lengths=k, return_state=true" + (", reverse=true" if reverse else "")
+    results = "y, _cells, h, c" if kind == "lstm" else "y, h"
+    flow = f"{results} = x -> scan({kind}_cell(5), {settings})\n  "
+    flow += layer.flow.partition("\n")[2].strip()
+    return replace(layer, flow=flow, weights=layer_weights("scan", kind))
+
+
 def backwards(x: Tensor, *weights: Tensor) -> Tensor:
     layer = nn.GRU(6, 5, batch_first=True).double()
     parts = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
@@ -323,6 +334,7 @@ def both_ways(kind: str) -> Case:
 
 SEVERAL = [
     *(with_lengths(kind, reverse) for kind in GATES for reverse in (False, True)),
+    *(cell_with_lengths(kind, reverse) for kind in GATES for reverse in (False, True)),
     *(both_ways(kind) for kind in GATES),
     Case("y, h = x -> gru(5, reverse=true, return_state=true)\n  concat(flatten(y), h, axis=1)",
          backwards, "x: f32[B, T, 6]", layer_weights("gru", "gru")),

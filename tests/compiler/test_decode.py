@@ -136,6 +136,10 @@ def test_steps_give_what_the_whole_gives(name: str) -> None:
     agree(program(BODIES[name]))
 
 
+def test_a_sequence_may_end_before_the_last_step() -> None:
+    agree(program("h = x -> scan(gru_cell(12), lengths=ends)", ", ends: i32[B]"))
+
+
 @pytest.mark.parametrize(
     ("spec", "params", "caches"),
     [

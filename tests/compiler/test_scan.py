@@ -231,6 +231,55 @@ net n {
         np.testing.assert_allclose(y[:, row], h + np.mean(inner, axis=0), atol=1e-12)
 
 
+ENDING = """
+block Cell {
+  in x: f32[B, 3], u: f32[B, 1], h: f32[B, 3], all: f32[B, 1]
+  new = tanh(x*u + linear(h, 3, bias=false))
+  out new, all + sum(new, axis=1, keep=true), new*h + 1, u
+}
+net n {
+  in x: f32[B, T, 3], u: f32[B, T, 1], k: i32[B]
+  weight start: f32[3] = zeros()
+  h, sums, seen, same, last, total = (x, u) -> scan(Cell, h=start, return_state=true, lengths=k)
+  concat(flatten(concat(h, sums, seen, same, axis=2)), last, total, axis=1)
+}
+"""
+
+
+@pytest.mark.parametrize("reverse", ["", ", reverse=true"])
+def test_sequences_of_several_lengths(reverse: str) -> None:
+    """Each is walked as if it were alone and had no steps behind its end; gradients too."""
+    lengths, steps, weights = (
+        np.array([3, 0, 7, 1, 5, 9, -2]),
+        7,
+        {"start": (3,), "scan.linear.weight": (3, 3)},
+    )
+    parts = {f"n.{name}": shape for name, shape in weights.items()}
+    fed = drawn({"x": (7, steps, 3), "u": (7, steps, 1), **parts})
+    cotangent = np.random.default_rng(1).normal(size=(7, steps * 8 + 4))
+    text = ENDING.replace(", lengths=k", ", lengths=k" + reverse)
+    value, found = gradients(text, {**fed, "k": lengths}, cotangent)
+    sums = {name: np.zeros(shape) for name, shape in weights.items()}
+    for row, length in enumerate(np.clip(lengths, 0, steps)):
+        read = [*range(8 * length), *range(8 * steps, 8 * steps + 4)]
+        assert not np.delete(value[row], read).any()
+        assert not any(found[name][row, length:].any() for name in ("x", "u"))
+        if not length:
+            np.testing.assert_array_equal(value[row, read], [*fed["n.start"], 0])
+            sums["start"] += cotangent[row, read[:3]]
+            continue
+        alone = {name: fed[name] for name in parts}
+        alone |= {name: fed[name][row : row + 1, :length] for name in ("x", "u")}
+        text = ENDING.replace(", lengths=k", reverse).replace(", k: i32[B]", "")
+        wanted, slopes = gradients(text, alone, cotangent[row : row + 1, read])
+        np.testing.assert_allclose(value[row, read], wanted[0], atol=1e-12)
+        for name in ("x", "u"):
+            np.testing.assert_allclose(found[name][row, :length], slopes[name][0], atol=1e-12)
+        sums = {name: total + slopes[name] for name, total in sums.items()}
+    for name, total in sums.items():
+        np.testing.assert_allclose(found[name], total, atol=1e-12)
+
+
 CARRIED = (
     CELL
     + """

@@ -28,14 +28,15 @@ def scan(
     reverse: bool = False,
     unread: tuple[int, ...] = (),
     whole: str = "",
+    truth: str = "",
 ) -> Build:
     """All results of a cell but those `unread`; `whole` numbers stand in the sequence of that
-    name.
+    name, booleans in that of `truth`.
     """
 
     def build(b: Builder) -> dict[str, int]:
         c = new_builder()
-        kinds = {name: "i32" if name == whole else "f32" for name in sequences}
+        kinds = dict.fromkeys(sequences, "f32") | {whole: "i32", truth: "bool"}
         given = {
             name: c.input(name, TensorType(kinds.get(name, "f32"), shape))
             for name, shape in (fixed | states | sequences).items()  # type: ignore[operator]
@@ -58,8 +59,11 @@ def scan(
         starts = [outside(name, shape) for name, shape in states.items()]
         walked = []
         for name, shape in sequences.items():
-            feed = "indices" if name == whole else name
-            walked.append(b.input(feed, TensorType(kinds[name], (B, T, *shape[1:]))))
+            kind = "i32" if name == truth else kinds[name]
+            feed = "indices" if kind == "i32" else name
+            walked.append(b.input(feed, TensorType(kind, (B, T, *shape[1:]))))
+            if name == truth:
+                walked[-1] = b.map("ne", b.map("mod", walked[-1], 3.0), 0.0)
         made, emitted = weave(b, body, weights, starts, walked, reverse=reverse)
         results = [*made, *(each.id for each in emitted)]
         kept = [k for k in range(len(results)) if k not in unread]
@@ -117,6 +121,13 @@ def _looking(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
     weights = c.map("exp", c.map("sub", scores, top))
     seen = c.contract("bs,bsu->bu", weights, g["memory"])
     return [c.map("tanh", c.map("add", c.map("add", seen, g["x"]), g["h"]))], [weights]
+
+
+def _held(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """Steps that do not count leave the states as they were."""
+    (h, cells), emitted = _long_short(c, g)
+    counts = c.broadcast(g["counts"], (0,), c[h].shape)
+    return [c.map("where", counts, x, g[n]) for n, x in (("h", h), ("c", cells))], emitted
 
 
 def _looked_up(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
@@ -202,6 +213,16 @@ SCAN_CASES: tuple[Case, ...] = (
         ),
     ),
     _case("normalised", scan(_normalised, _wide(6, 3), _steps(h=(6,)), _steps(x=(3,)))),
+    _case(
+        "held",
+        scan(
+            _held,
+            {"w": (20, 8), "b": (20,), "v": (2, 5)},
+            _steps(h=(5,), c=(5,)),
+            _steps(x=(3,), counts=()),
+            truth="counts",
+        ),
+    ),
     _case(
         "looking",
         scan(_looking, {"memory": (ROW, S, 4)}, _steps(h=(4,)), _steps(x=(4,))),

@@ -116,7 +116,7 @@ OPERATIONS: Mapping[str, str] = {
     "rnn_cell": "x: f32[B, 8], h: f32[B, 32]; rnn_cell(x, h, 32)",
     "lstm_cell": "x: f32[B, 8], h: f32[B, 32], c: f32[B, 32]; lstm_cell(x, h, c, 32)",
     "gru_cell": "x: f32[B, 8], h: f32[B, 32]; gru_cell(x, h, 32)",
-    "scan": "x: f32[B, 16, 8], n: i32[B]; x -> scan(gru_cell(32), lengths=n)",
+    "scan": "x: f32[B, 16, 8], steps: i32[B]; x -> scan(gru_cell(32), lengths=steps)",
     "running": "x: f32[B, 64]; weight seen: f32[64] = buffer(0); "
     "x - running(seen, mean(x, axis=0))",
     # losses and measures

@@ -89,7 +89,9 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
 
 
 def _products(part: Part, work: Work) -> list[int]:
-    """The contraction or the windows of a kernel."""
+    """The contraction or the windows of a kernel, or those of its members."""
+    if work.members:
+        return [i for member in work.members for i in _products(part, member)]
     if work.heavy is None or not part.is_host(work):
         return []
     return list(part.values.made_as_one(work.heavy)[1])
@@ -105,7 +107,15 @@ def _bytes(part: Part, work: Work) -> int:
 
 def _own_bytes(part: Part, work: Work) -> int:
     """What the product itself moves: its operands, and its result where that is stored."""
+    if work.members:
+        touched = [_own_values(part, member) for member in work.members]
+        return sum(map(part.values.bytes_of, frozenset().union(*touched)))
+    return sum(map(part.values.bytes_of, _own_values(part, work)))
+
+
+def _own_values(part: Part, work: Work) -> frozenset[int]:
+    """The operands of a product, and its result where that is stored."""
     assert work.heavy is not None
     graph, (made, terms) = part.graph, part.values.made_as_one(work.heavy)
     operands = {part.values.base(o) for i in terms for o in graph[i].operands}
-    return sum(map(part.values.bytes_of, operands | (work.writes & {made})))
+    return frozenset(operands) | (work.writes & {made})

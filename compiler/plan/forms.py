@@ -11,9 +11,13 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...spec.dims import numel
 from ..ir.graph import Graph, Node
 
 Through = Callable[[int], bool]
+
+LEAVES = ("input", "constant", "table", "size", "iota", "random")
+"""Operations without operands."""
 
 NUMBERED = ("feed", "stream")
 """Attributes that tell apart what is computed alike."""
@@ -55,6 +59,14 @@ class Forms:
         self._bare: dict[int, int] = {}
         self._named: dict[int, int] = {}
 
+    def _read(self, i: int, reshaped: bool) -> int:
+        """What a value is to who reads it, however it was made; `reshaped`: in another shape."""
+        node = self.graph[i]
+        if node.op in LEAVES:
+            return self._token(i, False)
+        shape = numel(node.shape) if reshaped else node.shape
+        return self.plans.token(("read", node.dtype, shape))
+
     def _token(self, i: int, named: bool) -> int:
         """What a value is, apart from its operands; `named`: and what texts call it."""
         known = self._named if named else self._bare
@@ -65,9 +77,11 @@ class Forms:
             known[i] = self.plans.token(key)
         return known[i]
 
-    def form(self, members: Iterable[int], through: Through, *, named: bool) -> Form:
+    def form(
+        self, members: Iterable[int], through: Through, *, named: bool, origins: bool = True
+    ) -> Form:
         """The form of `members` and what they read, `through` aliases and views as far as the
-        memory that these lie in.
+        memory that these lie in; `origins`: also by which operation that was made.
         """
         graph = self.graph
         own = set(members)
@@ -82,11 +96,14 @@ class Forms:
                     stack.extend(graph[i].operands)
         ids = tuple(sorted(touched))
         rank = {i: number for number, i in enumerate(ids)}
+        reshaped = {o for i in inner if graph[i].op == "reshape" for o in graph[i].operands}
+        reshaped -= {o for i in own for o in graph[i].operands}
         streams: dict[int, int] = {}
         key: list[int] = []
         for i in ids:
-            key.append(self._token(i, named))
-            if i in own or i in inner:
+            inside = i in own or i in inner
+            key.append(self._token(i, named) if inside or origins else self._read(i, i in reshaped))
+            if inside:
                 node = graph[i]
                 key.append(-1 if i in own else -2)
                 key += [rank[o] for o in node.operands]

@@ -73,7 +73,7 @@ class Values:
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self._bases: dict[int, int] = {}
-        self._formed: dict[tuple[tuple[int, ...], bool], Form] = {}
+        self._formed: dict[tuple[tuple[int, ...], bool, bool], Form] = {}
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
         self.stored |= self._sweep()
@@ -331,11 +331,14 @@ class Values:
         leaves |= {o for o in others if o is not None}
         return sorted(members.union(launch.results)), sorted(leaves.difference(launch.results))
 
-    def form(self, members: Iterable[int], *, named: bool) -> Form:
-        """The form of some values that one kernel makes; `named`: and what its text calls them."""
-        key = tuple(members), named
+    def form(self, members: Iterable[int], *, named: bool, origins: bool = True) -> Form:
+        """The form of some values that one kernel makes; `named`: and what its text calls them;
+        `origins`: and how what it reads was made.
+        """
+        key = tuple(members), named, origins
         if key not in self._formed:
-            self._formed[key] = self.forms.form(key[0], self._passes_on, named=named)
+            found = self.forms.form(key[0], self._passes_on, named=named, origins=origins)
+            self._formed[key] = found
         return self._formed[key]
 
     def _passes_on(self, i: int) -> bool:

@@ -15,6 +15,7 @@ import networkx as nx
 from ...plan.attention import Attention
 from ...plan.order import Order
 from ...plan.schedule import heavy_nodes, riding
+from .alike import with_alike
 from .compose import hosted, sums_of
 from .part import Machine, Part, Work
 
@@ -25,7 +26,7 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works += [_streamed(part, launch) for launch in part.values.attention]
     works += [_group(part, roots) for roots in part.fusion.groups]
     works = _with_epilogues(part, _with_moments(part, works), machine, keep)
-    works = _with_sums(part, works)
+    works = with_alike(part, _with_sums(part, works), lambda works: _edges(part, works))
     network = nx.DiGraph(_edges(part, works))
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 

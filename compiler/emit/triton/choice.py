@@ -51,16 +51,18 @@ def choose(
     pressure: int = 1,
     whole_rows: bool = False,
     level: int = 0,
+    times: int = 1,
 ) -> Tile:
     """The tile for `arch` (a key of MACHINES, or `interpret`); `sizes` gives nominal extents.
 
     `pressure` of the epilogue: see `room`.  `whole_rows` wants all columns in one block.  `level`
     counts refusals by the compile gate: each one rules out what was chosen and all larger tiles.
+    `times`: as many products are one launch.
 
     Raises: LookupError when no tile is left.
     """
     m, n, k = (_size(e, sizes) for e in (contraction.m, contraction.n, contraction.k))
-    batch = prod(_size(e, sizes) for e in contraction.batch)
+    batch = times * prod(_size(e, sizes) for e in contraction.batch)
     wide = contraction.a.dtype == "f32"
     if contraction.n == 1:
         return _vector(arch, m * batch, k)

@@ -41,7 +41,7 @@ def compose(part: Part, work: Work, machine: Machine) -> Composed:
 
     Raises: LookupError when no tile is left.
     """
-    found = hosted(part, work, machine)
+    found = hosted(part, work.members[0] if work.members else work, machine)
     assert found is not None
     return found
 
@@ -257,7 +257,9 @@ def _tile(
     level = machine.levels.get(_key(part, work, c), 0)
     whole = kernel is not None and whole_rows(kernel) and not parted
     nominals = sizes.sizes(part.values.sizes)
-    tile = choose(machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level)
+    tile = choose(
+        machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level, times=work.times
+    )
     return replace(tile, rows=1) if tile.form == "vector" and c.m == 1 else tile
 
 

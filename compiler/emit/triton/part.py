@@ -52,7 +52,8 @@ class Work:
     """One kernel: a contraction or scatter, a group of roots, or a contraction with its group.
 
     `summed`: a sum of one operand over the depth, which rides in the contraction; `moments`: those
-    of what it makes.
+    of what it makes.  `members` are products of one form that are one launch, `times` says how many
+    of these there are.
     """
 
     heavy: int | None
@@ -61,6 +62,8 @@ class Work:
     writes: frozenset[int]
     summed: int | None = None
     moments: int | None = None
+    times: int = 1
+    members: tuple[Work, ...] = ()
 
     @property
     def key(self) -> int:
@@ -220,8 +223,10 @@ class Part:
         """What a product makes: its value, or that of a sum of products."""
         return self.values.made_as_one(work.key)[0]
 
-    def form(self, work: Work) -> tuple[Hashable, Form]:
-        """What the kernels of a piece of work depend on."""
+    def form(self, work: Work, *, alike: bool = False) -> tuple[Hashable, Form]:
+        """What the kernels of a piece of work depend on; `alike`: but for the words in their texts,
+        and for how what they read was made.
+        """
         own = [i for i in (work.heavy, work.summed, work.moments) if i is not None]
         if work.heavy is not None and self.is_attention(work):
             own = self.values.cone_of(self.values.launches[work.heavy])[0]
@@ -231,16 +236,24 @@ class Part:
             own = [*own, *self.values.cone(self.values.made_by(work.heavy))[0]]
             total, terms = self.values.made_as_one(work.heavy)
             own += [total, *terms[1:]] if total != work.heavy else []
-        form = self.values.form([*own, *self.values.cone(work.roots)[0]], named=True)
+        own = [*own, *self.values.cone(work.roots)[0]]
+        form = self.values.form(own, named=not alike, origins=not alike)
         ranks = form.ranks()
-        laid = tuple(self.layout(i) for i in form.ids if self.graph[i].op != "constant")
+        stored = [i for i in form.ids if self.graph[i].op != "constant"]
+        laid = tuple(None if alike and self._is_plain(i) else self.layout(i) for i in stored)
         written = self.fusion.written(work.roots)
         sets = (own, work.roots, work.reads, work.writes, written)
         marks = tuple(tuple(sorted(ranks[i] for i in some)) for some in sets)
-        return (form.key, laid, self.in_place(work), *marks), form
+        return (form.key, laid, self.in_place(work), work.times, *marks), form
+
+    def _is_plain(self, i: int) -> bool:
+        """Does a value lie as its shape says?"""
+        return self.layout(i) == row_major(self.graph[i].shape)
 
     def sources(self, work: Work) -> tuple[str, ...]:
         """The lines of the spec that a piece of work comes from."""
+        if work.members:
+            return tuple(dict.fromkeys(line for w in work.members for line in self.sources(w)))
         heavy = [] if work.heavy is None else self.places([work.heavy])
         if work.heavy is not None and self.is_attention(work):
             heavy = self.places(self.values.cone_of(self.values.launches[work.heavy])[0])

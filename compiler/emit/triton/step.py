@@ -23,6 +23,7 @@ from ...plan.samples import step_by_step
 from ...plan.values import Values
 from ..loops import start_name
 from ..names import identifier, size_name, spelled
+from .alike import names_of, together
 from .attach import plain_works, plan_works
 from .compose import compose
 from .composed import Composed
@@ -162,6 +163,24 @@ class StepWriter:
     def _work(self, part: Part, work: Work) -> None:
         """The launches of one piece of work: phases of a product, the finish of its sums."""
         found = compose(part, work, self.machine)
+        alike = [(work, found)]
+        if work.members:
+            named = names_of(part, work, found)
+            alike = [(w, replace(found, names=n)) for w, n in zip(work.members, named, strict=True)]
+        known = [self._arguments(part, each) for _, each in alike]
+        found = replace(found, places=part.sources(work), flops=found.flops * len(alike))
+        for position, text in enumerate(found.texts):
+            final = position == len(found.texts) - 1
+            moved = part.bytes_of(work) if final else 0
+            text, mine = together(text, known) if work.members else (text, known[0])
+            numbers = {name: expression(dim) for name, dim in found.sizes.items()}
+            flops = 0 if position else found.flops
+            self._launch(text, text.launch_grid(numbers), mine, found, moved, flops)
+        for (member, each), mine in zip(alike, known, strict=True):
+            self._finishes(part, member, each, mine)
+
+    def _arguments(self, part: Part, found: Composed) -> dict[str, Argument]:
+        """What stands behind the parameters of kernels; partial sums get memory."""
         known = self._known(part, found.names, found.sizes)
         known |= {stream_name(n): f"int:{stream}" for n, stream in enumerate(found.streams)}
         known |= {size_name(start_name(n)): f"int:{start}" for n, start in enumerate(found.starts)}
@@ -172,10 +191,12 @@ class StepWriter:
             known[p.pointer] = self._workspace(p.pointer, p.span)
         for q in found.parted:
             known[q.pointer] = self._workspace(q.pointer, q.span)
-        for position, (text, grid) in enumerate(zip(found.texts, found.grids, strict=True)):
-            final = position == len(found.texts) - 1
-            moved = part.bytes_of(work) if final else 0
-            self._launch(text, grid, known, found, moved, 0 if position else found.flops)
+        return known
+
+    def _finishes(
+        self, part: Part, work: Work, found: Composed, known: Mapping[str, Argument]
+    ) -> None:
+        """The launches that complete what the blocks of a kernel left."""
         for p in (p for p in found.partials if p.numbers > 1):
             self._merge(part, work, found, p, known)
         if any(p.numbers == 1 for p in found.partials):
@@ -457,7 +478,9 @@ def words(span: Dim, size: int) -> Dim:
 @lru_cache(1 << 10)
 def stores(text: str) -> frozenset[str]:
     """The pointers through which a kernel writes."""
-    return frozenset(re.findall(r"tl\.store\(\s*(\w+_ptr)", text))
+    stored = set(re.findall(r"tl\.store\(\s*(\w+_ptr)", text))
+    chosen = re.findall(r"^ +(\w+_ptr) = (\w+_ptr)$", text, re.MULTILINE)
+    return frozenset(stored | {other for name, other in chosen if name in stored})
 
 
 def _placed(m: Memory, offsets: Mapping[tuple[str, int], Dim]) -> Buffer:

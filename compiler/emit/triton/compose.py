@@ -19,6 +19,7 @@ from .contraction import Contraction, Frame, Sums, divides, frame, one_block
 from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import gemm_kernel
 from .gemm_loop import STEP
+from .heads import heads_of
 from .kernel import Extent, Parameter, drawing
 from .library import PLACES
 from .moments import left, moments, words_of
@@ -157,23 +158,28 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     taken |= {f"{names[i]}_tile" for i in (a, b)}
     taken |= words_of(names[work.moments]) if work.moments is not None else frozenset()
     ahead = prologues(part, key, (p.a, p.b), names, sizes, taken)
-    kernel = None
+    kernel, heads = None, heads_of(lowered, p) if lowered is not None else None
     if lowered is not None:
-        kernel = prepared(lowered, names, flat=False, taken=taken)
+        whole = lowered if heads is None else heads.kernel
+        kernel = prepared(whole, names, flat=False, taken=taken)
         if not attachable(kernel, z, p):
             return None
         flops += lowered.flops
         places = tuple(dict.fromkeys((*places, *lowered.places)))
-    parted = kernel is not None and _is_long(c.n) and partable(kernel)
-    tile = _tile(part, work, machine, c, sizes, kernel, parted=parted)
+    parted = kernel is not None and heads is None and _is_long(c.n) and partable(kernel)
+    by_rows = kernel is not None and heads is None and whole_rows(kernel)
+    tile = _tile(part, work, machine, c, sizes, kernel, whole=by_rows and not parted)
     shape = frame(c, tile)
-    if kernel is not None and whole_rows(kernel) and not (shape.whole_rows or parted):
+    if by_rows and not (shape.whole_rows or parted):
+        return None
+    if heads is not None and not heads.fit(shape.columns):
         return None
     wide = part.wide(names)
     if kernel is not None:
         kept = names[z] if z in work.writes else None
         parted = parted and not shape.whole_rows
-        epilogue = Writer(kernel, z, shape, sizes, wide=wide, parted=parted).write(kept)
+        writer = Writer(kernel, z, shape, sizes, wide=wide, parted=parted, heads=heads)
+        epilogue = writer.write(kept)
     else:
         epilogue = _stored(p, names[z], shape, sizes)
     if work.moments is not None:
@@ -250,12 +256,11 @@ def _ahead(
 
 def _tile(
     part: Part, work: Work, machine: Machine, c: Contraction, sizes: Names, kernel: Kernel | None,
-    *, parted: bool,
+    *, whole: bool,
 ) -> Tile:  # fmt: skip
     made = bool(part.values.made_by(work.key))
     asked = max(pressure(kernel, moments=work.moments is not None), int(made))
     level = machine.levels.get(_key(part, work, c), 0)
-    whole = kernel is not None and whole_rows(kernel) and not parted
     nominals = sizes.sizes(part.values.sizes)
     tile = choose(
         machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level, times=work.times

@@ -16,6 +16,7 @@ from .axes import statements
 from .blocks import extent
 from .body import Body, Setting, symbol_arguments
 from .contraction import Frame
+from .heads import Heads
 from .kernel import Factors
 from .printer import Partial, decomposed, drop_unused
 from .products import Names, row_wise
@@ -102,7 +103,9 @@ class Writer:
         *,
         wide: bool,
         parted: bool = False,
+        heads: Heads | None = None,
     ) -> None:
+        self.heads = heads
         self.kernel, self.frame, self.names = kernel, frame, names
         self.parts: Parts | None = None
         if parted:
@@ -129,7 +132,12 @@ class Writer:
             if target is not None:
                 seen.add(target)
         z = next(s.target for s in body if isinstance(s, Load) and s.buffer == self.buffer)
-        lines = self.body.lines(body) if self.parts is None else self.parts.lines(self.body, body)
+        if self.heads is not None:
+            lines = self.heads.lines(self.body, body, self.frame)
+        elif self.parts is not None:
+            lines = self.parts.lines(self.body, body)
+        else:
+            lines = self.body.lines(body)
         if keep:
             at = " + ".join(
                 (product("row", self.body.dim(self.kernel.columns[0].extent)), "column")

@@ -34,12 +34,7 @@ Edges = Callable[[list[Work]], dict[Work, list[Work]]]
 
 def with_alike(part: Part, works: list[Work], edges: Edges) -> list[Work]:
     """Join products of one layer that have one form and an operand in common."""
-    families: dict[Hashable, list[Work]] = {}
-    for work in works:
-        if work.heavy is not None and part.is_host(work) and not _draws(part, work):
-            scope = part.graph[work.heavy].scope, part.phase(work), part.form(work, alike=True)[0]
-            families.setdefault(scope, []).append(work)
-    several = [f for f in families.values() if len(f) > 1]
+    several = _families(part, works)
     if not several:
         return works
     order, left = Order(edges(works)), dict.fromkeys(works)
@@ -55,6 +50,23 @@ def with_alike(part: Part, works: list[Work], edges: Edges) -> list[Work]:
             left[joined] = None
             order.merge(members, joined)
     return list(left)
+
+
+def _families(part: Part, works: Sequence[Work]) -> list[list[Work]]:
+    """Several products of one layer with one form; what is quickly told is asked first."""
+    near: dict[Hashable, list[Work]] = {}
+    for work in works:
+        if work.heavy is not None and part.is_host(work):
+            node = part.graph[work.heavy]
+            traits = node.op, node.scope, node.phase, node.type, len(work.reads), len(work.writes)
+            near.setdefault(traits, []).append(work)
+    found: dict[Hashable, list[Work]] = {}
+    for traits, family in near.items():
+        for work in family if len(family) > 1 else ():
+            if not _draws(part, work):
+                key = traits, part.form(work, alike=True)[0]
+                found.setdefault(key, []).append(work)
+    return [f for f in found.values() if len(f) > 1]
 
 
 def _draws(part: Part, work: Work) -> bool:

@@ -169,13 +169,13 @@ class StepWriter:
             alike = [(w, replace(found, names=n)) for w, n in zip(work.members, named, strict=True)]
         known = [self._arguments(part, each) for _, each in alike]
         found = replace(found, places=part.sources(work), flops=found.flops * len(alike))
-        for position, text in enumerate(found.texts):
+        for position, (text, grid) in enumerate(zip(found.texts, found.grids, strict=True)):
             final = position == len(found.texts) - 1
-            moved = part.bytes_of(work) if final else 0
-            text, mine = together(text, known) if work.members else (text, known[0])
-            numbers = {name: expression(dim) for name, dim in found.sizes.items()}
-            flops = 0 if position else found.flops
-            self._launch(text, text.launch_grid(numbers), mine, found, moved, flops)
+            moved, mine = part.bytes_of(work) if final else 0, known[0]
+            if work.members:
+                text, mine = together(text, known)
+                grid = (("*", len(known), grid[0]), *grid[1:])
+            self._launch(text, grid, mine, found, moved, 0 if position else found.flops)
         for (member, each), mine in zip(alike, known, strict=True):
             self._finishes(part, member, each, mine)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ...plan.order import Order
 from .composed import Composed
@@ -29,6 +30,7 @@ _FIRST = "tl.program_id(0)"
 _SIGNATURE = re.compile(r"def (\w+)\((.*?)\):\n", re.DOTALL)
 
 
+Argument = TypeVar("Argument")
 Edges = Callable[[list[Work]], dict[Work, list[Work]]]
 
 
@@ -58,8 +60,8 @@ def _families(part: Part, works: Sequence[Work]) -> list[list[Work]]:
     for work in works:
         if work.heavy is not None and part.is_host(work):
             node = part.graph[work.heavy]
-            traits = node.op, node.scope, node.phase, node.type, len(work.reads), len(work.writes)
-            near.setdefault(traits, []).append(work)
+            touched = len(work.reads), len(work.writes)
+            near.setdefault((node.op, node.scope, node.phase, node.type, touched), []).append(work)
     found: dict[Hashable, list[Work]] = {}
     for traits, family in near.items():
         for work in family if len(family) > 1 else ():
@@ -108,8 +110,8 @@ def names_of(part: Part, work: Work, found: Composed) -> list[dict[int, str]]:
 
 
 def together(
-    text: KernelText, arguments: Sequence[Mapping[str, object]]
-) -> tuple[KernelText, dict[str, object]]:
+    text: KernelText, arguments: Sequence[Mapping[str, Argument]]
+) -> tuple[KernelText, dict[str, Argument]]:
     """A kernel for several sets of arguments, and the arguments of its own."""
     first = arguments[0]
     taken = {p.name for p in text.parameters}

@@ -24,7 +24,7 @@ from ...plan.strips import Even, Strip
 from ...plan.values import Values
 from ..loops import Kernel, start_name
 from ..names import c_expression, size_name
-from .call import ADDING, Call, Share, Walk, place_in, walked
+from .call import Call, Share, Walk, place_in, walked
 from .kept import Kept, multiplied
 from .printer import STORED, Signature
 from .recurrent import call as recurrent_call

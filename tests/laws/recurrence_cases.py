@@ -11,7 +11,8 @@ def _operands(b: Builder, cell: str, units: int) -> tuple[int, ...]:
     kind = CELLS[cell]
     wide = kind.gates * units
     gates, bias = f32(b, "gates", B, T, wide), f32(b, "bias", wide)
-    weight = b.map("mul", f32(b, "weight", wide, units), 0.4)
+    small = 0.4 if units < 64 else 0.05  # or errors would grow from step to step
+    weight = b.map("mul", f32(b, "weight", wide, units), small)
     begin = [f32(b, f"begin_{k}", B, units) for k in range(kind.states)]
     return (gates, weight, bias, *begin)
 
@@ -69,6 +70,7 @@ def _begin(cell: str, units: int, *, known: bool) -> Build:
     return build
 
 
+LONG = ({"B": 16, "T": 4}, {"B": 20, "T": 3})  # all rows of a tile, and ten each
 SIZES = ({"B": 3, "T": 4}, {"B": 1, "T": 1}, {"B": 70, "T": 3})
 
 RECURRENCE_CASES: tuple[Case, ...] = (
@@ -79,6 +81,9 @@ RECURRENCE_CASES: tuple[Case, ...] = (
     ),
     *(Case(f"{cell}_read", _read(cell, 33), SIZES) for cell in CELLS),
 )
+
+WIDE_CASES = tuple(Case(f"{cell}_200", recurrence(cell, 200), LONG) for cell in CELLS)
+"""Several groups of units on tile units."""
 
 ON_THE_WAY_CASES: tuple[Case, ...] = tuple(
     Case(f"{cell}_{what}_{name}", build(cell, 33, known=known), SIZES, smooth=False)

@@ -24,7 +24,7 @@ UNITS = {
     ),
     "pools": ("pools",),
     "attend": ("attend",),
-    "recurrences": ("kept", "recurrent"),
+    "recurrences": ("kept", "cells", "lstm", "recurrent"),
     "moments": ("moments",),
 }
 """The bodies of each unit, in the order in which they lean on each other."""

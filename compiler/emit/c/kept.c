@@ -47,6 +47,18 @@ static __attribute__((unused)) void weft_few_rows(long rows)
     __asm__ volatile("" : "+m"(shape));                                 /* the intrinsic names 8 bytes of what it reads */
     _tile_loadconfig(&shape);
 }
+/* So many rows of A, each along k, in planes; are all numbers finite? */
+static __attribute__((noinline, unused)) int weft_cut_few(long rows, long depth, const float *a, long ar, uint16_t *to)
+{
+    const long whole = depth / 32 * 32;
+    __m512 sum = _mm512_setzero_ps();
+    for (long k = 0; k < whole; k += 32, to += WEFT_PIECE) for (long r = 0; r < rows; ++r)
+        weft_split(_mm512_loadu_ps(a + r * ar + k), _mm512_loadu_ps(a + r * ar + k + 16), 0, to + 32 * r, 512, &sum);
+    const __mmask16 low = weft_lanes_of(depth - whole), high = weft_lanes_of(depth - whole - 16);
+    if (whole < depth) for (long r = 0; r < rows; ++r)
+        weft_split(_mm512_maskz_loadu_ps(low, a + r * ar + whole), _mm512_maskz_loadu_ps(high, a + r * ar + whole + 16), 0, to + 32 * r, 512, &sum);
+    return weft_finite(sum);
+}
 /* z = A B for a group of kept columns, its rows `zr` apart: the largest terms last */
 #define WEFT_FEW_OF(t) \
     if (columns > t) { \
@@ -107,7 +119,7 @@ WEFT_SHARED void weft_gemm_again(long m, long n, long depth, const float *a, lon
         for (long i = 0; i < m; i += 16, a += 16 * ar, c += 16 * cr) {
             const long rows = weft_least(m - i, 16);
             const uint16_t *some = (const uint16_t *)planes;
-            if (!weft_cut_a(rows, depth, a, ar, ac, split)) {
+            if (!(ac == 1 ? weft_cut_few(rows, depth, a, ar, split) : weft_cut_a(rows, depth, a, ar, ac, split))) {
                 weft_gemm_plain(rows, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
                 continue;
             }

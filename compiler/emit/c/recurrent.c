@@ -1,68 +1,5 @@
 /* Recurrent layers: a block of samples walks through all of time; a step is one product and one loop over the units.  The weight is
    rearranged once for all steps, for tile units or for register tiles. */
-typedef struct { int count, states, kept; } weft_cell_parts;             /* gates, states, and what of the gates the adjoint reads */
-WEFT_INLINE weft_cell_parts weft_parts_of(int cell)
-{
-    return cell == WEFT_RNN ? (weft_cell_parts){1, 1, 1} : cell == WEFT_LSTM ? (weft_cell_parts){4, 2, 4} : (weft_cell_parts){3, 1, 4};
-}
-
-/* ---- cells: one sample and step, `n` units.  Gates lie `gs` apart.  What opens may take the place of the gates, their cotangents that of
-   what opened ---- */
-#define WEFT_UNITS _Pragma("omp simd") for (long j = 0; j < n; ++j)
-/* Gates g, what the state before makes of them z (gates `zs` apart) and its bias b, h and c before; y and e are the states after, o what opens. */
-static __attribute__((noinline, unused)) void weft_cell(int cell, long n, long gs, const float *g, const float *restrict b,
-    const float *restrict z, long zs, const float *restrict h, const float *restrict c, float *restrict y, float *restrict e, float *o)
-{
-    if (cell == WEFT_RNN) WEFT_UNITS y[j] = o[j] = weft_tanh(g[j] + (z[j] + b[j]));
-    else if (cell == WEFT_LSTM) WEFT_UNITS {
-        const float in = weft_sigmoid(g[j] + (z[j] + b[j])), forget = weft_sigmoid(g[gs + j] + (z[zs + j] + b[gs + j]));
-        const float fresh = weft_tanh(g[2 * gs + j] + (z[2 * zs + j] + b[2 * gs + j]));
-        const float out = weft_sigmoid(g[3 * gs + j] + (z[3 * zs + j] + b[3 * gs + j])), state = forget * c[j] + in * fresh;
-        o[j] = in;
-        o[gs + j] = forget;
-        o[2 * gs + j] = fresh;
-        o[3 * gs + j] = out;
-        y[j] = out * weft_tanh(state);
-        e[j] = state;
-    }
-    else WEFT_UNITS {
-        const float inner = z[2 * zs + j] + b[2 * gs + j];
-        const float reset = weft_sigmoid(g[j] + (z[j] + b[j])), update = weft_sigmoid(g[gs + j] + (z[zs + j] + b[gs + j]));
-        const float fresh = weft_tanh(g[2 * gs + j] + reset * inner);
-        o[j] = reset;
-        o[gs + j] = update;
-        o[2 * gs + j] = fresh;
-        o[3 * gs + j] = inner;
-        y[j] = (1.0f - update) * fresh + update * h[j];
-    }
-}
-/* Backwards: o what opened, e the cell's state after; dh and dc (or NULL) cotangents of the states from above, lh and lc those from the step
-   after, in whose place come what goes straight to the states before; q gets those of the gates, v (a gru's) what the weight maps. */
-static __attribute__((noinline, unused)) void weft_cell_back(int cell, long n, const float *o, const float *restrict h,
-    const float *restrict c, const float *restrict e, const float *restrict dh, const float *restrict dc, float *restrict lh,
-    float *restrict lc, float *q, float *restrict v)
-{
-    if (cell == WEFT_RNN) WEFT_UNITS q[j] = (dh[j] + lh[j]) * (1.0f - o[j] * o[j]);
-    else if (cell == WEFT_LSTM) WEFT_UNITS {
-        const float in = o[j], forget = o[n + j], fresh = o[2 * n + j], out = o[3 * n + j], above = dh[j] + lh[j];
-        const float squashed = weft_tanh(e[j]), d = ((dc ? dc[j] : 0.0f) + lc[j]) + above * out * (1.0f - squashed * squashed);
-        q[j] = d * fresh * in * (1.0f - in);
-        q[n + j] = d * c[j] * forget * (1.0f - forget);
-        q[2 * n + j] = d * in * (1.0f - fresh * fresh);
-        q[3 * n + j] = above * squashed * out * (1.0f - out);
-        lc[j] = d * forget;
-    }
-    else WEFT_UNITS {
-        const float reset = o[j], update = o[n + j], fresh = o[2 * n + j], above = dh[j] + lh[j];
-        const float d = above * (1.0f - update) * (1.0f - fresh * fresh), dr = d * o[3 * n + j] * reset * (1.0f - reset);
-        const float du = above * (h[j] - fresh) * update * (1.0f - update);
-        q[j] = v[j] = dr;
-        q[n + j] = v[n + j] = du;
-        q[2 * n + j] = d;
-        v[2 * n + j] = d * reset;
-        lh[j] = above * update;
-    }
-}
 
 /* All states of `samples` sequences of `time` steps, unless it is NULL, and what opens, unless it is: gates [time][G n], weights with strides
    wu (of a unit) and wg (of a gate).  The state before a step is read from `given`: the states themselves, or what they are known to be. */
@@ -98,19 +35,26 @@ WEFT_SHARED void weft_recurrence(int cell, long samples, long time, long n, cons
                     last + r * step + n + from, now + r * on + from, now + r * on + n + from, (opened ? opened + at * open : spare) + from); \
             }
 #if defined(WEFT_TILES)
-            if (how == WEFT_AS_PLANES && weft_cut_a(rows, n, last, step, 1, (uint16_t *)split)) {
-                const long group = weft_group(parts.count, n), each = parts.count > 1 ? 16 : 16 * group;
-                const uint16_t *some = (const uint16_t *)planes;
-                float *z = inner;                                        /* all products first: tiles and vectors wait for each other */
-                for (long u = 0; u < n; u += each, z += WEFT_TILE_ROWS_OF_64) {
-                    const long tiles = parts.count > 1 ? group : (weft_least(n - u, each) + 15) / 16;
-                    for (long r = 0; r < rows; ++r) for (long g = 0; g < parts.count; ++g)                       /* what cells will read */
-                        weft_fetch_units(gates + ((first + r) * time + t) * wide + g * n + u, weft_least(n - u, each));
-                    weft_few_columns(tiles, steps, (const uint16_t *)split, some, z, 64);
-                    some += tiles * steps * WEFT_PIECE;
+            if (how == WEFT_AS_PLANES && weft_cut_few(rows, n, last, step, (uint16_t *)split)) {
+                if (cell == WEFT_LSTM) {
+                    float *const o = opened ? opened + (first * time + t) * open : spare;
+                    const weft_lstm_row row = {gates + (first * time + t) * wide, bias, 0, last + n, now, now + n, o};
+                    weft_lstm_step(n, (weft_lstm_rows){row, time * wide, on, step, opened ? time * open : 0, rows}, (const uint16_t *)split,
+                        (const uint16_t *)planes, inner);
+                } else {
+                    const long group = weft_group(parts.count, n), each = parts.count > 1 ? 16 : 16 * group;
+                    const uint16_t *some = (const uint16_t *)planes;
+                    float *z = inner;                                        /* all products first: tiles and vectors wait for each other */
+                    for (long u = 0; u < n; u += each, z += WEFT_TILE_ROWS_OF_64) {
+                        const long tiles = parts.count > 1 ? group : (weft_least(n - u, each) + 15) / 16;
+                        for (long r = 0; r < rows; ++r) for (long g = 0; g < parts.count; ++g)                       /* what cells will read */
+                            weft_fetch_units(gates + ((first + r) * time + t) * wide + g * n + u, weft_least(n - u, each));
+                        weft_few_columns(tiles, steps, (const uint16_t *)split, some, z, 64);
+                        some += tiles * steps * WEFT_PIECE;
+                    }
+                    z = inner;
+                    for (long u = 0; u < n; u += each, z += WEFT_TILE_ROWS_OF_64) { WEFT_CELLS(u, weft_least(n - u, each), z, 16, 64) }
                 }
-                z = inner;
-                for (long u = 0; u < n; u += each, z += WEFT_TILE_ROWS_OF_64) { WEFT_CELLS(u, weft_least(n - u, each), z, 16, 64) }
             } else
 #endif
             {
@@ -157,7 +101,7 @@ WEFT_SHARED void weft_recurrence_input(int cell, long samples, long time, long n
             const float *const from = cell == WEFT_GRU ? through : given + (first * time + t) * wide;
             const long far = cell == WEFT_GRU ? wide : time * wide;
 #if defined(WEFT_TILES)
-            if (how == WEFT_AS_PLANES && weft_cut_a(rows, wide, from, far, 1, (uint16_t *)split)) {
+            if (how == WEFT_AS_PLANES && weft_cut_few(rows, wide, from, far, (uint16_t *)split)) {
                 const long each = 16 * weft_group(1, n), steps = (wide + 31) / 32;
                 const uint16_t *some = (const uint16_t *)planes;
                 for (long u = 0; u < n; u += each) {

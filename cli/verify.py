@@ -13,14 +13,16 @@ from .options import add_json, add_spec, load, print_json
 from .table import table
 
 if TYPE_CHECKING:
+    from ..compiler.build import Program
     from ..compiler.lowered import Lowered
     from ..runtime.engine import Engine
     from ..runtime.program import CompiledProgram
     from ..runtime.verify import Check
+    from ..runtime.verify_extent import Extent, Key
 
 RUNNABLE = ("cpu", "interpret", "cuda", "hip")
 
-FEW = 400
+FEW = 200
 """Programs of kernels that the interpreter runs unless it is asked to; it takes about 50 ms for
 one."""
 
@@ -36,6 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="cpu, interpret, cuda, hip, comma-separated; auto (default): all that run here, the "
         "interpreter for small nets",
     )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="everything at the largest sizes, for minutes or hours (default: what takes less "
+        "than half a minute)",
+    )
     add_json(parser)
 
 
@@ -43,11 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare; 1 when one result is further off than it may be."""
     from ..runtime.program import compile, precision_of
     from ..runtime.undertaking import Undertaking
-    from ..runtime.verify import programs, verify
+    from ..runtime.verify import verify
+    from ..runtime.verify_extent import affordable, everything, programs
 
     spec = load(arguments)
     program = elaborate(spec)
     targets = _targets(arguments.target, precision_of(program))
+    extent = everything(program) if arguments.all else affordable(program)
+    _something(program, extent)
     opened: dict[str, CompiledProgram] = {}
 
     def open_target(target: str) -> tuple[Lowered, Engine]:
@@ -55,20 +66,21 @@ def run(arguments: argparse.Namespace) -> int:
             opened[target] = compile(spec, target)
         return opened[target].lowered, opened[target].engine
 
-    left_out = 0
+    left_out = [_what(key, flops) for key, flops in extent.left_out.items()]
     with Undertaking() as undertaking:
-        if arguments.target == "auto" and "interpret" in targets:
+        if arguments.target == "auto" and not arguments.all and "interpret" in targets:
             undertaking.at("interpret: compiling")
-            count = programs(program, open_target("interpret")[1].artifact)
+            count = programs(program, open_target("interpret")[1].artifact, extent)
             if count > FEW:
-                left_out = count
+                left_out.append(f"Triton's interpreter ({count:,} programs)")
                 targets.remove("interpret")
-        checks = list(verify(program, targets, open_target, undertaking.at))
+        checks = list(verify(program, targets, open_target, extent, undertaking.at))
     if arguments.json:
         print_json(
             {
                 "ok": all(c.ok for c in checks),
-                "left_out": ["interpret"] if left_out else [],
+                "left_out": left_out,
+                "sizes": dict(extent.sizes),
                 "checks": [
                     {"target": c.target, "subject": c.subject, "error": c.error, "limit": c.limit}
                     for c in checks
@@ -78,11 +90,24 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(_as_text(checks))
         if left_out:
-            print(
-                f"left out: Triton's interpreter, with {left_out:,} programs to run; "
-                "--target interpret runs them"
-            )
+            print(f"left out: {', '.join(left_out)}; --all checks everything")
     return 0 if all(check.ok for check in checks) else 1
+
+
+def _what(key: Key, flops: float) -> str:
+    kind, subject = key
+    return f"the {'net' if kind == 'forward' else 'step'} `{subject}` ({flops:.0e} operations)"
+
+
+def _something(program: Program, extent: Extent) -> None:
+    """Raises: UsageError where nothing is little enough to be checked."""
+    if extent.left_out and len(extent.left_out) == len(program.nets) + len(program.steps):
+        names = ", ".join(f"--set {param.name}=…" for param in program.spec.file.params)
+        raise UsageError(
+            f"checking `{program.name}` in float64 takes longer than half a minute: "
+            f"{sum(extent.left_out.values()):.0e} operations at the smallest sizes",
+            hint=f"--all does it{f'; smaller settings: {names}' if names else ''}",
+        )
 
 
 def _targets(text: str, precision: str) -> list[str]:

@@ -37,7 +37,8 @@ class ReferenceEngine:
         length = max(1, lowered.arena.length)
         self.parameters: Array = np.zeros(length)
         self.states: dict[tuple[str, str], Array] = {
-            (s.step, s.name): np.full(length, s.initial) for s in lowered.states
+            (s.step, s.name): np.full(length, s.initial) if s.initial else np.zeros(length)
+            for s in lowered.states
         }
 
     def train(

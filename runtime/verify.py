@@ -17,19 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler import reference
-from ..compiler.accounting import forward_flops, step_flops
 from ..compiler.artifact import evaluate
 from ..compiler.compile import lower
-from ..compiler.entries import forward_entry, needs_of
 from ..compiler.lowered import Lowered
 from .engine import Engine, parameter_view
 from .initialise import fill_parameters
 from .loss_scale import scaled, takes_scale
 from .native_engine import DTYPES
 from .reference_engine import ReferenceEngine
+from .verify_extent import Extent, interpreted_sizes
 
 if TYPE_CHECKING:
-    from ..compiler.artifact import Artifact, Port
+    from ..compiler.artifact import Port
     from ..compiler.build import Program
 
 Array = NDArray[Any]
@@ -37,18 +36,11 @@ Array = NDArray[Any]
 TOLERANCE = {"cpu": 2e-5, "interpret": 2e-5, "cuda": 5e-3}
 """Relative root mean square error: f32 sums in another order; tf32 products on a GPU."""
 
-EPSILON = 1e-6  # of central differences, in float64
+EPSILONS = (1e-6, 1e-7, 1e-8)
+"""Of central differences, in float64, each along another direction: the first may cross a kink."""
+
 SLOPE_TOLERANCE = 1e-4
-DIRECTIONS = 3  # tried before a slope counts as wrong: one may cross a kink
-LARGEST = (37, 5, 3)
-"""Sizes are at most so large: the first choice that is not too much work, odd to leave tiles cut.
-"""
-
-ROUND = (32, 64, 128)
-"""Sizes for nets that halve theirs several times."""
-
-MUCH = 1e11  # floating-point operations in float64: some ten seconds of two cores
-INTERPRETED = 5  # the interpreter takes a second for what a kernel does in a millisecond
+FURTHER = 100.0  # at most, where several parameters are moved at once
 SEED, STEP = 7, 3
 
 ROUNDED = {"bf16": 2e-2, "f16": 3e-3}
@@ -76,9 +68,10 @@ def verify(
     program: Program,
     targets: Sequence[str],
     open_target: Open,
+    extent: Extent,
     tell: Tell = lambda what: None,
 ) -> Iterator[Check]:
-    """Yield all checks; `open_target` compiles and loads the program for a target.
+    """Yield the checks of an `extent`; `open_target` compiles and loads the program for a target.
 
     `tell` is given a few words about each piece of work before it is done.
     """
@@ -87,67 +80,19 @@ def verify(
     rng = np.random.default_rng(SEED)
     fill_parameters(truth.artifact, truth.parameters, SEED)
     _unsettle(truth, rng)
-    sizes, inputs = _fed(truth, _fitting(program), rng)
-    for step in program.steps:
-        yield from _slopes(truth, step, inputs["gradient", step], sizes, rng, tell)
+    sizes = extent.sizes
+    inputs = _fed(truth, sizes, extent, rng)
+    for step, alone in extent.alone.items():
+        yield from _slopes(truth, step, inputs["gradient", step], sizes, alone, rng, tell)
     for target in targets:
         tell(f"{target}: compiling")
         lowered, engine = open_target(target)
         wanted = _rounding(truth, lowered.precision)
         _copy(wanted, lowered, engine)
-        given = _fed(truth, INTERPRETED, rng)[1] if target == "interpret" else inputs
+        given = inputs
+        if target == "interpret":
+            given = _fed(truth, interpreted_sizes(program), extent, rng)
         yield from _compare(wanted, engine, target, given, tell)
-
-
-def _sizes(program: Program, largest: int) -> dict[str, int]:
-    """At most so large where the nets can do with that; round ones, or those of the spec."""
-    nominal = dict(program.sizes)
-    batch = {name: min(size, largest) for name, size in nominal.items() if name == "B"}
-    choices = (
-        {name: min(size, most) for name, size in nominal.items()} | batch
-        for most in (largest, *ROUND)
-    )
-    return next((sizes for sizes in choices if _suit(program, sizes)), nominal | batch)
-
-
-def _suit(program: Program, sizes: Mapping[str, int]) -> bool:
-    """Whether all nets and steps can be computed at these sizes."""
-    try:
-        _work(program, sizes)
-    except ValueError:  # no multiple of what the spec demands
-        return False
-    return all(
-        evaluate(need.least, sizes) >= 0
-        for net in program.nets.values()
-        for need in needs_of(forward_entry(net))
-    )
-
-
-def _fitting(program: Program) -> int:
-    """The first of `LARGEST` with which all checks take seconds, or the last."""
-    choices = (n for n in LARGEST if _work(program, _sizes(program, n)) <= MUCH)
-    return next(choices, LARGEST[-1])
-
-
-def _work(program: Program, sizes: Mapping[str, int]) -> float:
-    """Floating-point operations of nets and gradients, and of the differences: for each parameter
-    two times the part of a step that lies behind it, which is half of it.
-    """
-    nets = program.nets.values()
-    forward = sum(forward_flops(n.builder, n.builder.outputs.values(), sizes) for n in nets)
-    gradients = sum(step_flops(step, sizes) for step in program.steps.values())
-    return forward + gradients * (1 + len(program.parameters) / 3)
-
-
-def programs(program: Program, artifact: Artifact) -> int:
-    """How many programs of kernels a check on the interpreter runs."""
-    sizes = _sizes(program, INTERPRETED)
-    return sum(
-        math.prod(evaluate(extent, sizes) for extent in launch.grid)
-        for entry in artifact.entries
-        if entry.kind in ("forward", "gradient")
-        for launch in entry.launches
-    )
 
 
 def _rounding(truth: ReferenceEngine, precision: str) -> ReferenceEngine:
@@ -165,15 +110,13 @@ Inputs = dict[tuple[str, str], dict[str, Array]]
 
 
 def _fed(
-    truth: ReferenceEngine, largest: int, rng: np.random.Generator
-) -> tuple[dict[str, int], Inputs]:
-    """Sizes of at most `largest`, and inputs of these sizes for all nets and steps."""
-    program = truth.lowered.program
-    sizes = _sizes(program, largest)
-    return sizes, {
-        (e.kind, e.subject): _inputs(program, e.inputs, sizes, rng)
+    truth: ReferenceEngine, sizes: Mapping[str, int], extent: Extent, rng: np.random.Generator
+) -> Inputs:
+    """Inputs of these sizes for the nets and steps that are checked."""
+    return {
+        (e.kind, e.subject): _inputs(truth.lowered.program, e.inputs, sizes, rng)
         for e in truth.lowered.entries
-        if e.kind in ("forward", "gradient")
+        if e.kind in ("forward", "gradient") and (e.kind, e.subject) not in extent.left_out
     }
 
 
@@ -268,10 +211,11 @@ def _slopes(
     step: str,
     fed: dict[str, Array],
     sizes: Mapping[str, int],
+    alone: int | None,
     rng: np.random.Generator,
     tell: Tell,
 ) -> Iterator[Check]:
-    """Derivatives along random directions of each trained parameter."""
+    """Derivatives along random directions: of so many parameters `alone`, of the rest together."""
     entry = truth.lowered.entry("gradient", step)
     assert entry.graph is not None
     views = {
@@ -282,24 +226,52 @@ def _slopes(
     tell(f"reference: gradient of {step}")
     values = reference.run_all(graph, {**views, **fed}, sizes, seed=SEED, step=STEP)
 
-    def loss(name: str, moved: Array) -> float:
-        feeds = {name: moved}
-        found = reference.run_again(graph, values, feeds, "loss", sizes, seed=SEED, step=STEP)
+    def loss(moved: Mapping[str, Array]) -> float:
+        found = reference.run_again(graph, values, moved, "loss", sizes, seed=SEED, step=STEP)
         return float(found)
 
-    count = len(entry.gradients)
-    for number, (output, name) in enumerate(entry.gradients.items(), 1):
-        tell(f"reference: differences along {name} ({number} of {count})")
-        gradient = values[graph.outputs[output]]
+    groups = _groups(list(entry.gradients.values()), alone, rng)
+    outputs = {name: output for output, name in entry.gradients.items()}
+    for number, names in enumerate(groups, 1):
+        subject = f"d_{names[0]}" if len(names) == 1 else f"d_{step}: {len(names)} together"
+        tell(f"reference: differences along {subject[2:]} ({number} of {len(groups)})")
+        gradients = {name: values[graph.outputs[outputs[name]]] for name in names}
         errors = []
-        for _ in range(DIRECTIONS):
-            direction = rng.normal(size=views[name].shape)
-            ends = [loss(name, views[name] + sign * EPSILON * direction) for sign in (1, -1)]
-            slope = (ends[0] - ends[1]) / (2 * EPSILON)
-            exact = float(np.sum(gradient * direction))
-            errors.append(
-                abs(slope - exact) / max(abs(exact), float(np.abs(gradient).sum()) * 0.01, 1e-3)
-            )
+        at = {name: views[name] for name in names}
+        for epsilon in EPSILONS:
+            errors.append(_difference(loss, at, gradients, epsilon, rng))
             if errors[-1] <= SLOPE_TOLERANCE:
                 break
-        yield Check("reference", f"d_{name}", min(errors), SLOPE_TOLERANCE)
+        yield Check("reference", subject, min(errors), SLOPE_TOLERANCE)
+
+
+def _groups(names: Sequence[str], alone: int | None, rng: np.random.Generator) -> list[list[str]]:
+    """Parameters that are moved at once: so many alone, chosen by lot, and the rest together."""
+    if alone is None or alone >= len(names):
+        return [[name] for name in names]
+    count = max(0, alone - 3)  # moving the rest is a whole forward pass twice
+    chosen = {names[k] for k in rng.permutation(len(names))[:count]}
+    rest = [name for name in names if name not in chosen]
+    return [*([name] for name in names if name in chosen), rest]
+
+
+def _difference(
+    loss: Callable[[Mapping[str, Array]], float],
+    at: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    epsilon: float,
+    rng: np.random.Generator,
+) -> float:
+    """How far the slope along a random direction is from the gradients' share in it."""
+    norms = {name: float(np.linalg.norm(gradient)) for name, gradient in gradients.items()}
+    most = max(norms.values())
+    # parameters with small gradients go further, so that a mistake shows beside large ones
+    scales = {name: min(FURTHER, most / max(norm, 1e-300)) for name, norm in norms.items()}
+    ways = {name: scales[name] * rng.standard_normal(x.shape) for name, x in at.items()}
+    ends = [
+        loss({name: x + sign * epsilon * ways[name] for name, x in at.items()}) for sign in (1, -1)
+    ]
+    slope = (ends[0] - ends[1]) / (2 * epsilon)
+    exact = sum(float(np.sum(gradients[name] * way)) for name, way in ways.items())
+    size = math.hypot(*(scales[name] * norm for name, norm in norms.items()))
+    return abs(slope - exact) / max(abs(exact), size, 1e-3)

@@ -1,0 +1,122 @@
+"""`weft verify`: what is checked within a bound of work, and that mistakes show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weft.compiler.build import Program, elaborate
+from weft.runtime import verify as verifying
+from weft.runtime.program import compile
+from weft.runtime.verify import SLOPE_TOLERANCE, Check, verify
+from weft.runtime.verify_extent import MUCH, Extent, affordable, everything, operations
+from weft.spec.load import load, load_text
+
+DEEP = """
+net deep {
+  in x: f32[B, 12]
+  x -> repeat 9 { linear(12) -> tanh } -> linear(3) as logits
+}
+train {
+  steps = 1
+  data x: f32[B, 12], y: i32[B] = npz("unused.npz", batch=64)
+  step main updates deep {
+    optimizer = sgd(lr=0.1)
+    loss = x -> deep -> cross_entropy(y)
+  }
+}
+"""
+WIDE = """
+param width=200000
+net wide {
+  in x: f32[B, width]
+  x -> linear(width) as y
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def deep() -> Program:
+    return elaborate(load_text(DEEP, "deep.weft"))
+
+
+def _operations(program: Program, extent: Extent) -> float:
+    work = operations(program, extent.sizes)
+    return sum(flops for key, flops in work.items() if key not in extent.left_out)
+
+
+def _slopes(program: Program, extent: Extent) -> list[Check]:
+    return list(verify(program, [], lambda target: pytest.fail("no target"), extent))
+
+
+def test_a_small_net_is_checked_whole(deep: Program) -> None:
+    assert affordable(deep) == everything(deep)
+
+
+def test_less_work_means_smaller_sizes_then_fewer_differences_then_fewer_entries(
+    deep: Program,
+) -> None:
+    found = {much: affordable(deep, much) for much in (1e8, 2e6, 1e6, 3.5e5, 1.6e5, 1e3)}
+    batches = [extent.sizes["B"] for extent in found.values() if not extent.left_out]
+    assert batches == sorted(batches, reverse=True)
+    assert set(batches) > {37, 5}
+    left_out = [len(extent.left_out) for extent in found.values()]
+    assert left_out == sorted(left_out)
+    assert set(left_out) == {0, 1, 2}
+    assert found[1e8].alone["main"] is None
+    assert found[2e6].alone["main"] in range(20)
+    assert all(_operations(deep, extent) <= much for much, extent in found.items())
+
+
+@pytest.mark.parametrize("alone", [None, 19, 8, 0])
+def test_parameters_are_moved_alone_or_together(deep: Program, alone: int | None) -> None:
+    checks = _slopes(deep, Extent({"B": 3}, {"main": alone}, {}))
+    assert all(check.ok for check in checks)
+    together = [check.subject for check in checks if "together" in check.subject]
+    single = len(checks) - len(together)
+    assert single == {None: 20, 19: 16, 8: 5, 0: 0}[alone]
+    assert together == ([] if alone is None else [f"d_main: {20 - single} together"])
+
+
+@pytest.mark.parametrize("alone", [None, 0])
+def test_a_wrong_gradient_shows(
+    deep: Program, alone: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of twenty is a tenth too large, the smallest of all."""
+    whole = verifying.reference.run_all
+    entry = "d_deep.repeat.0.linear.bias"
+
+    def wrong(graph, *arguments, **settings):  # type: ignore[no-untyped-def]
+        values = whole(graph, *arguments, **settings)
+        (node,) = [i for name, i in graph.outputs.items() if name == entry]
+        return {**values, node: 1.1 * values[node]}
+
+    monkeypatch.setattr(verifying.reference, "run_all", wrong)
+    bad = [c for c in _slopes(deep, Extent({"B": 3}, {"main": alone}, {})) if not c.ok]
+    assert len(bad) == 1
+    assert bad[0].error > SLOPE_TOLERANCE
+
+
+def test_entries_that_are_left_out_are_not_compared(deep: Program) -> None:
+    spec = deep.spec
+    compiled = compile(spec, "cpu")
+    extent = Extent({"B": 3}, {}, {("gradient", "main"): 1e12})
+    checks = list(verify(deep, ["cpu"], lambda target: (compiled.lowered, compiled.engine), extent))
+    assert [check.subject for check in checks] == ["deep.logits"]
+
+
+def test_too_much_is_refused_at_once(weft, tmp_path: Path) -> None:
+    path = tmp_path / "wide.weft"
+    path.write_text(WIDE, encoding="utf-8")
+    answer = weft("verify", path)
+    assert answer.code == 2
+    assert "takes longer than half a minute" in answer.err
+    assert "--set width=" in answer.err
+
+
+def test_every_example_is_bounded(examples: Path) -> None:
+    for path in sorted(examples.glob("*/*.weft")):
+        if path.name != "blocks.weft":
+            program = elaborate(load(path))
+            assert _operations(program, affordable(program)) <= MUCH, path

@@ -6,7 +6,9 @@ stage, and from there to a library.
 Every row is a process of its own with everything imported: the spec is read, built into graphs,
 differentiated, planned and printed, for all entries (training, evaluation, inference, gradients
 alone, the update alone, the probe).  Seconds are those of the processor, of the fastest of some
-runs.  `texts` are kernels with different texts; equal layers share theirs.
+runs.  `texts` are kernels with different texts; equal layers share theirs.  `traffic` is what the
+training step moves over the least that it could (docs/compiler.md), `memory` what passes between
+memory and caches.
 
 The second table is the C compiler's: what stands in front of the first step of a training, which
 needs `kernels.c` and nothing else.  Units are what all networks share (`compiler/emit/c`): compiled
@@ -92,6 +94,7 @@ def measured(case: str, target: str) -> dict[str, Any]:
         "nodes": len(step) if step else 0,
         "kernels": sum(k.entry == "train_main" for k in artifact.kernels),
         "texts": len({k.name for k in artifact.kernels if k.entry == "train_main"}),
+        "traffic": [artifact.traffic["main"][f"{word}_ratio"] for word in ("traffic", "memory")],
         "seconds": [after - before for before, after in pairwise(times)],
     }
 
@@ -108,7 +111,8 @@ def row(case: str, target: str, runs: int) -> str:
     best = min(found, key=lambda one: sum(one["seconds"]))
     cells = [case, target, best["nodes"], best["kernels"], best["texts"]]
     seconds = [f"{s:.2f}" for s in (*best["seconds"], sum(best["seconds"]))]
-    return "| " + " | ".join(map(str, [*cells, *seconds])) + " |"
+    ratios = [f"{ratio:.2f}" for ratio in best["traffic"]]
+    return "| " + " | ".join(map(str, [*cells, *seconds, *ratios])) + " |"
 
 
 def programs() -> dict[str, str]:
@@ -147,7 +151,17 @@ def report(quick: bool) -> str:
     """Both tables."""
     load = os.getloadavg()[0]
     head = f"{cpu().model}, Python {platform.python_version()}, load before the run {load:.1f}"
-    columns = ["spec", "target", "nodes", "kernels", "texts", *STAGES, "together"]
+    columns = [
+        "spec",
+        "target",
+        "nodes",
+        "kernels",
+        "texts",
+        *STAGES,
+        "together",
+        "traffic",
+        "memory",
+    ]
     lines = ["# Compile time", "", f"{head}; seconds of one processor.", ""]
     lines += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for case in list(CASES)[: 2 if quick else None]:

@@ -15,23 +15,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft explain`."""
     add_spec(parser)
     add_target(parser, default="cpu")
+    parser.add_argument(
+        "--backward", action="store_true", help="the gradients of each net, without loss and update"
+    )
     parser.add_argument("--after", choices=STAGES, metavar="STAGE", help=" | ".join(STAGES))
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the kernels of every training step (of every net, where there is none)."""
+    """Print the kernels of every training step (of every net, where there is none, or backward)."""
+    from ..compiler.compile import compile_for, lower_backward
     from ..runtime.program import compile
 
     program = compile(load(arguments), arguments.target)
+    lowered, artifact = program.lowered, program.artifact
+    if arguments.backward:
+        lowered = lower_backward(lowered)
+        artifact = compile_for(lowered, program.target)
     if arguments.after:
-        texts = after(program.lowered, arguments.after)
+        texts = after(lowered, arguments.after)
         if arguments.json:
             print_json({"after": arguments.after, "steps": texts})
         else:
             print("\n\n".join(f"{name}:\n{text}" for name, text in texts.items()))
         return 0
-    found = report(program.lowered, program.artifact)
+    found = report(lowered, artifact)
     if arguments.json:
         print_json(found)
     else:
@@ -68,7 +76,8 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
         return text
     update, memory = bytes_text(step["traffic"]["update_bytes"]), step["traffic"]["memory_ratio"]
     caches = f" ({memory:.2f} between memory and caches)" if memory != ratio else ""
-    return f"{text}\n\ntraffic  {ratio:.2f} times the least{caches}; the update moves {update} more"
+    after = f"; the update moves {update} more" if step["traffic"]["update_bytes"] else ""
+    return f"{text}\n\ntraffic  {ratio:.2f} times the least{caches}{after}"
 
 
 def _places(places: list[str]) -> str:

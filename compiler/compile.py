@@ -152,6 +152,14 @@ def lower_module(lowered: Lowered, name: str) -> Lowered:
     return _with(replace(lowered, states=(), native=True), entries)
 
 
+def lower_backward(lowered: Lowered) -> Lowered:
+    """The gradients of all nets for cotangents of their outputs, for the same target."""
+    program, entries = lowered.program, []
+    for name in program.nets:
+        entries += module_entries(training_net(program, name))[1:]
+    return _with(replace(lowered, states=()), entries)
+
+
 def lower_inputs(lowered: Lowered, step: str) -> Lowered:
     """The gradients of a step's loss by the fields of the data, with the same parameter arena."""
     entry = input_entry(lowered.program.steps[step])

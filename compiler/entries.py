@@ -88,6 +88,9 @@ def _said(condition: Condition) -> str:
     return f"{condition.text} ({condition.place})" if condition.place else condition.text
 
 
+LEARNING = ("train", "backward")
+"""Kinds of entries that go forward and backward, whose traffic is reported."""
+
 LOSS_SCALE = "loss_scale"
 """The input by which a loss is multiplied before its gradients are computed in f16."""
 

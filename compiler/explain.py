@@ -8,7 +8,7 @@ from typing import Any
 from ..spec.dims import shape_text
 from .artifact import Artifact
 from .budget import peak
-from .entries import EntryGraph
+from .entries import LEARNING, EntryGraph
 from .ir.graph import Graph
 from .ir.printer import show
 from .lowered import Lowered
@@ -104,8 +104,8 @@ def _graph(entry: EntryGraph) -> Graph:
 
 
 def explained_entries(lowered: Lowered) -> list[EntryGraph]:
-    """Training steps; the nets themselves where there is no training."""
-    steps = [e for e in lowered.entries if e.kind == "train"]
+    """Training steps or backward passes; the nets themselves where there are none."""
+    steps = [e for e in lowered.entries if e.kind in LEARNING]
     return steps or [e for e in lowered.entries if e.kind == "forward"]
 
 

@@ -12,7 +12,7 @@ from .emit.c import includes, library
 from .emit.c.kernels import Kernels
 from .emit.c.part import Part
 from .emit.c.step import Ports, StepWriter
-from .entries import EntryGraph
+from .entries import LEARNING, EntryGraph
 from .homes import graph_homes, update_homes
 from .ir.builder import Builder
 from .ir.graph import Graph
@@ -75,7 +75,7 @@ def emit_native(
         file.names.append(entry.name)
         records.append(entry)
         costs += writer.records
-        if e.kind == "train":
+        if e.kind in LEARNING:
             found: list[Traffic] = [
                 traffic(p.values, p.fusion, p.levels, p.homes, p.panels, p.strips)
                 for p in writer.parts

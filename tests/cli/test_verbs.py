@@ -51,6 +51,21 @@ def test_explain(weft, spec: Path) -> None:
     assert "cross_entropy" in text
 
 
+@pytest.mark.parametrize("target", ["cpu", "cuda:90"])
+def test_explain_a_net_backward(weft, spec: Path, target: str) -> None:
+    """What a net moves that is trained as part of something else."""
+    options = ("--target", target)
+    training = json.loads(weft("explain", spec, *options, "--json").out)["steps"]["main"]
+    answer = weft("explain", spec, *options, "--backward", "--json")
+    assert answer.code == 0, answer.err
+    (step,) = json.loads(answer.out)["steps"].values()
+    made = {value for kernel in step["kernels"] for value in kernel["writes"]}
+    assert any(value.startswith("d_mlp") for value in made)
+    assert 0 < step["bytes"] < training["bytes"] and step["traffic"]["update_bytes"] == 0
+    assert 1 <= step["traffic"]["traffic_ratio"] <= 1.3
+    assert "the update" not in weft("explain", spec, *options, "--backward").out
+
+
 @pytest.mark.parametrize("stage", ["build", "differentiate", "fuse", "schedule"])
 def test_explain_after(weft, spec: Path, stage: str) -> None:
     answer = weft("explain", spec, "--after", stage)

@@ -1,0 +1,31 @@
+"""What large networks move in a training step, over the least that any plan could."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import weft
+from weft.compiler.build import elaborate
+from weft.compiler.compile import compile_for, lower, lower_backward
+from weft.compiler.lowered import Lowered
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def _lowered(path: str, variant: str | None = None) -> Lowered:
+    spec = weft.load_text((EXAMPLES / path).read_text(), path, variant=variant)
+    return lower(elaborate(spec), native=False)
+
+
+def test_gpt2_small_on_a_gpu() -> None:
+    traffic = compile_for(_lowered("gpt2/gpt2.weft"), "cuda:90").traffic["main"]
+    assert traffic["traffic_ratio"] <= 1.2
+
+
+@pytest.mark.slow
+def test_resnet50_on_a_gpu() -> None:
+    """Cotangents are written for readers that are launches of their own."""
+    backward = lower_backward(_lowered("resnet/resnet.weft", "resnet50"))
+    assert compile_for(backward, "cuda:90").traffic["resnet"]["traffic_ratio"] <= 1.87

@@ -20,6 +20,17 @@ APART = ("convolved", "looking")
 """What has no kernel of its own for all steps."""
 
 LARGE = ("plain_17", "plain_32", "long_short_16")
+WAITS = (
+    ("plain_5", "forward", [1]),
+    ("plain_5", "backward", [1, 2]),
+    ("long_short_5", "forward", [1]),
+    ("long_short_5", "backward", [1, 2]),
+    ("gated", "backward", [2, 3]),
+    ("normalised", "backward", [1, 2]),
+    ("matrices", "forward", [1]),
+)
+"""How often a step waits, of the loop and of its adjoint."""
+
 CASES = [case for case in SCAN_CASES if case.name.removeprefix("scan_") not in LARGE]
 LAUNCHED = [case for case in CASES if case.name == "scan_gated"]
 
@@ -37,6 +48,23 @@ def test_cells(case: Case, kind: str, guarded: Guarded, graphs: dict[Key, Graph]
     check(guarded, key, graphs[key], SMALL)
     loops = [a for a in guarded.engine.artifact.entry(*key).launches if a.times != 1]
     assert bool(loops) == (case.name.removeprefix("scan_") in APART)
+
+
+@pytest.mark.parametrize(("name", "kind", "waits"), WAITS)
+def test_a_step_waits_where_columns_meet(
+    name: str, kind: str, waits: list[int], guarded: Guarded
+) -> None:
+    """What a step hands on at the same place stays in registers: a barrier stands before a product
+    of what the step made, and at its end.
+    """
+    artifact = guarded.engine.artifact
+    loops = {k.name for k in artifact.kernels if k.kind == "scan"}
+    launched = [
+        a.kernel for a in artifact.entry(kind, f"scan_{name}").launches if a.kernel in loops
+    ]
+    text = artifact.files["kernels.py"]
+    bodies = [text.split(f"def {k}(")[1].split("@triton.jit")[0] for k in launched]
+    assert [b.split("    for at in ")[1].count("debug_barrier") for b in bodies] == waits
 
 
 def test_programs_share_nothing(guarded: Guarded, graphs: dict[Key, Graph]) -> None:

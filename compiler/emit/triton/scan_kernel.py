@@ -9,26 +9,34 @@ show.  A state has two places, one that a step reads and one that it writes, by 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....spec.dims import Dim, numel, symbol
 from ..loops import Axis
 from ..names import size_name
+from .axes import rename
 from .kernel import Factor, KernelText, Parameter, merged
 from .library import PLACES
 from .part import Part, Work, free, last
 from .scan import Loop
-from .scan_products import product_stage
-from .scan_stages import Frame, Moves, Stage, loop_stage
+from .scan_fusion import fused
+from .scan_pieces import Piece, straightened
+from .scan_products import dots, product_stage, row_product
+from .scan_stages import Frame, Moves, Stage, by_sample, loop_stage, spelled
 from .spelling import all_symbols, dim_text
 from .template import call, tidy
+from .tiles import power_of_two
 
 SAMPLES = 16
 """Samples of a program: the fewest that tensor cores take, so that most processors have work."""
 
 COLUMNS, DEPTH = 64, 32
 """Columns of a block, and how many indices of a sum a dot takes, at most."""
+
+WIDE = 8
+"""Warps of a block of so many columns: with fewer the products in front of a piece crowd the
+registers."""
 
 LEAST = 16
 """The smallest side of a dot."""
@@ -69,11 +77,12 @@ def walk(
     names = _named(step, {})
     known = {begun: names[after] for _, after, begun in loop.states if after in names}
     rest = _named(begin, known, names.values())
-    writer = _Writer(
-        loop, Frame(SAMPLES, columns, min(DEPTH, columns), precision, wide, frozenset())
-    )
-    before = writer.stages(begin, rest, {})
-    inside = writer.stages(step, names, moves_of(loop))
+    first, each = (pieces_of(*some, columns) for some in ((begin, rest), (step, names)))
+    columns = min(columns, max(LEAST, *(power_of_two(p.width) for p in (*first, *each))))
+    frame = Frame(SAMPLES, columns, min(DEPTH, columns), precision, wide, frozenset())
+    writer = _Writer(loop, frame)
+    before = writer.stages(first, rest, {})
+    inside = writer.stages(each, names, moves_of(loop))
     lines = writer.framed(before, inside)
     return writer.walk(lines, name, title, names, rest)
 
@@ -96,6 +105,26 @@ def moves_of(loop: Loop) -> Moves:
     return found
 
 
+def pieces_of(part: Part, names: Mapping[int, str], columns: int) -> list[Piece]:
+    """The work of the planner in as few pieces as may be, for blocks of so many columns."""
+    pieces = [_piece(part, number, work, names) for number, work in enumerate(part.works)]
+    return fused([straightened(p, columns) for p in pieces], frozenset(part.values.outputs))
+
+
+def _piece(part: Part, number: int, work: Work, names: Mapping[int, str]) -> Piece:
+    if work.heavy is not None:
+        node = part.graph[work.heavy]
+        if node.op != "contract" or work.roots:
+            raise LookupError(f"`{node.op}` has no stage")
+        return Piece((number,), None, alone=row_product(part, node))
+    lowered = part.lowered(work.roots)
+    if lowered.streams or lowered.starts:
+        raise LookupError("random numbers have no stage")
+    kernel, around = by_sample(lowered)
+    kernel = rename(kernel, {}, {b.name: names[b.value] for b in kernel.buffers})
+    return Piece((number,), kernel, around)
+
+
 class _Writer:
     """Writes the stages of a step and what stands around them."""
 
@@ -103,33 +132,33 @@ class _Writer:
         self.loop, self.frame = loop, frame
         self.taken = {*WORDS}
 
-    def stages(self, part: Part, names: Mapping[int, str], moves: Moves) -> list[str]:
-        """All work of a part, with barriers between what touches the same memory."""
+    def stages(self, pieces: Sequence[Piece], names: Mapping[int, str], moves: Moves) -> list[str]:
+        """All pieces, with barriers between what touches the same memory."""
         lines: list[str] = []
         read: set[int] = set()
         written: set[int] = set()
-        for work in part.works:
-            if work.reads & written or work.writes & (read | written):
+        for piece in pieces:
+            if piece.reads & written or piece.writes & (read | written):
                 lines.append("tl.debug_barrier()")
                 read, written = set(), set()
-            read |= work.reads
-            written |= work.writes
-            stage = self._stage(part, work, names, moves)
+            read |= piece.reads
+            written |= piece.writes
+            stage = self._stage(piece, names, moves)
             self.taken |= stage.names
             lines += stage.lines
         return lines
 
-    def _stage(self, part: Part, work: Work, names: Mapping[int, str], moves: Moves) -> Stage:
-        frame = replace(self.frame, taken=frozenset(self.taken))
-        if work.heavy is not None:
-            node = part.graph[work.heavy]
-            if node.op != "contract" or work.roots:
-                raise LookupError(f"`{node.op}` has no stage")
-            return product_stage(part, node, names, moves, frame)
-        lowered = part.lowered(work.roots)
-        if lowered.streams or lowered.starts:
-            raise LookupError("random numbers have no stage")
-        return loop_stage(lowered, names, moves, frame)
+    def _stage(self, piece: Piece, names: Mapping[int, str], moves: Moves) -> Stage:
+        taken = frozenset(self.taken)
+        frame = replace(self.frame, taken=taken)
+        if piece.kernel is None:
+            assert piece.alone is not None
+            return product_stage(piece.alone, names, moves, frame)
+        kernel, values = spelled(piece.kernel, taken)
+        fronts = [replace(t, target=values[t.target]) for t in piece.taken]
+        front, blocks = dots(fronts, names, moves, frame, {*taken, *values.values()})
+        stage = loop_stage(kernel, piece.around, moves, frame, front)
+        return Stage(stage.lines, stage.names | blocks)
 
     def framed(self, begin: list[str], inside: list[str]) -> list[str]:
         """The body of the kernel."""
@@ -190,7 +219,8 @@ class _Writer:
         ]
         dots = sum("tl.dot(" in line for line in body)
         grid = ((Factor(self._samples, SAMPLES),),)
-        kernel = KernelText(name, tidy(text), parameters, grid, WARPS, STAGES, dots)
+        warps = WIDE if self.frame.columns == COLUMNS else WARPS
+        kernel = KernelText(name, tidy(text), parameters, grid, warps, STAGES, dots)
         return Walk(kernel, step, begin, sizes)
 
     def _symbols(self) -> list[str]:

@@ -69,26 +69,25 @@ class Stage:
     names: frozenset[str]
 
 
-def loop_stage(kernel: Kernel, names: Mapping[int, str], moves: Moves, frame: Frame) -> Stage:
-    """A loop kernel as a stage; `names` are those of the buffers.
-
-    Raises: LookupError where its rows are not samples of their own.
-    """
-    kernel, around = by_sample(kernel)
-    kernel = with_moves(_spelled(kernel, names, frame.taken), moves)
+def loop_stage(
+    kernel: Kernel, around: Sequence[Axis], moves: Moves, frame: Frame, front: Sequence[str] = ()
+) -> Stage:
+    """A loop kernel of samples as a stage; `front` lines make what a block has in registers."""
+    kernel = with_moves(kernel, moves)
     columns = extent(kernel.columns)
     in_column = "in_column" if kernel.columns and frame.masked(columns) else None
     symbols = symbol_arguments(kernel)
     setting = Setting("in_sample", in_column, "ROWS", "", "", symbols, frame.wide, 8)
     body = Body(kernel, setting, _no_gather)
     if not kernel.columns or (isinstance(columns, int) and columns <= frame.columns):
-        lines = [*(_columns(kernel, "", frame) if kernel.columns else ()), *_straight(kernel, body)]
+        head = _columns(kernel, "", frame) if kernel.columns else []
+        lines = [*head, *front, *body.lines(once(statements(kernel)))]
     else:
-        lines = _looped(kernel, body, frame)
+        lines = _looped(kernel, body, frame, front)
     for axis in reversed(around):
-        head = f"for {axis.name}_at in range(0, {dim_text(axis.extent, symbols)}):"
+        head = [f"for {axis.name}_at in range(0, {dim_text(axis.extent, symbols)}):"]
         inner = [f"{axis.name} = tl.cast({axis.name}_at, tl.int32)", *lines]
-        lines = [head, *(f"    {line}" for line in inner)]
+        lines = [*head, *(f"    {line}" for line in inner)]
     defined = {f"{n}_{word}" for n in kernel.values for word in RUNNING} | {*kernel.values}
     return Stage(tuple(drop_unused(lines)), frozenset(defined))
 
@@ -110,7 +109,7 @@ def by_sample(kernel: Kernel) -> tuple[Kernel, tuple[Axis, ...]]:
         kernel = joined(replace(kernel, rows=rest), "rows")
         rest, kernel = kernel.rows, replace(kernel, rows=samples)
     else:
-        body = _once(statements(kernel))
+        body = once(statements(kernel))
         kernel = replace(kernel, rows=samples, columns=rest, passes=(Pass(bool(rest), body),))
         rest = ()
     kernel = named(joined(kernel, "columns"))
@@ -121,19 +120,19 @@ def by_sample(kernel: Kernel) -> tuple[Kernel, tuple[Axis, ...]]:
     return replace(kernel, values=_kinds(kernel)), around
 
 
-def _spelled(kernel: Kernel, names: Mapping[int, str], taken: frozenset[str]) -> Kernel:
-    """The kernel with these names for buffers, and names for values that no other stage has."""
-    buffers = {b.name: names[b.value] for b in kernel.buffers}
-    loads = {s.target: buffers[s.buffer] for s in statements(kernel) if isinstance(s, Load)}
+def spelled(kernel: Kernel, taken: frozenset[str]) -> tuple[Kernel, dict[str, str]]:
+    """The kernel with names for values that no other stage has, and these names."""
+    loads = {s.target: s.buffer for s in statements(kernel) if isinstance(s, Load)}
     used = {*taken}
     values: dict[str, str] = {}
     for name in kernel.values:
         values[name] = free(loads.get(name, name), used)
         used |= {values[name], *(f"{values[name]}_{word}" for word in RUNNING)}
-    return rename(kernel, values, buffers)
+    return rename(kernel, values, {}), values
 
 
-def _once(body: Sequence[Statement]) -> tuple[Statement, ...]:
+def once(body: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The statements without second definitions of a value."""
     found: dict[object, Statement] = {}
     for k, s in enumerate(body):
         found.setdefault(getattr(s, "target", k), s)
@@ -188,13 +187,8 @@ def column_lines(columns: str, start: str, frame: Frame) -> list[str]:
     return [f"column = {text}", f"in_column = column < {columns}"]
 
 
-def _straight(kernel: Kernel, body: Body) -> list[str]:
-    """All passes on one block."""
-    return body.lines(_once(statements(kernel)))
-
-
-def _looped(kernel: Kernel, body: Body, frame: Frame) -> list[str]:
-    """A loop over the columns for every pass."""
+def _looped(kernel: Kernel, body: Body, frame: Frame, front: Sequence[str]) -> list[str]:
+    """A loop over the columns for every pass; what stands in `front` goes with the only one."""
     lines: list[str] = []
     size = dim_text(extent(kernel.columns), symbol_arguments(kernel))
     for position, p in enumerate(kernel.passes):
@@ -206,7 +200,7 @@ def _looped(kernel: Kernel, body: Body, frame: Frame) -> list[str]:
         folds = [s for s in p.body if isinstance(s, Fold)]
         rest = [s for s in p.body if not isinstance(s, Fold)]
         lines += [line for f in folds for line in opened(body, f, "[ROWS, COLUMNS]")]
-        inner = [*_columns(kernel, "first", frame)]
+        inner = [*_columns(kernel, "first", frame), *front]
         inner += body.lines(rest, later | {f.operand for f in folds})
         inner += [line for f in folds for line in stepped(body, f)]
         lines.append(f"for first in range(0, {size}, COLUMNS):")

@@ -71,6 +71,7 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
     head = ("kernel", "writes", "bytes", "FLOPs", "FLOPs/byte", "from")
     text = f"{name}: {len(rows)} kernels\n{table(head, rows, total, '<<>>><')}"
     text += f"\n\npeak     {bytes_text(step['peak_memory'])} of memory"
+    text += _loops(step["loops"])
     ratio = step["traffic"].get("traffic_ratio")
     if ratio is None:
         return text
@@ -78,6 +79,17 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
     caches = f" ({memory:.2f} between memory and caches)" if memory != ratio else ""
     after = f"; the update moves {update} more" if step["traffic"]["update_bytes"] else ""
     return f"{text}\n\ntraffic  {ratio:.2f} times the least{caches}{after}"
+
+
+def _loops(loops: list[Mapping[str, Any]]) -> str:
+    """Each scan by line and name: one launch, or launches of every step, and why."""
+    lines = []
+    for loop in loops:
+        why = loop["step_by_step"]
+        how = "one launch" if why is None else f"launches of every step: {why}"
+        where = f"{loop['place'].split(':')[-2]} " if loop["place"] else ""
+        lines.append(f"{where}{loop['name']}: {how}")
+    return "".join(f"\n{'scans' if not k else '':<9}{line}" for k, line in enumerate(lines))
 
 
 def _places(places: list[str]) -> str:

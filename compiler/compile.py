@@ -24,7 +24,7 @@ from .entries import (
 from .gpu import emit_gpu
 from .inner import answer_entry, inner_entry
 from .ir.collection import uncollected
-from .ir.graph import Graph, Node
+from .ir.graph import Graph
 from .ir.types import FLOATS
 from .ir.verify import verify
 from .lowered import Lowered
@@ -34,6 +34,7 @@ from .optimizers import OPTIMIZERS
 from .passes.cut import cut
 from .passes.look_up import look_up
 from .passes.reduce_precision import LOW, reduce_precision
+from .plan.samples import mixing_inside
 from .plan.schedule import BATCHED
 from .update import AVERAGE, update_graph
 
@@ -129,19 +130,14 @@ def _has_kernels(lowered: Lowered, known: Collection[str], where: str) -> None:
     for entry in lowered.entries:
         for node in entry.graph or ():
             what = f"`{node.op}`" if node.op not in known else None
-            if where == "GPUs" and node.op == "scan" and _nested(node):
-                what = "a `scan` inside of a `scan`"
+            if where == "GPUs" and node.op == "scan" and mixing_inside(node) is not None:
+                what = f"a `scan` inside of a `scan` in which {mixing_inside(node)},"
             if OPS[node.op].lowering == "heavy" and what is not None:
                 place = f" ({node.place})" if node.place is not None else ""
                 raise UsageError(
                     f"`{node.name}`{place}: there is no kernel for {what} on {where} yet",
                     hint="weft check, show and --target reference work",
                 )
-
-
-def _nested(node: Node) -> bool:
-    """Is there a loop in the step of a loop?"""
-    return any(inner.op == "scan" for inner in node["body"].nodes)
 
 
 def lower_module(lowered: Lowered, name: str) -> Lowered:

@@ -9,12 +9,14 @@ from ..spec.dims import shape_text
 from .artifact import Artifact
 from .budget import peak
 from .entries import LEARNING, EntryGraph
-from .ir.graph import Graph
+from .ir.graph import Graph, Node
 from .ir.printer import show
 from .lowered import Lowered
 from .native import plan_entry
+from .ops.scans import loop_key
 from .plan.attention import QUERY, Attention, Refusal, attentions
 from .plan.fuse import Fusion, Roots
+from .plan.samples import step_by_step
 from .plan.schedule import Launch
 from .plan.values import Values
 
@@ -114,8 +116,25 @@ def after(lowered: Lowered, stage: str) -> dict[str, str]:
     return {entry.subject: STAGES[stage](lowered, entry) for entry in explained_entries(lowered)}
 
 
+def _loops(lowered: Lowered, entry: EntryGraph) -> list[dict[str, Any]]:
+    """Each scan: is it one launch on a GPU, and if not, why?"""
+    graph, found = _graph(entry), dict[object, Node]()
+    for node in graph:
+        if node.op == "scan":
+            found.setdefault(loop_key(node), node)
+    return [
+        {
+            "name": node.name,
+            "place": str(node.place) if node.place is not None else "",
+            "step_by_step": step_by_step(node, lowered.program.sizes),
+        }
+        for node in found.values()
+    ]
+
+
 def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
-    """Kernels with bytes, FLOPs and intensity, totals, memory and `traffic_ratio`, as plain data.
+    """Kernels with bytes, FLOPs and intensity, totals, memory and `traffic_ratio`, as plain data;
+    for GPUs the loops too, and why they are launched step by step, if they are.
 
     Units: bytes, floating-point operations; intensity in FLOPs a byte.
     """
@@ -140,6 +159,7 @@ def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
             "bytes": sum(k.bytes for k in kernels),
             "flops": sum(k.flops for k in kernels),
             "peak_memory": peak(artifact, artifact.entry(entry.kind, entry.subject)),
+            "loops": [] if artifact.target == "cpu" else _loops(lowered, entry),
             "traffic": artifact.traffic.get(entry.subject, {}),
         }
     arena = 4 * artifact.length

@@ -23,23 +23,43 @@ long as the launches of a step take that all processors share.
 
 def step_by_step(node: Node, sizes: Mapping[str, int]) -> str | None:
     """Why a scan is launched step by step; None where one kernel carries out all steps."""
+    reason = mixing(node)
+    if reason is not None:
+        return reason
+    held = weight_bytes(node["body"], sizes)
+    if held > WEIGHTS:
+        return f"{held / 1e6:.1f} MB of weights a step"
+    return None
+
+
+def mixing(node: Node) -> str | None:
+    """What keeps a program from taking its samples through all steps of a scan."""
     body: Body = node["body"]
     for value in body.reached(body.results):
         reason = _apart(value, [body.nodes[o] for o in value.operands])
         if reason is not None:
             return f"`{value.name}` {reason}"
-    held = weight_bytes(body, sizes)
-    if held > WEIGHTS:
-        return f"a step reads {held:,} bytes of weights, more than {WEIGHTS:,}"
     return None
 
 
+def mixing_inside(node: Node) -> str | None:
+    """The same of the scans in the step of a scan, which take no launches of their own steps."""
+    body: Body = node["body"]
+    inner = (n for n in body.reached(body.results) if n.op == "scan")
+    return next((reason for n in inner if (reason := mixing(n)) is not None), None)
+
+
 def weight_bytes(body: Body, sizes: Mapping[str, int]) -> int:
-    """Bytes of what products of a step read beside values of samples."""
-    products = (n for n in body.reached(body.results) if n.op == "contract")
-    read = {o for n in products for o in n.operands if not of_samples(body.nodes[o].shape)}
+    """Bytes of what products of a step, and of its loops, read beside values of samples."""
+    total, read = 0, set[int]()
+    for n in body.reached(body.results):
+        if n.op == "scan":
+            steps = body.nodes[n.operands[-1]].shape[1]
+            total += weight_bytes(n["body"], sizes) * evaluate(steps, sizes)
+        if n.op == "contract":
+            read |= {o for o in n.operands if not of_samples(body.nodes[o].shape)}
     found = (body.nodes[i] for i in read)
-    return sum(evaluate(numel(n.shape), sizes) * ITEM_BYTES[n.dtype] for n in found)
+    return total + sum(evaluate(numel(n.shape), sizes) * ITEM_BYTES[n.dtype] for n in found)
 
 
 def _apart(node: Node, operands: list[Node]) -> str | None:
@@ -55,6 +75,9 @@ def _apart(node: Node, operands: list[Node]) -> str | None:
         return _product(node, sources)
     if node.op == "random":
         return "is random"
+    if node.op == "scan":
+        reason = mixing(node) if at == 0 else "samples are not in front"
+        return None if reason is None else f"is a loop in which {reason}"
     if kind == "heavy":
         return f"is a `{node.op}`, which takes launches of its own"
     first = next(iter(sources), None)

@@ -167,6 +167,39 @@ def _convolved(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
     return [c.map("tanh", c.map("add", made, g["x"]))], []
 
 
+def _rows_of(c: Builder, g: dict[str, int], start: int, *, reverse: bool) -> tuple[int, int]:
+    """A loop along the row that a step reads, from its state on: all states, and their outputs."""
+    d = new_builder()
+    width = c[start].shape[1]
+    row = c[g["x"]].shape
+    names = {
+        "u": (width, width), "w": (width, row[2]), "b": (width,),
+        "h": (ROW, width), "x": (ROW, *row[2:]),
+    }  # fmt: skip
+    inner = {name: d.input(name, TensorType("f32", shape)) for name, shape in names.items()}
+    (h,), _ = _plain(d, inner)
+    emitted = d.map("mul", h, h)
+    fixed = tuple(inner[name] for name in ("u", "w", "b"))
+    body = Body(tuple(d.nodes), fixed, (inner["h"],), (inner["x"],), (h,), (emitted,))
+    given = [g[name] for name in ("u", "w", "b")]
+    states, (out,) = weave(c, body, given, [start], [g["x"]], reverse=reverse)
+    return states[0], out.id
+
+
+def _nested(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """Rows of an image: a loop along each, from what the rows above left behind."""
+    states, out = _rows_of(c, g, g["h"], reverse=False)
+    last = c.mean(states, (1,))
+    return [c.map("tanh", c.map("add", last, c.map("mul", g["h"], 0.3)))], [c.sum(out, (1,))]
+
+
+def _nested_apart(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """The same backwards, behind a product of values of a sample, which takes launches."""
+    states, _ = _rows_of(c, g, g["h"], reverse=True)
+    scores = c.contract("bsu,bu->bs", states, g["h"])
+    return [c.map("tanh", c.contract("bs,bsu->bu", scores, states))], []
+
+
 def long_short(units: int, unread: tuple[int, ...] = ()) -> Build:
     """An LSTM of 3 inputs."""
     weights: Shapes = {"w": (4 * units, 3 + units), "b": (4 * units,), "v": (2, units)}
@@ -242,6 +275,13 @@ SCAN_CASES: tuple[Case, ...] = (
     _case(
         "convolved",
         scan(_convolved, {"w": (2, 2, 3, 3)}, _steps(h=(4, 3, 2)), _steps(x=(4, 3, 2))),
+    ),
+    *(
+        _case(
+            name,
+            scan(cell, _wide(5, 3), _steps(h=(5,)), {"x": (ROW, S, 3)}),
+        )
+        for name, cell in (("nested", _nested), ("nested_apart", _nested_apart))
     ),
     _case("reshaped", scan(_reshaped, _wide(6, 5), _steps(h=(6,)), _steps(x=(5,)))),
 )

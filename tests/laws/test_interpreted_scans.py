@@ -16,7 +16,7 @@ SMALL = {"B": 3, "T": 3, "S": 4}
 ONE = {"B": 1, "T": 1, "S": 1}
 SEVERAL = {"B": 35, "T": 2, "S": 2}
 EMPTY = ({"B": 0, "T": 2, "S": 2}, {"B": 2, "T": 0, "S": 2})
-APART = ("convolved", "looking")
+APART = ("convolved", "looking", "nested_apart")
 """What has no kernel of its own for all steps."""
 
 LARGE = ("plain_17", "plain_32", "long_short_16")

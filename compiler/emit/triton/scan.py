@@ -53,7 +53,9 @@ def loop_of(part: Part, i: int, writes: Sequence[int], *, whole: bool) -> Loop:
     sizes = {ROWS: rows}
     b, new = Builder(OPS, {}), list[int]()
     for inner in body.nodes:
-        new.append(repeated(b, inner, [new[o] for o in inner.operands], sizes))
+        given = [new[o] for o in inner.operands]
+        as_it_is = inner.op == "copy" and _feeds_scans(body, inner.id)
+        new.append(given[0] if as_it_is else repeated(b, inner, given, sizes))
     homes: dict[int, Home] = {}
     lent: dict[int, tuple[int, Dim]] = {}
     for slot, (k, o) in enumerate(zip(body.inputs, node.operands, strict=True)):
@@ -103,6 +105,13 @@ def loop_of(part: Part, i: int, writes: Sequence[int], *, whole: bool) -> Loop:
         time,
         node["reverse"],
     )
+
+
+def _feeds_scans(body: Body, i: int) -> bool:
+    """Do only scans read it?  They take what lies between that of other steps."""
+    if i in body.results:
+        return False
+    return all(n.op == "scan" for n in body.nodes if i in n.operands)
 
 
 def _one_step(layout: Layout) -> Layout:

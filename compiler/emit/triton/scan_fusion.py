@@ -70,7 +70,7 @@ def _fewer(pieces: Sequence[Piece], kept: Collection[int]) -> list[Piece] | None
         others = [r for r in pieces if r is not p and r is not q]
         wanted = frozenset(kept).union(*(r.reads for r in others))
         if not any(nx.has_path(network, r, q) for r in network.successors(p) if r is not q):
-            made = _joined(p, q) if p.kernel else _with_product(p, q, wanted)
+            made = _joined(p, q) or _with_product(p, q, wanted)
             if made is not None:
                 return [*others, _without(made, wanted)]
         made = _again(p, q) if not any(r.writes & p.writes for r in others) else None
@@ -180,8 +180,7 @@ def _cone(kernel: Kernel, name: str) -> list[Statement] | None:
 def _with_product(p: Piece, q: Piece, wanted: Collection[int]) -> Piece | None:
     """`q` with the columns of a product that it reads in registers."""
     kernel, product = q.flat, p.alone
-    assert product is not None
-    if kernel is None or product.around or len(product.columns) != 1:
+    if kernel is None or product is None or product.around or len(product.columns) != 1:
         return None
     (column,), (whole,) = kernel.columns, product.columns
     buffer = next(b for b in kernel.buffers if b.value == product.made)

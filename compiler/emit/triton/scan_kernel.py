@@ -12,18 +12,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ....spec.dims import Dim, numel, symbol
-from ..loops import Axis
+from ....spec.dims import Dim, symbol
 from ..names import size_name
-from .axes import rename
 from .kernel import Factor, KernelText, Parameter, merged
 from .library import PLACES
-from .part import Part, Work, free, last
-from .scan import Loop
-from .scan_fusion import fused
-from .scan_pieces import Piece, straightened
-from .scan_products import dots, product_stage, row_product
-from .scan_stages import Frame, Moves, Stage, by_sample, loop_stage, spelled
+from .scan_levels import DEEPEST, Level, turning
+from .scan_pieces import Piece
+from .scan_products import dots, product_stage
+from .scan_stages import Frame, Moves, Stage, loop_stage, spelled
 from .spelling import all_symbols, dim_text
 from .template import call, tidy
 from .tiles import power_of_two
@@ -43,97 +39,47 @@ LEAST = 16
 
 WARPS, STAGES = 4, 2
 
-_WORDS = """
-sample in_sample column in_column moment before after at first start across depth ROWS COLUMNS DEPTH
-"""
+_WORDS = "sample in_sample column in_column first start across depth ROWS COLUMNS DEPTH"
 
-WORDS = frozenset(_WORDS.split())
+WORDS = frozenset([*_WORDS.split(), *(w for depth in range(DEEPEST) for w in turning(depth))])
 """What the text around the stages is made of."""
-
-MOMENT, BEFORE, AFTER = (Axis(word, 0) for word in ("moment", "before", "after"))
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The kernel, and the values of the step and of its beginning behind its pointers, by name."""
+    """The kernel, and its sizes by name."""
 
     text: KernelText
-    step: Mapping[int, str]
-    begin: Mapping[int, str]
     sizes: Mapping[str, Dim]
 
 
 def walk(
-    loop: Loop, begin: Part, step: Part, name: str, title: str, precision: str, *,
-    wide: bool, level: int, small: bool,
-) -> Walk:  # fmt: skip
-    """The kernel of all steps; each `level` halves its block; the interpreter takes small ones.
+    level: Level, name: str, title: str, precision: str, *, wide: bool, refused: int, small: bool
+) -> Walk:
+    """The kernel of all steps; each time that it is `refused` halves its block; the interpreter
+    takes small ones.
 
     Raises: LookupError where a step has no such kernel, or no smaller block is left.
     """
-    columns = LEAST if small else COLUMNS >> level
+    columns = LEAST if small else COLUMNS >> refused
     if columns < LEAST:
         raise LookupError("no smaller block is left")
-    names = _named(step, {})
-    known = {begun: names[after] for _, after, begun in loop.states if after in names}
-    rest = _named(begin, known, names.values())
-    first, each = (pieces_of(*some, columns) for some in ((begin, rest), (step, names)))
-    columns = min(columns, max(LEAST, *(power_of_two(p.width) for p in (*first, *each))))
+    columns = min(columns, max(LEAST, power_of_two(level.width(columns))))
     frame = Frame(SAMPLES, columns, min(DEPTH, columns), precision, wide, frozenset())
-    writer = _Writer(loop, frame)
-    before = writer.stages(first, rest, {})
-    inside = writer.stages(each, names, moves_of(loop))
-    lines = writer.framed(before, inside)
-    return writer.walk(lines, name, title, names, rest)
-
-
-def _named(part: Part, known: Mapping[int, str], taken: Collection[str] = ()) -> dict[int, str]:
-    """A name for every value in memory."""
-    found = dict(known)
-    for i in sorted(frozenset[int]().union(*(work.reads | work.writes for work in part.works))):
-        if i not in found:
-            found[i] = free(last(part.graph[i].name), {*found.values(), *taken})
-    return found
-
-
-def moves_of(loop: Loop) -> Moves:
-    """Where in memory the values of a step lie that do not stay in place."""
-    found = {i: ((MOMENT, by),) for i, (_, by) in loop.lent.items() if by != 0}
-    for before, after, _ in loop.states:
-        span = numel(loop.step[before].shape)
-        found |= {before: ((BEFORE, span),), after: ((AFTER, span),)}
-    return found
-
-
-def pieces_of(part: Part, names: Mapping[int, str], columns: int) -> list[Piece]:
-    """The work of the planner in as few pieces as may be, for blocks of so many columns."""
-    pieces = [_piece(part, number, work, names) for number, work in enumerate(part.works)]
-    return fused([straightened(p, columns) for p in pieces], frozenset(part.values.outputs))
-
-
-def _piece(part: Part, number: int, work: Work, names: Mapping[int, str]) -> Piece:
-    if work.heavy is not None:
-        node = part.graph[work.heavy]
-        if node.op != "contract" or work.roots:
-            raise LookupError(f"`{node.op}` has no stage")
-        return Piece((number,), None, alone=row_product(part, node))
-    lowered = part.lowered(work.roots)
-    if lowered.streams or lowered.starts:
-        raise LookupError("random numbers have no stage")
-    kernel, around = by_sample(lowered)
-    kernel = rename(kernel, {}, {b.name: names[b.value] for b in kernel.buffers})
-    return Piece((number,), kernel, around)
+    return _Writer(level, frame).walk(name, title)
 
 
 class _Writer:
     """Writes the stages of a step and what stands around them."""
 
-    def __init__(self, loop: Loop, frame: Frame) -> None:
-        self.loop, self.frame = loop, frame
+    def __init__(self, level: Level, frame: Frame) -> None:
+        self.level, self.frame = level, frame
         self.taken = {*WORDS}
 
-    def stages(self, pieces: Sequence[Piece], names: Mapping[int, str], moves: Moves) -> list[str]:
-        """All pieces, with barriers between what touches the same memory."""
+    def _stages(self, level: Level, pieces: Sequence[Piece], part: int) -> list[str]:
+        """Pieces of the beginning or of the step, with barriers between what touches the same
+        memory.
+        """
         lines: list[str] = []
         read: set[int] = set()
         written: set[int] = set()
@@ -143,7 +89,10 @@ class _Writer:
                 read, written = set(), set()
             read |= piece.reads
             written |= piece.writes
-            stage = self._stage(piece, names, moves)
+            if piece.inner is not None:
+                lines += self._framed(level.inner[piece.inner[0]])
+                continue
+            stage = self._stage(piece, level.names[part], level.moves[part])
             self.taken |= stage.names
             lines += stage.lines
         return lines
@@ -160,52 +109,51 @@ class _Writer:
         stage = loop_stage(kernel, piece.around, moves, frame, front)
         return Stage(stage.lines, stage.names | blocks)
 
-    def framed(self, begin: list[str], inside: list[str]) -> list[str]:
-        """The body of the kernel."""
-        loop, frame, time = self.loop, self.frame, dim_text(self.loop.time, {})
-        moment = f"{time} - 1 - at" if loop.reverse else "at"
-        kind = "tl.int64" if frame.wide else "tl.int32"
-        sample = "sample = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]"
+    def _framed(self, level: Level) -> list[str]:
+        """A loop: its beginning, and all its steps."""
+        loop, (moment, before, after, at) = level.loop, turning(level.depth)
+        time = dim_text(loop.time, {})
+        kind = "tl.int64" if self.frame.wide else "tl.int32"
+        begin, step = level.pieces(self.frame.columns)
+        first = self._stages(level, begin, 0)
+        inside = self._stages(level, step, 1)
         return [
-            *(f"{n}: tl.constexpr = {v}" for n, v in self._constants().items()),
-            sample,
-            *(["sample = sample.to(tl.int64)"] if frame.wide else ()),
-            f"in_sample = sample < {self._samples}",
-            *begin,
+            *first,
             "tl.debug_barrier()",
-            f"for at in range(0, {time}):",
-            f"    moment = tl.cast({moment}, {kind})",
-            f"    before = tl.cast(at % 2, {kind})",
-            "    after = 1 - before",
+            f"for {at} in range(0, {time}):",
+            f"    {moment} = tl.cast({f'{time} - 1 - {at}' if loop.reverse else at}, {kind})",
+            f"    {before} = tl.cast({at} % 2, {kind})",
+            f"    {after} = 1 - {before}",
             *(f"    {line}" for line in inside),
             "    tl.debug_barrier()",
         ]
 
-    @property
-    def _samples(self) -> str:
-        return dim_text(self.loop.rows, {})
+    def _samples(self, body: Sequence[str]) -> list[str]:
+        """The lines in front of the loop."""
+        f = self.frame
+        constants = {"ROWS": f.rows, "COLUMNS": f.columns, "DEPTH": f.depth}
+        lines = [
+            "sample = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]",
+            *(["sample = sample.to(tl.int64)"] if f.wide else ()),
+            f"in_sample = sample < {dim_text(self.level.loop.rows, {})}",
+        ]
+        words = _words([*lines, *body])
+        return [*(f"{n}: tl.constexpr = {v}" for n, v in constants.items() if n in words), *lines]
 
-    def _constants(self) -> dict[str, int]:
-        frame = self.frame
-        return {"ROWS": frame.rows, "COLUMNS": frame.columns, "DEPTH": frame.depth}
-
-    def walk(
-        self, lines: list[str], name: str, title: str, step: Mapping[int, str],
-        begin: Mapping[int, str],
-    ) -> Walk:  # fmt: skip
-        """The text around the body, with the parameters that it mentions."""
-        words = _words(lines)
-        head, body = lines[:3], lines[3:]
-        head = [line for line in head if line.partition(":")[0] in _words(body)]
-        pointers = [
-            Parameter.pointer(n, part[i].dtype)
-            for part, names in ((self.loop.step, step), (self.loop.begin, begin))
+    def walk(self, name: str, title: str) -> Walk:
+        """The kernel, with the parameters that its text mentions."""
+        body = self._framed(self.level)
+        body = [*self._samples(body), *body]
+        words = _words(body)
+        pointers = {
+            n: Parameter.pointer(n, graph[i].dtype)
+            for level in self.level.levels()
+            for graph, names in zip((level.loop.begin, level.loop.step), level.names, strict=True)
             for i, n in names.items()
             if f"{n}_ptr" in words
-        ]
+        }
         sizes = {n: symbol(s) for s in self._symbols() if (n := size_name(s)) in words}
-        numbers = [Parameter(n, "i32") for n in sizes]
-        parameters = merged(pointers, numbers)
+        parameters = merged([*pointers.values()], [Parameter(n, "i32") for n in sizes])
         text = [
             "@triton.jit",
             *call(f"def {name}", [p.name for p in parameters], 0, "):"),
@@ -215,22 +163,24 @@ class _Writer:
             "",
             f"    {PLACES}",
             '    """',
-            *(f"    {line}" for line in [*head, *body]),
+            *(f"    {line}" for line in body),
         ]
         dots = sum("tl.dot(" in line for line in body)
-        grid = ((Factor(self._samples, SAMPLES),),)
+        grid = ((Factor(dim_text(self.level.loop.rows, {}), SAMPLES),),)
         warps = WIDE if self.frame.columns == COLUMNS else WARPS
-        kernel = KernelText(name, tidy(text), parameters, grid, warps, STAGES, dots)
-        return Walk(kernel, step, begin, sizes)
+        return Walk(KernelText(name, tidy(text), parameters, grid, warps, STAGES, dots), sizes)
 
     def _symbols(self) -> list[str]:
-        loop = self.loop
-        dims = [d for graph in (loop.step, loop.begin) for n in graph for d in n.shape]
-        homes = [*loop.homes.values(), *loop.begin_homes.values()]
-        dims += [d for home in homes for d in home.layout.strides]
-        dims += [by for _, by in loop.lent.values()]
-        dims += [n["dim"] for n in loop.step if n.op == "size"]
-        return all_symbols([*dims, loop.time, loop.rows])
+        dims: list[Dim] = []
+        for level in self.level.levels():
+            loop = level.loop
+            dims += [d for graph in (loop.step, loop.begin) for n in graph for d in n.shape]
+            homes = [*loop.homes.values(), *loop.begin_homes.values()]
+            dims += [d for home in homes for d in home.layout.strides]
+            dims += [by for _, by in loop.lent.values()]
+            dims += [n["dim"] for n in loop.step if n.op == "size"]
+            dims += [loop.time, loop.rows]
+        return all_symbols(dims)
 
 
 def _words(lines: Collection[str]) -> set[str]:

@@ -28,9 +28,10 @@ MANY = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """A loop kernel with products in front of it, or a product alone.
+    """A loop kernel with products in front of it, a product alone, or a loop inside of the step.
 
-    `order` is the place that the planner gave it.
+    `order` is the place that the planner gave it; of an `inner` loop its work's heavy value, what
+    it reads and what it writes.
     """
 
     order: tuple[int, ...]
@@ -38,10 +39,13 @@ class Piece:
     around: tuple[Axis, ...] = ()
     alone: RowProduct | None = None
     taken: tuple[Taken, ...] = ()
+    inner: tuple[int, frozenset[int], frozenset[int]] | None = None
 
     @property
     def reads(self) -> frozenset[int]:
         """What it reads from memory."""
+        if self.inner is not None:
+            return self.inner[1]
         products = [t.product for t in self.taken] + ([self.alone] if self.alone else [])
         loaded = _values(self.kernel, Load) if self.kernel else []
         return frozenset([*loaded, *(base for p in products for base in p.bases)])
@@ -49,6 +53,8 @@ class Piece:
     @property
     def writes(self) -> frozenset[int]:
         """What it leaves in memory."""
+        if self.inner is not None:
+            return self.inner[2]
         if self.kernel is None:
             assert self.alone is not None
             return frozenset([self.alone.made])

@@ -24,7 +24,7 @@ from ...plan.values import Values
 from ..loops import start_name
 from ..names import identifier, size_name, spelled
 from .alike import names_of, together
-from .attach import plain_works, plan_works
+from .attach import plan_works
 from .compose import compose
 from .composed import Composed
 from .epilogue import panels
@@ -40,6 +40,7 @@ from .riding import riders
 from .row_parts import merge_rows
 from .scan import loop_of
 from .scan_kernel import walk
+from .scan_levels import Level, level_of
 
 Argument = str | tuple[str, Expression] | tuple[str, str, Expression]
 
@@ -222,41 +223,52 @@ class StepWriter:
         Raises: LookupError where there is none.
         """
         assert work.heavy is not None
-        node, level = part.graph[work.heavy], self.machine.levels
+        node, refused = part.graph[work.heavy], self.machine.levels
         writes = [work.heavy, *sorted(work.writes - {work.heavy})]
-        loop = loop_of(part, work.heavy, writes, whole=True)
         rows = {ROWS: node.shape[0]}
         sizes = {**self.sizes, ROWS: nominal(node.shape[0], self.sizes)}
-        begin, step = (
-            Part(graph, homes, Values(graph, sizes, turned=True, plans=self.plans))
-            for graph, homes in ((loop.begin, loop.begin_homes), (loop.step, loop.homes))
-        )
-        for inner in (begin, step):
-            inner.plan(plain_works(inner))
+        top = level_of(
+            part, work.heavy, writes,
+            lambda graph: Values(graph, sizes, turned=True, plans=self.plans), taken=set(),
+        )  # fmt: skip
         touched = dict.fromkeys([*(part.values.base(o) for o in node.operands), *writes])
+        inside = [each for level in top.levels() for each in (level.begin, level.step)]
+        wide = part.wide(touched) or any(p.wide(w.writes) for p in inside for w in p.works)
         name, title = part.name(work), part.title(part.short(touched), work)
         key = f"{name}: {title}"
         found = walk(
-            loop, begin, step, name, title, self.machine.precision, wide=part.wide(touched),
-            level=level.get(key, 0), small=self.machine.interpreted,
+            top, name, title, self.machine.precision, wide=wide,
+            refused=refused.get(key, 0), small=self.machine.interpreted,
         )  # fmt: skip
-        known: dict[str, Argument] = {}
-        begin.names |= {i: self._buffer(part, o) for i, o in loop.starts.items()}
-        step.names |= {i: self._buffer(part, o) for i, (o, _) in loop.lent.items()}
-        for before, after, begun in loop.states:
-            buffer = self._scratch("state", loop.step[before], rows, 2)
-            begin.names[begun] = step.names[before] = step.names[after] = buffer
-        for inner, names in ((step, found.step), (begin, found.begin)):
-            for i, short in names.items():
-                if i not in inner.names:
-                    inner.names[i] = self._scratch(short, inner.graph[i], rows, 1)
-                known[f"{short}_ptr"] = inner.names[i]
+        known = self._pointers(part, top, rows)
         numbers = {n: expression(replaced(dim, rows)) for n, dim in found.sizes.items()}
         known |= {n: f"size:{e}" if isinstance(e, str) else ("size", e) for n, e in numbers.items()}
         places, flops = part.places(writes), nominal(flops_of(node, part), self.sizes)
         done = Composed((), (), {}, {}, (), places, "scan", flops, key)
         grid = found.text.launch_grid(numbers)
         self._launch(found.text, grid, known, done, part.bytes_of(work), flops)
+
+    def _pointers(self, part: Part, top: Level, rows: Mapping[str, Dim]) -> dict[str, Argument]:
+        """What lies behind the pointers of a loop, and of those inside of it."""
+        known: dict[str, Argument] = {}
+        for level in top.levels():
+            parts = level.begin, level.step
+            for inner, outside, names in zip(parts, level.outside, level.names, strict=True):
+                for i, o in outside.items():
+                    if level is top and i in names:
+                        inner.names[i] = self._buffer(part, o)
+                        known[f"{names[i]}_ptr"] = self._argument(part, o)
+            for before, after, begun in level.loop.states:
+                buffer = self._scratch("state", level.loop.step[before], rows, 2)
+                level.begin.names[begun] = buffer
+                level.step.names[before] = level.step.names[after] = buffer
+            for inner, names in zip(parts, level.names, strict=True):
+                for i, short in names.items():
+                    if f"{short}_ptr" not in known:
+                        if i not in inner.names:
+                            inner.names[i] = self._scratch(short, inner.graph[i], rows, 1)
+                        known[f"{short}_ptr"] = inner.names[i]
+        return known
 
     def _scratch(self, base: str, node: Node, rows: Mapping[str, Dim], times: int) -> str:
         """Memory for a value of a step, so many times."""
@@ -293,11 +305,12 @@ class StepWriter:
         self.loops.append((range(first, len(self.calls)), alone))
 
     def _all(self, part: Part) -> None:
-        """The launches of a part that stands in another."""
+        """The launches of a part that stands in another; a scan there is one launch."""
         part.plan(plan_works(part, self.machine, keep=False))
         for work in part.works:
             part.finish(work)
-            self._work(part, work)
+            scan = work.heavy is not None and part.graph[work.heavy].op == "scan"
+            (self._whole if scan else self._work)(part, work)
 
     def _values(self, graph: Graph) -> Values:
         found = () if self.keep else attentions(graph)

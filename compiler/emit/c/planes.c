@@ -63,13 +63,6 @@ WEFT_INLINE const float *weft_from_pairs(int in_turn, long at, const float *x, l
     return x + ((at >> 4) * 32 + (at & 15) * (in_turn ? 2 : 1)) * step;
 }
 WEFT_INLINE uint16_t *weft_to_pairs(long at, uint16_t *to, long beside) { return (void)beside, to + (at >> 4) * WEFT_PIECE + (at & 15) * 32; }
-/* The next 32 columns are fetched: their rows lie too far apart for the processor to guess. */
-WEFT_INLINE __m512 weft_pairs_fetched(WEFT_UNIT)
-{
-    const float *const next = x + i * step + 32;
-    __builtin_prefetch(next), __builtin_prefetch(next + 16), __builtin_prefetch(next + 16 * step), __builtin_prefetch(next + 16 * step + 16);
-    return weft_pairs(in_turn, i, x, step, to, beside, turned, sum);
-}
 WEFT_INLINE __m512 weft_turned(const int lines, WEFT_UNIT)
 {
     (void)beside;
@@ -94,8 +87,6 @@ WEFT_INLINE const float *weft_from_turned_pairs(int in_turn, long at, const floa
 }
 #define weft_to_turned_lines weft_to_lines
 #define weft_to_turned_pairs weft_to_lines
-#define weft_from_pairs_fetched weft_from_pairs
-#define weft_to_pairs_fetched weft_to_pairs
 /* Units `at` .. `end`, multiples of four: one step of k after the other */
 typedef __m512 weft_packer(long at, long end, const float *x, long step, uint16_t *to, long beside, float *turned, __m512 sum);
 #define WEFT_PACKER(order, in_turn, how) \
@@ -111,6 +102,14 @@ WEFT_SHARED __m512 weft_##how##_##order(long at, long end, const float *x, long 
 }
 WEFT_PACKER(in_turn, 1, lines) WEFT_PACKER(in_turn, 1, turned_lines) WEFT_PACKER(in_turn, 1, pairs) WEFT_PACKER(in_turn, 1, turned_pairs)
 WEFT_PACKER(apart, 0, lines) WEFT_PACKER(apart, 0, turned_lines) WEFT_PACKER(apart, 0, pairs) WEFT_PACKER(apart, 0, turned_pairs)
+
+/* Lines that unit `at` of another 32 will read: what lies in memory is 32 rows of 32 numbers, which run along k or across it. */
+WEFT_INLINE void weft_fetch_unit(const int along, long at, const float *x, long step)
+{
+    const float *const p = x + (at >> 4) * (along ? 32 : 32 * step) + 2 * (at & 15) * step;
+    __builtin_prefetch(p), __builtin_prefetch(p + 16), __builtin_prefetch(p + step), __builtin_prefetch(p + step + 16);
+}
+enum { weft_along_lines = 1, weft_along_turned_lines = 0, weft_along_pairs = 0, weft_along_turned_pairs = 1 };
 
 /* One side of a product: rows of A (`left`) or columns of B, `xr` apart, `xk` from one of k to the next; one of them is 1, the other `step`. */
 typedef struct { const float *x; long count, xr, xk, step; int left, along, in_turn; weft_packer *pack; } weft_operand;
@@ -178,20 +177,24 @@ WEFT_PACK(weft_split_a, weft_left, 1) WEFT_PACK(weft_split_b, weft_right, 1)    
 WEFT_PACK(weft_cut_a, weft_left, 0) WEFT_PACK(weft_cut_b, weft_right, 0)                                    /* pairs of what lies 16 apart */
 
 /* ---- errands: packing that is done while tile units multiply, a unit after four tiles: more at once would keep them waiting ---- */
-typedef struct { const weft_operand *side; const float *x; long count, depth, at, end; uint16_t *to; __m512 *sum; } weft_errand;
+/* `ahead`: what is packed next of that side, whose lines are fetched meanwhile: they lie too far apart for the processor to guess. */
+typedef struct { const weft_operand *side; const float *x, *ahead; long count, depth, at, end; uint16_t *to; __m512 *sum; } weft_errand;
 typedef struct { weft_errand list[2 + WEFT_BROAD / 16]; long count, now; float turned[8 * 16] __attribute__((aligned(64))); } weft_errands;
+WEFT_INLINE const float *weft_number(const weft_operand *side, long from, long k) { return side->x + from * side->xr + k * side->xk; }
 /* 32 from `from` on of a side, `depth` of k from `k` on; *sum will be NaN if a number is not finite */
-WEFT_INLINE void weft_later(weft_errands *e, const weft_operand *side, long from, long limit, long k, long depth, uint16_t *to, __m512 *sum)
+WEFT_INLINE void weft_later(weft_errands *e, const weft_operand *side, long from, long limit, long k, long depth, uint16_t *to, __m512 *sum,
+    const float *ahead)
 {
     *sum = _mm512_setzero_ps();
-    const long count = weft_least(limit - from, 32);
-    e->list[e->count++] = (weft_errand){side, side->x + from * side->xr + k * side->xk, count, depth, 0, count < 32 ? 0 : depth / 32 * 16, to, sum};
+    const long count = weft_least(limit - from, 32), end = count < 32 ? 0 : depth / 32 * 16;
+    e->list[e->count++] = (weft_errand){side, weft_number(side, from, k), ahead, count, depth, 0, end, to, sum};
 }
 /* The first `count` errands are done. */
 static __attribute__((noinline, unused)) void weft_until(weft_errands *e, long count)
 {
     for (; e->now < count; ++e->now) {
         const weft_errand *const one = e->list + e->now;
+        if (one->ahead) for (long at = one->at; at < one->end; ++at) weft_fetch_unit(one->side->along, at, one->ahead, one->side->step);
         *one->sum = weft_pack_from(one->side, one->at, one->count, one->depth, one->x, one->to, e->turned, *one->sum);
     }
 }

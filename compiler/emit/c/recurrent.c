@@ -98,6 +98,7 @@ WEFT_SHARED void weft_recurrence_input(int cell, long samples, long time, long n
                 weft_cell_back(cell, n, opened + at * open, old, old + n, states + at * own + own - n, above, dn > n ? above + n : NULL,
                     later + r * own, later + r * own + n, result ? result + at * wide : spare, through + r * wide);
             }
+            if (!t && !ended) break;                                     /* nobody asks for cotangents of what began */
             const float *const from = cell == WEFT_GRU ? through : given + (first * time + t) * wide;
             const long far = cell == WEFT_GRU ? wide : time * wide;
 #if defined(WEFT_TILES)

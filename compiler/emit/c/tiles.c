@@ -19,7 +19,11 @@
 /* Two by two tiles find the first of A and B loaded, and load those of the block that follows: tile units need not wait in between.
    `dense`: is twice as much packed in the same time? */
 #define WEFT_FOUR(how) if (at < end) { from = weft_from_##how(0, at, x, step_of_x); place = weft_to_##how(at, to, apart); }
-#define WEFT_ONE(how, i) if (at < end) sum = weft_##how(0, i, from, step_of_x, place, apart, turned, sum);
+#define WEFT_ONE(how, i) \
+    if (at < end) { \
+        sum = weft_##how(0, i, from, step_of_x, place, apart, turned, sum); \
+        weft_fetch_unit(weft_along_##how, at + i, ahead, step_of_x); \
+    }
 #define WEFT_FOUR_DONE if (at < end) at += 4;
 #define WEFT_SIX(how) \
     WEFT_FOUR(how) WEFT_DOT_TILES WEFT_ONE(how, 0) \
@@ -33,6 +37,11 @@ WEFT_INLINE void weft_fetch_lines(const int rows, const int columns, long step, 
 {
     if (step < 4) WEFT_UNROLL for (int i = 0; i < 4 * rows; ++i)          /* the lines of C come, some at a time */
         WEFT_UNROLL for (int j = 0; j < columns; ++j) __builtin_prefetch(c + (4 * rows * step + i) * cr + 16 * j, 1);
+}
+/* Lines of the block of C that comes next, a share of them in every step */
+WEFT_INLINE void weft_fetch_block(long step, long steps, const float *c, long cr)
+{
+    for (long i = 32 * step / steps; i < 32 * (step + 1) / steps; ++i) __builtin_prefetch(c + i * cr, 1), __builtin_prefetch(c + i * cr + 16, 1);
 }
 /* C at an edge, or as the sum of two */
 WEFT_INLINE void weft_keep_edge(const int rows, const int columns, const int twice, float *c, long cr, long m, long n, int accumulate)
@@ -53,15 +62,15 @@ WEFT_INLINE void weft_keep_edge(const int rows, const int columns, const int twi
 }
 #define WEFT_BLOCK long steps, const uint16_t *a, long below, const uint16_t *b, long beside, float *c, long cr, long m, long n, int accumulate
 #define WEFT_SQUARE(name, BEFORE, SIX, AFTER) \
-static __attribute__((noinline, unused)) void weft_square_##name(WEFT_BLOCK, const uint16_t *next_a, const uint16_t *next_b, weft_errand *one, \
-    float *turned, int dense) \
+static __attribute__((noinline, unused)) void weft_square_##name(WEFT_BLOCK, const uint16_t *next_a, const uint16_t *next_b, const float *next_c, \
+    weft_errand *one, float *turned, int dense) \
 { \
     enum { rows = 2, columns = 2 }; \
     const int whole = m >= 32 && n >= 32; \
     BEFORE \
     if (whole && accumulate) { WEFT_EACH_TILE(WEFT_FETCH_TILE) } else { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); } \
     for (long step = 0; step < steps; ++step) { \
-        weft_fetch_lines(rows, columns, step, c, cr); \
+        weft_fetch_block(step, steps, next_c, cr); \
         SIX \
         a = step + 1 < steps ? a + WEFT_PIECE : next_a; \
         b = step + 1 < steps ? b + WEFT_PIECE : next_b; \
@@ -71,14 +80,14 @@ static __attribute__((noinline, unused)) void weft_square_##name(WEFT_BLOCK, con
     AFTER \
 }
 #define WEFT_TAKE \
-    const float *const x = one->x, *from = x; \
+    const float *const x = one->x, *const ahead = one->ahead ? one->ahead : x, *from = x; \
     const long step_of_x = one->side->step, apart = (one->depth + 31) / 32 * WEFT_PIECE, end = one->end; \
     long at = one->at; \
     uint16_t *const to = one->to, *place = to; \
     __m512 sum = *one->sum;
 #define WEFT_GIVE *one->sum = sum; one->at = at;
 WEFT_SQUARE(lines, WEFT_TAKE, WEFT_SIX(lines), WEFT_GIVE) WEFT_SQUARE(turned_lines, WEFT_TAKE, WEFT_SIX(turned_lines), WEFT_GIVE)
-WEFT_SQUARE(pairs, WEFT_TAKE, WEFT_SIX(pairs_fetched), WEFT_GIVE) WEFT_SQUARE(turned_pairs, WEFT_TAKE, WEFT_SIX(turned_pairs), WEFT_GIVE)
+WEFT_SQUARE(pairs, WEFT_TAKE, WEFT_SIX(pairs), WEFT_GIVE) WEFT_SQUARE(turned_pairs, WEFT_TAKE, WEFT_SIX(turned_pairs), WEFT_GIVE)
 #undef WEFT_FOUR
 #undef WEFT_ONE
 #undef WEFT_FOUR_DONE
@@ -133,7 +142,7 @@ WEFT_SHARED void weft_tiled(long m, long n, long steps, const uint16_t *a, long 
             const uint16_t *const right = b + j / 16 * beside, *const next = n - j > 48 ? right + 2 * beside : right;
             float *const to = c + i * cr + j;
             if (!weft_is_square(m - i, n - j)) weft_narrow(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate);
-            else weft_square_alone(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate, left, next, 0, 0, 0);
+            else weft_square_alone(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate, left, next, to + 32, 0, 0, 0);
         }
     }
 }
@@ -156,13 +165,14 @@ WEFT_INLINE weft_stretch weft_stretch_of(long number, long shorter, long depth)
     r.units = (r.broad + 31) / 32;
     return r;
 }
-static __attribute__((unused)) void weft_square(WEFT_BLOCK, const uint16_t *next_a, const uint16_t *next_b, weft_errands *errands, int dense)
+static __attribute__((unused)) void weft_square(WEFT_BLOCK, const uint16_t *next_a, const uint16_t *next_b, const float *next_c,
+    weft_errands *errands, int dense)
 {
     weft_errand *const one = errands->list + errands->now;
     const int nothing = errands->now == errands->count || one->at == one->end;
     (nothing ? weft_square_alone : one->side->left ? one->side->along ? weft_square_lines : weft_square_turned_lines
         : one->side->along ? weft_square_turned_pairs : weft_square_pairs)
-        (steps, a, below, b, beside, c, cr, m, n, accumulate, next_a, next_b, one, errands->turned, dense);
+        (steps, a, below, b, beside, c, cr, m, n, accumulate, next_a, next_b, next_c, one, errands->turned, dense);
 }
 /* Both sides of a product, their planes, and what of them is not finite. */
 typedef struct {
@@ -171,14 +181,18 @@ typedef struct {
     __m512 of_few[2], of_many[2][WEFT_BROAD / 32];
     weft_errands errands;
 } weft_packing;
-WEFT_INLINE void weft_few_later(weft_packing *p, long panel, const weft_stretch *r, long way)
+/* The longer side's next 32 but one, or the first of them in the next round: that is packed after this. */
+WEFT_INLINE void weft_few_later(weft_packing *p, long panel, long panels, const weft_stretch *r, const weft_stretch *next, long way)
 {
-    weft_later(&p->errands, &p->longer, 32 * panel, p->longer.count, r->k, r->deep, p->few[way], p->of_few + way);
+    const long from = panel + 1 < panels ? 32 * (panel + 1) : 0, k = panel + 1 < panels ? r->k : next->k;
+    const float *const ahead = panel + 1 < panels || next->deep ? weft_number(&p->longer, from, k) : 0;
+    weft_later(&p->errands, &p->longer, 32 * panel, p->longer.count, r->k, r->deep, p->few[way], p->of_few + way, ahead);
 }
 WEFT_INLINE void weft_many_later(weft_packing *p, long unit, const weft_stretch *r, long side)
 {
+    const float *const ahead = unit + 1 < r->units ? weft_number(&p->shorter, r->from + 32 * (unit + 1), r->k) : 0;
     weft_later(&p->errands, &p->shorter, r->from + 32 * unit, r->from + r->broad, r->k, r->deep, p->many[side] + 2 * unit * r->steps * WEFT_PIECE,
-        p->of_many[side] + unit);
+        p->of_many[side] + unit, ahead);
 }
 /* Units of the first errands that are left.  Not read in pairs: a load of two words that were just stored apart would wait for all tiles. */
 WEFT_INLINE long weft_owed(const weft_errands *e, long count)
@@ -214,11 +228,11 @@ WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, lon
             const int first = number == 0 && panel == 0, last = panel + 1 == panels;
             errands->count = errands->now = 0;
             if (first) {
-                weft_few_later(&p, 0, &here, 0);
+                weft_few_later(&p, 0, panels, &here, &next, 0);
                 for (long u = 0; u < here.units; ++u) weft_many_later(&p, u, &here, 0);
             }
-            if (!last) weft_few_later(&p, panel + 1, &here, !way);
-            else if (next.deep) weft_few_later(&p, 0, &next, !way);
+            if (!last) weft_few_later(&p, panel + 1, panels, &here, &next, !way);
+            else if (next.deep) weft_few_later(&p, 0, panels, &next, &(weft_stretch){0}, !way);
             const long soon = errands->count;                            /* errands until the next panel can be multiplied */
             for (; packed < next.units * (panel + 1) / panels; ++packed) weft_many_later(&p, packed, &next, !side);
             for (long at = 0; at < here.broad; at += wide) {
@@ -247,7 +261,9 @@ WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, lon
                 const long each = 4 * here.steps, rest = (here.broad - end) / 32;                        /* units while a block is multiplied; blocks */
                 const int dense = first ? weft_owed(errands, weft_least(errands->now + 1, soon)) > each
                                         : weft_owed(errands, soon) > each * rest || weft_owed(errands, errands->count) > each * (rest + 1);
-                weft_square(here.steps, block_a, piece, block_b, piece, to, cr, rows, columns, more, next_a, next_b, errands, dense);
+                const long beyond = within ? here.from + end : here.from, aside = 32 * (within || last ? panel : panel + 1);
+                const float *const next_c = c + (flat ? beyond : aside) * cr + (flat ? aside : beyond);
+                weft_square(here.steps, block_a, piece, block_b, piece, to, cr, rows, columns, more, next_a, next_b, next_c, errands, dense);
                 loaded_a = ready ? next_a : 0;
                 loaded_b = next_b;
             }

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.laws.cases import Case
+from tests.laws.cell_cases import CELLS, cell_graphs
 from tests.laws.conftest import Share
 from tests.laws.harness import backward
 from tests.laws.kernels import Key, emitted
@@ -53,4 +54,17 @@ def test_every_loop_compiles(target: str, share: Share) -> None:
     graphs = share(_graphs((7, 33, 200)), list(SHARED).index(target), 8)
     reports = _loops(graphs, target)
     assert len(reports) > len(graphs) // 2
+    assert all(r.spills == 0 and r.shared <= SHARED[target] for r in reports)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", list(SHARED))
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_every_cell_of_the_library_compiles(target: str, dtype: str, share: Share) -> None:
+    number = 2 * list(SHARED).index(target) + (dtype == "bf16")
+    graphs = share(cell_graphs(dict.fromkeys(CELLS, ("small", "large"))), number, 8)
+    if dtype != "f32":
+        graphs = {key: reduce_precision(g, dtype, packed=True) for key, g in graphs.items()}
+    reports = _loops(graphs, target)
+    assert len(reports) >= len(graphs) // 2
     assert all(r.spills == 0 and r.shared <= SHARED[target] for r in reports)

@@ -44,17 +44,23 @@ AGAIN = 4
 def fused(pieces: Sequence[Piece], kept: Collection[int]) -> list[Piece]:
     """As few pieces as the rules above give, in order; `kept` values are read afterwards."""
     found = [part for piece in pieces for part in split(piece, pieces)]
-    while (better := _fewer(found, kept)) is not None:
+    apart: set[tuple[Piece, Piece]] = set()
+    while (better := _fewer(found, kept, apart)) is not None:
         found = better
     return _sorted(_network(found))
 
 
 def _network(pieces: Sequence[Piece]) -> nx.DiGraph:
     """The pieces, with an edge to each from those whose values it reads."""
+    readers: dict[int, list[Piece]] = {}
+    for q in pieces:
+        for value in q.reads:
+            readers.setdefault(value, []).append(q)
     network = nx.DiGraph()
     network.add_nodes_from(pieces)
     for p in pieces:
-        network.add_edges_from((p, q) for q in pieces if p is not q and p.writes & q.reads)
+        readings = (q for value in p.writes for q in readers.get(value, ()))
+        network.add_edges_from((p, q) for q in readings if p is not q)
     return network
 
 
@@ -62,22 +68,35 @@ def _sorted(network: nx.DiGraph) -> list[Piece]:
     return list(nx.lexicographical_topological_sort(network, key=lambda p: p.order))
 
 
-def _fewer(pieces: Sequence[Piece], kept: Collection[int]) -> list[Piece] | None:
-    """The pieces with one joined to another, products last; None where nothing can be."""
+def _fewer(
+    pieces: Sequence[Piece], kept: Collection[int], apart: set[tuple[Piece, Piece]]
+) -> list[Piece] | None:
+    """The pieces with one joined to another, products last; None where nothing can be.
+
+    `apart` are pairs that no rule joins, whatever else there is.
+    """
     network = _network(pieces)
     pairs = [(p, q) for q in _sorted(network) for p in network.predecessors(q)]
     for p, q in sorted(pairs, key=lambda pair: pair[0].kernel is None):
+        if (p, q) in apart:
+            continue
         others = [r for r in pieces if r is not p and r is not q]
         wanted = frozenset(kept).union(*(r.reads for r in others))
-        if not any(nx.has_path(network, r, q) for r in network.successors(p) if r is not q):
-            made = _joined(p, q) or _with_product(p, q, wanted)
-            if made is not None:
-                return [*others, _without(made, wanted)]
-        made = _again(p, q) if not any(r.writes & p.writes for r in others) else None
-        if made is not None:
-            left = _without(p, wanted | made.reads)
-            return [*others, made, *([left] if left.writes else [])]
+        made = _joined(p, q) or _with_product(p, q, wanted)
+        if made is not None and not _between(network, p, q):
+            return [*others, _without(made, wanted)]
+        again = _again(p, q)
+        if again is not None and not any(r.writes & p.writes for r in others):
+            left = _without(p, wanted | again.reads)
+            return [*others, again, *([left] if left.writes else [])]
+        if made is None and again is None and p.alone is None:
+            apart.add((p, q))
     return None
+
+
+def _between(network: nx.DiGraph, p: Piece, q: Piece) -> bool:
+    """Does a third piece read what `p` makes, and make what `q` reads?"""
+    return any(nx.has_path(network, r, q) for r in network.successors(p) if r is not q)
 
 
 def _whole(kernel: Kernel, s: Store) -> bool:

@@ -44,6 +44,9 @@ _WORDS = "sample in_sample column in_column first start across depth ROWS COLUMN
 WORDS = frozenset([*_WORDS.split(), *(w for depth in range(DEEPEST) for w in turning(depth))])
 """What the text around the stages is made of."""
 
+Pieces = tuple[Sequence[Piece], Sequence[Piece]]
+"""Those of the beginning of a loop, and of its step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
@@ -64,16 +67,19 @@ def walk(
     columns = LEAST if small else COLUMNS >> refused
     if columns < LEAST:
         raise LookupError("no smaller block is left")
-    columns = min(columns, max(LEAST, power_of_two(level.width(columns))))
+    pieces = [each.pieces(columns) for each in level.levels()]
+    width = max(p.width for both in pieces for some in both for p in some)
+    columns = min(columns, max(LEAST, power_of_two(width)))
     frame = Frame(SAMPLES, columns, min(DEPTH, columns), precision, wide, frozenset())
-    return _Writer(level, frame).walk(name, title)
+    return _Writer(level, pieces, frame).walk(name, title)
 
 
 class _Writer:
     """Writes the stages of a step and what stands around them."""
 
-    def __init__(self, level: Level, frame: Frame) -> None:
+    def __init__(self, level: Level, pieces: Sequence[Pieces], frame: Frame) -> None:
         self.level, self.frame = level, frame
+        self.pieces = dict(zip(map(id, level.levels()), pieces, strict=True))
         self.taken = {*WORDS}
 
     def _stages(self, level: Level, pieces: Sequence[Piece], part: int) -> list[str]:
@@ -114,7 +120,7 @@ class _Writer:
         loop, (moment, before, after, at) = level.loop, turning(level.depth)
         time = dim_text(loop.time, {})
         kind = "tl.int64" if self.frame.wide else "tl.int32"
-        begin, step = level.pieces(self.frame.columns)
+        begin, step = self.pieces[id(level)]
         first = self._stages(level, begin, 0)
         inside = self._stages(level, step, 1)
         return [

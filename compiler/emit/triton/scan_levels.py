@@ -66,11 +66,6 @@ class Level:
         )
         return begin, step
 
-    def width(self, columns: int) -> int:
-        """The most columns that a piece has."""
-        own = [p.width for pieces in self.pieces(columns) for p in pieces]
-        return max([1, *own, *(level.width(columns) for level in self.inner.values())])
-
 
 def level_of(
     part: Part, i: int, writes: list[int], planned: Callable[[Graph], Values], *,

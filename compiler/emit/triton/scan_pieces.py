@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ....spec.dims import Dim
@@ -26,7 +27,7 @@ MANY = 1 << 16
 """More columns than a block has."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Piece:
     """A loop kernel with products in front of it, a product alone, or a loop inside of the step.
 
@@ -41,7 +42,7 @@ class Piece:
     taken: tuple[Taken, ...] = ()
     inner: tuple[int, frozenset[int], frozenset[int]] | None = None
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[int]:
         """What it reads from memory."""
         if self.inner is not None:
@@ -50,7 +51,7 @@ class Piece:
         loaded = _values(self.kernel, Load) if self.kernel else []
         return frozenset([*loaded, *(base for p in products for base in p.bases)])
 
-    @property
+    @cached_property
     def writes(self) -> frozenset[int]:
         """What it leaves in memory."""
         if self.inner is not None:
@@ -60,7 +61,7 @@ class Piece:
             return frozenset([self.alone.made])
         return frozenset(_values(self.kernel, Store))
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Its columns, if that is a number; else a large one."""
         axes = self.kernel.columns if self.kernel else self.alone.columns if self.alone else ()
@@ -69,7 +70,7 @@ class Piece:
             width = width * axis.extent
         return width if isinstance(width, int) else MANY
 
-    @property
+    @cached_property
     def flat(self) -> Kernel | None:
         """The kernel, if it is one pass over one axis of columns."""
         k = self.kernel
@@ -77,7 +78,7 @@ class Piece:
             return None
         return k if k.passes[0].over_columns else None
 
-    @property
+    @cached_property
     def plain(self) -> Kernel | None:
         """The same, if nothing is folded."""
         k = self.flat

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...spec.dims import Dim, Polynomial, substitute, symbol, symbols
@@ -58,6 +58,23 @@ class Body:
                 found.add(i)
                 stack.extend(self.nodes[i].operands)
         return (self.nodes[i] for i in sorted(found))
+
+
+def moved(body: Body, nodes: Sequence[Node], new: Mapping[int, int]) -> Body:
+    """The same step of other nodes, whose ids are `new`."""
+
+    def of(ids: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(new[i] for i in ids)
+
+    return replace(
+        body,
+        nodes=tuple(nodes),
+        fixed=of(body.fixed),
+        states=of(body.states),
+        sequences=of(body.sequences),
+        next=of(body.next),
+        emits=of(body.emits),
+    )
 
 
 def rows_axis(shape: Shape) -> int | None:

@@ -8,9 +8,8 @@ The first is computed for all steps at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from ..ir.body import Body
+from ..ir.body import Body, moved
 from ..ir.builder import Builder
 from ..ir.graph import Node
 from ..ir.op import Op
@@ -34,19 +33,7 @@ def parted(ops: Mapping[str, Op], body: Body) -> Body:
                 new.append(_apart(c, body, node, found[node.id], new, turning))
             else:
                 new.append(c.repeat(node, operands))
-
-    def moved(ids: Sequence[int]) -> tuple[int, ...]:
-        return tuple(new[i] for i in ids)
-
-    return replace(
-        body,
-        nodes=tuple(c.nodes),
-        fixed=moved(body.fixed),
-        states=moved(body.states),
-        sequences=moved(body.sequences),
-        next=moved(body.next),
-        emits=moved(body.emits),
-    )
+    return moved(body, c.nodes, dict(enumerate(new)))
 
 
 def _joined(body: Body, node: Node, turning: set[int]) -> int | None:

@@ -12,6 +12,7 @@ Source: Werbos 1990, "Backpropagation through time".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..ir.graph import Node
 from ..ir.op import Attributes, Op, ShapeError
 from ..ir.types import FLOATS, TensorType
 from .along_time import Along
-from .weave import states_before, weave
+from .weave import before_at, dear_at, weave
 
 Types = tuple[TensorType, ...]
 
@@ -97,24 +98,15 @@ def _joint(b: Builder, n: Node, ds: tuple[int | None, ...]) -> tuple[int | None,
         index = b[i]["index"]
         if d is not None:
             known[index] = b.map("add", known[index], d) if index in known else d
-    before = []
-    for j, start in enumerate(starts):
-        states = b.insert("scan", n.operands, b[start].name, body=body, index=j, reverse=reverse)
-        before.append(states_before(b, states, start, reverse=reverse))
-    step, products = _adjoint_step(b, body, list(known))
+
+    def result(k: int) -> int:
+        name = body.nodes[body.results[k]].name
+        return b.insert("scan", n.operands, name, body=body, index=k, reverse=reverse)
+
+    before = [result(before_at(body, j)) for j in range(len(starts))]
+    step, left = _adjoint_step(b, body, list(known))
     zeros = [b.broadcast(b.constant(0.0), (), b[start].shape) for start in starts]
-    left = [
-        b.insert(
-            "scan",
-            n.operands,
-            body.nodes[body.results[k]].name,
-            body=body,
-            index=k,
-            reverse=reverse,
-        )
-        for k in products
-    ]
-    given = *sequences, *before, *(known[index] for index in known), *left
+    given = *sequences, *before, *known.values(), *map(result, left)
     states_d, emitted = weave(b, step, fixed, zeros, given, reverse=not reverse)
     batch, time = n.shape[:2]
     wrt = _differentiable(body)
@@ -151,7 +143,7 @@ def _differentiable(body: Body) -> list[int]:
 
 
 def _adjoint_step(b: Builder, body: Body, known: list[int]) -> tuple[Body, list[int]]:
-    """One step of the adjoint, and the results of the loop forward that it reads: its products.
+    """One step of the adjoint, and the results of the loop forward that it reads.
 
     The states before are sequences now; `known` are the results with a cotangent of their own, each
     a sequence too.  The states are the cotangents of the states.
@@ -177,16 +169,26 @@ def _adjoint_step(b: Builder, body: Body, known: list[int]) -> tuple[Body, list[
         return found[i] if i in found else c.broadcast(zero, (), c[i].shape)
 
     after, emits = (tuple(map(of, some)) for some in (body.states, wrt))
-    step = Body(tuple(c.nodes), body.fixed, tuple(carried), (), after, emits)
-    read = {node.id for node in step.reached(step.results)}
-    results = enumerate(body.results)
-    products = [k for k, i in results if i in read and body.nodes[i].op == "contract"]
-    left = [body.results[k] for k in products]
-    for k, i in zip(products, left, strict=True):
-        feed = (("feed", f"product_{k}"), ("type", body.nodes[i].type))
+    left = _left_behind(c, body, (*after, *emits))
+    for i, k in left.items():
+        feed = (("feed", f"left_{k}"), ("type", c[i].type))
         c.nodes[i] = replace(c.nodes[i], op="input", operands=(), attributes=feed)
     sequences = *body.sequences, *body.states, *own, *left
-    return replace(step, nodes=tuple(c.nodes), sequences=sequences), products
+    step = Body(tuple(c.nodes), body.fixed, tuple(carried), sequences, after, emits)
+    return step, list(left.values())
+
+
+def _left_behind(c: Builder, body: Body, wanted: Iterable[int]) -> dict[int, int]:
+    """The values of a step forward that an adjoint reads of what is left behind."""
+    kept, found, seen, stack = dear_at(body), dict[int, int](), set[int](), list(wanted)
+    while stack:
+        i = stack.pop()
+        if i in kept and i not in body.inputs:
+            found[i] = kept[i]
+        elif i not in seen:
+            seen.add(i)
+            stack.extend(c[i].operands)
+    return dict(sorted(found.items()))
 
 
 SCANS: dict[str, Op] = {

@@ -189,6 +189,7 @@ VIEWS: dict[str, Op] = {
             lambda *xs, axis: np.concatenate(xs, axis),
             _d_concat,
         ),
+        Op("joined", "heavy", _infer_concat, lambda *xs, axis: np.concatenate(xs, axis), None),
         Op("take", "reindex", _infer_take, _take, _d_take),
     )
 }

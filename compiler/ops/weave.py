@@ -11,7 +11,7 @@ Values cross as sequences and as what a scan emits.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...spec.dims import Dim, evaluate, numel
@@ -19,15 +19,18 @@ from ...spec.errors import InternalError
 from ..ir.body import Body, of_samples, rows_axis
 from ..ir.builder import Builder
 from ..ir.graph import Node
+from ..ir.op import Op
 from . import costs
 from .along_time import Along, Steps
 from .parted import parted
+from .pieces import in_pieces
 
-TOGETHER = ("pad", "concat", "add", "sub", "neg", "broadcast", "transpose", "reshape", "squeeze")
+TOGETHER = ("pad", "add", "sub", "neg", "broadcast", "transpose", "reshape", "squeeze")
 """What only puts values together."""
 
 LIKELY = 720  # a size that is not known; many numbers divide it
 DEPTH = 3  # maps one after the other that are made again
+DEAR = 8  # operations of a map that take longer than reading it again
 CHEAP = 2  # operations of a map that are not worth a sequence of their own
 AGAIN = ("constant", "size", "iota", "table")
 """What is made again inside the loop, beside views and parts of sequences: it costs nothing."""
@@ -49,7 +52,7 @@ def weave(
 
     Raises: ShapeError where an op cannot be part of a scan.
     """
-    body = parted(b.ops, body)
+    body = in_pieces(b.ops, parted(b.ops, body))
     shape = b[sequences[0]].shape
     cloth = _Cloth(b, body, Steps(b, shape[0], shape[1]), reverse)
     cloth.outside |= {i: Along(g, False) for i, g in zip(body.fixed, fixed, strict=True)}
@@ -68,6 +71,31 @@ def states_before(b: Builder, states: int, start: int, *, reverse: bool) -> int:
     return b.concat((others, first) if reverse else (first, others), 1)
 
 
+def before_at(body: Body, state: int) -> int:
+    """Which result of a woven body is the state before the step."""
+    kept = {body.nodes[i].operands: k for k, i in enumerate(body.results) if _copies(body, i)}
+    return kept[body.states[state],]
+
+
+def dear_at(body: Body) -> dict[int, int]:
+    """What a woven body leaves behind of values that take long, and which results these are."""
+    found = {i: k for k, i in enumerate(body.results)}
+    return {body.nodes[i].operands[0] if _copies(body, i) else i: k for i, k in found.items()}
+
+
+def _copies(body: Body, i: int) -> bool:
+    return body.nodes[i].op == "copy"
+
+
+def _is_dear(ops: Mapping[str, Op], body: Body, node: Node) -> bool:
+    """Is it quicker read than computed again: a product or a part of one, or a function?"""
+    if rows_axis(node.shape) != 0:
+        return False
+    if node.op == "slice":
+        return body.nodes[node.operands[0]].op == "contract"
+    return node.op == "contract" or ops[node.op].flops >= DEAR
+
+
 @dataclass(slots=True)
 class _Cloth:
     """What becomes of each value of a step."""
@@ -84,6 +112,7 @@ class _Cloth:
     inside: set[int] = field(default_factory=set)
     timed: set[int] = field(default_factory=set)  # have time outside
     live: list[Node] = field(default_factory=list)
+    loop: tuple[Body, tuple[int, ...]] | None = None
 
     def woven(self) -> tuple[list[int], list[Along]]:
         body = self.body
@@ -91,10 +120,11 @@ class _Cloth:
         emitted = self._emitted()
         within = self._within()
         core, given = self._core(within, emitted)
-        count = len(body.next) + len(emitted)
-        results = self._scan(core, given, count) if self.inside else []
-        for i, made in zip((*body.next, *emitted), results, strict=True):
-            self.outside.setdefault(i, Along(self._back(body.nodes[i], made), True))
+        made = *body.next, *emitted
+        self.loop = self._loop(core, given) if self.inside else None
+        results = [self._result(k) for k in range(len(made))] if self.loop else []
+        for i, result in zip(made, results, strict=bool(results)):
+            self.outside.setdefault(i, Along(self._back(body.nodes[i], result), True))
         states = [
             results[j] if results else self.steps.spread(body.nodes[i], self._value(i))
             for j, i in enumerate(body.next)
@@ -128,7 +158,8 @@ class _Cloth:
                 continue
             sides = [(body.nodes[o], o in self.timed) for o in node.operands]
             led = node.id not in self.turning and any(o in self.inside for o in node.operands)
-            if not led and self.steps.can(node, sides):
+            joins = node.op == "concat" and all(o in self.inside for o in node.operands)
+            if not led and not joins and self.steps.can(node, sides):
                 if of_samples(node.shape):
                     self.timed.add(node.id)
                 elif node.id in ahead:
@@ -194,9 +225,10 @@ class _Cloth:
             if i not in read or i in given:
                 continue
             node = body.nodes[i]
-            cut = node.op == "slice" and i in self.moving
+            cut = node.op == "slice" and (i in self.moving or self._narrow(i))
             view = cut or ops[node.op].lowering == "view" or node.op in AGAIN
-            if view or (node.operands and self._cheap(node, read, DEPTH)):
+            cheap = node.operands and self._cheap(node, read, DEPTH)
+            if view or cheap or self._moved(node):
                 read |= set(node.operands)
                 within.add(i)
         return within
@@ -209,16 +241,40 @@ class _Cloth:
         moving = (o for o in node.operands if o in self.moving)
         return all(o in read or self._cheap(body.nodes[o], read, depth - 1) for o in moving)
 
+    def _moved(self, node: Node) -> bool:
+        """Is it a quick map of one value that exists anyway, and of numbers or vectors?"""
+        op = self.b.ops[node.op]
+        if op.lowering != "map" or op.flops > CHEAP or node.id not in self.moving:
+            return False
+        moving = {o for o in node.operands if o in self.moving}
+        still = (o for o in node.operands if o not in self.moving)
+        if len(moving) != 1 or not all(self._number(o) or self._narrow(o) for o in still):
+            return False
+        source = self.body.nodes[moving.pop()]
+        while source.op == "slice":
+            source = self.body.nodes[source.operands[0]]
+        return source.op in ("input", "contract")
+
     def _plain(self, node: Node) -> bool:
         """Are those operands that do not move numbers, perhaps repeated?"""
         still = (o for o in node.operands if o not in self.moving)
         return all(self._number(o) for o in still)
 
     def _number(self, i: int) -> bool:
+        return self._repeated(i).op == "constant"
+
+    def _narrow(self, i: int) -> bool:
+        """Is it a vector that is the same in all steps, or part of one, perhaps repeated?"""
+        node = self._repeated(i)
+        while node.op == "slice":
+            node = self.body.nodes[node.operands[0]]
+        return node.id in self.body.fixed and len(node.shape) == 1 and not of_samples(node.shape)
+
+    def _repeated(self, i: int) -> Node:
         node = self.body.nodes[i]
         while node.op in ("broadcast", "cast") and node.operands:
             node = self.body.nodes[node.operands[0]]
-        return node.op == "constant"
+        return node
 
     # ---- inside ----------------------------------------------------------------------------------
 
@@ -227,7 +283,7 @@ class _Cloth:
     ) -> tuple[Body, tuple[list[int], list[int]]]:
         """The body of the scan, and its operands outside that are no states."""
         body, k = self.body, Builder(self.b.ops, {})
-        results = *body.next, *emitted, *self._kept(emitted)
+        results = *body.next, *emitted, *body.states, *self._kept(emitted)
         read = {o for i in within for o in body.nodes[i].operands} | set(results)
         read = read - within - set(body.states)
         new: dict[int, int] = {}
@@ -245,8 +301,12 @@ class _Cloth:
         fixed = [i for i in order if i in read and i not in self.timed]
         moving = [i for i in order if i in read and i in self.timed]
         ends: list[int] = []
+        touching = (
+            o for i in within if self._rows_touch(body.nodes[i]) for o in body.nodes[i].operands
+        )
+        whole = set(touching)
         for i in results:
-            end = self._own(k, new, body.nodes[i])
+            end = self._own(k, new[i], body.nodes[i], apart=i in whole)
             ends.append(k.copy(end, f"{k[end].name}_{len(ends)}") if end in ends else end)
         split = len(body.next)
         core = Body(
@@ -278,14 +338,10 @@ class _Cloth:
         return list(found)
 
     def _kept(self, emitted: Sequence[int]) -> list[int]:
-        """Products inside: an adjoint reads what they were, so a loop can leave them behind."""
+        """What an adjoint would take long to compute again: a loop can leave it behind."""
         nodes = (self.body.nodes[i] for i in sorted(self.inside))
-        return [
-            n.id
-            for n in nodes
-            if n.op == "contract" and rows_axis(n.shape) == 0
-            if n.id not in (*emitted, *self.body.next)
-        ]
+        found = (n for n in nodes if _is_dear(self.b.ops, self.body, n))
+        return [n.id for n in found if n.id not in (*emitted, *self.body.next)]
 
     def _flops(self, k: Builder) -> Dim:
         total: Dim = 0
@@ -295,32 +351,40 @@ class _Cloth:
 
     def _plainly(self, k: Builder, node: Node, operand: int) -> int:
         """An operand as its reader needs it: an input lies between those of other steps."""
-        lowering = self.b.ops[node.op].lowering
-        apart = lowering == "alias" or (lowering == "heavy" and node.op != "contract")
-        return k.copy(operand, k[operand].name) if apart and k[operand].op == "input" else operand
+        between = self._rows_touch(node) and k[operand].op == "input"
+        return k.copy(operand, k[operand].name) if between else operand
 
-    def _own(self, k: Builder, new: dict[int, int], node: Node) -> int:
+    def _rows_touch(self, node: Node) -> bool:
+        """Does it need the samples of an operand one right behind the other?"""
+        lowering = self.b.ops[node.op].lowering
+        return lowering == "alias" or (lowering == "heavy" and node.op != "contract")
+
+    def _own(self, k: Builder, found: int, node: Node, *, apart: bool) -> int:
         """A result in memory of its own, with the samples in front."""
-        found, at = new[node.id], rows_axis(node.shape)
+        at = rows_axis(node.shape)
         if at is None:
             raise InternalError(f"`{node.name}` has no samples")
         if at:
             order = [at, *(a for a in range(len(node.shape)) if a != at)]
             return k.copy(k.transpose(found, order), _tail(node.name))
-        apart = self.b.ops[node.op].lowering in ("view", "alias", "leaf", "heavy")
-        return k.copy(found, _tail(node.name)) if apart and node.op != "contract" else found
+        lowering = self.b.ops[node.op].lowering
+        lies = lowering in ("view", "alias", "leaf") or (
+            lowering == "heavy" and node.op != "contract"
+        )
+        return k.copy(found, _tail(node.name)) if apart or lies else found
 
-    def _scan(self, core: Body, given: tuple[list[int], list[int]], count: int) -> list[int]:
-        """The first `count` results."""
-        b, body = self.b, self.body
+    def _loop(self, core: Body, given: tuple[list[int], list[int]]) -> tuple[Body, tuple[int, ...]]:
+        """The scan: its body and its operands."""
         fixed, moving = ([self._value(i).id for i in some] for some in given)
-        operands = *fixed, *(self.starts[i] for i in body.states), *moving
-        names = [core.nodes[i].name for i in core.results[:count]]
-        found = []
-        for index, name in enumerate(names):
-            made = b.insert("scan", operands, name, body=core, index=index, reverse=self.reverse)
-            found.append(made)
-        return found
+        return core, (*fixed, *(self.starts[i] for i in self.body.states), *moving)
+
+    def _result(self, index: int) -> int:
+        """One result of the scan."""
+        assert self.loop is not None
+        core, operands = self.loop
+        name = core.nodes[core.results[index]].name
+        given = {"body": core, "index": index, "reverse": self.reverse}
+        return self.b.insert("scan", operands, name, **given)
 
     # ---- outside ---------------------------------------------------------------------------------
 
@@ -341,8 +405,7 @@ class _Cloth:
                 continue
             node = self.body.nodes[at]
             if at in self.starts:
-                made = states_before(self.b, self.states[at], self.starts[at], reverse=self.reverse)
-                self.outside[at] = Along(made, True)
+                self.outside[at] = Along(self._before(at), True)
             elif not ready:
                 stack.append((at, True))
                 stack += [(o, False) for o in node.operands]
@@ -351,6 +414,14 @@ class _Cloth:
                 operands = [self.outside[o] for o in node.operands]
                 self.outside[at] = self.steps.write(node, step, operands)
         return self.outside[i]
+
+    def _before(self, state: int) -> int:
+        """A state before each step, which the loop leaves behind if there is one."""
+        if self.loop is not None:
+            j = self.body.states.index(state)
+            return self._result(before_at(self.loop[0], j))
+        start = self.starts[state]
+        return states_before(self.b, self.states[state], start, reverse=self.reverse)
 
 
 def _tail(name: str) -> str:

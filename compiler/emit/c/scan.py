@@ -19,6 +19,7 @@ from ...plan.memory import Home, pack
 from ...plan.schedule import Launch
 from ..names import c_expression, local_name, size_name
 from .call import place_in
+from .joined import JOINED, PartOf, parts_of, with_joined
 from .kept import Kept
 from .part import FOREVER, Part
 from .printer import STORED
@@ -34,7 +35,7 @@ class Loop:
 
     `operands` and `results` are those of the node, `lies` how each lies in memory outside; `time`
     is the number of steps.  `index` counts the results that somebody reads.  `kept`: products
-    that read what is rearranged once.
+    that read what is rearranged once; `joined`: values that lie within others.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Loop:
     reverse: bool
     operands: tuple[tuple[Node, Layout], ...]
     results: tuple[tuple[int, Node, Layout], ...]
+    joined: Mapping[int, PartOf]
     kept: Mapping[int, Kept] = field(default_factory=dict)
 
     @property
@@ -68,6 +70,11 @@ class Loop:
             moving |= launch.writes if moves else set()
             (rest if moves else still).append(launch)
         return still, rest
+
+    def carried_out(self, launches: Sequence[Launch]) -> list[Launch]:
+        """Those that do anything: what is joined is there when its parts are."""
+        nodes = ((x, x.heavy) for x in launches)
+        return [x for x, i in nodes if i is None or self.graph[i].op != JOINED]
 
     def place(self, part: Part, still: Sequence[Launch]) -> Dim:
         """Place what lies in the thread's memory; the floats of it for the rows of a block."""
@@ -92,7 +99,7 @@ class Loop:
 
     @property
     def _states(self) -> Dim:
-        """Floats of the states, and of results that nobody reads."""
+        """Floats of the states, of results that nobody reads, and of what is joined."""
         total: Dim = self._planes
         for i in self._buffers():
             total = total + self._span(i)
@@ -100,7 +107,9 @@ class Loop:
 
     def _buffers(self) -> list[int]:
         read = {self.body.results[index] for index, _, _ in self.results}
-        return [*self.body.states, *(i for i in self.body.next if i not in read)]
+        wholes = dict.fromkeys(each.whole for each in self.joined.values())
+        made = dict.fromkeys((*self.body.next, *wholes))
+        return [*self.body.states, *(i for i in made if i not in read)]
 
     def _span(self, i: int) -> Dim:
         return padded_symbol(BLOCK * numel(self.graph[i].shape[1:]))
@@ -114,6 +123,7 @@ class Loop:
         body, rows = self.body, size_name(ROWS)
         begin, after = self._begin(part), self._go_on(part)
         read = _words([*begin, *still, *moving, *after])
+        read |= {part.names[p.whole] for i, p in self.joined.items() if part.names.get(i) in read}
         block = [*self._block(part), f"float *const planes = memory + {c_expression(floats)};"]
         most, keeping = self._most()
         lines = [
@@ -188,7 +198,17 @@ class Loop:
                 kind = STORED[self.graph[i].dtype]
                 moved = Home("", 0, home.offset + at, home.layout)
                 lines.append(f"{kind} *const {name} = {place_in('memory', moved, kind)};")
-        return lines
+        return lines + self._parts(part, lines)
+
+    def _parts(self, part: Part, lines: Sequence[str]) -> list[str]:
+        """Where the parts of those joined values lie that some lines declare."""
+        declared = _words(line.partition(" = ")[0] for line in lines)
+        known = ((part.names.get(i), part.names.get(p.whole), p) for i, p in self.joined.items())
+        return [
+            f"float *const {name} = {whole}{_times(c_expression(p.start), int(p.start != 0))};"
+            for name, whole, p in known
+            if name and whole in declared
+        ]
 
     def _each(self, part: Part) -> list[str]:
         """Where the parts of sequences and results of a step lie."""
@@ -207,7 +227,7 @@ class Loop:
                 f"{kind} *const {part.names[i]} = result_{k}"
                 f"{_times('first', layout.strides[0])}{_times('t', layout.strides[1])};"
             )
-        return lines
+        return lines + self._parts(part, lines)
 
     def _begin(self, part: Part) -> list[str]:
         """The states before the first step."""
@@ -231,7 +251,7 @@ class Loop:
 
 def loop_of(part: Part, node: Node, writes: Sequence[int]) -> Loop:
     """What is known of a scan before its body is planned; `writes` are its results in order."""
-    graph, body = part.graph, node["body"]
+    graph, body = part.graph, with_joined(node["body"])
     operands = tuple((graph[o], part.layout(o)) for o in node.operands)
     results = tuple((graph[i]["index"], graph[i], part.layout(i)) for i in writes)
     outputs = {f"next_{j}": i for j, i in enumerate(body.next)}
@@ -250,10 +270,15 @@ def loop_of(part: Part, node: Node, writes: Sequence[int]) -> Loop:
     for slot, (index, _, layout) in enumerate(results):
         strides = (layout.strides[0], *layout.strides[2:])
         homes[body.results[index]] = Home("output", slot, 0, Layout(strides, layout.span))
+    for whole in (n for n in body.nodes if n.op == JOINED and n.id not in homes):
+        homes[whole.id] = Home("output", len(homes), 0, row_major(whole.shape))
+    joined = parts_of(body, homes)
+    for i, p in joined.items():
+        homes[i] = replace(homes[p.whole], offset=homes[p.whole].offset + p.start)
     sizes = {**part.values.sizes, ROWS: BLOCK}
     name = f"scan_{local_name(node.name)}"
     time = graph[node.operands[-1]].shape[1]
-    return Loop(name, inner, body, homes, sizes, time, node["reverse"], operands, results)
+    return Loop(name, inner, body, homes, sizes, time, node["reverse"], operands, results, joined)
 
 
 def copied(node: Node, source: str, strides: Sequence[Dim], target: str) -> list[str]:

@@ -347,7 +347,7 @@ class StepWriter:
         inner._used |= loop.reserved
         inner._name_values(body)
         launches = [x for level in body.levels for stage in level for x in stage.launches]
-        still, moving = loop.divided(launches)
+        still, moving = map(loop.carried_out, loop.divided(launches))
         loop = replace(loop, kept=kept_products(body, moving, loop.steady(body)))
         floats = loop.place(body, still)
         texts = [inner._whole(body, some, loop.kept) for some in (still, moving)]

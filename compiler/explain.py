@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..spec.dims import shape_text
-from .artifact import Artifact
+from .artifact import Artifact, KernelRecord
 from .budget import peak
+from .emit.triton.part import line
 from .entries import LEARNING, EntryGraph
 from .ir.graph import Graph, Node
 from .ir.printer import show
@@ -116,20 +117,23 @@ def after(lowered: Lowered, stage: str) -> dict[str, str]:
     return {entry.subject: STAGES[stage](lowered, entry) for entry in explained_entries(lowered)}
 
 
-def _loops(lowered: Lowered, entry: EntryGraph) -> list[dict[str, Any]]:
+def _loops(
+    lowered: Lowered, entry: EntryGraph, kernels: Sequence[KernelRecord]
+) -> list[dict[str, Any]]:
     """Each scan: is it one launch on a GPU, and if not, why?"""
     graph, found = _graph(entry), dict[object, Node]()
     for node in graph:
         if node.op == "scan":
             found.setdefault(loop_key(node), node)
-    return [
-        {
-            "name": node.name,
-            "place": str(node.place) if node.place is not None else "",
-            "step_by_step": step_by_step(node, lowered.program.sizes),
-        }
-        for node in found.values()
-    ]
+    whole = {place for k in kernels if k.kind == "scan" for place in k.places}
+    loops = []
+    for node in found.values():
+        reason = step_by_step(node, lowered.program.sizes)
+        if reason is None and node.place is not None and line(node) not in whole:
+            reason = "no block of its step fits a program"
+        place = str(node.place) if node.place is not None else ""
+        loops.append({"name": node.name, "place": place, "step_by_step": reason})
+    return loops
 
 
 def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
@@ -159,7 +163,7 @@ def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
             "bytes": sum(k.bytes for k in kernels),
             "flops": sum(k.flops for k in kernels),
             "peak_memory": peak(artifact, artifact.entry(entry.kind, entry.subject)),
-            "loops": [] if artifact.target == "cpu" else _loops(lowered, entry),
+            "loops": [] if artifact.target == "cpu" else _loops(lowered, entry, kernels),
             "traffic": artifact.traffic.get(entry.subject, {}),
         }
     arena = 4 * artifact.length

@@ -100,3 +100,16 @@ def test_scans_in_scans_take_no_launches_of_their_own() -> None:
         compile_gpu(lowered("x: f32[B, T, S, 2, 4, 4]", f"scan(Films, {FRAME})"), "cuda:90")
     assert "a `scan` inside of a `scan` in which `conv` is a `convolve`" in str(caught.value)
     assert "cells.weft:" in str(caught.value)
+
+
+def test_a_step_that_no_program_can_hold() -> None:
+    """Where every block is refused, the launches of a step are what is left."""
+    program = lowered(*ONE[0])
+    kernels = compile_gpu(program, "cuda:90").kernels
+    refused = {k.compile["key"]: 4 for k in kernels if k.kind == "scan" and k.compile}
+    artifact = compile_gpu(program, "cuda:90", refused)
+    assert any(a.times != 1 for e in artifact.entries for a in e.launches)
+    (step,) = report(program, artifact)["steps"].values()
+    assert [loop["step_by_step"] for loop in step["loops"]] == [
+        "no block of its step fits a program"
+    ]

@@ -24,7 +24,7 @@ default inline register restrict signed sizeof struct switch typedef union unsig
 enum extern continue uint32_t uint64_t int32_t int64_t
 team me chunk chunks scratch main call own parts planes threads workspace memset memcpy omp
 exp log sin cos tan j0 j1 y0 y1 INFINITY NAN i j l r t xb xs xc made packed_tile wide high factor
-kept_planes most how laps lap_began lap_ended
+kept_planes most how laps lap_began lap_ended rest tiled joined
 """
 
 _TRITON = """

@@ -41,6 +41,7 @@ NETS = {
     "narrow_gelu": ((4, 10, 20, 10), "gelu", "mse", 128),
     "digits": ((64, 128, 10), "relu", "cross_entropy", 64),
     "weights_stay": ((784, 120, 10), "relu", "cross_entropy", 64),
+    "panels_joined": ((809, 524, 310, 10), "relu", "cross_entropy", 72),
     "weights_stay_ragged": ((530, 61, 70, 3), "relu", "cross_entropy", 32),
 }
 ROWS = (1, 7, 64, 333)

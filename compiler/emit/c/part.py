@@ -40,6 +40,7 @@ from .call import Share, Walk
 from .launches import OVER_TIME, Launches
 
 STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
+MANY_ROWS = 256  # of a product, whose chunks are whole tiles
 TILE = 4  # rows of a product that fill some register tile
 TILE_ROWS = 16  # that are worth reading large weights for
 SUMMED_PIXELS = 512  # of windows that are worth adding to the gradient of their weights
@@ -246,7 +247,7 @@ class Part(Launches):
             return -(-domain // SPLIT)
         found = product_of(self.graph, self.graph[heavy], self.layout, launch.letter)
         columns = found.n.letter.startswith(launch.letter)
-        grain = 2 * LANES if columns else TILE
+        grain = 2 * LANES if columns or domain >= MANY_ROWS else TILE
         if min(domain, nominal(found.k.extent, self.values.sizes)) >= 2 * STRIPES:
             grain = STRIPES
         return literal_panel(domain, size, grain, together)

@@ -71,3 +71,27 @@ WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, 
 #endif
     weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
 }
+
+/* Panels of C that one thread makes: on tile units an element is the same however C is cut, so they are one product there, if one panel would be
+   made so; the other ways make them one by one. */
+WEFT_INLINE int weft_is_tiled(long m, long n, long depth, long ar, long ac, long br, long bc)
+{
+#if defined(WEFT_TILES)
+    return weft_prefers_tiles(m, n, depth, ar, ac, br, bc);
+#else
+    (void)m; (void)n; (void)depth; (void)ar; (void)ac; (void)br; (void)bc;
+    return 0;
+#endif
+}
+WEFT_INLINE void weft_gemm_panels(int tiled, long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+    float *c, long cr, int accumulate, float *scratch)
+{
+#if defined(WEFT_TILES)
+    if (tiled) {
+        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+        return;
+    }
+#endif
+    (void)tiled;
+    weft_gemm(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+}

@@ -15,6 +15,7 @@ from ...plan.schedule import (
     BATCHED,
     EVERY,
     ONCE,
+    PANELS,
     SHARED,
     Launch,
     Stage,
@@ -167,8 +168,11 @@ class StageWriter:
             share, begin, end = "part", "part * chunks / parts", "(part + 1) * chunks / parts"
             self._sums(summed, share, inner)
         self._locals(inner)
-        self.emit(f"for (long chunk = {begin}; chunk < {end}; ++chunk) {{", inner)
-        self.emit(f"const long first = chunk * {panel}, rows = {self._rows()};", inner + 1)
+        if self._alone is not None:
+            self._joined(self._alone, begin, end, inner)
+        else:
+            self.emit(f"for (long chunk = {begin}; chunk < {end}; ++chunk) {{", inner)
+            self.emit(f"const long first = chunk * {panel}, rows = {self._rows()};", inner + 1)
         if summed and literal:
             self._sums(summed, share, inner + 1)
         for strip, calls in groupby(self.calls, lambda call: self.strips.get(call.launch)):
@@ -194,6 +198,33 @@ class StageWriter:
             self._call(call, "positions", depth + 2)
         self.walking = None
         self.emit("}", depth + 1)
+
+    @property
+    def _alone(self) -> Product | None:
+        """The only product of a stage of known size, whose panels a thread may make at once."""
+        (call, *more), domain = self.calls, self.stage.domain
+        p = call.product
+        if more or p is None or p.outer or not isinstance(domain, int) or self.stage.summed:
+            return None
+        if domain <= self.walk.panel:
+            return None
+        return p if walked(p, call.launch.letter) in (p.m, p.n) else None
+
+    def _joined(self, p: Product, begin: str, end: str, depth: int) -> None:
+        """The loop over the panels of a product, joined where it is tiled (products.h)."""
+        domain, panel = self.stage.domain, self.walk.panel
+        along = walked(p, self.calls[0].launch.letter)
+        m, n = (panel * self._rest(i) if i is along else i.extent for i in (p.m, p.n))
+        strides = p.m.a, p.k.a, p.k.b, p.n.b
+        sizes = ", ".join(map(c_expression, (m, n, p.k.extent, *strides)))
+        self.emit(f"const int tiled = weft_is_tiled({sizes});", depth)
+        self.emit(
+            f"const long begin = {begin}, end = {end}, joined = tiled ? end - begin : 1;", depth
+        )
+        self.emit("for (long chunk = begin; chunk < end; chunk += joined) {", depth)
+        least = f"rest < joined * {panel} ? rest : joined * {panel}"
+        self.emit(f"const long first = chunk * {panel}, rest = {domain} - first;", depth + 1)
+        self.emit(f"const long rows = {least};", depth + 1)
 
     def _border(self, me: str, chunks: str) -> str:
         """The first chunk of a thread; threads share all domains of a level in their order."""
@@ -330,8 +361,10 @@ class StageWriter:
         if kept is not None:
             self.emit(multiplied(p, kept, m, (a, b, c), accumulate) + where, depth)
             return
+        joined = self.stage.mode == PANELS and self._alone is not None
+        gemm = "weft_gemm_panels(tiled, " if joined else "weft_gemm("
         self.emit(
-            f"weft_gemm({m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, "
+            f"{gemm}{m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, "
             f"{b}, {c_expression(p.k.b)}, {c_expression(p.n.b)}, {c}, {c_expression(p.m.c)}, "
             f"{accumulate}, scratch);{where}",
             depth,

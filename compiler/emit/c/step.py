@@ -34,8 +34,8 @@ from .windowed import record as windows_record
 ALONE = 20.0  # microseconds of work below which one thread is faster
 BARRIER = ("        weft_barrier(&team, size);", f"        WEFT_LAP({WAITING});")
 TAKEN = (
-    "me planes kept size rows first sample strip positions chunk chunks part parts scratch local "
-    "own workspace team call "
+    "me planes kept size rows begin end rest tiled joined first sample strip positions chunk "
+    "chunks part parts scratch local own workspace team call "
     f"threads seed step laps lap_began lap_ended {LEARNING_RATE} {UPDATE}"
 )
 

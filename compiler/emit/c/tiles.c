@@ -1,7 +1,7 @@
 /* Products on tile units (AMX), where a processor has them: C[i*cr + j] (+)= sum_k A[i*ar + k*ac] * B[k*br + j*bc], from planes (planes.c).
    Of the nine products of two sums of three bfloat16 the six of at least 2^-16 are added in float, what is left out is below the rounding of
    one float product.  The error is that of multiply-adds, whose peak is 2.4 times lower.  Inf and NaN go the ordinary way; sums below 2^-126
-   count as zero. */
+   count as zero.  All blocks add up in one order, step by step and in each the smallest terms first, so an element is the same wherever a block begins. */
 #if defined(WEFT_TILES)
 #define WEFT_EACH_TILE(DO) \
     if (rows == 1) { DO(0, 0, 0) DO(1, 0, 1) DO(2, 0, 2) DO(3, 0, 3) } \
@@ -9,12 +9,12 @@
 #define WEFT_FETCH_TILE(t, i, j) if (i < rows && j < columns) _tile_loadd(t, c + 16 * (i * cr + j), 4 * cr);
 #define WEFT_KEEP_TILE(t, i, j) if (i < rows && j < columns) _tile_stored(t, c + 16 * (i * cr + j), 4 * cr);
 #define WEFT_SPILL_TILE(t, i, j) if (i < rows && j < columns) _tile_stored(t, edge + 16 * (i * 64 + j), 256);
-#define WEFT_DOT_COLUMN(upper, lower) _tile_dpbf16ps(upper, 4, 6); _tile_dpbf16ps(lower, 5, 6);
-#define WEFT_COLUMN_OF(j, other) \
+#define WEFT_DOT_COLUMN _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(2, 5, 6);
+#define WEFT_COLUMN_OF(j) \
     if (j < columns) { \
         _tile_loadd(7, b + j * beside + 1024, 64); _tile_dpbf16ps(j, 4, 7); \
-        _tile_loadd(7, b + j * beside + 512, 64); _tile_dpbf16ps(other, 4, 7); _tile_dpbf16ps(j, 5, 7); \
-        _tile_loadd(7, b + j * beside, 64); _tile_dpbf16ps(other, 5, 7); _tile_dpbf16ps(j, 6, 7); _tile_dpbf16ps(other, 4, 7); \
+        _tile_loadd(7, b + j * beside + 512, 64); _tile_dpbf16ps(j, 4, 7); _tile_dpbf16ps(j, 5, 7); \
+        _tile_loadd(7, b + j * beside, 64); _tile_dpbf16ps(j, 5, 7); _tile_dpbf16ps(j, 6, 7); _tile_dpbf16ps(j, 4, 7); \
     }
 /* Two by two tiles find the first of A and B loaded, and load those of the block that follows: tile units need not wait in between.
    `dense`: is twice as much packed in the same time? */
@@ -43,23 +43,29 @@ WEFT_INLINE void weft_fetch_block(long step, long steps, const float *c, long cr
 {
     for (long i = 32 * step / steps; i < 32 * (step + 1) / steps; ++i) __builtin_prefetch(c + i * cr, 1), __builtin_prefetch(c + i * cr + 16, 1);
 }
-/* C at an edge, or as the sum of two */
-WEFT_INLINE void weft_keep_edge(const int rows, const int columns, const int twice, float *c, long cr, long m, long n, int accumulate)
+/* C at an edge: tiles begin with what is there and end in it, as whole ones do. */
+#define WEFT_OPEN_TILE(t, i, j) if (i < rows && j < columns) _tile_loadd(t, edge + 16 * (i * 64 + j), 256);
+WEFT_INLINE void weft_open_edge(const int rows, const int columns, const float *c, long cr, long m, long n)
 {
     float edge[2048] __attribute__((aligned(64)));
-    if (twice) {
-        _tile_stored(0, edge, 256); _tile_stored(1, edge + 16, 256);
-        if (rows > 1) { _tile_stored(2, edge + 1024, 256); _tile_stored(3, edge + 1024 + 16, 256); }
-    } else { WEFT_EACH_TILE(WEFT_SPILL_TILE) }
+    for (long i = 0; i < 16 * rows; ++i) for (long j = 0; j < 16 * columns; j += 16)
+        _mm512_store_ps(edge + i * 64 + j, _mm512_maskz_loadu_ps(i < m ? weft_lanes_of(n - j) : 0, c + i * cr + j));
     __asm__ volatile("" ::: "memory");
-    for (long i = 0; i < m && i < 16 * rows; ++i) for (long j = 0; j < n && j < 16 * columns; j += 16) {
-        const __mmask16 some = weft_lanes_of(n - j);
-        __m512 y = _mm512_load_ps(edge + i * 64 + j);
-        if (twice) y = _mm512_add_ps(y, _mm512_load_ps(edge + i * 64 + 16));
-        if (accumulate) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, c + i * cr + j));
-        _mm512_mask_storeu_ps(c + i * cr + j, some, y);
-    }
+    WEFT_EACH_TILE(WEFT_OPEN_TILE)
 }
+WEFT_INLINE void weft_keep_edge(const int rows, const int columns, float *c, long cr, long m, long n)
+{
+    float edge[2048] __attribute__((aligned(64)));
+    WEFT_EACH_TILE(WEFT_SPILL_TILE)
+    __asm__ volatile("" ::: "memory");
+    for (long i = 0; i < m && i < 16 * rows; ++i) for (long j = 0; j < n && j < 16 * columns; j += 16)
+        _mm512_mask_storeu_ps(c + i * cr + j, weft_lanes_of(n - j), _mm512_load_ps(edge + i * 64 + j));
+}
+#define WEFT_OPEN \
+    if (!accumulate) { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); } \
+    else if (whole) { WEFT_EACH_TILE(WEFT_FETCH_TILE) } \
+    else weft_open_edge(rows, columns, c, cr, m, n);
+#define WEFT_CLOSE if (whole) { WEFT_EACH_TILE(WEFT_KEEP_TILE) } else weft_keep_edge(rows, columns, c, cr, m, n);
 #define WEFT_BLOCK long steps, const uint16_t *a, long below, const uint16_t *b, long beside, float *c, long cr, long m, long n, int accumulate
 #define WEFT_SQUARE(name, BEFORE, SIX, AFTER) \
 static __attribute__((noinline, unused)) void weft_square_##name(WEFT_BLOCK, const uint16_t *next_a, const uint16_t *next_b, const float *next_c, \
@@ -68,7 +74,7 @@ static __attribute__((noinline, unused)) void weft_square_##name(WEFT_BLOCK, con
     enum { rows = 2, columns = 2 }; \
     const int whole = m >= 32 && n >= 32; \
     BEFORE \
-    if (whole && accumulate) { WEFT_EACH_TILE(WEFT_FETCH_TILE) } else { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); } \
+    WEFT_OPEN \
     for (long step = 0; step < steps; ++step) { \
         weft_fetch_block(step, steps, next_c, cr); \
         SIX \
@@ -76,7 +82,7 @@ static __attribute__((noinline, unused)) void weft_square_##name(WEFT_BLOCK, con
         b = step + 1 < steps ? b + WEFT_PIECE : next_b; \
         WEFT_LOAD_A(0) WEFT_LOAD_B(2) \
     } \
-    if (whole) { WEFT_EACH_TILE(WEFT_KEEP_TILE) } else weft_keep_edge(rows, columns, 0, c, cr, m, n, accumulate); \
+    WEFT_CLOSE \
     AFTER \
 }
 #define WEFT_TAKE \
@@ -103,21 +109,20 @@ WEFT_INLINE void weft_load_first(const uint16_t *a, long below, const uint16_t *
 /* a column of two tiles, or a row of up to four */
 WEFT_INLINE void weft_tiles_of(const int rows, const int columns, WEFT_BLOCK)
 {
-    const int twice = columns <= rows;                                   /* few tiles would wait for themselves: each is the sum of two */
-    const int whole = !twice && m >= 16 * rows && n >= 16 * columns;
-    if (whole && accumulate) { WEFT_EACH_TILE(WEFT_FETCH_TILE) } else { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); }
+    const int whole = m >= 16 * rows && n >= 16 * columns;
+    WEFT_OPEN
     for (long step = 0; step < steps; ++step, a += WEFT_PIECE, b += WEFT_PIECE) {
         weft_fetch_lines(rows, columns, step, c, cr);
         if (rows > 1) {
-            WEFT_LOAD_A(0) WEFT_LOAD_B(2) WEFT_DOT_COLUMN(0, 2) WEFT_LOAD_B(1) WEFT_DOT_COLUMN(1, 3)
-            WEFT_LOAD_A(1) WEFT_DOT_COLUMN(0, 2) WEFT_LOAD_B(0) WEFT_DOT_COLUMN(1, 3)
-            WEFT_LOAD_A(2) WEFT_DOT_COLUMN(0, 2) WEFT_LOAD_A(0) WEFT_DOT_COLUMN(1, 3)
+            WEFT_LOAD_A(0) WEFT_LOAD_B(2) WEFT_DOT_COLUMN WEFT_LOAD_B(1) WEFT_DOT_COLUMN
+            WEFT_LOAD_A(1) WEFT_DOT_COLUMN WEFT_LOAD_B(0) WEFT_DOT_COLUMN
+            WEFT_LOAD_A(2) WEFT_DOT_COLUMN WEFT_LOAD_A(0) WEFT_DOT_COLUMN
         } else {                                                        /* all planes of A, one of B: up to four columns */
             _tile_loadd(4, a, 64); _tile_loadd(5, a + 512, 64); _tile_loadd(6, a + 1024, 64);
-            if (twice) { WEFT_COLUMN_OF(0, 1) } else { WEFT_COLUMN_OF(0, 0) WEFT_COLUMN_OF(1, 1) WEFT_COLUMN_OF(2, 2) WEFT_COLUMN_OF(3, 3) }
+            WEFT_COLUMN_OF(0) WEFT_COLUMN_OF(1) WEFT_COLUMN_OF(2) WEFT_COLUMN_OF(3)
         }
     }
-    if (whole) { WEFT_EACH_TILE(WEFT_KEEP_TILE) } else weft_keep_edge(rows, columns, twice, c, cr, m, n, accumulate);
+    WEFT_CLOSE
 }
 #define WEFT_TILES_OF(rows, columns) \
 static __attribute__((noinline, unused)) void weft_tiles_##rows##columns(WEFT_BLOCK) \

@@ -20,7 +20,7 @@ from ...spec.tree import Setting as Argument
 from ..ir.types import FLOATS, Shape, TensorType
 from ..ops.along_time import Along
 from ..ops.weave import weave
-from . import calls, carried, expressions, types
+from . import both, calls, carried, expressions, types
 from .cells import Cell, cell_of, cell_text
 from .binding import Given, Site, bind
 from .elaboration import Callee, Elaboration
@@ -53,15 +53,16 @@ def scan(
 
     `shared`: its weights exist already; `home`: where the cell is named, if that is not here.
     """
-    own = [a for a in named if a.name in OWN and a.name != "cell"]
+    mine = [a for a in named if a.name in OWN and a.name != "cell"]
     signature = replace(SCAN.signature, inputs=(), variadic=False, extra="")
     signature = replace(signature, settings=signature.settings[1:])
-    bound = bind(e, signature, (), own, replace(site, piped=(), head=False))
+    bound = bind(e, signature, (), mine, replace(site, piped=(), head=False))
     settings = {s.name: s.default for s in signature.settings}
     settings |= {name: given.value for name, given in bound.settings.items()}
     text, rest = cell_text(positional, named, site)
     sequences = _sequences(e, rest, site)
-    cell = cell_of(e, text, home or site.scope, path, shared=shared)
+    begun = any(a.name not in OWN for a in named)
+    ways = both.ways(settings, begun, site)
     first = e.enter()
     part = Part("layer", "scan", path, site.place, ids(sequences))
     part.settings = {"cell": expression(text)}
@@ -69,8 +70,15 @@ def scan(
         with e.outline.inside(part):
             starts = _starts(e, named, site)
             ends = ends_of(e, bound.named.get("lengths"), sequences[0].type.shape[0], site)
-            walk = _Walk(e, cell, sequences, starts, ends, settings, site, path)
-            results = walk.results()
+            found = []
+            for step, reverse in ways:
+                below = f"{path}{step}"
+                cell = cell_of(e, text, home or site.scope, below, shared=shared)
+                own = {**settings, "reverse": reverse}
+                walk = _Walk(e, cell, sequences, starts, ends, own, site, below)
+                found.append(walk.results())
+            last = len(cell.inputs) - len(sequences) if settings["return_state"] else 0
+            results = both.beside(e, found, last, Origin("scan", site.place))
         part.results, part.parameters = ids(results), e.since(first)
     outputs = tuple(v.type for v in results)
     if e.catalogue.trace is not None and not site.scope.library:

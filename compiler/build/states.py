@@ -55,12 +55,13 @@ def _scan(r: Request) -> Result:
 
 STATES = (
     (
-        "scan(*xs; cell:value, reverse:flag=false, return_state:flag=false, carry:integer=0, **starts)"
-        "[lengths]",
+        "scan(*xs; cell:value, reverse:flag=false, both_ways:flag=false, return_state:flag=false, "
+        "carry:integer=0, **starts)[lengths]",
         _scan,
         "a block of your own over time: its inputs are a step of each sequence [B, T, ...], then its "
         "states; it gives the states after the step, then outputs, and scan all of them over time; "
-        "`lengths` [B] says how many steps of each sequence count, all others give zeros",
+        "`lengths` [B] says how many steps of each sequence count, all others give zeros; `both_ways` "
+        "walks from both ends, with weights for each, and puts the results side by side",
     ),
     (
         "rnn_states(gates, weight, bias, h;)",

@@ -332,10 +332,19 @@ def both_ways(kind: str) -> Case:
     return Case(flow, packed(kind, both=True), LENGTHS, weights, sizes={"T": 5})
 
 
+def cells_both_ways(kind: str) -> Case:
+    layer = both_ways(kind)
+    flow = f"x -> scan({kind}_cell(5), both_ways=true, lengths=k)"
+    flow = f"y, _cells = {flow}\n  y" if kind == "lstm" else flow
+    weights = {f"scan.{n.partition('.')[2]}": shape for n, shape in layer.weights.items()}
+    return replace(layer, flow=flow, weights=weights)
+
+
 SEVERAL = [
     *(with_lengths(kind, reverse) for kind in GATES for reverse in (False, True)),
     *(cell_with_lengths(kind, reverse) for kind in GATES for reverse in (False, True)),
     *(both_ways(kind) for kind in GATES),
+    *(cells_both_ways(kind) for kind in GATES),
     Case("y, h = x -> gru(5, reverse=true, return_state=true)\n  concat(flatten(y), h, axis=1)",
          backwards, "x: f32[B, T, 6]", layer_weights("gru", "gru")),
     Case("x -> locked_dropout(0.3)", lambda x: x, "x: f32[B, T, 6]"),

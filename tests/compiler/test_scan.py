@@ -232,6 +232,42 @@ net n {
     assert len(set(steps.round(9))) == B * T * 2 and (steps >= 0).all() and (steps < 1).all()
 
 
+def test_weights_are_dropped_alike_in_all_steps() -> None:
+    text = "net n {\n  in x: f32[B, T, 6]\n  x -> scan(gru_cell(5, weight_dropout=0.3))\n}"
+    graph = training_net(program(text), "n").graph
+    assert [node.shape for node in graph if node.op == "random"] == [(15, 5)]
+    (body,) = {node["body"] for node in graph if node.op == "scan"}
+    assert "random" not in {node.op for node in body.nodes}
+
+
+BOTH = """
+block Sums {
+  in x: f32[B, 3], total: f32[B]
+  new = tanh(total + sum(x, axis=1))
+  out new, x*expand(reshape(new, [B, 1]), [B, 3])
+}
+net n {
+  in x: f32[B, T, 3]
+  FLOW
+}
+"""
+
+
+def test_both_ways_is_two_scans_side_by_side() -> None:
+    """Numbers of a sample, which have no axis to stand on, get one."""
+    fed = drawn({"x": (B, T, 3)})
+    one = "s, y, last = x -> scan(Sums, both_ways=true, return_state=true)\n  out s, y, last"
+    two = "a, c, e = x -> scan(Sums, return_state=true)\n"
+    two += "  b, d, f = x -> scan(Sums, return_state=true, reverse=true)\n  out a, b, c, d, e, f"
+    found = list(net(BOTH.replace("FLOW", one), fed).values())
+    apart = list(net(BOTH.replace("FLOW", two), fed).values())
+    assert [each.shape for each in found] == [(B, T, 2), (B, T, 6), (B, 2)]
+    for both, left, right in zip(found, apart[::2], apart[1::2], strict=True):
+        axis = [*left.shape, 1] if left.ndim < both.ndim else left.shape
+        pair = [left.reshape(axis), right.reshape(axis)]
+        np.testing.assert_array_equal(both, np.concatenate(pair, axis=-1))
+
+
 def test_what_surrounds_a_cell_comes_in_by_its_settings() -> None:
     """Each step looks at all of an encoder's states."""
     text = """

@@ -24,7 +24,7 @@ ROUND = (32, 64, 128)
 SMALL = (16, 8, 4)
 """The same for nets that are too much work at those."""
 
-MUCH = 4e10
+MUCH = 6e10
 """Floating-point operations in float64: ten to twenty seconds, as NumPy convolves.  Differences
 take half of what the rest leaves.
 """

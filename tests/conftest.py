@@ -9,6 +9,12 @@ from typing import NamedTuple
 
 import pytest
 
+# Workers that share the processors leave each other's alone: threads that wait for one which is
+# not running are most of the time that tests take.  Set before anything loads OpenMP.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // WORKERS)))
+
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 

@@ -189,9 +189,9 @@ CASES = [
     Case(
         "inception_resnet/inception_resnet_v2",
         "inception_resnet_v2",
-        twins.inception_resnet,
+        lambda w, x: twins.inception_resnet(w, x, (2, 1, 1)),
         (1, 3, 75, 75),
-        {"size": 75, "classes": 3},
+        {"modules": [2, 1, 1], "size": 75, "classes": 3},
     ),
     Case(
         "transunet/transunet",

@@ -271,7 +271,7 @@ def bn_inception(w: Weights, x: Tensor) -> Tensor:
     return w.linear(x.mean((2, 3)), "logits")
 
 
-def inception_resnet(w: Weights, x: Tensor) -> Tensor:
+def inception_resnet(w: Weights, x: Tensor, modules: tuple[int, ...]) -> Tensor:
     """The convolutions of a module are numbered as they are written."""
     halve = {"stride": 2, "padding": 0}
     stem = w.below("stem")
@@ -280,20 +280,20 @@ def inception_resnet(w: Weights, x: Tensor) -> Tensor:
     x = F.max_pool2d(_part(stem, _part(stem, x, "Conv_3"), "Conv_4", padding=0), 3, 2)
     mean = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
     x = torch.cat([*_arms(stem, x, 4, 1, 2, 3), _part(stem, mean, "Conv_11")], 1)
-    for i in range(10):
+    for i in range(modules[0]):
         x = F.relu(x + 0.17 * _project(w.below("modules_35", i), x, 1, 2, 3))
     at = w.below("to_17")
     arm = _part(at, _part(at, x, "Conv"), "Conv_2")
     arms = [_part(at, x, "Halve.Conv", **halve), _part(at, arm, "Halve_2.Conv", **halve)]
     x = torch.cat([*arms, F.max_pool2d(x, 3, 2)], 1)
-    for i in range(20):
+    for i in range(modules[1]):
         x = F.relu(x + 0.1 * _project(w.below("modules_17", i), x, 1, 3))
     at = w.below("to_8")
     long = _part(at, _part(at, x, "Conv_3"), "Conv_4")
     arms = [_part(at, _part(at, x, "Conv"), "Halve.Conv", **halve)]
     arms.append(_part(at, _part(at, x, "Conv_2"), "Halve_2.Conv", **halve))
     x = torch.cat([*arms, _part(at, long, "Halve_3.Conv", **halve), F.max_pool2d(x, 3, 2)], 1)
-    for i in range(9):
+    for i in range(modules[2]):
         x = F.relu(x + 0.2 * _project(w.below("modules_8", i, "Module8"), x, 1, 3))
     x = x + _project(w.below("last"), x, 1, 3)
     return w.linear(_part(w, x, "top").mean((2, 3)), "logits")

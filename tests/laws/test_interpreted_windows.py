@@ -34,7 +34,7 @@ from weft.compiler.ir.graph import Graph
 from weft.compiler.ops.windows import turned
 
 NOMINAL = {"B": 67, "T": 1}
-SMALL, LARGE = {"B": 3, "T": 1}, {"B": 19, "T": 1}
+SMALL, LARGE = {"B": 3, "T": 1}, {"B": 11, "T": 1}
 DEEP = (
     square("deep", 5, 3, pad=1, channels=(40, 33)),
     square("deep_strided", 6, 3, stride=2, pad=1, channels=(24, 40)),
@@ -150,7 +150,6 @@ def test_the_order_of_programs_does_not_show(
     case: Case, guarded: Guarded, graphs: dict[Key, Graph]
 ) -> None:
     key = "forward", case.name
-    check(guarded, key, graphs[key], LARGE)
     check_order(guarded, key, feeds(graphs[key], LARGE, positive=False))
 
 

@@ -115,8 +115,7 @@ def test_too_much_is_refused_at_once(weft, tmp_path: Path) -> None:
     assert "--set width=" in answer.err
 
 
-def test_every_example_is_bounded(examples: Path) -> None:
-    for path in sorted(examples.glob("*/*.weft")):
-        if path.name != "blocks.weft":
-            program = elaborate(load(path))
-            assert _operations(program, affordable(program)) <= MUCH, path
+@pytest.mark.parametrize("name", ["csrnet/csrnet", "all_cnn/all_cnn", "vgg/vgg", "gan/gan"])
+def test_examples_are_bounded(examples: Path, name: str) -> None:
+    program = elaborate(load(examples / f"{name}.weft"))
+    assert 0 < _operations(program, affordable(program)) <= MUCH

@@ -129,7 +129,8 @@ class Launch:
     `arguments` name buffers, sizes (`"size:B"`, or `("size", expression)`), numbers (`"int:64"`)
     or what the host passes (`"call:seed"`); `grid` is up to three extents.  Launches of one `loop`
     (none: 0) follow one another and are repeated together, `times` times; `("at", buffer, step)`
-    moves on by so many elements each time, from the last to the first if `reverse`.
+    moves on by so many elements each time, from the last to the first if `reverse`.  `alone`: its
+    programs have a processor each, so that one may take all registers.
     """
 
     kernel: str
@@ -141,6 +142,7 @@ class Launch:
     loop: int = 0
     times: Expression = 1
     reverse: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

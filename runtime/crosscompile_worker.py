@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import kernel_module
+from .launch import compile_options
 
 INSTRUCTIONS = {
     "cuda": {
@@ -50,7 +51,8 @@ def compile_kernel(function: Any, record: dict[str, Any], target: str) -> dict[s
         constexprs={(names.index(name),): value for name, value in constants.items()},
         attrs={(names.index(name),): [["tt.divisibility", 16]] for name in divisible},
     )
-    options = {"num_warps": record["warps"], "num_stages": record["stages"]}
+    alone = record.get("alone", False)
+    options = compile_options(record["warps"], record["stages"], alone, backend)
     begin = time.perf_counter()
     compiled = compile(source, target=gpu, options={**options, "enable_fp_fusion": True})
     seconds = time.perf_counter() - begin

@@ -78,6 +78,7 @@ class CudaDevice:
         os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
         self._cache = path.with_suffix("")
         self._device = torch.device("cuda", torch.cuda.current_device())
+        self._backend = "hip" if torch.version.hip else "cuda"
         self._arenas: dict[str, Any] = {}
         self._steps: dict[Hashable, Any] = {}
         self._graphs = graphs
@@ -148,7 +149,7 @@ class CudaDevice:
     def _call(self, launch: Launch) -> Callable[[], None]:
         kernel = getattr(self._module, launch.kernel)[launch.grid]
         arguments = [self._tensor(a) if isinstance(a, Pointer) else a for a in launch.arguments]
-        options = {"num_warps": launch.warps, "num_stages": launch.stages}
+        options = launch.options(self._backend)
 
         def call() -> None:
             kernel(*arguments, **launch.constants, **options, enable_fp_fusion=True)

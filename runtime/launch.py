@@ -37,10 +37,16 @@ class Pointer:
 
 Argument = Pointer | int | float
 
+REGISTERS = 255
+"""The most that a thread of an NVIDIA GPU can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel launch with everything resolved: arguments in the kernel's own order."""
+    """One kernel launch with everything resolved: arguments in the kernel's own order.
+
+    `alone`: its programs have a processor each, so that one may take all registers.
+    """
 
     kernel: str
     grid: tuple[int, ...]
@@ -48,6 +54,20 @@ class Launch:
     constants: Mapping[str, Any] = field(default_factory=dict)
     warps: int = 4
     stages: int = 2
+    alone: bool = False
+
+    def options(self, backend: str) -> dict[str, int]:
+        """What Triton is told on a backend, `cuda` or `hip`."""
+        return compile_options(self.warps, self.stages, self.alone, backend)
+
+
+def compile_options(warps: int, stages: int, alone: bool, backend: str) -> dict[str, int]:
+    """What Triton is told about a kernel.
+
+    NVIDIA's assembler aims at several programs on a processor, and spills for that.
+    """
+    found = {"num_warps": warps, "num_stages": stages}
+    return {**found, "maxnreg": REGISTERS} if alone and backend == "cuda" else found
 
 
 def nonempty(launches: Sequence[Launch]) -> tuple[Launch, ...]:

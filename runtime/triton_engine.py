@@ -272,6 +272,7 @@ class TritonEngine:
             dict(launch.constants),
             launch.warps,
             launch.stages,
+            launch.alone,
         )
 
     def _argument(

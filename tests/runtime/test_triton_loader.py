@@ -231,3 +231,10 @@ def test_a_launch_on_a_gpu():
     for _ in range(3):
         assert (double(device, 37, "f32") == 2 * np.arange(37)).all()
     device.close()
+
+
+def test_programs_that_are_alone_may_take_all_registers() -> None:
+    """A limit that NVIDIA's assembler does not undercut; AMD's has no such option."""
+    alone, shared = (Launch("k", (1,), (), {}, 8, 2, alone) for alone in (True, False))
+    assert alone.options("cuda") == {"num_warps": 8, "num_stages": 2, "maxnreg": 255}
+    assert alone.options("hip") == shared.options("cuda") == {"num_warps": 8, "num_stages": 2}

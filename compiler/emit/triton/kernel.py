@@ -108,6 +108,8 @@ class KernelText:
 
     `grid` has one product of factors an axis; `dots` counts the `tl.dot` in the text (each must
     become tensor-core instructions); `constants` are constexpr parameters after the others.
+    `alone`: its programs have a processor each, so that one may take all registers; else the
+    assembler spills a few where two programs would then fit.
     """
 
     name: str
@@ -119,6 +121,7 @@ class KernelText:
     dots: int = 0
     workspaces: tuple[Workspace, ...] = ()
     constants: Mapping[str, int] = field(default_factory=dict)
+    alone: bool = False
 
     def spec(self) -> dict[str, Any]:
         """The record that the artifact carries for the cross-compiler (plain JSON data)."""
@@ -129,6 +132,7 @@ class KernelText:
             "warps": self.warps,
             "stages": self.stages,
             "dots": self.dots,
+            "alone": self.alone,
         }
 
     def launch_grid(self, names: Mapping[str, Any]) -> tuple[Any, ...]:

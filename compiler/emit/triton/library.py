@@ -39,7 +39,7 @@ class Kernels:
         """The kernel with its name in the module, where a new text gets one."""
         body = re.sub(r'""".*?"""', "", text.text, count=1, flags=re.DOTALL)
         body = re.sub(rf"\b{text.name}\b", "@", body, count=1)
-        key = (body, text.parameters, text.warps, text.stages, text.dots)
+        key = (body, text.parameters, text.warps, text.stages, text.dots, text.alone)
         if key not in self._known:
             name = self._fresh(text.name)
             whole = re.sub(rf"\bdef {text.name}\(", f"def {name}(", text.text, count=1)

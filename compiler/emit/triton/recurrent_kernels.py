@@ -24,11 +24,14 @@ from .tiles import power_of_two
 SAMPLES = 16
 """Samples of a program: the fewest that tensor cores take, so that most processors have work."""
 
-UNITS = 16
-"""Units of a block, at most; 32 and 64 spill a few registers here and there."""
+UNITS = 64
+"""Units of a block, at most."""
 
 DEPTH = 32
 """Units that a step of the product takes, at most."""
+
+WIDE = 8
+"""Warps of the largest block."""
 
 WARPS, STAGES = 4, 2
 
@@ -109,10 +112,10 @@ def _block(units: int, level: int, *, small: bool) -> dict[str, int]:
     Raises: LookupError when no smaller one is left.
     """
     whole = max(LEAST, power_of_two(units))
-    depth = LEAST if small else DEPTH >> level
-    if depth < LEAST:
+    most = LEAST if small else UNITS >> level
+    if most < LEAST:
         raise LookupError("no smaller block of units is left")
-    return {"BM": SAMPLES, "BN": UNITS, "BK": min(whole, depth)}
+    return {"BM": SAMPLES, "BN": min(whole, most), "BK": min(whole, most, DEPTH)}
 
 
 def _kernel(
@@ -138,4 +141,7 @@ def _kernel(
     ]
     dots = sum("tl.dot(" in line for line in body)
     grid = ((Factor(r.samples, SAMPLES),),)
-    return KernelText(name, tidy(text), parameters, grid, WARPS, STAGES, dots, workspaces=spaces)
+    warps = WIDE if block["BN"] == UNITS else WARPS
+    return KernelText(
+        name, tidy(text), parameters, grid, warps, STAGES, dots, workspaces=spaces, alone=True
+    )

@@ -174,7 +174,8 @@ class _Writer:
         dots = sum("tl.dot(" in line for line in body)
         grid = ((Factor(dim_text(self.level.loop.rows, {}), SAMPLES),),)
         warps = WIDE if self.frame.columns == COLUMNS else WARPS
-        return Walk(KernelText(name, tidy(text), parameters, grid, warps, STAGES, dots), sizes)
+        found = KernelText(name, tidy(text), parameters, grid, warps, STAGES, dots, alone=True)
+        return Walk(found, sizes)
 
     def _symbols(self) -> list[str]:
         dims: list[Dim] = []

@@ -148,7 +148,8 @@ class StepWriter:
                 (),
                 c.text.warps,
                 c.text.stages,
-                *((c.turns.number, c.turns.times, c.turns.reverse) if c.turns else ()),
+                *((c.turns.number, c.turns.times, c.turns.reverse) if c.turns else (0, 1, False)),
+                c.text.alone,
             )
             for c in self.calls
         )

@@ -25,6 +25,7 @@ from .plan.moments import with_moments
 from .plan.places import with_places
 from .plan.traffic import Traffic, traffic
 from .plan.unroll import Piece, unroll
+from .plan.winners import with_winners
 
 Unrolled = tuple[Graph, Mapping[str, tuple[Piece, ...]]]
 Known: TypeAlias = dict[int, tuple[Unrolled, Part]]
@@ -136,7 +137,8 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
 def _unrolled(e: EntryGraph, arena: Arena, sizes: Mapping[str, int]) -> Unrolled:
     """The graph without thin contractions, and the pieces of the gradients that were cut."""
     assert e.graph is not None
-    settled = with_moments(made_again(with_places(_settled(e, arena)), sizes), sizes)
+    placed = with_winners(with_places(_settled(e, arena)))
+    settled = with_moments(made_again(placed, sizes), sizes)
     whole = {settled.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
 
     def may_cut(i: int, axis: int) -> bool:

@@ -15,6 +15,7 @@ from .rules import RULES as RULES
 from .scans import SCANS
 from .views import VIEWS
 from .windows import WINDOWS
+from .winners import WINNERS
 
 OPS: dict[str, Op] = {
     **LEAVES,
@@ -24,6 +25,7 @@ OPS: dict[str, Op] = {
     **PRODUCTS,
     **WINDOWS,
     **POOLS,
+    **WINNERS,
     **RECURRENCES,
     **MOMENTS,
     **SCANS,

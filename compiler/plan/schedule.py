@@ -27,7 +27,7 @@ from .attention import Attention
 from .fuse import Roots
 from .layout import LANES, narrow
 from .values import Values, lowering
-from .windows import WINDOWED
+from .windows import WEIGHTS, WINDOWED
 
 SMALL_SUM = 4096  # elements of a product summed over the domain that a stage may hold partially
 LIGHT = 1024  # elements that every thread may just as well work through for itself
@@ -228,7 +228,7 @@ def batched_launch(values: Values, node: Node) -> Launch:
     """Windows and recurrences are walked sample by sample; the adjoint of a convolution in the
     weight sums over the samples.
     """
-    graph, weight = values.graph, node.op == "convolve_weight"
+    graph, weight = values.graph, node.op in WEIGHTS
     images = [values.base(o) for o in node.operands]
     along: dict[int, int | None] = dict.fromkeys(images, 0)
     along |= {images[slot]: None for slot in whole_operands(node)}

@@ -19,7 +19,7 @@ from .prologue import Ahead, ahead_of, by_reader
 from .totals import onto, totals
 from .windows import turned_from
 
-STRIDED = {"convolve": (0,), "convolve_weight": (0,)}
+STRIDED = {"convolve": (0,), "convolve_weight": (0,), "convolve_weight_put": (0,)}
 """Operands of heavy operations that may lie in memory in any order."""
 
 DEAR = 8  # operations that take longer than reading a value again from a panel in cache

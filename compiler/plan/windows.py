@@ -15,8 +15,11 @@ CONVOLUTIONS = ("convolve", "convolve_input", "convolve_weight")
 PUTS = ("pool_max_put", "pool_sum_input")
 """Pools that read windows and make what these read."""
 
+WEIGHTS = ("convolve_weight", "convolve_weight_put")
+"""Adjoints in the weight of a convolution."""
+
 POOLS = ("pool_max", "pool_max_place", "pool_max_input", "pool_max_pick", "pool_sum", *PUTS)
-WINDOWED = (*CONVOLUTIONS, *POOLS)
+WINDOWED = (*CONVOLUTIONS, *WEIGHTS[1:], *POOLS)
 
 PLANES = 1 << 15  # floats of padded rows that stay in a second-level cache
 TERMS = 1 << 16  # floats of products that wait to be added, as in window_ways.c
@@ -73,10 +76,12 @@ def geometry(graph: Graph, node: Node) -> Geometry:
     if node.op in ("convolve_weight", "pool_max_input"):
         windows = graph[node.operands[1]]
         outer, outputs = windows.shape[1:-1], windows.shape[-1]
+    elif node.op == "convolve_weight_put":
+        outer, outputs = node["sizes"], graph[node.operands[1]].shape[-1]
     elif node.op in PUTS:
         inner, outer = outer, inner
     assert isinstance(channels, int) and isinstance(outputs, int)
-    groups = node["groups"] if node.op in CONVOLUTIONS else 1
+    groups = node["groups"] if node.op in (*CONVOLUTIONS, *WEIGHTS) else 1
 
     def three(values: Sequence[Dim], fill: int) -> tuple[Dim, ...]:
         return (fill,) * (3 - len(values)) + tuple(values)

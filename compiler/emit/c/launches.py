@@ -20,6 +20,7 @@ from ...plan.product import product_of
 from ...plan.schedule import Launch, heavy_launch, heavy_nodes
 from ...plan.strips import Even
 from ...plan.values import Values, lowering
+from ...plan.windows import WEIGHTS
 from ..loops import Kernel
 from ..lower import lower, of_values
 from .attention import Attended, attended
@@ -85,7 +86,7 @@ class Launches:
         return self._defaults[node.id]
 
     def _chosen(self, node: Node) -> Layout:
-        if node.op == "convolve_weight" or is_weight(self.graph, node.id):
+        if node.op in WEIGHTS or is_weight(self.graph, node.id):
             return weight_layout(node.shape)
         users = [self.graph[u] for u in self.graph.users(node.id)]
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)

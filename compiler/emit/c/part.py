@@ -33,7 +33,7 @@ from ...plan.schedule import (
 )
 from ...plan.strips import Strip, strips
 from ...plan.values import lowering
-from ...plan.windows import CONVOLUTIONS, kept_floats
+from ...plan.windows import CONVOLUTIONS, WEIGHTS, kept_floats
 from .attention_sums import QUERIES
 from .batched import planes
 from .call import Share, Walk
@@ -217,7 +217,7 @@ class Part(Launches):
         node, sizes = self.graph[launch.heavy], self.values.sizes
         if node.op in OVER_TIME:
             return TILE_ROWS
-        if node.op == "convolve_weight":
+        if node.op in WEIGHTS:
             windows = nominal(numel(self.graph[node.operands[1]].shape[1:-1]), sizes)
             return max(1, min(TILE_ROWS, SUMMED_PIXELS // max(windows, 1)))
         literal = (o for o in node.operands if isinstance(numel(self.graph[o].shape), int))

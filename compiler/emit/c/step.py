@@ -17,7 +17,7 @@ from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
 from ...plan.product import product_of
 from ...plan.schedule import ONCE, Launch, Stage, multiplications
-from ...plan.windows import CONVOLUTIONS, WINDOWED
+from ...plan.windows import CONVOLUTIONS, WEIGHTS, WINDOWED
 from ..loops import Kernel
 from ..names import c_expression, identifier, local_name, size_name
 from .call import ADDING, WAITING, Call, place_in
@@ -377,7 +377,7 @@ class StepWriter:
         """A rough estimate on one thread: 200 GFLOP/s in products, 10 in maps, 40 GB/s."""
         total = 0.0
         for each in self.records:
-            fast = ("product", "attention", *CONVOLUTIONS, *RECURRENCES)
+            fast = ("product", "attention", *CONVOLUTIONS, *WEIGHTS, *RECURRENCES)
             rate = 2e5 if each.kind in fast else 1e4
             total += max(each.flops / rate, each.bytes / 4e4)
         return total

@@ -10,6 +10,7 @@ from ...plan.layout import LANES, Layout, padded_symbol
 from ...plan.windows import (
     CONVOLUTIONS,
     PUTS,
+    WEIGHTS,
     Geometry,
     block_of,
     geometry,
@@ -18,6 +19,7 @@ from ...plan.windows import (
     room_of,
     tiles_of,
 )
+from ...plan.winners import images_of, pool_of, room, rows_of
 from ..names import c_expression
 
 LayoutOf = Callable[[int], Layout]
@@ -30,6 +32,8 @@ def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
     g = geometry(graph, node)
     if node.op in LOOKING:
         return g.channels + SPARE
+    if node.op == "convolve_weight_put":
+        return room(g, pool_of(graph, node))
     if node.op not in CONVOLUTIONS:
         return 0
     block = block_of(g, sizes, adjoint=node.op == "convolve_input")
@@ -62,6 +66,8 @@ def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int])
         "xs": xs,
         "xc": xc if g.channels > 1 else 1,
     }
+    if node.op == "convolve_weight_put":
+        fields |= _weights(graph, node, g, layout) | _winners(graph, node, g)
     if node.op in CONVOLUTIONS:
         fields |= _weights(graph, node, g, layout)
         adjoint = node.op == "convolve_input"
@@ -79,6 +85,15 @@ def _weights(graph: Graph, node: Node, g: Geometry, layout: LayoutOf) -> dict[st
     weight = node.operands[1] if node.op == "convolve" else node.id
     lead: Dim = layout(weight).strides[1]
     return {"lead": lead, "tap": g.channels // g.groups * lead, "group": g.outputs // g.groups}
+
+
+def _winners(graph: Graph, node: Node, g: Geometry) -> dict[str, Sequence[Dim] | Dim]:
+    """The pool whose winners have cotangents, its rows and images at once."""
+    pool = pool_of(graph, node)
+    sides = {"": pool.kernel, "_out": pool.out, "_stride": pool.stride}
+    sides |= {"_dilation": pool.dilation, "_low": pool.low}
+    found = {f"pool{name}": (int(name != "_low"), *pair) for name, pair in sides.items()}
+    return {**found, "block": rows_of(g, pool), "pixels": images_of(g, pool)}
 
 
 def _value(value: Sequence[Dim] | Dim) -> str:
@@ -108,7 +123,7 @@ def call(
     if node.op == "pool_max":
         results = [*results, "0"][:2]
     arguments = [images, f"&{name}", *pointers, *results]
-    if node.op in CONVOLUTIONS:
+    if node.op in (*CONVOLUTIONS, *WEIGHTS):
         arguments += ["scratch", "planes"]
     elif node.op in LOOKING:
         arguments.append("planes")

@@ -17,3 +17,6 @@ WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const f
 /* w[t, c, o] += sum over images and windows of x[b, q * stride + t * dilation - low, c] d[b, q, o] */
 WEFT_SHARED void weft_convolve_weight(long images, const weft_windows *g, const float *x, const float *d, float *w, float *scratch,
     float *planes);
+/* The same where d is what a pool hands to those that won, as `weft_pool_max_put` does, of what `place` says: images by rows and columns. */
+WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, const float *x, const int *place, const float *d, float *w,
+    float *scratch, float *planes);

@@ -1,0 +1,182 @@
+/* The adjoint in the weight where a pool of maxima reads what a convolution made: of the windows that one of the pool reads one won, no other has a
+   cotangent.  So a quarter of the multiply-adds is left behind a pool of two by two, on vectors, which beats tile units and all windows. */
+enum { WEFT_TOGETHER = 8, WEFT_SHORT = 64, WEFT_MOST_LANES = 4096 };    /* vectors of sums at a time; numbers of a window that are copied */
+
+/* What windows read lies in memory once, of some rows of the pool or of some images: padded rows, of which the channels that fill vectors and the
+   `rest` of them lie apart, or window for window where a window has few numbers.  Either way vectors begin with cache lines, but for those of the
+   rest.  `lanes` of a window, `whole` of them in the first of both; `number[lane]`: which of the weight's numbers, or -1. */
+typedef struct {
+    long main, rest, lanes, whole, rows, images;                        /* rows of the pool, and images */
+    long high, wide, tall, across, pixels;                              /* padded rows and their pixels, or windows, for few numbers; all of an image */
+    float *x, *first, *second, *sums;
+    int *number, *at;
+} weft_winners;
+WEFT_INLINE int weft_few_numbers(const weft_windows *g) { return g->kernel[1] * g->kernel[2] * g->channels <= WEFT_SHORT; }
+WEFT_INLINE long weft_lanes_up(long count) { return (count + 15) / 16 * 16; }
+static __attribute__((noinline, unused)) weft_winners weft_winners_of(const weft_windows *g, float *planes)
+{
+    const long c = g->channels, runs = g->kernel[2], few = weft_few_numbers(g);
+    weft_winners n = {.main = few ? 0 : c / WEFT_LANES * WEFT_LANES, .rows = g->block, .images = g->pixels};
+    n.rest = c - n.main;
+    n.tall = (n.rows - 1) * g->pool_stride[1] + (g->pool[1] - 1) * g->pool_dilation[1] + 1;
+    n.across = (g->pool_out[2] - 1) * g->pool_stride[2] + (g->pool[2] - 1) * g->pool_dilation[2] + 1;
+    n.high = (n.tall - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1;
+    n.wide = (n.across - 1) * g->stride[2] + runs;
+    n.pixels = few ? n.tall * n.across : n.high * n.wide;
+    n.whole = g->kernel[1] * runs * n.main;
+    n.lanes = few ? weft_lanes_up(g->kernel[1] * runs * c) : n.whole + g->kernel[1] * weft_lanes_up(runs * n.rest);
+    n.x = planes;
+    n.first = n.x + weft_lanes_up(n.high * n.wide * c + 16);
+    n.second = n.first + n.images * n.pixels * (few ? n.lanes : n.main) + 16;
+    n.sums = n.second + (few ? 0 : weft_lanes_up(n.images * n.pixels * n.rest + 16));
+    n.number = (int *)(n.sums + g->outputs * n.lanes);
+    n.at = n.number + n.lanes;
+    return n;
+}
+/* Which number of the weight a lane of the sums belongs to. */
+static __attribute__((noinline, unused)) void weft_number_lanes(const weft_windows *g, const weft_winners *n)
+{
+    const long c = g->channels, runs = g->kernel[2], all = g->kernel[1] * runs * c;
+    for (long lane = 0; lane < n->lanes; ++lane) {
+        const long row = lane >= n->whole && n->rest ? (lane - n->whole) / weft_lanes_up(runs * n->rest) : 0;
+        const long left = lane - n->whole - row * weft_lanes_up(runs * n->rest);
+        if (weft_few_numbers(g)) n->number[lane] = lane < all ? (int)lane : -1;
+        else if (lane < n->whole) n->number[lane] = (int)(lane / n->main * c + lane % n->main);
+        else n->number[lane] = left < runs * n->rest ? (int)((row * runs + left / n->rest) * c + n->main + left % n->rest) : -1;
+    }
+}
+/* The pixels that the windows which won begin with, of every window of some rows of the pool, and every channel; -1 where none did. */
+static __attribute__((noinline, unused)) void weft_find_winners(const weft_windows *g, const weft_winners *n, long rows, int begin,
+    const int *restrict place, int *restrict at)
+{
+    const int few = weft_few_numbers(g), taps = (int)g->pool[2], o = (int)g->outputs;
+    const int down = (int)(few ? n->across : n->wide * g->stride[1]), right = (int)(few ? 1 : g->stride[2]);
+    const int lower = down * (int)g->pool_dilation[1], beside = right * (int)g->pool_dilation[2];
+    for (long i = 0; i < rows; ++i) for (long k = 0; k < g->pool_out[2]; ++k, at += o, place += o) {
+        const int from = begin + (int)(i * g->pool_stride[1]) * down + (int)(k * g->pool_stride[2]) * right;
+        #pragma omp simd
+        for (int c = 0; c < o; ++c) {
+            const int row = taps == 2 ? place[c] >> 1 : place[c] / taps;
+            at[c] = place[c] < 0 ? -1 : from + row * lower + (place[c] - row * taps) * beside;
+        }
+    }
+}
+typedef float weft_eight __attribute__((vector_size(32), aligned(4), may_alias));
+/* What the windows of rows `top` .. of the pool read, of one image. */
+static __attribute__((noinline, unused)) void weft_lay_windows(const weft_windows *g, const weft_winners *n, const float *x, long top, float *first, float *second)
+{
+    const long c = g->channels, run = g->kernel[2] * c, left = -g->pool_low[2] * g->stride[2] - g->low[2];
+    const long above = (top * g->pool_stride[1] - g->pool_low[1]) * g->stride[1] - g->low[1];
+    const int inside = left >= 0 && left + n->wide <= g->in[2] && above >= 0 && above + n->high < g->in[1] && g->xc == 1 && g->xs[2] == c;
+    const float *const from = inside ? x + above * g->xs[1] + left * c : n->x;                               /* one row is left that may be read too far */
+    const long step = inside ? g->xs[1] : n->wide * c;
+    if (!inside) weft_plane(g, x, 1, above, n->high, left, n->wide, n->x);
+    if (weft_few_numbers(g)) {                                          /* what is copied too much comes next */
+        for (long i = 0; i < n->tall; ++i) for (long k = 0; k < n->across; ++k, first += n->lanes) {
+            const float *p = from + i * g->stride[1] * step + k * g->stride[2] * c;
+            float *to = first;
+            for (long r = 0; r < g->kernel[1]; ++r, p += g->dilation[1] * step, to += run) {
+                *(weft_eight *)to = *(const weft_eight *)p;
+                for (long t = 8; t < run; t += 8) *(weft_eight *)(to + t) = *(const weft_eight *)(p + t);
+            }
+        }
+        return;
+    }
+    for (long i = 0; i < n->high; ++i) for (long k = 0; k < n->wide; ++k, first += n->main, second += n->rest) {
+        const float *const p = from + i * step + k * c;
+        for (long t = 0; t < n->main; t += WEFT_LANES) *(weft_vector *)(first + t) = *(const weft_vector *)(p + t);
+        for (long t = 0; t < n->rest; ++t) second[t] = p[n->main + t];
+    }
+}
+
+/* sums[channel][vector] += d * what the window that won reads there, for `wide` channels side by side, whose sums lie `next` apart. */
+#define WEFT_SUMS long windows, long channels, const int *at, const float *d, const float *x, long pixel, const int *lie, float *sums, long next
+WEFT_INLINE void weft_sum_winners(const int count, const int wide, WEFT_SUMS)
+{
+    weft_vector sum[WEFT_TOGETHER];
+    const float *from[WEFT_TOGETHER];
+    WEFT_UNROLL for (int k = 0; k < count; ++k) from[k] = x + lie[k];
+    WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_UNROLL for (int k = 0; k < count; ++k)
+        sum[u * count + k] = *(weft_vector *)(sums + u * next + k * WEFT_LANES);
+    for (long w = 0; w < windows; ++w, at += channels, d += channels) WEFT_UNROLL for (int u = 0; u < wide; ++u) {
+        if (at[u] < 0) continue;
+        const long place = at[u] * pixel;
+        const float t = d[u];
+        WEFT_UNROLL for (int k = 0; k < count; ++k) sum[u * count + k] += t * *(const weft_vector *)(from[k] + place);
+    }
+    WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_UNROLL for (int k = 0; k < count; ++k)
+        *(weft_vector *)(sums + u * next + k * WEFT_LANES) = sum[u * count + k];
+}
+#define WEFT_WINNERS(count, wide) \
+static __attribute__((noinline, unused)) void weft_sum_winners_##count##wide(WEFT_SUMS) \
+{ weft_sum_winners(count, wide, windows, channels, at, d, x, pixel, lie, sums, next); }
+WEFT_WINNERS(1, 1) WEFT_WINNERS(2, 1) WEFT_WINNERS(3, 1) WEFT_WINNERS(4, 1) WEFT_WINNERS(5, 1) WEFT_WINNERS(6, 1) WEFT_WINNERS(7, 1) WEFT_WINNERS(8, 1)
+WEFT_WINNERS(1, 4) WEFT_WINNERS(2, 4) WEFT_WINNERS(3, 2) WEFT_WINNERS(4, 2)
+/* `lanes` of all channels, which begin with lane `first` and lie at `lie` from the pixel on, whose numbers are `pixel` apart */
+static __attribute__((noinline, unused)) void weft_sum_lanes(const weft_windows *g, const weft_winners *n, long windows, const float *d, const float *x,
+    long pixel, long first, long lanes, const int *lie)
+{
+    static void (*const alone[])(WEFT_SUMS) = {weft_sum_winners_11, weft_sum_winners_21, weft_sum_winners_31, weft_sum_winners_41, weft_sum_winners_51,
+        weft_sum_winners_61, weft_sum_winners_71, weft_sum_winners_81};
+    static void (*const together[])(WEFT_SUMS) = {weft_sum_winners_14, weft_sum_winners_24, weft_sum_winners_32, weft_sum_winners_42};
+    const long vectors = lanes / WEFT_LANES, groups = (vectors + WEFT_TOGETHER - 1) / WEFT_TOGETHER, o = g->outputs;
+    const long wide = vectors <= 2 ? 4 : vectors <= 4 ? 2 : 1;
+    for (long c = 0, some; c < o; c += some) {
+        some = wide > 1 && c + wide <= o ? wide : 1;
+        for (long group = 0, v = 0, count; group < groups; ++group, v += count) {
+            count = vectors * (group + 1) / groups - v;
+            (some > 1 ? together : alone)[count - 1](windows, o, n->at + c, d + c, x, pixel, lie + v, n->sums + c * n->lanes + first + v * WEFT_LANES, n->lanes);
+        }
+    }
+}
+/* w[number][output] += sums[output][lane] */
+static __attribute__((noinline, unused)) void weft_add_winners(const weft_windows *g, const weft_winners *n, float *w)
+{
+    for (long o = 0; o < g->outputs; o += WEFT_LANES) for (long lane = 0; lane < n->lanes; lane += WEFT_LANES) {
+        const long outputs = g->outputs - o < WEFT_LANES ? g->outputs - o : WEFT_LANES;
+        const weft_mask some = weft_first(outputs);
+        weft_vector v[WEFT_LANES], u[WEFT_LANES];
+        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = t < outputs ? *(const weft_vector *)(n->sums + (o + t) * n->lanes + lane) : (weft_vector){0};
+        WEFT_ROUND(v, u) WEFT_ROUND(u, v)
+#if WEFT_VECTOR_BYTES == 32
+        WEFT_ROUND(v, u)
+        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = u[t];
+#elif WEFT_VECTOR_BYTES == 64
+        WEFT_ROUND(v, u) WEFT_ROUND(u, v)
+#endif
+        for (long t = 0; t < WEFT_LANES; ++t) if (n->number[lane + t] >= 0) {
+            float *const to = w + n->number[lane + t] * g->lead + o;
+            weft_store(to, weft_load(to, some) + v[t], some);
+        }
+    }
+}
+WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, const float *x, const int *place, const float *d, float *w,
+    float *scratch, float *planes)
+{
+    (void)scratch;
+    const weft_winners n = weft_winners_of(g, planes);
+    const long row = g->pool_out[2] * g->outputs, few = weft_few_numbers(g), second = n.lanes - n.whole;
+    int lie[WEFT_MOST_LANES / WEFT_LANES];
+    memset(n.first, 0, (size_t)((float *)n.number - n.first) * sizeof(float));
+    weft_number_lanes(g, &n);
+    for (long v = 0; v < n.lanes / WEFT_LANES; ++v) {                   /* whole vectors of a row of taps follow one another */
+        const long lane = v * WEFT_LANES, run = lane < n.whole ? g->kernel[2] * n.main : weft_lanes_up(g->kernel[2] * n.rest);
+        const long at = lane < n.whole ? lane : lane - n.whole, each = lane < n.whole ? n.main : n.rest;
+        lie[v] = (int)(few ? lane : at / run * g->dilation[1] * n.wide * each + at % run);
+    }
+    for (long b = 0; b < images; b += n.images, x += n.images * g->xb) for (long top = 0; top < g->pool_out[1]; top += n.rows) {
+        const long left = g->pool_out[1] - top, rows = left < n.rows ? left : n.rows, some = images - b < n.images ? images - b : n.images;
+        const long windows = rows * g->pool_out[2], count = some * windows;                                  /* whole images, or one */
+        for (long i = 0; i < some; ++i) {
+            weft_lay_windows(g, &n, x + i * g->xb, top, n.first + i * n.pixels * (few ? n.lanes : n.main), n.second + i * n.pixels * n.rest);
+            weft_find_winners(g, &n, rows, (int)(i * n.pixels), place + i * rows * row, n.at + i * rows * row);
+        }
+        if (few) weft_sum_lanes(g, &n, count, d, n.first, n.lanes, 0, n.lanes, lie);
+        else {
+            if (n.whole) weft_sum_lanes(g, &n, count, d, n.first, n.main, 0, n.whole, lie);
+            if (second) weft_sum_lanes(g, &n, count, d, n.second, n.rest, n.whole, second, lie + n.whole / WEFT_LANES);
+        }
+        place += some * rows * row, d += some * rows * row;
+    }
+    weft_add_winners(g, &n, w);
+}

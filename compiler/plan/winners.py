@@ -1,0 +1,147 @@
+"""Behind a pool of maxima only winners have a cotangent.
+
+    convolve_weight(x, pool_max_put(p, d))  ->  convolve_weight_put(x, p, d)
+
+A quarter of the multiply-adds is left where windows of two by two do not overlap, and no cotangent
+of all elements is made for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...spec.dims import numel
+from ..ir.builder import Builder
+from ..ir.graph import Graph, Node
+from ..ops import OPS
+from ..ops.pools import GEOMETRY
+from .layout import LANES
+from .windows import Geometry, geometry
+
+SHORT, MOST_LANES = 64, 4096  # as in window_winners.c
+CACHED = 6144  # floats of what is laid out
+GAIN = 0.4  # of the multiply-adds of all windows, lanes that idle too: tile units are that much faster
+
+
+def with_winners(graph: Graph) -> Graph:
+    """The graph in which weights of convolutions behind pools are told who won."""
+    found = {node.id for node in graph if _is_better(graph, node)}
+    if not found:
+        return graph
+    b = Builder(OPS, {})
+    new: dict[int, int] = {}
+    for node in graph:
+        with b.like(node):
+            if node.id not in found:
+                new[node.id] = b.repeat(node, [new[o] for o in node.operands])
+                continue
+            x, put = node.operands[0], graph[node.operands[1]]
+            operands = (new[x], *(new[o] for o in put.operands))
+            name, attributes = node.name, winners_of(node, put)
+            new[node.id] = b.insert("convolve_weight_put", operands, name, **attributes)
+    b.outputs = {name: new[i] for name, i in graph.outputs.items()}
+    return b.graph()
+
+
+def winners_of(node: Node, put: Node) -> Mapping[str, object]:
+    """The attributes of a `convolve_weight_put` for both."""
+    own = {key: node[key] for key in ("stride", "dilation", "low", "groups", "kernel")}
+    return {**own, "sizes": put["sizes"], "pool": tuple(put[key] for key in GEOMETRY)}
+
+
+def _is_better(graph: Graph, node: Node) -> bool:
+    """Is it the adjoint of a plain convolution of images behind a pool, and are winners few?"""
+    if node.op != "convolve_weight" or node["groups"] != 1 or len(node["kernel"]) != 2:
+        return False
+    put = graph[node.operands[1]]
+    if put.op != "pool_max_put" or node["dilation"][-1] != 1 or "to" in dict(node.attributes):
+        return False
+    x, place = graph[node.operands[0]], graph[put.operands[0]]
+    sides = (numel(x.shape[1:]), numel(place.shape[1:]), numel(put.shape[1:]))
+    if not all(isinstance(n, int) for n in sides):
+        return False
+    g = geometry(graph, node)
+    numbers, lanes = g.kernel[1] * g.kernel[2] * g.channels, lanes_of(g)
+    winners, windows = sides[1], sides[2]
+    assert isinstance(winners, int) and isinstance(windows, int)
+    return lanes <= MOST_LANES and winners * lanes <= GAIN * windows * numbers
+
+
+def lanes_of(g: Geometry) -> int:
+    """Sums for each channel: the numbers of a window, in vectors of 16."""
+    rows, runs = g.kernel[1], g.kernel[2]
+    if rows * runs * g.channels <= SHORT:
+        return _whole(rows * runs * g.channels)
+    main, rest = g.channels // LANES * LANES, g.channels % LANES
+    return rows * (runs * main + _whole(runs * rest))
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The pool behind a convolution, of two axes; `out`: its windows."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    low: tuple[int, int]
+    out: tuple[int, int]
+
+
+def pool_of(graph: Graph, node: Node) -> Pool:
+    """The pool of a `convolve_weight_put`."""
+    _, height, width, _ = graph[node.operands[1]].shape
+    assert isinstance(height, int) and isinstance(width, int)
+    return Pool(*node["pool"], (height, width))
+
+
+def rows_of(g: Geometry, pool: Pool) -> int:
+    """Rows of the pool at once: what their windows read stays in a first-level cache."""
+    most = 1
+    while most < pool.out[0] and _laid(g, pool, most + 1) <= CACHED:
+        most += 1
+    return most
+
+
+def images_of(g: Geometry, pool: Pool) -> int:
+    """Images at once, where all rows of one are."""
+    if rows_of(g, pool) < pool.out[0]:
+        return 1
+    return max(1, CACHED // _laid(g, pool, pool.out[0]))
+
+
+def room(g: Geometry, pool: Pool) -> int:
+    """Floats of scratch, as window_winners.c divides it."""
+    rows, lanes, images = rows_of(g, pool), lanes_of(g), images_of(g, pool)
+    found = _whole(images * rows * pool.out[1] * g.outputs)
+    padded, laid = _padded(g, pool, rows), images * _laid(g, pool, rows)
+    return padded + laid + found + (g.outputs + 1) * (lanes + LANES) + 6 * LANES
+
+
+def _extents(g: Geometry, pool: Pool, rows: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Windows that some rows of the pool reach, and pixels that those reach."""
+    counts = (rows, pool.out[1])
+    tall, across = (
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip(counts, pool.stride, pool.kernel, pool.dilation, strict=True)
+    )
+    high = (tall - 1) * g.stride[1] + (g.kernel[1] - 1) * g.dilation[1] + 1
+    return (tall, across), (high, (across - 1) * g.stride[2] + g.kernel[2])
+
+
+def _padded(g: Geometry, pool: Pool, rows: int) -> int:
+    """Floats of padded rows."""
+    _, (high, wide) = _extents(g, pool, rows)
+    return _whole(high * wide * g.channels) + LANES
+
+
+def _laid(g: Geometry, pool: Pool, rows: int) -> int:
+    """Floats of what the windows of some rows of the pool read, as it is laid out."""
+    (tall, across), _ = _extents(g, pool, rows)
+    if g.kernel[1] * g.kernel[2] * g.channels <= SHORT:
+        return tall * across * lanes_of(g)
+    return _padded(g, pool, rows)
+
+
+def _whole(count: int) -> int:
+    return -(-count // LANES) * LANES

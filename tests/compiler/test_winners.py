@@ -1,0 +1,43 @@
+"""Weights of convolutions behind a pool of maxima are told who won, where that is less work."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.laws.cases import B, f32
+from tests.laws.harness import graph_of
+from tests.laws.winner_cases import CASES, WINNER_CASES
+from weft.compiler.ir.graph import Graph
+from weft.compiler.ops import new_builder
+from weft.compiler.plan.places import with_places
+from weft.compiler.plan.windows import geometry
+from weft.compiler.plan.winners import images_of, lanes_of, pool_of, room, rows_of, with_winners
+
+
+def _told(number: int) -> Graph:
+    b = new_builder()
+    return with_winners(with_places(graph_of(b, WINNER_CASES[number].build(b))))
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[w.name for w in CASES])
+def test_who_won_is_asked_and_nothing_is_put(number: int) -> None:
+    graph = _told(number)
+    assert [node.op for node in graph].count("convolve_weight_put") == 1
+    live = {o for node in graph for o in node.operands}
+    assert not any(node.op == "pool_max_put" and node.id in live for node in graph)
+    node = next(node for node in graph if node.op == "convolve_weight_put")
+    g, pool = geometry(graph, node), pool_of(graph, node)
+    assert 1 <= rows_of(g, pool) <= pool.out[0] and images_of(g, pool) >= 1
+    assert room(g, pool) > g.outputs * lanes_of(g)
+
+
+def test_windows_that_overlap_much_stay() -> None:
+    b = new_builder()
+    x, y, d = f32(b, "x", B, 8, 8, 16), f32(b, "y", B, 8, 8, 4), f32(b, "d", B, 6, 6, 4)
+    pool = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1), "low": (0, 0)}
+    most = b.insert("pool_max", (y,), sizes=(6, 6), **pool)
+    given = b.insert("pool_max_input", (y, most, d), **pool)
+    own = {"stride": (1, 1), "dilation": (1, 1), "low": (1, 1), "groups": 1}
+    w = b.insert("convolve_weight", (x, given), kernel=(3, 3), **own)
+    graph = with_winners(with_places(graph_of(b, {"w": w})))
+    assert all(node.op != "convolve_weight_put" for node in graph)

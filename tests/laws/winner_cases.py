@@ -1,0 +1,70 @@
+"""Convolutions behind which a pool of maxima stands: the adjoint in the weight asks who won."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.laws.cases import B, Build, Case, f32
+from weft.compiler.ir.builder import Builder
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Winners:
+    """A convolution of `space` and the pool that reads it; extents follow from both."""
+
+    name: str
+    space: Pair
+    channels: Pair
+    kernel: Pair
+    pool: Pair
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    low: Pair = (0, 0)
+    step: Pair = (2, 2)
+    before: Pair = (0, 0)
+
+
+CASES = (
+    Winners("one_channel", (12, 14), (1, 20), (5, 5), (2, 2)),
+    Winners("main_and_rest", (10, 8), (20, 50), (5, 5), (2, 2)),
+    Winners("whole_vectors", (9, 8), (32, 5), (3, 3), (2, 2), low=(1, 1)),
+    Winners("rest_alone", (11, 9), (7, 17), (3, 4), (2, 2), low=(1, 0)),
+    Winners("few_numbers", (12, 9), (3, 6), (3, 3), (3, 3), step=(3, 3)),
+    Winners("strides", (15, 17), (3, 18), (3, 3), (2, 2), stride=(2, 1), low=(1, 1)),
+    Winners("dilated_rows", (14, 9), (18, 3), (3, 2), (2, 2), dilation=(2, 1), low=(2, 0)),
+    Winners("padded_pool", (11, 12), (5, 9), (4, 4), (3, 3), step=(3, 4), before=(1, 1)),
+    Winners("bands", (40, 40), (16, 4), (3, 3), (2, 2), low=(1, 1)),
+)
+
+
+def _extents(space: Pair, kernel: Pair, stride: Pair, dilation: Pair, low: Pair) -> Pair:
+    """Windows that begin and end inside, with zeros in front and as many behind."""
+    high, wide = (
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, d, p in zip(space, kernel, stride, dilation, low, strict=True)
+    )
+    return high, wide
+
+
+def _build(w: Winners) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        inner, outer = w.channels
+        made = _extents(w.space, w.kernel, w.stride, w.dilation, w.low)
+        pool = {"kernel": w.pool, "stride": w.step, "dilation": (1, 1), "low": w.before}
+        pooled = _extents(made, w.pool, w.step, (1, 1), w.before)
+        x, y = f32(b, "x", B, *w.space, inner), f32(b, "y", B, *made, outer)
+        d = f32(b, "d", B, *pooled, outer)
+        most = b.insert("pool_max", (y,), sizes=pooled, **pool)
+        given = b.insert("pool_max_input", (y, most, d), **pool)
+        own = {"stride": w.stride, "dilation": w.dilation, "low": w.low, "groups": 1}
+        return {"w": b.insert("convolve_weight", (x, given), kernel=w.kernel, **own)}
+
+    return build
+
+
+WINNER_CASES: tuple[Case, ...] = tuple(
+    Case(f"winners_{w.name}", _build(w), ({"B": 1}, {"B": 3}, {"B": 9}), smooth=False)
+    for w in CASES
+)

@@ -21,7 +21,9 @@ from .windows import Geometry, geometry
 
 SHORT, MOST_LANES = 64, 4096  # as in window_winners.c
 CACHED = 6144  # floats of what is laid out
-GAIN = 0.4  # of the multiply-adds of all windows, lanes that idle too: tile units are that much faster
+GAIN = (
+    0.4  # of the multiply-adds of all windows, lanes that idle too: tile units are that much faster
+)
 
 
 def with_winners(graph: Graph) -> Graph:
@@ -92,7 +94,8 @@ def pool_of(graph: Graph, node: Node) -> Pool:
     """The pool of a `convolve_weight_put`."""
     _, height, width, _ = graph[node.operands[1]].shape
     assert isinstance(height, int) and isinstance(width, int)
-    return Pool(*node["pool"], (height, width))
+    kernel, stride, dilation, low = node["pool"]
+    return Pool(kernel, stride, dilation, low, (height, width))
 
 
 def rows_of(g: Geometry, pool: Pool) -> int:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ...spec.dims import Dim, Polynomial
+from ..ir.body import Body
 from ..ir.graph import Graph, Node
+from ..ir.types import Shape
 from ..ops.products import letters
 
 LANES = 16  # floats in the widest vector
@@ -97,15 +99,26 @@ def _innermost(graph: Graph, node: Node) -> int | None:
     for user in users:
         if user.op == "recurrence" and user.operands[1] == node.id:
             return 0  # the product of a step reads rows of gates
-        if user.op != "contract":
-            continue
-        if narrow(user.shape) and min(node.shape) <= THIN:
-            return 1 if node.shape[1] >= node.shape[0] else 0
-        a, b, result = letters(user["spec"])
-        mine = a if user.operands[0] == node.id else b
-        contiguous = result[0] if narrow(user.shape) else result[-1]
-        return mine.index(contiguous) if contiguous in mine else 1
+        if user.op == "scan":
+            body: Body = user["body"]
+            slot = body.inputs[user.operands.index(node.id)]
+            within = [n for n in body.nodes if n.op == "contract" and slot in n.operands]
+            if within:
+                return _along_result(within[0], slot, node.shape)
+        if user.op == "contract":
+            return _along_result(user, node.id, node.shape)
     return None
+
+
+def _along_result(product: Node, weight: int, shape: Shape) -> int:
+    """The dimension of a weight along which a product's result is contiguous."""
+    out, depth = (e if isinstance(e, int) else 0 for e in shape)
+    if narrow(product.shape) and min(out, depth) <= THIN:
+        return 1 if depth >= out else 0
+    a, b, result = letters(product["spec"])
+    mine = a if product.operands[0] == weight else b
+    contiguous = result[0] if narrow(product.shape) else result[-1]
+    return mine.index(contiguous) if contiguous in mine else 1
 
 
 def weight_layout(shape: Sequence[Dim]) -> Layout:

@@ -13,6 +13,7 @@ from weft.compiler.build import elaborate, training_net
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ops import OPS, RULES  # type: ignore[attr-defined]
 from weft.compiler.passes.differentiate import differentiate
+from weft.compiler.plan.layout import parameter_layouts
 from weft.spec.dims import evaluate
 from weft.spec.load import load_text
 
@@ -178,6 +179,15 @@ def test_one_kernel_makes_a_step_in_c(text: str) -> None:
         step = loop[loop.index("const long t = ") :]
         names = set(re.findall(r"(compute_\w+)\(", step))
         assert len(names) <= 2, names
+
+
+@pytest.mark.parametrize("text", GATED)
+def test_weights_of_steps_lie_as_their_products_read_them(text: str) -> None:
+    """As those of products outside of loops do."""
+    graph = training_net(program(text), "n").graph
+    weights = {n["feed"]: n.id for n in graph.inputs() if ".weight_" in n["feed"]}
+    for layout in parameter_layouts(graph, weights, native=True).values():
+        assert layout.strides[0] == 1
 
 
 def test_cells_in_loops_and_layers() -> None:

@@ -198,6 +198,10 @@ def _is_split(value: Any) -> bool:
     return whole and 0 < parts[0] <= 1 and parts[1] >= 0
 
 
+def _is_fold(value: Any) -> bool:
+    return _list_of(_is_integer)(value) and len(value) == 2 and 1 <= value[0] <= value[1] > 1
+
+
 KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "integer": (_is_integer, "an integer"),
     "number": (_is_number, "a finite number"),
@@ -208,6 +212,7 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "numbers": (_list_of(_is_number), "a list of numbers"),
     "range": (_is_range, "a range such as [0, 1]"),
     "split": (_is_split, "two parts that add up to 1, such as [0.8, 0.2]"),
+    "fold": (_is_fold, "a part and how many there are, such as [1, 5], from 1 on"),
 }
 """What each kind of setting accepts, and how to say it."""
 

@@ -83,6 +83,7 @@ COMMON = (
     Option("last", "word", "keep", "the last, smaller batch of an epoch", ("keep", "drop")),
     Option("limit", "integer", None, "use only so many samples for training", low=1),
     Option("seed", "integer", 0, "for the split and for sampling", low=0),
+    Option("fold", "fold", None, "hold out one of so many equal parts, in place of split"),
 )
 """Settings of every source."""
 
@@ -93,15 +94,15 @@ LABEL_DTYPES = ("i64", "f32")
 
 
 def two_parts(settings: Settings) -> list[Problem]:
-    """A file for testing and a split exclude each other."""
+    """A file for testing and a split or fold exclude each other."""
     names = ("test", "test_images")
     given = [name for name in names if settings.get(name) is not None]
-    if given and settings["split"] is not None:
-        return [
-            Problem(
-                f"`{given[0]}` and `split` both say what is held out",
-                "leave one of them out",
-                "split",
-            )
-        ]
-    return []
+    return [
+        Problem(
+            f"`{given[0]}` and `{divided}` both say what is held out",
+            "leave one of them out",
+            divided,
+        )
+        for divided in ("split", "fold")
+        if given and settings.get(divided) is not None
+    ]

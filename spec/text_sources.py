@@ -15,7 +15,7 @@ WHOLE = ("i64",)
 COMMON_OF_TEXTS = tuple(
     option
     for option in COMMON
-    if option.name not in ("stratify", "normalise", "normalise_target", "split")
+    if option.name not in ("stratify", "normalise", "normalise_target", "split", "fold")
 )
 SPLIT = Option("split", "split", None, "the parts for training and for testing")
 BY = Option(

@@ -210,6 +210,8 @@ def _samples(line: DataLine) -> int:
         count = 1797
     if count is None:
         return 1024
-    split = settings.get("split")
+    split, fold = settings.get("split"), settings.get("fold")
+    if fold is not None:
+        split = 1 - 1 / fold[1]
     part = split[0] if isinstance(split, list) else split
     return max(1, round(count * part)) if part and settings.get("limit") is None else int(count)

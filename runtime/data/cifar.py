@@ -13,6 +13,7 @@ import numpy as np
 from ...spec.errors import DataError
 from .pictures import stored
 from .raw import Raw, Request, inside
+from .split import divided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def _read(
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     facts = _names(there / names, classes)
     pictures = stored((images,))
-    if request.settings["split"] is not None:
+    if divided(request.settings):
         return Raw((labels,), facts=facts, pictures=pictures)
     held, held_labels = _rows(there, folder, test, head, place, classes)
     return Raw((labels,), (held_labels,), facts, pictures=pictures, test_pictures=stored((held,)))

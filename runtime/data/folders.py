@@ -11,6 +11,7 @@ import numpy as np
 from ...spec.errors import DataError, suggest
 from .image_files import image_files, kept, listed
 from .raw import Raw, Request, inside
+from .split import divided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def read_images(request: Request) -> Raw:
     settings = request.settings
     folder, root = settings["folder"], request.root
     train, test = _parts(_folder(root, folder), folder, settings["test"])
-    if settings["split"] is not None:
+    if divided(settings):
         test = None
     known = request.facts.get("classes")
     classes = known or _classes(root, train)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...spec.errors import DataError
 from .raw import Raw, Request, inside, locate
+from .split import divided
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,7 @@ def read_mnist(request: Request) -> Raw:
     folder = request.settings["folder"]
     paths = [_find(request.root, folder, name) for name in MNIST]
     train = _pair(request, paths[0], paths[1])
-    own_split = request.settings["split"] is not None
+    own_split = divided(request.settings)
     test = None if own_split else _pair(request, paths[2], paths[3])
     return Raw(train, test)
 

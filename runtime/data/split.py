@@ -45,18 +45,45 @@ def split(count: int, fraction: float, seed: int, labels: Array | None = None) -
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
+def divided(settings: Mapping[str, Any]) -> bool:
+    """Whether the data line itself says what is held out, whatever test part the files have."""
+    return settings["split"] is not None or settings.get("fold") is not None
+
+
 def parts(samples: int, settings: Mapping[str, Any], labels: Array | None) -> tuple[Rows, Rows]:
     """The rows for training and for testing as the settings of a data line say.
 
     Raises: DataError.
     """
-    wanted = settings["split"]
-    if wanted is None:
+    if not divided(settings):
         return np.arange(samples), np.arange(0)
-    fraction = wanted[0] if isinstance(wanted, list) else wanted
     if settings.get("stratify") and labels is None:
         raise DataError("stratify=true needs a field of labels, one for each sample")
-    return split(samples, fraction, settings["seed"], labels if settings.get("stratify") else None)
+    mixed = labels if settings.get("stratify") else None
+    if settings.get("fold") is not None:
+        return fold(samples, *settings["fold"], settings["seed"], mixed)
+    wanted = settings["split"]
+    fraction = wanted[0] if isinstance(wanted, list) else wanted
+    return split(samples, fraction, settings["seed"], mixed)
+
+
+def fold(
+    count: int, number: int, of: int, seed: int, labels: Array | None = None
+) -> tuple[Rows, Rows]:
+    """The rows for training, and one of `of` equal parts, counted from 1, that is held out.
+
+    Every row is in one of the parts; with `labels` every part has the same mix of classes.
+
+    Raises: DataError for more parts than samples.
+    """
+    if of > count:
+        raise DataError(f"fold: {count} samples are no {of} parts", hint="ask for fewer parts")
+    order = generator(seed, "fold").permutation(count)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    mask = np.zeros(count, bool)
+    mask[order[number - 1 :: of]] = True
+    return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
 def draw(count: int, wanted: int, seed: int) -> Rows:

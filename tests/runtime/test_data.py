@@ -12,7 +12,7 @@ from softmax_engine import data_line
 from weft.runtime.data import Batches, Dataset, load
 from weft.runtime.data import normalise as scaling
 from weft.runtime.data.dataset import READERS
-from weft.runtime.data.split import split
+from weft.runtime.data.split import fold, split
 from weft.spec.errors import DataError
 from weft.spec.sources import SOURCES
 
@@ -61,6 +61,27 @@ def test_a_stratified_split_keeps_the_mix() -> None:
 def test_a_split_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(DataError, match="leaves one part empty"):
         split(2, 0.9, 0)
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_every_sample_is_held_out_by_one_fold(stratify: bool) -> None:
+    folds = [digits(fold=[k, 5], stratify=stratify) for k in range(1, 6)]
+    whole = digits(split=1.0)
+    rows = sorted(row.tobytes() for row in whole.train["x"])
+    assert sorted(row.tobytes() for data in folds for row in data.test["x"]) == rows
+    for data in folds:
+        assert len(data.test["x"]) in (359, 360)
+        held = sorted(row.tobytes() for part in (data.train, data.test) for row in part["x"])
+        assert held == rows
+    if stratify:
+        mixes = np.array([np.bincount(data.test["y"], minlength=10) for data in folds])
+        assert np.ptp(mixes, axis=0).max() <= 1
+
+
+def test_folds_that_cannot_be() -> None:
+    with pytest.raises(DataError, match="3 samples are no 4 parts"):
+        fold(3, 1, 4, 0)
+    assert [len(fold(3, k, 3, 0)[1]) for k in (1, 2, 3)] == [1, 1, 1]
 
 
 def test_limit_draws_from_the_whole_training_part() -> None:

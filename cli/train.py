@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..compiler.report import report
 from ..spec.errors import UsageError
-from . import check
+from . import check, sweep
 from .main import INTERRUPTED
 from .options import add_json, add_spec, add_target, load, print_json
 from .runs import folder
@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard", metavar="K/N", help="every N-th batch of the data, from the K-th on (from 0)"
     )
+    sweep.configure(parser)
     parser.add_argument("--quiet", action="store_true", help="no table, no progress")
     add_json(parser)
 
@@ -56,23 +57,25 @@ def run(arguments: argparse.Namespace) -> int:
 
     _plausible(arguments)
     shard = None if arguments.shard is None else shard_of(arguments.shard)
+    silent = arguments.quiet or arguments.json
+    options = {
+        "resume": arguments.resume,
+        "weights": Path(arguments.weights) if arguments.weights else None,
+        "fitting": arguments.fitting,
+        "epochs": arguments.epochs,
+        "steps": arguments.steps,
+        "seed": arguments.seed,
+        "shard": shard,
+        "progress": "quiet" if silent else "auto",
+    }
+    if arguments.sweep or arguments.average:
+        return sweep.sweep(arguments, options)
     program = compile(load(arguments), arguments.target, seed=arguments.seed)
     out = folder(program.spec, arguments.out)
-    silent = arguments.quiet or arguments.json
     if not silent:
         print(check.text(report(program.program)))
         print(f"target      {program.target}\n", flush=True)
-    record = program.train(
-        out,
-        resume=arguments.resume,
-        weights=Path(arguments.weights) if arguments.weights else None,
-        fitting=arguments.fitting,
-        epochs=arguments.epochs,
-        steps=arguments.steps,
-        seed=arguments.seed,
-        shard=shard,
-        progress="quiet" if silent else "auto",
-    )
+    record = program.train(out, **options)
     if arguments.json:
         print_json(_as_json(record, out))
     else:

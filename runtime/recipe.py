@@ -146,7 +146,7 @@ def recipe_of(
         eval_every=eval_every,
         save_every=in_steps("save_every"),
         steps=tuple(_step(step, counted, per_epoch, total, strict) for step in train["step"]),
-        stopping=_stopping(train),
+        stopping=stopping_of(train),
     )
 
 
@@ -181,7 +181,7 @@ def _step(
     )
 
 
-def _stopping(train: Mapping[str, Any]) -> Stopping | None:
+def stopping_of(train: Mapping[str, Any]) -> Stopping | None:
     """The rule of the spec, or else the loss where there is only one."""
     several = len(train["step"]) > 1
     known = [

@@ -61,7 +61,8 @@ def parts(samples: int, settings: Mapping[str, Any], labels: Array | None) -> tu
         raise DataError("stratify=true needs a field of labels, one for each sample")
     mixed = labels if settings.get("stratify") else None
     if settings.get("fold") is not None:
-        return fold(samples, *settings["fold"], settings["seed"], mixed)
+        number, of = settings["fold"]
+        return fold(samples, number, of, settings["seed"], mixed)
     wanted = settings["split"]
     fraction = wanted[0] if isinstance(wanted, list) else wanted
     return split(samples, fraction, settings["seed"], mixed)

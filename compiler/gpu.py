@@ -94,7 +94,8 @@ def _products(part: Part, work: Work) -> list[int]:
         return [i for member in work.members for i in _products(part, member)]
     if work.heavy is None or not part.is_host(work):
         return []
-    return list(part.values.made_as_one(work.heavy)[1])
+    beside = () if work.weight is None else (work.weight,)
+    return [*part.values.made_as_one(work.heavy)[1], *beside]
 
 
 def _bytes(part: Part, work: Work) -> int:
@@ -117,5 +118,6 @@ def _own_values(part: Part, work: Work) -> frozenset[int]:
     """The operands of a product, and its result where that is stored."""
     assert work.heavy is not None
     graph, (made, terms) = part.graph, part.values.made_as_one(work.heavy)
-    operands = {part.values.base(o) for i in terms for o in graph[i].operands}
+    nodes = terms if work.weight is None else (*terms, work.weight)
+    operands = {part.values.base(o) for i in nodes for o in graph[i].operands}
     return frozenset(operands) | (work.writes & {made})

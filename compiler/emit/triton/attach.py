@@ -15,6 +15,7 @@ import networkx as nx
 from ...plan.attention import Attention
 from ...plan.order import Order
 from ...plan.schedule import heavy_nodes, riding
+from .adjoints import pair_of
 from .alike import with_alike
 from .compose import hosted, sums_of
 from .part import Machine, Part, Work
@@ -27,6 +28,7 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works += [_group(part, roots) for roots in part.fusion.groups]
     works = _with_epilogues(part, _with_moments(part, works), machine, keep)
     works = with_alike(part, _with_sums(part, works), lambda works: _edges(part, works))
+    works = works if keep else _with_adjoints(part, works, machine)
     network = nx.DiGraph(_edges(part, works))
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 
@@ -119,6 +121,60 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
                 order.merge((contraction, group), joined)
                 break
     return list(left)
+
+
+def _with_adjoints(part: Part, works: list[Work], machine: Machine) -> list[Work]:
+    """Join the adjoint in the operand with that in a small weight, if they read one cotangent."""
+    weights: dict[int, Work] = {}
+    for work in works:
+        if work.heavy is not None and part.graph[work.heavy].op == "convolve_weight":
+            if part.is_product(work) and not work.roots and not work.members:
+                weights[part.product(work.heavy).a] = work
+    if not weights:
+        return works
+    order, left = Order(_edges(part, works)), dict.fromkeys(works)
+    readers = Counter(value for work in works for value in work.reads)
+    for work in works:
+        if not part.is_product(work) or work.members or work.moments or not _is_alone(part, work):
+            continue
+        d = part.product(work.key).a
+        other = weights.get(d)
+        if other is None or other is work or part.phase(other) != part.phase(work):
+            continue
+        if other.reads & work.writes - {d} or work.reads & other.writes:
+            continue
+        joined = _both(part, work, other, alone=readers[d] == 1)
+        if not order.apart((work, other)) or not _gains(part, work, other, joined, machine):
+            continue
+        if _fits(part, joined, machine):
+            del left[work], left[other], weights[d]
+            left[joined] = None
+            order.merge((work, other), joined)
+    return list(left)
+
+
+def _both(part: Part, work: Work, other: Work, *, alone: bool) -> Work:
+    """One launch; `alone`: nobody else reads their cotangent, so that it is not stored."""
+    d = part.product(work.key).a
+    passing = {d} & work.writes if alone and d not in part.values.outputs else set()
+    reads, writes = work.reads | other.reads, work.writes | other.writes
+    return replace(work, reads=reads - passing, writes=writes - passing, weight=other.heavy)
+
+
+def _gains(part: Part, work: Work, other: Work, joined: Work, machine: Machine) -> bool:
+    """Does it save more than parts of the gradient of the weight move, and than programs load
+    again of the cotangent that others have just loaded?
+    """
+    assert other.heavy is not None
+    pair = pair_of(part, work, other.heavy, machine, 0)
+    if pair is None:
+        return False
+    values, d = part.values, pair.p.a
+    made = values.cone([d])[1] if (work.key, d) in values.sources else [d]
+    again = (pair.several - 1) * sum(values.bytes_of(i) for i in made)
+    parts = 2 * pair.programs * values.bytes_of(other.heavy)
+    saved = part.bytes_of(work) + part.bytes_of(other) - part.bytes_of(joined)
+    return saved > max(parts, again)
 
 
 def _is_alone(part: Part, work: Work) -> bool:

@@ -12,6 +12,7 @@ from ...plan.memory import nominal
 from ...plan.moments import LONG
 from ...plan.product import Product
 from ..loops import Kernel
+from .adjoints import adjoints
 from .attention import attention
 from .choice import choose
 from .composed import Composed, composed
@@ -81,6 +82,8 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
         write = attention
     elif work.heavy is not None and part.graph[work.heavy].op in RECURRENCES:
         write = recurrent
+    elif work.weight is not None:
+        write = adjoints
     elif part.is_host(work):
         write = product if part.is_product(work) else windowed
     try:

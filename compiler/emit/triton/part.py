@@ -52,7 +52,7 @@ class Work:
     """One kernel: a contraction or scatter, a group of roots, or a contraction with its group.
 
     `summed`: a sum of one operand over the depth, which rides in the contraction; `moments`: those
-    of what it makes.  `members` are products of one form that are one launch, `times` says how many
+    of what it makes; `weight`: the adjoint in the weight, beside that in the operand.  `members` are products of one form that are one launch, `times` says how many
     of these there are.
     """
 
@@ -62,6 +62,7 @@ class Work:
     writes: frozenset[int]
     summed: int | None = None
     moments: int | None = None
+    weight: int | None = None
     times: int = 1
     members: tuple[Work, ...] = ()
 
@@ -227,7 +228,7 @@ class Part:
         """What the kernels of a piece of work depend on; `alike`: but for the words in their texts,
         and for how what they read was made.
         """
-        own = [i for i in (work.heavy, work.summed, work.moments) if i is not None]
+        own = [i for i in (work.heavy, work.summed, work.moments, work.weight) if i is not None]
         if work.heavy is not None and self.is_attention(work):
             own = self.values.cone_of(self.values.launches[work.heavy])[0]
         elif not work.roots:
@@ -236,6 +237,8 @@ class Part:
             own = [*own, *self.values.cone(self.values.made_by(work.heavy))[0]]
             total, terms = self.values.made_as_one(work.heavy)
             own += [total, *terms[1:]] if total != work.heavy else []
+        if work.weight is not None:
+            own = [*own, *self.values.cone(self.values.made_by(work.weight))[0]]
         own = [*own, *self.values.cone(work.roots)[0]]
         form = self.values.form(own, named=not alike, origins=not alike)
         ranks = form.ranks()
@@ -259,7 +262,8 @@ class Part:
             heavy = self.places(self.values.cone_of(self.values.launches[work.heavy])[0])
         group = self.lowered(work.roots).places if work.roots else ()
         summed = [] if work.summed is None else self.places([work.summed])
-        return tuple(dict.fromkeys((*heavy, *group, *summed)))
+        beside = [] if work.weight is None else self.places([work.weight])
+        return tuple(dict.fromkeys((*heavy, *beside, *group, *summed)))
 
     def lowered(self, roots: Roots) -> Kernel:
         """The loop kernel of a group."""

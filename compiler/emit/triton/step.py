@@ -201,8 +201,10 @@ class StepWriter:
         """The launches that complete what the blocks of a kernel left."""
         for p in (p for p in found.partials if p.numbers > 1):
             self._merge(part, work, found, p, known)
-        if any(p.numbers == 1 for p in found.partials):
-            self._finish(part, work, found, known)
+        sums = [p for p in found.partials if p.numbers == 1]
+        for count in dict.fromkeys(p.count for p in sums):
+            alike = [p for p in sums if p.count == count]
+            self._finish(part, work, replace(found, partials=tuple(alike)), known)
         if found.parted:
             self._merge_rows(part, work, found, known)
 
@@ -360,7 +362,7 @@ class StepWriter:
         self, part: Part, work: Work, found: Composed, before: Mapping[str, Argument]
     ) -> None:
         """Add the partial sums of one kernel in one launch, with arithmetic that waits for them."""
-        partials, sizes = [p for p in found.partials if p.numbers == 1], Names()
+        partials, sizes = found.partials, Names()
         count = sizes.extent(partials[0].count, "panels")
         buffers = {p.buffer for p in partials}
         sums = {i: n for i, n in found.names.items() if n in buffers}

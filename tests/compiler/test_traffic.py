@@ -26,6 +26,6 @@ def test_gpt2_small_on_a_gpu() -> None:
 
 @pytest.mark.slow
 def test_resnet50_on_a_gpu() -> None:
-    """Batch normalisation waits for sums, and cotangents of 3x3 windows are read by two launches."""
+    """Batch normalisation waits for sums, and two launches read cotangents of 3x3 windows."""
     backward = lower_backward(_lowered("resnet/resnet.weft", "resnet50"))
     assert compile_for(backward, "cuda:90").traffic["resnet"]["traffic_ratio"] <= 1.7

@@ -130,9 +130,9 @@ class _Writing:
         read += [*leaves(part, work.key), *leaves(part, work.weight)]
         used = dict.fromkeys((a, b, self.x, *read, work.key, work.weight))
         self.names, self.sizes = part.short(used), Names()
-        typed = lambda i: (self.names[i], part.graph[i].dtype)  # noqa: E731
-        self.c = contraction_of(p, typed(a), typed(b), self.sizes)
-        self.d = contraction_of(q, typed(a), typed(self.x), self.sizes)
+        left, right, other = ((self.names[i], part.graph[i].dtype) for i in (a, b, self.x))
+        self.c = contraction_of(p, left, right, self.sizes)
+        self.d = contraction_of(q, left, other, self.sizes)
         self.a_tile, self.x_tile = f"{self.names[a]}_tile", f"{self.names[self.x]}_other_tile"
         taken = frozenset({self.a_tile, self.x_tile, *self.sums})
         self.left = prologue(part, work.key, p.a, self.names, self.sizes, taken)

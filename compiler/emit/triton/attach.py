@@ -127,9 +127,10 @@ def _with_adjoints(part: Part, works: list[Work], machine: Machine) -> list[Work
     """Join the adjoint in the operand with that in a small weight, if they read one cotangent."""
     weights: dict[int, Work] = {}
     for work in works:
-        if work.heavy is not None and part.graph[work.heavy].op == "convolve_weight":
-            if part.is_product(work) and not work.roots and not work.members:
-                weights[part.product(work.heavy).a] = work
+        if work.heavy is None or part.graph[work.heavy].op != "convolve_weight":
+            continue
+        if part.is_product(work) and not work.roots and not work.members:
+            weights[part.product(work.heavy).a] = work
     if not weights:
         return works
     order, left = Order(_edges(part, works)), dict.fromkeys(works)

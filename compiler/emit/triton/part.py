@@ -52,8 +52,8 @@ class Work:
     """One kernel: a contraction or scatter, a group of roots, or a contraction with its group.
 
     `summed`: a sum of one operand over the depth, which rides in the contraction; `moments`: those
-    of what it makes; `weight`: the adjoint in the weight, beside that in the operand.  `members` are products of one form that are one launch, `times` says how many
-    of these there are.
+    of what it makes; `weight`: the adjoint in the weight, beside that in the operand.  `members`
+    are products of one form that are one launch, `times` says how many of these there are.
     """
 
     heavy: int | None

@@ -28,6 +28,7 @@ VERBS = {
     "compile": "the generated package: kernels, step, trainer",
     "verify": "every target and every gradient against the float64 reference",
     "train": "train, with metrics, checkpoints and exact resume",
+    "find-rate": "a learning rate to begin with, from a short training whose rate grows",
     "eval": "the metrics of a trained network on its held-out data",
     "predict": "the outputs of a trained network for new inputs, or its feature maps as PNG",
     "sample": "text from a language model, as it is written",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..spec.errors import DataError
-from .data import Dataset, Passes
+from ..spec.errors import DataError, UsageError
+from .data import Dataset, Passes, load
 from .data.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ..compiler.artifact import Artifact
 
     Batch = dict[str, NDArray[Any]]
 
@@ -84,3 +87,20 @@ def part_of(datasets: Sequence[Dataset], name: str) -> Part | None:
     sources = [dataset.held_out(name) for dataset in datasets]
     found = [source for source in sources if source is not None]
     return Part(found) if len(found) == len(sources) else None
+
+
+def datasets_of(
+    artifact: Artifact, root: Path, known: Sequence[Mapping[str, Any]] = ()
+) -> list[Dataset]:
+    """The data of every data line, below `root`; `known` are their statistics of an earlier load.
+
+    Raises: UsageError, DataError.
+    """
+    if artifact.train is None:
+        raise UsageError(f"`{artifact.name}` has no `train` section")
+    recipes = artifact.train.get("data") or []
+    if not recipes:
+        raise DataError(f"`{artifact.name}` trains without data", hint="add a `data` line")
+    return [
+        load(recipe, root, known[i] if i < len(known) else None) for i, recipe in enumerate(recipes)
+    ]

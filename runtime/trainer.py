@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec.errors import CheckpointError, DataError, UsageError
+from ..spec.errors import CheckpointError, UsageError
 from . import checkpoint as files
 from .averaged import averaged
 from .checkpoint import Checkpoint
-from .data import Dataset, load, vocabulary
+from .data import Dataset, vocabulary
 from .data.shard import WHOLE, Shard
 from .divergence import divergence
 from .evaluation import Averages, Interrupted, evaluate, per_byte, per_byte_names
@@ -32,7 +32,7 @@ from .recipe import Recipe, recipe_of
 from .record import Position, Record, check_same, spec_hash
 from .snapshot import Snapshot, restore, restore_fitting, restore_parameters, tensors
 from .stepper import Maker, Stepper, stepper_for
-from .stream import Stream, part_of
+from .stream import Stream, datasets_of, part_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def train(
     display = choose(progress) if isinstance(progress, str) else progress
     path = out / "checkpoints" / LAST
     earlier = files.load(path) if resume else None
-    datasets = _datasets(artifact, root, earlier)
+    datasets = datasets_of(artifact, root, earlier.state["data"] if earlier is not None else ())
     if earlier is not None and seed is None:
         seed = earlier.state["seed"]
     stream = Stream(datasets, _seed(artifact, seed), _shard(shard, earlier, path))
@@ -413,18 +413,6 @@ class _Training:
     def _note(self, text: str) -> None:
         self.notes.append(text)
         self.display.note(text)
-
-
-def _datasets(artifact: Artifact, root: Path, earlier: Checkpoint | None) -> list[Dataset]:
-    recipes = (artifact.train or {}).get("data") or []
-    if artifact.train is None:
-        raise UsageError(f"`{artifact.name}` has no `train` section")
-    if not recipes:
-        raise DataError(f"`{artifact.name}` trains without data", hint="add a `data` line")
-    known = earlier.state["data"] if earlier is not None else []
-    return [
-        load(recipe, root, known[i] if i < len(known) else None) for i, recipe in enumerate(recipes)
-    ]
 
 
 def _shard(shard: Shard | tuple[int, int] | None, earlier: Checkpoint | None, path: Path) -> Shard:

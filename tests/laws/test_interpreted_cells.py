@@ -6,7 +6,9 @@ import pytest
 
 from tests.laws.cell_cases import CELLS, cell_feeds, cell_graphs
 from tests.laws.harness import agree, expected
-from tests.laws.kernels import Guarded, Key, check_order
+from tests.laws.kernels import Guarded, Key, check_order, emitted
+from weft.compiler.emit.triton import step
+from weft.compiler.emit.triton.time_blocks import TimeBlock
 from weft.compiler.ir.graph import Graph
 
 NOMINAL = {"B": 17, "T": 2}
@@ -41,6 +43,18 @@ def test_cells(name: str, kind: str, guarded: Guarded, graphs: dict[Key, Graph])
 def test_programs_share_nothing(name: str, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
     key = "backward", f"{name}_small"
     check_order(guarded, key, cell_feeds(graphs[key], NOMINAL))
+
+
+def test_many_samples(graphs: dict[Key, Graph], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program takes of a large batch."""
+    monkeypatch.setattr(step, "time_block", lambda *_: TimeBlock(64, 16, 32))
+    keys = [(kind, "lstm_small") for kind in ("forward", "backward")]
+    wide = Guarded(emitted({key: graphs[key] for key in keys}, NOMINAL, "interpret"))
+    try:
+        for key in keys:
+            _check(wide, key, graphs[key], {"B": 70, "T": 2})
+    finally:
+        wide.engine.close()
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,24 +18,7 @@ from .part import Machine, Part, Work, free
 from .products import Names
 from .recurrent import Array, Recurrence, adjoint, constants, forward
 from .template import call, tidy
-from .tiles import power_of_two
-
-SAMPLES = 16
-"""Samples of a program: the fewest that tensor cores take, so that most processors have work."""
-
-UNITS = 64
-"""Units of a block, at most."""
-
-DEPTH = 32
-"""Units that a step of the product takes, at most."""
-
-WIDE = 8
-"""Warps of the largest block."""
-
-WARPS, STAGES = 4, 2
-
-LEAST = 16
-"""The smallest side of a dot."""
+from .time_blocks import STAGES, TimeBlock, time_block
 
 
 def recurrent(part: Part, work: Work, machine: Machine) -> Composed:
@@ -89,7 +71,8 @@ def recurrent(part: Part, work: Work, machine: Machine) -> Composed:
         )  # fmt: skip
     name, title = part.name(work), part.title(names, work)
     key = f"{name}: {title}"
-    block = _block(units, machine.levels.get(key, 0), small=machine.interpreted)
+    many = nominal(node.shape[0], part.values.sizes)
+    block = time_block(many, machine.arch, machine.levels.get(key, 0)).narrowed(units)
     pointers = [Parameter.pointer(n, part.graph[i].dtype) for i, n in names.items()]
     pointers += [Parameter(space.parameter, POINTER_TYPES["f32"], True) for space in spaces]
     text = _kernel(name, title, r, block, merged(pointers, sizes.parameters()), spaces)
@@ -106,42 +89,31 @@ def flops_of(node: Node, part: Part) -> Dim:
     return work(types, node.type, dict(node.attributes))
 
 
-def _block(units: int, level: int, *, small: bool) -> dict[str, int]:
-    """The block of a program; the interpreter takes small ones, so that small tests have several.
-
-    Raises: LookupError when no smaller one is left.
-    """
-    whole = max(LEAST, power_of_two(units))
-    most = LEAST if small else UNITS >> level
-    if most < LEAST:
-        raise LookupError("no smaller block of units is left")
-    return {"BM": SAMPLES, "BN": min(whole, most), "BK": min(whole, most, DEPTH)}
-
-
 def _kernel(
     name: str,
     title: str,
     r: Recurrence,
-    block: Mapping[str, int],
+    block: TimeBlock,
     parameters: tuple[Parameter, ...],
     spaces: tuple[Workspace, ...],
 ) -> KernelText:
     """The text around a body."""
-    body = [*constants(r, block), *(forward if r.result is None else adjoint)(r)]
+    sides = {"BM": block.rows, "BN": block.columns, "BK": block.depth}
+    body = [*constants(r, sides), *(forward if r.result is None else adjoint)(r)]
     text = [
         "@triton.jit",
         *call(f"def {name}", [p.name for p in parameters], 0, "):"),
         f'    """{title}',
         "",
-        f"    A program takes {SAMPLES} samples through all steps.",
+        f"    A program takes {block.rows} samples through all steps.",
         "",
         f"    {PLACES}",
         '    """',
         *(f"    {line}" for line in body),
     ]
     dots = sum("tl.dot(" in line for line in body)
-    grid = ((Factor(r.samples, SAMPLES),),)
-    warps = WIDE if block["BN"] == UNITS else WARPS
+    grid = ((Factor(r.samples, block.rows),),)
     return KernelText(
-        name, tidy(text), parameters, grid, warps, STAGES, dots, workspaces=spaces, alone=True
-    )
+        name, tidy(text), parameters, grid, block.warps, STAGES, dots,
+        workspaces=spaces, alone=True,
+    )  # fmt: skip

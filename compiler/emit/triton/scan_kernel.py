@@ -22,22 +22,7 @@ from .scan_products import dots, product_stage
 from .scan_stages import Frame, Moves, Stage, loop_stage, spelled
 from .spelling import all_symbols, dim_text
 from .template import call, tidy
-from .tiles import power_of_two
-
-SAMPLES = 16
-"""Samples of a program: the fewest that tensor cores take, so that most processors have work."""
-
-COLUMNS, DEPTH = 64, 32
-"""Columns of a block, and how many indices of a sum a dot takes, at most."""
-
-WIDE = 8
-"""Warps of a block of so many columns: with fewer the products in front of a piece crowd the
-registers."""
-
-LEAST = 16
-"""The smallest side of a dot."""
-
-WARPS, STAGES = 4, 2
+from .time_blocks import STAGES, TimeBlock
 
 _WORDS = "sample in_sample column in_column first start across depth ROWS COLUMNS DEPTH"
 
@@ -57,21 +42,17 @@ class Walk:
 
 
 def walk(
-    level: Level, name: str, title: str, precision: str, *, wide: bool, refused: int, small: bool
+    level: Level, block: TimeBlock, name: str, title: str, precision: str, *, wide: bool
 ) -> Walk:
-    """The kernel of all steps; each time that it is `refused` halves its block; the interpreter
-    takes small ones.
+    """The kernel of all steps.
 
-    Raises: LookupError where a step has no such kernel, or no smaller block is left.
+    Raises: LookupError where a step has no such kernel.
     """
-    columns = LEAST if small else COLUMNS >> refused
-    if columns < LEAST:
-        raise LookupError("no smaller block is left")
-    pieces = [each.pieces(columns) for each in level.levels()]
+    pieces = [each.pieces(block.columns) for each in level.levels()]
     width = max(p.width for both in pieces for some in both for p in some)
-    columns = min(columns, max(LEAST, power_of_two(width)))
-    frame = Frame(SAMPLES, columns, min(DEPTH, columns), precision, wide, frozenset())
-    return _Writer(level, pieces, frame).walk(name, title)
+    block = block.narrowed(width)
+    frame = Frame(block.rows, block.columns, block.depth, precision, wide, frozenset())
+    return _Writer(level, pieces, frame).walk(name, title, block.warps)
 
 
 class _Writer:
@@ -146,7 +127,7 @@ class _Writer:
         words = _words([*lines, *body])
         return [*(f"{n}: tl.constexpr = {v}" for n, v in constants.items() if n in words), *lines]
 
-    def walk(self, name: str, title: str) -> Walk:
+    def walk(self, name: str, title: str, warps: int) -> Walk:
         """The kernel, with the parameters that its text mentions."""
         body = self._framed(self.level)
         body = [*self._samples(body), *body]
@@ -165,15 +146,14 @@ class _Writer:
             *call(f"def {name}", [p.name for p in parameters], 0, "):"),
             f'    """{title}',
             "",
-            f"    A program takes {SAMPLES} samples through all steps.",
+            f"    A program takes {self.frame.rows} samples through all steps.",
             "",
             f"    {PLACES}",
             '    """',
             *(f"    {line}" for line in body),
         ]
         dots = sum("tl.dot(" in line for line in body)
-        grid = ((Factor(dim_text(self.level.loop.rows, {}), SAMPLES),),)
-        warps = WIDE if self.frame.columns == COLUMNS else WARPS
+        grid = ((Factor(dim_text(self.level.loop.rows, {}), self.frame.rows),),)
         found = KernelText(name, tidy(text), parameters, grid, warps, STAGES, dots, alone=True)
         return Walk(found, sizes)
 

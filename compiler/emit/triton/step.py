@@ -41,6 +41,7 @@ from .row_parts import merge_rows
 from .scan import loop_of
 from .scan_kernel import walk
 from .scan_levels import Level, level_of
+from .time_blocks import time_block
 
 Argument = str | tuple[str, Expression] | tuple[str, str, Expression]
 
@@ -239,10 +240,8 @@ class StepWriter:
         wide = part.wide(touched) or any(p.wide(w.writes) for p in inside for w in p.works)
         name, title = part.name(work), part.title(part.short(touched), work)
         key = f"{name}: {title}"
-        found = walk(
-            top, name, title, self.machine.precision, wide=wide,
-            refused=refused.get(key, 0), small=self.machine.interpreted,
-        )  # fmt: skip
+        block = time_block(sizes[ROWS], self.machine.arch, refused.get(key, 0))
+        found = walk(top, block, name, title, self.machine.precision, wide=wide)
         known = self._pointers(part, top, rows)
         numbers = {n: expression(replaced(dim, rows)) for n, dim in found.sizes.items()}
         known |= {n: f"size:{e}" if isinstance(e, str) else ("size", e) for n, e in numbers.items()}

@@ -72,6 +72,13 @@ def habit(stream: Sequence[Token], begun: int, position: int, bracket: Token | N
     return next((hint for rule in RULES if (hint := rule(slip)) is not None), None)
 
 
+def _names(slip: Slip) -> str | None:
+    """`(a, b) = f(x)`."""
+    if slip.token.type == "EQUAL" and slip.before.type == "RPAR" and slip.opener.type == "LPAR":
+        return "names stand without parentheses: `a, b = f(x)`"
+    return None
+
+
 def _arrow(slip: Slip) -> str | None:
     """`- >`, `=>`, `>>`, `|>`."""
     after = slip.after
@@ -156,6 +163,7 @@ def _arm(slip: Slip) -> str | None:
 
 
 RULES: tuple[Callable[[Slip], str | None], ...] = (
+    _names,
     _arrow,
     _path,
     _colon,

@@ -8,7 +8,7 @@ from .assemble import twice, unique
 from .flows import given_names, parts
 from .place import Place
 from .source import Findings
-from .tree import Assign, Body, File, Flow, For, Parameter, Repeat, Train
+from .tree import NOBODY, Assign, Body, File, Flow, For, Parameter, Repeat, Train
 
 
 def check_names(file: File, findings: Findings) -> None:
@@ -93,7 +93,9 @@ def _check_train(train: Train, findings: Findings) -> None:
 
 def _assigned(assigned: Assign) -> Iterator[tuple[str, Place]]:
     places = assigned.places or (assigned.place,) * len(assigned.names)
-    yield from zip(assigned.names, places, strict=True)
+    for name, place in zip(assigned.names, places, strict=True):
+        if name != NOBODY:
+            yield name, place
 
 
 def _in_text_order(named: list[tuple[str, Place]]) -> list[tuple[str, Place]]:

@@ -284,6 +284,10 @@ class Weight:
     place: Place = field(compare=False)
 
 
+NOBODY = "_"
+"""The name of a value that nobody needs; several may have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assign:
     """`a, b = flow` (`places`: one a name)."""

@@ -9,7 +9,7 @@ from ...spec.dims import Dim, Polynomial
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.prelude_index import prelude
-from ...spec.tree import Assign, Block, Body, Default, Expr, Input, Name, Net, Weight
+from ...spec.tree import NOBODY, Assign, Block, Body, Default, Expr, Input, Name, Net, Weight
 from ..ir.types import TensorType
 from . import calls, expressions, flows
 from .binding import Bound, Given
@@ -116,7 +116,7 @@ def run_body(e: Elaboration, text: Body, body: Scope, given: Mapping[str, Given]
 
 def run_assign(e: Elaboration, assign: Assign, scope: Scope, faults: list[Fault]) -> None:
     """`a, b = flow`; after a fault the names are broken, and silent."""
-    label = assign.names[0] if len(assign.names) == 1 else None
+    label = assign.names[0] if len(assign.names) == 1 and assign.names[0] != NOBODY else None
 
     def run() -> Values:
         found = flows.flow(e, assign.flow, scope, label)
@@ -124,7 +124,7 @@ def run_assign(e: Elaboration, assign: Assign, scope: Scope, faults: list[Fault]
 
     if attempt(run, faults) is None:
         scope.mark(names_in(assign.flow))
-        for name in assign.names:
+        for name in set(assign.names) - {NOBODY}:
             scope.define(name, BROKEN, assign.place, "broken")
 
 

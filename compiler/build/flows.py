@@ -9,6 +9,7 @@ from ...spec import static
 from ...spec.dims import Polynomial
 from ...spec.place import Place
 from ...spec.tree import (
+    NOBODY,
     Branch,
     Call,
     Expr,
@@ -85,8 +86,9 @@ def give_names(
     renamed = []
     for name, where, value in zip(names, places or [place] * len(names), found, strict=True):
         expressions.needs_value(value, place)
-        value = e.rename(value, name)
-        scope.define(name, value, where, kind)
+        if name != NOBODY:
+            value = e.rename(value, name)
+            scope.define(name, value, where, kind)
         renamed.append(value)
     return tuple(renamed)
 

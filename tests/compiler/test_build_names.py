@@ -45,6 +45,8 @@ PATHS = {
     "x -> linear(8) as a -> linear(8) -> linear(3)": linears("a", "linear", "linear_2"),
     "h = x -> linear(8) -> linear(4)\n  out h": linears("linear", "h"),
     "h = x -> linear(8) -> relu\n  out h": linears("linear"),
+    "_, h, _ = x -> branch { linear(8) | relu | relu }\n  h": linears("linear"),
+    "_ = x -> linear(8)\n  out x -> linear(8)": linears("linear", "linear_2"),
     "h = x -> residual { linear(8) }\n  out h": linears("linear"),
     "h = x -> if true { linear(8) }\n  out h": linears("h"),
     "x -> residual { linear(8) | linear(8) as short }": linears("linear", "short"),

@@ -102,6 +102,11 @@ BAD_WEFT = [
         "equality is `==`",
     ),
     (
+        "block a {\n  in x: f32[B]\n  (y, z) = x -> split(2)\n  y + z\n}\n",
+        "3:10: error[E102]: unexpected `=`",
+        "names stand without parentheses: `a, b = f(x)`",
+    ),
+    (
         "block a { y = residual(3) }\n",
         "1:23: error[E102]: unexpected `(`",
         "structures take braces",

@@ -27,6 +27,7 @@ PIXELS, MOST_PIXELS = 512, 2048  # summed at once for the adjoint in the weight
 PAIRED, MOST_PAIRED = 1 << 17, 1 << 18  # halves of a plane of what pairs of windows read
 PIECE = 768  # floats of the planes of a tile (tile_units.h)
 ROOM, MOST_ROOM = 1 << 16, 1 << 17  # halves of a plane of patches that lie as tiles read them
+SPARSE_IMAGE, SPARSE_NUMBERS = 1 << 13, 1 << 14  # floats, as in window_sparse.c
 FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.c
 
 
@@ -244,7 +245,29 @@ def kept_floats(graph: Graph, node: Node) -> int:
     ways = [_tiles(taps * g.outputs, g.channels)] if node.op == "convolve_input" else []
     if node.op == "convolve" or max(g.stride) == 1:
         ways += [_tiles(g.outputs, taps * g.channels), *map(partial(_folded, g), FOLDS)]
-    return max(ways)
+    return max(ways) + (_sparse(g) if node.op == "convolve_input" else 0)
+
+
+def _sparse(g: Geometry) -> int:
+    """Floats of a weight as rows of taps; 0 where that is not worth it (window_sparse.c)."""
+    if g.kernel[0] > 1 or {g.inner[0], g.outer[0]} != {1} or g.groups > 1 or g.dilation[2] > 1:
+        return 0
+    vectors = -(-g.kernel[2] * g.outputs // LANES)
+    floats = g.channels * g.kernel[1] * vectors * LANES
+    return floats if vectors <= 8 and floats <= PLANES and sparse_room(g) else 0
+
+
+def sparse_room(g: Geometry) -> int:
+    """Floats of scratch for what the few numbers of an image add up to, and for their list."""
+    _, high, wide = g.inner
+    if not (isinstance(high, int) and isinstance(wide, int)):
+        return 0
+    reach = (high - 1) * g.stride[1] + (g.kernel[1] - 1) * g.dilation[1] + 1
+    sums = reach * ((wide - 1) * g.stride[2] + g.kernel[2]) * g.outputs
+    numbers = high * wide * _lines(g.channels)
+    if sums > SPARSE_IMAGE or numbers > SPARSE_NUMBERS:
+        return 0
+    return _lines(sums) + 2 * (numbers + LANES) + high * wide + LANES
 
 
 def _folded(g: Geometry, fold: int) -> int:

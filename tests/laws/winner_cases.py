@@ -1,4 +1,6 @@
-"""Convolutions behind which a pool of maxima stands: the adjoint in the weight asks who won."""
+"""Convolutions behind which a pool of maxima stands: the adjoint in the weight asks who won, that
+in what is read gets few numbers.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.laws.cases import B, Build, Case, f32
 from weft.compiler.ir.builder import Builder
+from weft.compiler.ops.windows import turned
 
 Pair = tuple[int, int]
 
@@ -35,6 +38,10 @@ CASES = (
     Winners("strides", (15, 17), (3, 18), (3, 3), (2, 2), stride=(2, 1), low=(1, 1)),
     Winners("dilated_rows", (14, 9), (18, 3), (3, 2), (2, 2), dilation=(2, 1), low=(2, 0)),
     Winners("padded_pool", (11, 12), (5, 9), (4, 4), (3, 3), step=(3, 4), before=(1, 1)),
+    Winners("few_listed", (12, 12), (20, 50), (5, 5), (2, 2)),
+    Winners("few_with_borders", (13, 11), (18, 40), (3, 3), (2, 2), low=(1, 1)),
+    Winners("few_with_strides", (18, 13), (16, 33), (3, 3), (2, 2), stride=(2, 1), low=(1, 0)),
+    Winners("few_dilated", (14, 12), (9, 48), (3, 5), (2, 2), dilation=(2, 1), low=(2, 2)),
     Winners("bands", (40, 40), (16, 4), (3, 3), (2, 2), low=(1, 1)),
 )
 
@@ -59,7 +66,9 @@ def _build(w: Winners) -> Build:
         most = b.insert("pool_max", (y,), sizes=pooled, **pool)
         given = b.insert("pool_max_input", (y, most, d), **pool)
         own = {"stride": w.stride, "dilation": w.dilation, "low": w.low, "groups": 1}
-        return {"w": b.insert("convolve_weight", (x, given), kernel=w.kernel, **own)}
+        weight = b.map("mul", f32(b, "weight", outer, inner, *w.kernel), 0.3)
+        found = b.insert("convolve_input", (given, turned(b, weight)), sizes=w.space, **own)
+        return {"w": b.insert("convolve_weight", (x, given), kernel=w.kernel, **own), "x": found}
 
     return build
 

@@ -20,6 +20,7 @@ UNITS = {
     "tile_units": ("planes", "tiles"),
     "windows": (
         *("window_axes", "window_rows", "window_tiles", "window_direct", "window_weights"),
+        "window_sparse",
         *("window_ways", "convolutions", "window_winners"),
     ),
     "pools": ("pools",),

@@ -63,17 +63,10 @@ WEFT_SHARED void weft_convolve(long images, const weft_windows *g, const float *
     if (kept) weft_end_tiles();
 }
 
-/* The adjoint in x, of turned weights: its elements in classes that the same taps reach. Here x is the cotangent of the
-   windows, y the gradient of what they read, `kept` what weft_keep_convolve_input said. */
-WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const float *x, const float *w,
+/* The adjoint in x, of turned weights: its elements in classes that the same taps reach; `kept`: the planes of the weight, or NULL. */
+static __attribute__((noinline, unused)) void weft_walk_input(long images, const weft_windows *g, int way, const float *x, const float *w,
     const float *kept, float *y, float *scratch, float *planes)
 {
-    const long pixels = images * g->in[0] * g->in[1] * g->in[2];
-    if (weft_is_product(g)) {
-        weft_gemm(pixels, g->outputs, g->channels, x, g->channels, 1, w, g->lead, 1, y, g->outputs, 0, scratch);
-        return;
-    }
-    const int way = kept ? weft_input_way(g) : WEFT_BY_ROWS;
     if (kept) weft_begin_tiles();
 #if defined(WEFT_TILES)
     if (way == WEFT_SCATTERED) {
@@ -90,6 +83,27 @@ WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const f
         weft_plain_walk(images, g, a, way, x, w, kept, y, scratch, planes);
     }
     if (kept) weft_end_tiles();
+}
+/* Here x is the cotangent of the windows, y the gradient of what they read, `kept` what weft_keep_convolve_input said. */
+WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const float *x, const float *w,
+    const float *kept, float *y, float *scratch, float *planes)
+{
+    const long pixels = images * g->in[0] * g->in[1] * g->in[2];
+    if (weft_is_product(g)) {
+        weft_gemm(pixels, g->outputs, g->channels, x, g->channels, 1, w, g->lead, 1, y, g->outputs, 0, scratch);
+        return;
+    }
+    const int way = kept ? weft_input_way(g) : WEFT_BY_ROWS;
+#if defined(WEFT_TILES)
+    const long sparse = kept ? weft_sparse_floats(g) : 0;
+    if (sparse && g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->channels) {
+        for (long b = 0; b < images; ++b, x += g->xb, y += g->out[1] * g->out[2] * g->outputs)
+            if (!weft_sparse_image(g, x, kept, y, planes)) weft_walk_input(1, g, way, x, w, kept + sparse, y, scratch, planes);
+        return;
+    }
+    if (kept) kept += sparse;
+#endif
+    weft_walk_input(images, g, way, x, w, kept, y, scratch, planes);
 }
 
 /* w[t, c, o] += sum over images and windows of x[b, q * stride + t * dilation - low, c] d[b, q, o] */

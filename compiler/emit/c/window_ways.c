@@ -279,7 +279,11 @@ WEFT_SHARED const float *weft_keep_convolve(long images, const weft_windows *g, 
 WEFT_SHARED const float *weft_keep_convolve_input(long images, const weft_windows *g, const float *w, float *kept)
 {
 #if defined(WEFT_TILES)
-    if (images * weft_volume(g->in) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_input_way(g), w, (uint16_t *)kept)) return kept;
+    const long sparse = weft_sparse_floats(g);                          /* as rows of taps too, where few numbers may come */
+    if (images * weft_volume(g->in) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_input_way(g), w, (uint16_t *)(kept + sparse))) {
+        if (sparse) weft_keep_sparse(g, w, kept);
+        return kept;
+    }
 #endif
     (void)images; (void)g; (void)w; (void)kept;
     return 0;

@@ -17,6 +17,7 @@ from ...plan.windows import (
     pixels_of,
     planes_of,
     room_of,
+    sparse_room,
     tiles_of,
 )
 from ...plan.winners import images_of, pool_of, room, rows_of
@@ -37,7 +38,10 @@ def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
     if node.op not in CONVOLUTIONS:
         return 0
     block = block_of(g, sizes, adjoint=node.op == "convolve_input")
-    return _padded(g, node.op, block) + tiles_of(g, node.op, block)
+    floats = _padded(g, node.op, block) + tiles_of(g, node.op, block)
+    if node.op != "convolve_input" or not isinstance(floats, int):
+        return floats
+    return max(floats, sparse_room(g))
 
 
 def _padded(g: Geometry, op: str, block: int) -> Dim:

@@ -27,6 +27,7 @@ from .initialise import initialise
 from .interrupt import Interrupt
 from .lbfgs import Lbfgs
 from .metrics import MetricsFiles
+from .occupied import occupied
 from .progress import Progress, choose
 from .recipe import Recipe, recipe_of
 from .record import Position, Record, check_same, spec_hash
@@ -93,11 +94,12 @@ def train(
     training = _Training(
         engine, recipe, datasets, stream, out, display, {**STEPPERS, **(steppers or {})}
     )
-    if earlier is not None:
-        training.resume(earlier, path)
-    else:
-        training.begin(weights, fitting=fitting)
-    return training.run()
+    with occupied(out):
+        if earlier is not None:
+            training.resume(earlier, path)
+        else:
+            training.begin(weights, fitting=fitting)
+        return training.run()
 
 
 class _Training:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +324,32 @@ def test_a_new_training_puts_the_old_one_aside(tmp_path: Path) -> None:
 
 
 # saving
+
+
+class Meanwhile(Quiet):
+    """A display that does something in the middle of the training."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def step(self, step: int) -> None:
+        if step == 3:
+            self.act()
+
+
+def test_one_training_a_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def second() -> None:
+        with pytest.raises(UsageError, match=r"another training is writing to .*run"):
+            go(artifact_of(), out)
+        go(artifact_of(), tmp_path / "elsewhere")
+
+    record, _ = go(artifact_of(), out, progress=Meanwhile(second))
+    assert record.step == 21
+    assert not (out / "previous").exists()
+    assert {path.name for path in out.iterdir()} == {"checkpoints", "metrics.csv", "metrics.jsonl"}
+    go(artifact_of(), out)  # now it is free
 
 
 def test_checkpoints_are_written_when_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ class _Writer:
             written |= piece.writes
             if piece.inner is not None:
                 lines += self._framed(level.inner[piece.inner[0]])
+                read, written = set(), set()  # its threads have waited
                 continue
             stage = self._stage(piece, level.names[part], level.moves[part])
             self.taken |= stage.names

@@ -6,6 +6,7 @@ import pytest
 
 from weft.compiler.emit.triton.tiles import MACHINES
 from weft.compiler.emit.triton.time_blocks import AREA, LEAST, TimeBlock, time_block
+from weft.runtime.gate import ATTEMPTS
 
 
 @pytest.mark.parametrize("arch", MACHINES)
@@ -19,12 +20,13 @@ def test_more_samples_once_every_processor_has_some(arch: str) -> None:
 
 
 @pytest.mark.parametrize("samples", [16, 1_000_000])
-def test_a_refused_block_is_halved(samples: int) -> None:
-    sizes = [time_block(samples, "cuda:90", k) for k in range(3)]
-    assert [b.rows * b.columns for b in sizes] == [AREA, AREA // 2, AREA // 4]
+def test_a_refused_block_takes_all_registers_then_it_is_halved(samples: int) -> None:
+    sizes = [time_block(samples, "cuda:90", k) for k in range(ATTEMPTS)]
+    areas = [(b.rows * b.columns, b.alone) for b in sizes]
+    assert areas == [(AREA >> k, alone) for k in range(3) for alone in (False, True)]
     assert all(min(b.rows, b.columns, b.depth) >= LEAST for b in sizes)
     with pytest.raises(LookupError):
-        time_block(samples, "cuda:90", 3)
+        time_block(samples, "cuda:90", ATTEMPTS)
 
 
 def test_a_block_has_no_more_columns_than_there_are() -> None:

@@ -115,5 +115,5 @@ def _kernel(
     grid = ((Factor(r.samples, block.rows),),)
     return KernelText(
         name, tidy(text), parameters, grid, block.warps, STAGES, dots,
-        workspaces=spaces, alone=True,
+        workspaces=spaces, alone=block.alone,
     )  # fmt: skip

@@ -52,7 +52,7 @@ def walk(
     width = max(p.width for both in pieces for some in both for p in some)
     block = block.narrowed(width)
     frame = Frame(block.rows, block.columns, block.depth, precision, wide, frozenset())
-    return _Writer(level, pieces, frame).walk(name, title, block.warps)
+    return _Writer(level, pieces, frame).walk(name, title, block)
 
 
 class _Writer:
@@ -128,7 +128,7 @@ class _Writer:
         words = _words([*lines, *body])
         return [*(f"{n}: tl.constexpr = {v}" for n, v in constants.items() if n in words), *lines]
 
-    def walk(self, name: str, title: str, warps: int) -> Walk:
+    def walk(self, name: str, title: str, block: TimeBlock) -> Walk:
         """The kernel, with the parameters that its text mentions."""
         body = self._framed(self.level)
         body = [*self._samples(body), *body]
@@ -155,7 +155,9 @@ class _Writer:
         ]
         dots = sum("tl.dot(" in line for line in body)
         grid = ((Factor(dim_text(self.level.loop.rows, {}), self.frame.rows),),)
-        found = KernelText(name, tidy(text), parameters, grid, warps, STAGES, dots, alone=True)
+        found = KernelText(
+            name, tidy(text), parameters, grid, block.warps, STAGES, dots, alone=block.alone
+        )
         return Walk(found, sizes)
 
     def _symbols(self) -> list[str]:

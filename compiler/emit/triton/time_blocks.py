@@ -27,11 +27,15 @@ STAGES = 2
 
 @dataclass(frozen=True, slots=True)
 class TimeBlock:
-    """`rows` samples, `columns` of their values at a time, `depth` of the sums of products."""
+    """`rows` samples, `columns` of their values at a time, `depth` of the sums of products.
+
+    `alone`: a program may take all registers of its processor.
+    """
 
     rows: int
     columns: int
     depth: int
+    alone: bool = False
 
     @property
     def warps(self) -> int:
@@ -41,19 +45,23 @@ class TimeBlock:
     def narrowed(self, width: int) -> TimeBlock:
         """The block where no value has more columns."""
         most = max(LEAST, power_of_two(width))
-        return TimeBlock(self.rows, min(self.columns, most), min(self.depth, most))
+        columns, depth = min(self.columns, most), min(self.depth, most)
+        return TimeBlock(self.rows, columns, depth, self.alone)
 
 
 def time_block(samples: int, arch: str, refused: int) -> TimeBlock:
-    """The block for so many samples; it is halved each time that it is `refused`.
+    """The block for so many samples, once it has been `refused` so often.
 
-    The interpreter takes the smallest, so that small tests have several.
+    NVIDIA's assembler aims at several programs on a processor, and spills a few registers for that;
+    told not to, it takes all there are, and spills a few elsewhere.  So each size is tried with and
+    without, before it is halved.  The interpreter takes the smallest, so that small tests have
+    several.
 
     Raises: LookupError where no smaller block is left.
     """
     if arch == "interpret":
         return TimeBlock(LEAST, LEAST, LEAST)
-    area = AREA >> refused
+    area, alone = AREA >> refused // 2, refused % 2 == 1
     if area < LEAST * LEAST:
         raise LookupError("no smaller block is left")
     processors = MACHINES[arch].processors if arch in MACHINES else MACHINES["cuda:80"].processors
@@ -61,4 +69,4 @@ def time_block(samples: int, arch: str, refused: int) -> TimeBlock:
     while rows < min(MOST, area // LEAST) and samples > rows * processors:
         rows *= 2
     columns = area // rows if rows == LEAST else LEAST
-    return TimeBlock(rows, columns, min(DEPTH, area // LEAST))
+    return TimeBlock(rows, columns, min(DEPTH, area // LEAST), alone)

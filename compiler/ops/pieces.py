@@ -1,6 +1,7 @@
 """A step in which gates are parts of one product -> the same, gate by gate.
 
-    slice(f(x, y))            ->  f(slice(x), slice(y)), where nothing but parts of it is read
+    slice(f(x, y))            ->  f(slice(x), slice(y)), where nothing but parts of it is read and
+                                  f is nothing but maps
     pad(a) + pad(b) + pad(c)  ->  concat(a, b, c), where they fill an axis between them
 
 The first lets one loop over the units make all gates of a step; the second is how the cotangents of
@@ -73,9 +74,9 @@ class _Cutting:
 
     def _find_cut(self) -> None:
         """Find the maps of which only parts are read, none of them twice."""
+        bare = self._bare()
         for node in reversed(self.live):
-            opens = node.op == "broadcast" or self.c.ops[node.op].lowering == "map"
-            if not opens or not node.operands or node.id in self.body.results:
+            if node.id not in bare or not node.operands or node.id in self.body.results:
                 continue
             parts = set[Part]()
             for user in self.users[node.id]:
@@ -86,6 +87,18 @@ class _Cutting:
             else:
                 if _apart(parts):
                     self.cut[node.id] = parts
+
+    def _bare(self) -> set[int]:
+        """The maps of products, inputs and numbers alone: what is normalised stays whole."""
+        found = set[int]()
+        for node in self.live:
+            if node.op == "broadcast" or self.c.ops[node.op].lowering == "map":
+                sources = (self.body.nodes[o] for o in node.operands)
+                if all(n.op in ("input", "contract", "slice") or n.id in found for n in sources):
+                    found.add(node.id)
+            elif node.op == "constant":
+                found.add(node.id)
+        return found
 
     def _read(self, user: Node, node: Node) -> set[Part]:
         """The parts of a value that a user reads; none where it may read all."""

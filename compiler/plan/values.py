@@ -229,9 +229,10 @@ class Values:
         return frozenset(found)
 
     def _is_dear(self, node: Node) -> bool:
-        """Is a narrow map with two readers quicker read again than computed again?"""
+        """Is a map with two readers, narrow or stored anyway, quicker read than computed again?"""
         dear = lowering(node) == "map" and OPS[node.op].flops >= DEAR
-        return dear and narrow(node.shape) and len(self.users[node.id]) > 1
+        stored = narrow(node.shape) or node.id in self.outputs
+        return dear and stored and len(self.users[node.id]) > (node.id not in self.outputs)
 
     def _is_scale(self, node: Node) -> bool:
         """Is a map of channels with a root in it repeated over a batch, as in batch norm?"""

@@ -23,10 +23,30 @@ CELLS = {
     "carried": "x -> scan(gru_cell({units}), carry=40)",
     "cut": "x -> scan(gru_cell({units}), lengths=n)",
     "masked": "x -> scan(Masked({units}, 0.3))",
+    "normalised": "x -> scan(Normalised({units}))",
+    "heads": "x -> scan(Heads({units}))",
+    "outer": "_m, y = x -> scan(Outer, m=zeros([B, 3, 3]))\n  out y",
     "nested": "h, means = image -> scan(Rows({units}))\n  out h*means",
 }
 
 BLOCKS = """\
+block Normalised(units) {
+  in x: f32[B, D], h: f32[B, units]
+  a = (linear(x, units) + linear(h, units, bias=false)) -> layer_norm
+  out (tanh(a) -> rms_norm)
+}
+block Heads(units) {
+  in x: f32[B, D], h: f32[B, units]
+  q = h -> linear(units) -> reshape([B, 2, units//2])
+  k = x -> linear(units) -> reshape([B, 2, units//2])
+  weights = softmax(q*k)
+  out weights -> reshape([B, units]) -> linear(units) -> tanh
+}
+block Outer {
+  in x: f32[B, D], m: f32[B, D, D]
+  s = 0.9*m + unsqueeze(x, axis=2)*unsqueeze(tanh(x), axis=1)
+  out s, sum(s*unsqueeze(x, axis=1), axis=2)
+}
 block Masked(units, rate) {
   in x: f32[B, D], h: f32[B, units]
   out concat(x, h, axis=1) -> linear(units) -> tanh -> dropout(rate)

@@ -52,16 +52,16 @@ class TimeBlock:
 def time_block(samples: int, arch: str, refused: int) -> TimeBlock:
     """The block for so many samples, once it has been `refused` so often.
 
-    NVIDIA's assembler aims at several programs on a processor, and spills a few registers for that;
-    told not to, it takes all there are, and spills a few elsewhere.  So each size is tried with and
-    without, before it is halved.  The interpreter takes the smallest, so that small tests have
+    NVIDIA's assembler aims at several programs on a processor, and spills a few registers for that.
+    Told not to, it may take all there are, and spill a few elsewhere.  So each size is tried both
+    ways before it is halved.  The interpreter takes the smallest, so that small tests have
     several.
 
     Raises: LookupError where no smaller block is left.
     """
     if arch == "interpret":
         return TimeBlock(LEAST, LEAST, LEAST)
-    area, alone = AREA >> refused // 2, refused % 2 == 1
+    area, alone = AREA >> refused // 2, refused % 2 == 0
     if area < LEAST * LEAST:
         raise LookupError("no smaller block is left")
     processors = MACHINES[arch].processors if arch in MACHINES else MACHINES["cuda:80"].processors

@@ -25,12 +25,13 @@ SMALL = (16, 8, 4)
 """The same for nets that are too much work at those."""
 
 MUCH = 6e10
-"""Floating-point operations in float64: ten to twenty seconds, as NumPy convolves.  Differences
-take half of what the rest leaves.
+"""Floating-point operations in float64: about twenty seconds, as NumPy convolves.  No more than a
+quarter of that for larger sizes than the smallest, and for differences.
 """
 
 PARAMETER = 100  # operations that a parameter stands for: drawn, moved, copied and compared
 RUNS = 2  # of an entry in the reference: for its differences and for the targets
+BACKWARD = 2.5  # times as long for an operation as forward
 INTERPRETED = 5  # the interpreter takes a second for what a kernel does in a millisecond
 
 Key = tuple[str, str]
@@ -61,20 +62,16 @@ def affordable(program: Program, much: float = MUCH) -> Extent:
     """
     choices = [(sizes, operations(program, sizes)) for sizes in _choices(program)]
     left_out = _beyond(choices[-1][1], much)
-    sizes, once = next(
-        (sizes, cost)
-        for sizes, work in choices
-        if (cost := sum(w for key, w in work.items() if key not in left_out)) <= much
-    )
+    costs = [sum(w for key, w in work.items() if key not in left_out) for _, work in choices]
+    first = next((k for k, cost in enumerate(costs) if cost <= much / 4), len(choices) - 1)
+    sizes, spare = choices[first][0], max(0.0, (much - costs[first]) / 4)
     steps = {
         name: step_flops(step, sizes)
         for name, step in program.steps.items()
         if ("gradient", name) not in left_out
     }
     # moved twice, each time the part of the forward pass behind it: half of a third of the step
-    alone = {
-        name: int((much - once) / 2 / len(steps) / (flops / 3 + 1)) for name, flops in steps.items()
-    }
+    alone = {name: int(spare / len(steps) / (flops / 3 + 1)) for name, flops in steps.items()}
     counts = {
         name: sum(map(program.steps[name].trains, program.steps[name].parameters)) for name in alone
     }
@@ -150,5 +147,5 @@ def operations(program: Program, sizes: Mapping[str, int]) -> dict[Key, float]:
         found["forward", name] = float(flops + PARAMETER * own)
     for name, step in program.steps.items():
         own = sum(counts[p] for p in step.parameters)
-        found["gradient", name] = float(RUNS * step_flops(step, sizes) + PARAMETER * own)
+        found["gradient", name] = float(RUNS * BACKWARD * step_flops(step, sizes) + PARAMETER * own)
     return found

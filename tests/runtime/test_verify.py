@@ -57,15 +57,15 @@ def test_a_small_net_is_checked_whole(deep: Program) -> None:
 def test_less_work_means_smaller_sizes_then_fewer_differences_then_fewer_entries(
     deep: Program,
 ) -> None:
-    found = {much: affordable(deep, much) for much in (1e8, 2e6, 1e6, 3.5e5, 1.6e5, 1e3)}
+    found = {much: affordable(deep, much) for much in (1e8, 5.4e6, 2e6, 4e5, 1.6e5, 1e3)}
     batches = [extent.sizes["B"] for extent in found.values() if not extent.left_out]
     assert batches == sorted(batches, reverse=True)
-    assert set(batches) > {37, 5}
+    assert {37, 1} < set(batches)
     left_out = [len(extent.left_out) for extent in found.values()]
     assert left_out == sorted(left_out)
     assert set(left_out) == {0, 1, 2}
     assert found[1e8].alone["main"] is None
-    assert found[2e6].alone["main"] in range(20)
+    assert found[5.4e6].alone["main"] in range(20)
     assert all(_operations(deep, extent) <= much for much, extent in found.items())
 
 
@@ -93,8 +93,10 @@ def test_a_wrong_gradient_shows(
         return {**values, node: 1.1 * values[node]}
 
     monkeypatch.setattr(verifying.reference, "run_all", wrong)
-    bad = [c for c in _slopes(deep, Extent({"B": 3}, {"main": alone}, {})) if not c.ok]
-    assert len(bad) == 1
+    checks = _slopes(deep, Extent({"B": 3}, {"main": alone}, {}))
+    bad = [check for check in checks if not check.ok]
+    assert [check.subject for check in bad] == ["d_deep.repeat.0.linear.bias"]
+    assert alone is None or len(checks) < 12, "halves that are right are not looked at further"
     assert bad[0].error > SLOPE_TOLERANCE
 
 

@@ -25,7 +25,7 @@ UNITS = {
     ),
     "pools": ("pools",),
     "attend": ("attend",),
-    "recurrences": ("kept", "cells", "lstm", "recurrent"),
+    "recurrences": ("kept", "cells", "lstm", "lstm_adjoint", "recurrent"),
     "moments": ("moments",),
 }
 """The bodies of each unit, in the order in which they lean on each other."""

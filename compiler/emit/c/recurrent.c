@@ -76,6 +76,10 @@ WEFT_SHARED void weft_recurrence_input(int cell, long samples, long time, long n
     const float *w, long wg, long wu, const float *states, const float *begin, long br, long bc, const float *d, long dn,
     const float *given, float *result, float *ended, float *scratch, float *planes)
 {
+#if defined(WEFT_TILES)
+    if (cell == WEFT_LSTM && wg == 1 && time > 2
+        && weft_lstm_adjoint(samples, time, n, opened, w, wu, states, begin, br, bc, d, dn, given, result, ended, scratch, planes)) return;
+#endif
     const weft_cell_parts parts = weft_parts_of(cell);
     const long wide = parts.count * n, own = parts.states * n, open = parts.kept * n;
     const int how = time > 2 ? weft_keep(samples, 1, n, wide, w, wg, wu, planes) : WEFT_AS_IT_IS;

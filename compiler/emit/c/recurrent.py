@@ -21,11 +21,14 @@ def planes(graph: Graph, node: Node) -> int:
     assert isinstance(units, int)
     wide, backwards = cell.gates * units, node.op in ("recurrence_input", "recurrence_begin")
     parts, depth = (1, wide) if backwards else (cell.gates, units)
-    tiles = parts * -(-units // 16) * -(-depth // 32) * 768
+    deep = -(-depth // 32) * 768  # the planes of 16 rows or columns
+    if cell.gates == 4 and backwards:  # all gates of 16 units side by side, and two steps at a time
+        deep = 2 * -(-units // 16) * 768
+    tiles = parts * -(-units // 16) * deep
     strips = -(-parts * units // 32) * 32 * depth
     rows = ROWS * (2 * cell.states * units + wide)
     rows += 16 * 64 + wide if backwards else cell.kept * units
-    return max(tiles, strips) + -(-depth // 32) * 768 + rows
+    return max(tiles, strips) + 2 * deep + rows
 
 
 def call(

@@ -32,7 +32,7 @@ tl triton in_row in_column inside ROWS COLUMNS BM BN BK GROUP m panel panels pix
 tile tile_m tile_n tiles_m tiles_n share split in_depth ones total band height length
 top peak base shrink at in_at whole last rest program owned walked repeated
 batch_extent image channel phase pixel group tap taps index x_at seen open winner best given chosen
-near window program member
+near window program member source opposite source_row opposite_row
 """
 
 _FUNCTIONS = """

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import weft
+from tests.laws.alike_cases import ALIKE_CASES
 from tests.laws.cases import Case
 from tests.laws.harness import build, entry_of, graph_of
 from tests.laws.kernels import Key, emitted
+from tests.laws.test_adjoints import CASES as ADJOINTS
 from tests.laws.test_attention import CASES as ATTENTION_CASES
 from tests.laws.test_interpreted import law_graphs
 from tests.laws.test_interpreted_windows import DEEP, _adjoint_ridden, _ridden
@@ -45,6 +47,8 @@ def graphs() -> dict[Key, Graph]:
         *(Case(f"ridden_{g.name}", _ridden(g)) for g in DEEP),
         *(Case(f"adjoint_{g.name}", _adjoint_ridden(g)) for g in DEEP),
         *(Case(f"weight_{g.name}", _convolve_weight(g)) for g in DEEP),
+        *ADJOINTS,
+        *ALIKE_CASES,
     )
     found = law_graphs() | {("attention", n): g for n, (g, _) in ATTENTION_CASES.items()}
     found |= {("window", c.name): graph_of(*build(c)) for c in windows}

@@ -21,7 +21,7 @@ from .epilogue import Epilogue, Writer, attachable, whole_rows
 from .gemm import assembled
 from .kernel import Factor, Parameter, drawing, merged
 from .library import PLACES
-from .part import Machine, Part, Work, free
+from .part import Machine, Part, Work
 from .printer import Partial, prepared
 from .products import Names, contraction_of, result_index
 from .prologue import OTHER, Prologue, leaves, prologue
@@ -133,8 +133,9 @@ class _Writing:
         left, right, other = ((self.names[i], part.graph[i].dtype) for i in (a, b, self.x))
         self.c = contraction_of(p, left, right, self.sizes)
         self.d = contraction_of(q, left, other, self.sizes)
-        self.a_tile, self.x_tile = f"{self.names[a]}_tile", f"{self.names[self.x]}_other_tile"
-        taken = frozenset({self.a_tile, self.x_tile, *self.sums})
+        self.a_tile, self.b_tile = f"{self.names[a]}_tile", f"{self.names[b]}_tile"
+        self.x_tile = f"{self.names[self.x]}_other_tile"
+        taken = frozenset({self.a_tile, self.b_tile, self.x_tile, *self.sums})
         self.left = prologue(part, work.key, p.a, self.names, self.sizes, taken)
         taken |= frozenset(self.left.kernel.values) if self.left else frozenset()
         self.right = prologue(part, work.weight, q.b, self.names, self.sizes, taken, OTHER)
@@ -248,10 +249,9 @@ class _Writing:
             mask = " & ".join(filter(None, (first, "in_row")))
             lines += self.left.stored(tile, "row", mask, INDENT)
         at = [times("depth[:, None]", c.b.row_stride), times("column", c.b.column_stride)]
-        block = free("weight_tile", {self.a_tile, self.x_tile})
-        lines += call(f"{block} = tl.load", [_at(c.b.buffer, at)], INDENT)
+        lines += call(f"{self.b_tile} = tl.load", [_at(c.b.buffer, at)], INDENT)
         how = f'input_precision="{self.precision}"'
-        lines += call(f"{product} = tl.dot", [tile, block, product, how], INDENT)
+        lines += call(f"{product} = tl.dot", [tile, self.b_tile, product, how], INDENT)
         turned = f"tl.trans({tile})"
         return lines + call(f"{total} = tl.dot", [turned, self.x_tile, total, how], INDENT)
 

@@ -113,22 +113,23 @@ def together(
     text: KernelText, arguments: Sequence[Mapping[str, Argument]]
 ) -> tuple[KernelText, dict[str, Argument]]:
     """A kernel for several sets of arguments, and the arguments of its own."""
-    first = arguments[0]
     taken = {p.name for p in text.parameters}
-    parameters, known = list(text.parameters), {p.name: first[p.name] for p in text.parameters}
+    parameters, known = list[Parameter](), dict[str, Argument]()
     chosen: list[list[str]] = [[] for _ in arguments]
     for p in text.parameters:
-        for number, mine in enumerate(arguments[1:], 1):
-            if mine[p.name] == first[p.name]:
-                continue
+        if all(mine[p.name] == arguments[0][p.name] for mine in arguments):
+            parameters.append(p)
+            known[p.name] = arguments[0][p.name]
+            continue
+        for number, mine in enumerate(arguments):
             name = free(f"{p.name.removesuffix('_ptr')}_of_{number + 1}", taken) + "_ptr"
             parameters.append(Parameter(name, p.type, p.divisible))
             known[name] = mine[p.name]
             chosen[number].append(f"{p.name} = {name}")
     lines = [f"{PROGRAM} = {_FIRST} // {len(arguments)}", f"{MEMBER} = {_FIRST} % {len(arguments)}"]
-    for number, choices in enumerate(chosen):
-        if choices:
-            lines += [f"if {MEMBER} == {number}:", *(f"    {choice}" for choice in choices)]
+    lines += chosen[0]
+    for number, choices in enumerate(chosen[1:], 1):
+        lines += [f"if {MEMBER} == {number}:", *(f"    {choice}" for choice in choices)]
     grid = ((Factor(len(arguments)), *text.grid[0]), *text.grid[1:])
     body = _told(text, [p.name for p in parameters], lines)
     return replace(text, text=body, parameters=tuple(parameters), grid=grid), known

@@ -1,4 +1,4 @@
-"""A graph -> the launches that run all of it, each value in a buffer of the entry.
+"""A graph -> the launches that run all of it.
 
 contraction, group that reads its result elementwise -> one launch
 sums over rows                                       -> partial sums, one `finish` launch
@@ -6,33 +6,32 @@ sums over rows                                       -> partial sums, one `finis
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from ....spec.dims import Dim, Polynomial, exact_quotient, substitute, symbol, symbols
-from ...artifact import ITEM_BYTES, Buffer, Entry, Expression, KernelRecord, Launch, Port, Scalar
+from ....spec.dims import Dim, symbols
+from ...artifact import Entry, Expression, KernelRecord, Launch, Port, Scalar
 from ...ir.body import ROWS, replaced
-from ...ir.graph import Graph, Node
+from ...ir.graph import Graph
 from ...plan.attention import attentions
 from ...plan.forms import Plans
-from ...plan.layout import LANES, Layout, row_major
-from ...plan.memory import Home, Request, expression, nominal, pack
+from ...plan.memory import Home, expression, nominal
 from ...plan.samples import step_by_step
 from ...plan.values import Values
 from ..loops import start_name
-from ..names import identifier, size_name, spelled
+from ..names import identifier, size_name
 from .alike import names_of, together
 from .attach import plan_works
+from .buffers import Buffers
 from .compose import compose
 from .composed import Composed
 from .epilogue import panels
 from .finish import Gathered, finish_kernel
 from .kernel import KernelText, Parameter, stream_name
+from .launches import Argument, Call, Turns, buffer_of, less_aligned, stores
 from .library import PLACES, Kernels
 from .moments import merge_kernel
-from .part import Machine, Part, Work, free
+from .part import Machine, Part, Work
 from .printer import Partial
 from .products import Names
 from .recurrent_kernels import flops_of
@@ -42,17 +41,6 @@ from .scan import loop_of
 from .scan_kernel import walk
 from .scan_levels import Level, level_of
 from .time_blocks import time_block
-
-Argument = str | tuple[str, Expression] | tuple[str, str, Expression]
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """Launches that are repeated together, `times` times, numbered backwards if `reverse`."""
-
-    number: int
-    times: Expression
-    reverse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +52,6 @@ class Ports:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     scalars: tuple[Scalar, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """A buffer of the entry before it has a place.  Units: `span` in elements of 4 bytes."""
-
-    name: str
-    dtype: str
-    shape: tuple[Dim, ...]
-    layout: Layout
-    home: Home | None
-    place: str
-
-    @property
-    def span(self) -> Dim:
-        size = ITEM_BYTES[self.dtype]
-        return self.layout.span * (size // 4) if size >= 4 else words(self.layout.span, size)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One launch before its buffers have a place; `arguments` follow the kernel's parameters."""
-
-    text: KernelText
-    grid: tuple[Expression, ...]
-    arguments: tuple[Argument, ...]
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    turns: Turns | None = None
 
 
 class StepWriter:
@@ -113,8 +72,7 @@ class StepWriter:
         self.parts: list[Part] = []
         self.calls: list[Call] = []
         self.records: list[KernelRecord] = []
-        self.memory: dict[str, Memory] = {}
-        self.loops: list[tuple[range, frozenset[str]]] = []  # calls, and buffers of one step alone
+        self.buffers = Buffers()
 
     def add(self, graph: Graph, homes: Mapping[int, Home], known: Part | None = None) -> Part:
         """Plan one graph; `homes` places its inputs and outputs.
@@ -138,9 +96,7 @@ class StepWriter:
                     part.finish(work)
                     scan = work.heavy is not None and part.graph[work.heavy].op == "scan"
                     (self._scan if scan else self._work)(part, work)
-        offsets, total = self._pack()
-        used = dict.fromkeys(name for c in self.calls for name in (*c.reads, *c.writes))
-        buffers = tuple(_placed(self.memory[name], offsets) for name in used)
+        buffers, total = self.buffers.placed(self.calls, self.sizes, keep=self.keep)
         launches = tuple(
             Launch(
                 c.text.name,
@@ -189,11 +145,13 @@ class StepWriter:
         known |= {size_name(start_name(n)): f"int:{start}" for n, start in enumerate(found.starts)}
         for text in found.texts:
             for w in text.workspaces:
-                known[w.parameter] = self._workspace(w.parameter, panels(w.factors, found.sizes))
+                known[w.parameter] = self.buffers.workspace(
+                    w.parameter, panels(w.factors, found.sizes)
+                )
         for p in found.partials:
-            known[p.pointer] = self._workspace(p.pointer, p.span)
+            known[p.pointer] = self.buffers.workspace(p.pointer, p.span)
         for q in found.parted:
-            known[q.pointer] = self._workspace(q.pointer, q.span)
+            known[q.pointer] = self.buffers.workspace(q.pointer, q.span)
         return known
 
     def _finishes(
@@ -258,27 +216,19 @@ class StepWriter:
             for inner, outside, names in zip(parts, level.outside, level.names, strict=True):
                 for i, o in outside.items():
                     if level is top and i in names:
-                        inner.names[i] = self._buffer(part, o)
-                        known[f"{names[i]}_ptr"] = self._argument(part, o)
+                        inner.names[i] = self.buffers.of(part, o)
+                        known[f"{names[i]}_ptr"] = self.buffers.argument(part, o)
             for before, after, begun in level.loop.states:
-                buffer = self._scratch("state", level.loop.step[before], rows, 2)
+                buffer = self.buffers.scratch("state", level.loop.step[before], rows, 2)
                 level.begin.names[begun] = buffer
                 level.step.names[before] = level.step.names[after] = buffer
             for inner, names in zip(parts, level.names, strict=True):
                 for i, short in names.items():
                     if f"{short}_ptr" not in known:
                         if i not in inner.names:
-                            inner.names[i] = self._scratch(short, inner.graph[i], rows, 1)
+                            inner.names[i] = self.buffers.scratch(short, inner.graph[i], rows, 1)
                         known[f"{short}_ptr"] = inner.names[i]
         return known
-
-    def _scratch(self, base: str, node: Node, rows: Mapping[str, Dim], times: int) -> str:
-        """Memory for a value of a step, so many times."""
-        name, shape = free(base, self.memory), (times, *replaced(node.shape, rows))
-        shape = shape if times > 1 else shape[1:]
-        place = str(node.place) if node.place else ""
-        self.memory[name] = Memory(name, node.dtype, shape, row_major(shape), None, place)
-        return name
 
     def _steps(self, part: Part, work: Work) -> None:
         """The launches of a step, repeated for all steps, behind those that begin the states."""
@@ -290,21 +240,18 @@ class StepWriter:
             for graph, homes in ((loop.begin, loop.begin_homes), (loop.step, loop.homes))
         )
         step.moved = {i: by for i, (_, by) in loop.lent.items() if by != 0}
-        begin.names |= {i: self._buffer(part, o) for i, o in loop.starts.items()}
-        step.names |= {i: self._buffer(part, o) for i, (o, _) in loop.lent.items()}
+        begin.names |= {i: self.buffers.of(part, o) for i, o in loop.starts.items()}
+        step.names |= {i: self.buffers.of(part, o) for i, (o, _) in loop.lent.items()}
         for before, after, begun in loop.states:
-            node = loop.step[after]
-            name = free("state", self.memory)
-            layout, place = row_major(node.shape), str(node.place) if node.place else ""
-            self.memory[name] = Memory(name, node.dtype, node.shape, layout, None, place)
+            name = self.buffers.scratch("state", loop.step[after])
             begin.names[begun] = step.names[before] = step.names[after] = name
         self._all(begin)
-        first, known = len(self.calls), set(self.memory)
+        first, known = len(self.calls), set(self.buffers.memory)
         self._all(step)
-        turns = Turns(len(self.loops) + 1, expression(loop.time), loop.reverse)
+        turns = Turns(len(self.buffers.loops) + 1, expression(loop.time), loop.reverse)
         self.calls[first:] = [replace(c, turns=turns) for c in self.calls[first:]]
-        alone = frozenset(self.memory.keys() - known)
-        self.loops.append((range(first, len(self.calls)), alone))
+        alone = frozenset(self.buffers.memory.keys() - known)
+        self.buffers.loops.append((range(first, len(self.calls)), alone))
 
     def _all(self, part: Part) -> None:
         """The launches of a part that stands in another; a scan there is one launch."""
@@ -325,7 +272,7 @@ class StepWriter:
     ) -> dict[str, Argument]:
         """The argument behind each parameter."""
         known: dict[str, Argument] = {"seed_ptr": "call:seed", "step_ptr": "call:step"}
-        known |= {f"{name}_ptr": self._argument(part, i) for i, name in names.items()}
+        known |= {f"{name}_ptr": self.buffers.argument(part, i) for i, name in names.items()}
         for argument, dim in sizes.items():
             value = expression(dim)
             known[argument] = f"size:{value}" if isinstance(value, str) else ("size", value)
@@ -341,11 +288,11 @@ class StepWriter:
         flops: int,
     ) -> None:
         """Append a launch and its record."""
-        text = self.kernels.add(_less_aligned(text, known), found.places)
+        text = self.kernels.add(less_aligned(text, known), found.places)
         arguments = tuple(known[p.name] for p in text.parameters)
         stored = stores(text.text)
         pointers = [p.name for p in text.parameters if p.type.startswith("*")]
-        buffers = {name: _buffer_of(known[name]) for name in pointers}
+        buffers = {name: buffer_of(known[name]) for name in pointers}
         writes = tuple(buffers[name] for name in pointers if name in stored)
         reads = tuple(buffers[n] for n in pointers if n not in stored and ":" not in buffers[n])
         self.calls.append(Call(text, grid, arguments, reads, writes))
@@ -418,106 +365,8 @@ class StepWriter:
         """Bytes of partial sums and their result."""
         return 4 * p.numbers * p.columns * (nominal(p.count, self.sizes) + 1)
 
-    # ---- buffers -------------------------------------------------------------------------------
-
-    def _buffer(self, part: Part, i: int) -> str:
-        """The entry's buffer for a value."""
-        if i not in part.names:
-            node = part.graph[i]
-            base = spelled(node["feed"] if node.op == "input" else node.name)
-            name = part.names[i] = free(base, self.memory)
-            place = str(node.place) if node.place else ""
-            home, layout = part.homes.get(i), part.layout(i)
-            self.memory[name] = Memory(name, node.dtype, node.shape, layout, home, place)
-        return part.names[i]
-
-    def _argument(self, part: Part, i: int) -> Argument:
-        """The pointer to a value, which may move on with the steps of a scan."""
-        name = self._buffer(part, i)
-        return ("at", name, expression(part.moved[i])) if i in part.moved else name
-
-    def _workspace(self, pointer: str, count: Dim) -> str:
-        """A buffer for partial sums."""
-        name = free(pointer.removesuffix("_ptr"), self.memory)
-        self.memory[name] = Memory(name, "f32", (count,), Layout((1,), count), None, "")
-        return name
-
-    def _pack(self) -> tuple[Mapping[tuple[str, int], Dim], Dim]:
-        """Offsets in the workspace by lifetime, and its length."""
-        moments: dict[str, list[int]] = {}
-        for moment, c in enumerate(self.calls):
-            for name in (*c.reads, *c.writes):
-                moments.setdefault(name, []).append(moment)
-        for calls, alone in self.loops:  # what one step needs, the next one needs too
-            for name in {n for k in calls for n in (*self.calls[k].reads, *self.calls[k].writes)}:
-                if name not in alone:
-                    moments[name] = sorted([*moments[name], calls[0], calls[-1]])
-        requests = []
-        for name, m in self.memory.items():
-            if m.home is None and name in moments:
-                first, last = (
-                    (0, len(self.calls)) if self.keep else (moments[name][0], moments[name][-1])
-                )
-                requests.append(Request((name, 0), aligned(m.span), first, last))
-        packing = pack(requests, self.sizes)
-        return packing.offsets, packing.total
-
     def _size_names(self) -> tuple[str, ...]:
         """The symbolic sizes of the entry."""
         nodes = [node for part in self.parts for node in part.graph]
         dims = [d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))]
         return tuple(sorted({name for d in dims for name in symbols(d)}))
-
-
-def _buffer_of(argument: Argument) -> str:
-    """The buffer behind a pointer."""
-    return argument if isinstance(argument, str) else argument[1]  # type: ignore[return-value]
-
-
-def _less_aligned(text: KernelText, known: Mapping[str, Argument]) -> KernelText:
-    """The kernel without promises about the addresses of what moves on from step to step."""
-    moving = {name for name, found in known.items() if isinstance(found, tuple) and len(found) == 3}
-    if not moving & {p.name for p in text.parameters}:
-        return text
-    parameters = (replace(p, divisible=False) if p.name in moving else p for p in text.parameters)
-    return replace(text, parameters=tuple(parameters))
-
-
-def words(span: Dim, size: int) -> Dim:
-    """Words of 4 bytes for elements of `size` bytes, fewer than 4."""
-    each = 4 // size
-    whole = exact_quotient(span, each)
-    return (span + (each - 1)) // each if whole is None else whole
-
-
-@lru_cache(1 << 10)
-def stores(text: str) -> frozenset[str]:
-    """The pointers through which a kernel writes."""
-    stored = set(re.findall(r"tl\.store\(\s*(\w+_ptr)", text))
-    chosen = re.findall(r"^ +(\w+_ptr) = (\w+_ptr)$", text, re.MULTILINE)
-    return frozenset(stored | {other for name, other in chosen if name in stored})
-
-
-def _placed(m: Memory, offsets: Mapping[tuple[str, int], Dim]) -> Buffer:
-    home = m.home or Home("workspace", 0, offsets[m.name, 0], m.layout)
-    shape, strides = _expressions(m.shape), _expressions(home.layout.strides)
-    at = expression(home.offset * 4)
-    return Buffer(m.name, m.dtype, shape, home.space, home.slot, at, strides, m.place)
-
-
-def _expressions(dims: Sequence[Dim]) -> tuple[Expression, ...]:
-    return tuple(map(expression, dims))
-
-
-def aligned(span: Dim) -> Dim:
-    """A span of whole cache lines at least as long, such that spans of one symbol share a scale."""
-    if not isinstance(span, Polynomial) or all(c % LANES == 0 for _, c in span.terms):
-        return span
-    name = min(symbols(span))
-    try:
-        found = substitute(span, {name: (symbol(name) + (LANES - 1)) // LANES * LANES})
-    except ValueError:
-        found = span
-    if isinstance(found, Polynomial) and all(c % LANES == 0 for _, c in found.terms):
-        return found
-    return (span + (LANES - 1)) // LANES * LANES

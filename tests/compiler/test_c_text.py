@@ -409,6 +409,30 @@ def test_tiles_of_several_rounds(library: ctypes.CDLL, forms: str) -> None:
         _check(library, rng, shape, forms, k % 2, (k, 0, 3), "gemm_tiles")
 
 
+def _block(whole: Matrix, rows: slice, columns: slice) -> Matrix:
+    """A part of a matrix, where it lies."""
+    start = rows.start * whole.strides[0] + columns.start * whole.strides[1]
+    memory = Guarded(whole.memory.whole, whole.memory.values[start:])
+    return Matrix(memory, whole.view[rows, columns], whole.strides)
+
+
+@pytest.mark.parametrize("forms", ["NN", "NT", "TN", "TT"])
+def test_an_element_is_the_same_however_tiles_are_cut(library: ctypes.CDLL, forms: str) -> None:
+    rng = np.random.default_rng(21)
+    for m, n, k in ((200, 330, 300), (45, 170, 97), (90, 40, 520)):
+        a, b = _matrix(rng, m, k, forms[0], 3), _matrix(rng, k, n, forms[1], 0)
+        c = _matrix(rng, m, n, "N", 0)
+        _multiply(library, a, b, c, 0, "gemm_tiles")
+        once = c.view.copy()
+        rows, columns = (sorted({0, e, *rng.integers(1, e, 2).tolist()}) for e in (m, n))
+        every = slice(0, k)
+        for i in map(slice, rows, rows[1:]):
+            for j in map(slice, columns, columns[1:]):
+                parts = _block(a, i, every), _block(b, every, j), _block(c, i, j)
+                _multiply(library, *parts, 0, "gemm_tiles")
+        assert np.array_equal(c.view, once), (m, n, k)
+
+
 def test_an_empty_depth_clears_or_leaves(library: ctypes.CDLL) -> None:
     rng = np.random.default_rng(5)
     for accumulate in (0, 1):

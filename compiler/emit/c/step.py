@@ -28,7 +28,8 @@ from .part import Part, largest
 from .printer import STORED, Signature
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
 from .scan import BLOCK, loop_of
-from .stage import LOOP, StageWriter
+from .stage import StageWriter
+from .stage_calls import LOOP
 from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster

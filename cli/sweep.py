@@ -138,10 +138,10 @@ def _trial(
 ) -> Trial:
     """One training; one that diverges is a result like any other."""
     from ..runtime.program import compile
-    from ..runtime.trainer import LAST
+    from ..runtime.run_folder import LAST, checkpoint_path
 
     out = base / re.sub(r"[^\w=,.+\-]+", "_", label(chosen).replace(" ", ","))
-    begun = (out / "checkpoints" / LAST).exists()
+    begun = checkpoint_path(out, LAST).exists()
     program = compile(spec, arguments.target, seed=arguments.seed)
     again = arguments.resume and begun
     weights = None if again else options["weights"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import CheckpointError
+from .data.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
@@ -88,3 +89,22 @@ def check_same(
             f"in an epoch, this run has {batches} of {sizes[0]}",
             hint="resume with the batch size it was trained with",
         )
+
+
+def same_shard(
+    shard: Shard | tuple[int, int] | None, state: Mapping[str, Any] | None, path: Path
+) -> Shard:
+    """The shard that is asked for, or that of the training which goes on, whose `state` is given.
+
+    Raises: CheckpointError where these are two.
+    """
+    wanted = shard if isinstance(shard, Shard) or shard is None else Shard(*shard)
+    if state is None:
+        return wanted or WHOLE
+    before = Shard(*state.get("shard", (0, 1)))
+    if wanted not in (None, before):
+        raise CheckpointError(
+            f"`{path}` was trained with shard {before.number}/{before.of}",
+            hint="resume with the same --shard, or without one",
+        )
+    return before

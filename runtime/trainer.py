@@ -7,7 +7,6 @@ is one number, and a resumed training does what the uninterrupted one would have
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec.errors import CheckpointError, UsageError
+from ..spec.errors import UsageError
 from . import checkpoint as files
 from .averaged import averaged
 from .checkpoint import Checkpoint
-from .data import Dataset, vocabulary
-from .data.shard import WHOLE, Shard
+from .data import Dataset
+from .data.shard import Shard
 from .divergence import divergence
 from .evaluation import Averages, Interrupted, evaluate, per_byte, per_byte_names
 from .initialise import initialise
@@ -30,7 +29,8 @@ from .metrics import MetricsFiles
 from .occupied import occupied
 from .progress import Progress, choose
 from .recipe import Recipe, recipe_of
-from .record import Position, Record, check_same, spec_hash
+from .record import Position, Record, check_same, same_shard, spec_hash
+from .run_folder import BEST, LAST, checkpoint_path, keep_vocabulary, put_aside
 from .snapshot import Snapshot, restore, restore_fitting, restore_parameters, tensors
 from .stepper import Maker, Stepper, stepper_for
 from .stream import Stream, datasets_of, part_of
@@ -48,8 +48,6 @@ SAVE_SECONDS = 30.0
 
 EXTRA = "stepper/"
 """What the names of tensors begin with that a stepper keeps itself: `stepper/<step>/<name>`."""
-
-LAST, BEST = "last.safetensors", "best.safetensors"
 
 STEPPERS: Mapping[str, Maker] = {"lbfgs": Lbfgs}
 """The optimizers that are not generated kernels."""
@@ -84,12 +82,16 @@ def train(
     if resume and weights is not None:
         raise UsageError("a resumed training has its own weights", hint="leave one of the two out")
     display = choose(progress) if isinstance(progress, str) else progress
-    path = out / "checkpoints" / LAST
+    path = checkpoint_path(out, LAST)
     earlier = files.load(path) if resume else None
     datasets = datasets_of(artifact, root, earlier.state["data"] if earlier is not None else ())
     if earlier is not None and seed is None:
         seed = earlier.state["seed"]
-    stream = Stream(datasets, _seed(artifact, seed), _shard(shard, earlier, path))
+    stream = Stream(
+        datasets,
+        _seed(artifact, seed),
+        same_shard(shard, earlier.state if earlier is not None else None, path),
+    )
     recipe = recipe_of(artifact, stream.count, epochs=epochs, steps=steps, seed=seed)
     training = _Training(
         engine, recipe, datasets, stream, out, display, {**STEPPERS, **(steppers or {})}
@@ -144,17 +146,11 @@ class _Training:
             self._note(f"beside the weights of `{weights}` fresh ones: {_some(left)}")
         elif weights is not None:
             restore_parameters(self.engine, files.load(weights), weights)
-        old = self.out / "checkpoints"
-        if any(old.glob("*.safetensors")):
-            aside = self.out / "previous"
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
-            for name in ("checkpoints", "metrics.csv", "metrics.jsonl", vocabulary.FILE):
-                if (self.out / name).exists():
-                    (self.out / name).rename(aside / name)
+        aside = put_aside(self.out)
+        if aside is not None:
             self._note(f"the earlier run in `{self.out}` was moved to `{aside}`")
         self.files = MetricsFiles(self.out, self._columns())
-        self._keep_vocabulary()
+        keep_vocabulary(self.out, self.datasets)
 
     def resume(self, earlier: Checkpoint, path: Path) -> None:
         """Go on where the checkpoint was saved.
@@ -175,15 +171,7 @@ class _Training:
                 {k[len(lead) :]: v for k, v in earlier.tensors.items() if k.startswith(lead)}
             )
         self.files = MetricsFiles(self.out, self._columns(), step=self.position.reported)
-        self._keep_vocabulary()
-
-    def _keep_vocabulary(self) -> None:
-        """What the numbers of a text mean lies in the folder too, for people and other programs."""
-        for dataset in self.datasets:
-            known = dataset.statistics["facts"].get("vocabulary")
-            if known is not None:
-                vocabulary.write(self.out, known)
-                return
+        keep_vocabulary(self.out, self.datasets)
 
     def _columns(self) -> list[str]:
         return [*self.recipe.columns(), *per_byte_names(self.recipe, self.datasets)]
@@ -337,14 +325,14 @@ class _Training:
     def _save(self) -> None:
         """Write the last checkpoint, and before it the best one if it is new."""
         if self.best is not None and self.best_waits:
-            files.save(self._path(BEST), self.best.tensors(), self.best.state)
+            files.save(checkpoint_path(self.out, BEST), self.best.tensors(), self.best.state)
             self.best_waits = False
         engine = self.engine
         named = tensors(engine.artifact, engine.parameters, engine.states)
         for step, stepper in zip(self.recipe.steps, self.steppers, strict=True):
             for name, array in stepper.state().items():
                 named[f"{EXTRA}{step.name}/{name}"] = array
-        files.save(self._path(LAST), named, self._state())
+        files.save(checkpoint_path(self.out, LAST), named, self._state())
         self.saved = (self.position.step, self.position.reported)
         self.saved_at = time.monotonic()
 
@@ -385,14 +373,16 @@ class _Training:
                 seed=self.recipe.seed,
                 rate=rate,
                 when=f"at step {number + 1:,} (epoch {epoch:.2f}); nothing was updated, "
-                f"the state before it is in `{self._path(LAST)}`",
+                f"the state before it is in `{checkpoint_path(self.out, LAST)}`",
             )
         finally:
             self.engine.parameters[:] = before
 
     def _record(self) -> Record:
         position, recipe = self.position, self.recipe
-        paths = {name: self._path(file) for name, file in (("last", LAST), ("best", BEST))}
+        paths = {
+            name: checkpoint_path(self.out, file) for name, file in (("last", LAST), ("best", BEST))
+        }
         if self.files is not None:
             paths |= {"csv": self.files.csv_path, "jsonl": self.files.json_path}
         return Record(
@@ -409,29 +399,9 @@ class _Training:
             notes=tuple(self.notes),
         )
 
-    def _path(self, name: str) -> Path:
-        return self.out / "checkpoints" / name
-
     def _note(self, text: str) -> None:
         self.notes.append(text)
         self.display.note(text)
-
-
-def _shard(shard: Shard | tuple[int, int] | None, earlier: Checkpoint | None, path: Path) -> Shard:
-    """The shard that is asked for, or that of the training which goes on.
-
-    Raises: CheckpointError where these are two.
-    """
-    wanted = shard if isinstance(shard, Shard) or shard is None else Shard(*shard)
-    if earlier is None:
-        return wanted or WHOLE
-    before = Shard(*earlier.state.get("shard", (0, 1)))
-    if wanted not in (None, before):
-        raise CheckpointError(
-            f"`{path}` was trained with shard {before.number}/{before.of}",
-            hint="resume with the same --shard, or without one",
-        )
-    return before
 
 
 def _some(names: Sequence[str]) -> str:

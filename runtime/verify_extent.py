@@ -26,7 +26,7 @@ SMALL = (16, 8, 4)
 
 MUCH = 6e10
 """Floating-point operations in float64: about twenty seconds, as NumPy convolves.  No more than a
-quarter of that for larger sizes than the smallest, and for differences.
+quarter of that for larger sizes than the smallest, and a sixth for differences.
 """
 
 PARAMETER = 100  # operations that a parameter stands for: drawn, moved, copied and compared
@@ -64,7 +64,7 @@ def affordable(program: Program, much: float = MUCH) -> Extent:
     left_out = _beyond(choices[-1][1], much)
     costs = [sum(w for key, w in work.items() if key not in left_out) for _, work in choices]
     first = next((k for k, cost in enumerate(costs) if cost <= much / 4), len(choices) - 1)
-    sizes, spare = choices[first][0], max(0.0, (much - costs[first]) / 4)
+    sizes, spare = choices[first][0], max(0.0, (much - costs[first]) / 6)
     steps = {
         name: step_flops(step, sizes)
         for name, step in program.steps.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -117,11 +118,11 @@ def test_texts(name: str, plays: list[str]) -> None:
 def _variants() -> list[tuple[Path, str | None]]:
     found = []
     for path in sorted(EXAMPLES.rglob("*.weft")):
-        try:
-            spec = load(path)
-        except SpecError:
-            continue
-        found += [(path, name) for name in (None, *(v.name for v in spec.file.variants))][:2]
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"^net ", text, re.M):
+            found += [(path, name) for name in (None, *re.findall(r"^variant (\w+)", text, re.M))][
+                :2
+            ]
     return found
 
 

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `weft train`."""
     add_spec(parser)
     add_target(parser)
-    parser.add_argument("--out", metavar="DIR", help="where results go (default: runs/NAME)")
+    parser.add_argument("-o", "--out", metavar="DIR", help="where results go (default: runs/NAME)")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint there"
     )

@@ -77,7 +77,7 @@ def test_interrupted_and_resumed_is_as_if_never_interrupted(weft, starter: Path)
     assert "go on with  weft train" in out
     assert "Traceback" not in err
 
-    resumed = weft("train", starter, *flags, "--out", "cut", "--resume", "--json")
+    resumed = weft("train", starter, *flags, "-o", "cut", "--resume", "--json")
     whole = weft("train", starter, *flags, "--out", "whole", "--json")
     found, expected = json.loads(resumed.out), json.loads(whole.out)
     assert found["steps"] == expected["steps"] == 100000

@@ -13,7 +13,7 @@ from weft.compiler.ir.graph import Graph
 from weft.compiler.passes.differentiate import differentiate
 from weft.spec.load import load_text
 
-UNITS = {"small": 18, "large": 200}
+UNITS = {"tiny": 6, "small": 18, "large": 200}
 
 CELLS = {
     "rnn": "x -> scan(rnn_cell({units}))",

@@ -14,7 +14,8 @@ from weft.compiler.ir.graph import Graph
 NOMINAL = {"B": 17, "T": 2}
 TINY = {"B": 2, "T": 2}
 LARGE = ("lstm", "gru")
-GRAPHS = {name: ("small", "large") if name in LARGE else ("small",) for name in CELLS}
+GRAPHS = {name: ("small", "large") if name in LARGE else ("tiny",) for name in CELLS}
+"""Of some cells several blocks of columns."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def _check(guarded: Guarded, key: Key, graph: Graph, sizes: dict[str, int]) -> N
 @pytest.mark.parametrize("name", CELLS)
 def test_cells(name: str, kind: str, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
     """Two programs of samples."""
-    key = kind, f"{name}_small"
+    key = kind, f"{name}_{GRAPHS[name][0]}"
     _check(guarded, key, graphs[key], NOMINAL)
     launches = guarded.engine.artifact.entry(*key).launches
     assert all(a.times == 1 for a in launches)
@@ -41,7 +42,7 @@ def test_cells(name: str, kind: str, guarded: Guarded, graphs: dict[Key, Graph])
 
 @pytest.mark.parametrize("name", ["lstm", "cut", "nested"])
 def test_programs_share_nothing(name: str, guarded: Guarded, graphs: dict[Key, Graph]) -> None:
-    key = "backward", f"{name}_small"
+    key = "backward", f"{name}_{GRAPHS[name][0]}"
     check_order(guarded, key, cell_feeds(graphs[key], NOMINAL))
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from ..spec.lexer import words
 from ..spec.optimizers import OPTIMIZERS
-from ..spec.read_yaml import BODY, FILE, NEEDS, STEP, STRUCTURE
+from ..spec.read_yaml import FILE, STEP
 from ..spec.signature import KINDS, Option, Signature, value_text
 from ..spec.sources import SOURCES
 from ..spec.stopping import STOPPING
+from ..spec.yaml_bodies import BODY, NEEDS, STRUCTURE
 from .build.recipe import STEP as STEP_OPTIONS
 from .build.recipe import TRAIN as TRAIN_OPTIONS
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..spec.read_yaml import BODY, FILE, STEP, STRUCTURE
+from ..spec.read_yaml import FILE, STEP
+from ..spec.yaml_bodies import BODY, STRUCTURE
 from .cursor import Cursor, scan, word_bounds
 
 KEY = re.compile(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .actions import ExpressionActions, FileActions
+from .actions import ExpressionActions
 from .assemble import FileParts, twice
 from .errors import Diagnostic, SpecError
+from .file_actions import FileActions
 from .parser import parse
 from .place import Place
 from .scopes import check_names

@@ -17,7 +17,8 @@ from weft.compiler.schema import ABOUT, yaml_schema
 from weft.spec.errors import SpecError
 from weft.spec.format import write_yaml
 from weft.spec.load import read_text
-from weft.spec.read_yaml import BODY, FILE, STEP, STRUCTURE
+from weft.spec.read_yaml import FILE, STEP
+from weft.spec.yaml_bodies import BODY, STRUCTURE
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weft.spec.actions import FileActions
+from weft.spec.file_actions import FileActions
 from weft.spec.tables import GRAMMAR, STARTS, TABLES, build, text
 
 lark = pytest.importorskip("lark")

@@ -108,6 +108,28 @@ def test_entries_that_are_left_out_are_not_compared(deep: Program) -> None:
     assert [check.subject for check in checks] == ["deep.logits"]
 
 
+@pytest.mark.parametrize(("wrong", "fails"), [(1, False), (2, False), (99, True)])
+def test_gradients_are_wrong_when_they_are_for_all_inputs(
+    deep: Program, monkeypatch: pytest.MonkeyPatch, wrong: int, fails: bool
+) -> None:
+    """Rounding that chose another side of a kink does not do so again."""
+    compiled = compile(deep.spec, "cpu")
+    calls, exact = 0, type(compiled.engine).gradient
+
+    def gradient(self, *arguments, **settings):  # type: ignore[no-untyped-def]
+        nonlocal calls
+        calls += 1
+        result, arena = exact(self, *arguments, **settings)
+        return result, arena * 1.01 if calls <= wrong else arena
+
+    monkeypatch.setattr(type(compiled.engine), "gradient", gradient)
+    extent = Extent({"B": 3}, {}, {})
+    checks = list(verify(deep, ["cpu"], lambda target: (compiled.lowered, compiled.engine), extent))
+    bad = [check.subject for check in checks if not check.ok]
+    assert len(bad) == (20 if fails else 0)
+    assert calls == min(wrong + 1, 3)
+
+
 def test_too_much_is_refused_at_once(weft, tmp_path: Path) -> None:
     path = tmp_path / "wide.weft"
     path.write_text(WIDE, encoding="utf-8")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.laws.cases import B, f32
-from tests.laws.harness import graph_of
+from tests.laws.cases import B, Case, f32
+from tests.laws.harness import feeds, graph_of
 from tests.laws.winner_cases import CASES, WINNER_CASES
+from weft.compiler import reference
 from weft.compiler.ir.graph import Graph
 from weft.compiler.ops import new_builder
 from weft.compiler.plan.places import with_places
@@ -29,6 +31,18 @@ def test_who_won_is_asked(number: int) -> None:
     g, pool = geometry(graph, node), pool_of(graph, node)
     assert 1 <= rows_of(g, pool) <= pool.out[0] and images_of(g, pool) >= 1
     assert room(g, pool) > g.outputs * lanes_of(g)
+
+
+@pytest.mark.parametrize("case", WINNER_CASES, ids=lambda c: c.name)
+def test_the_reference_is_that_of_both(case: Case) -> None:
+    b = new_builder()
+    graph = graph_of(b, case.build(b))
+    sizes = case.sizes[1]
+    given = feeds(graph, sizes, positive=False)
+    got, want = (reference.run(g, given, sizes) for g in (with_winners(with_places(graph)), graph))
+    assert got.keys() == want.keys()
+    for name, value in want.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-12, atol=1e-12)
 
 
 def test_windows_that_overlap_much_stay() -> None:

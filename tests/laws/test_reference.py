@@ -21,9 +21,12 @@ ALL = (*CASES, *WINDOW_CASES, *PLACED_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASE
 
 
 def test_every_op_has_a_case() -> None:
-    """`joined` is written for C alone, where it takes no time (test_scan.py)."""
+    """`joined` is written for C alone, where it takes no time (test_scan.py), and so are winners
+    (test_winners.py).
+    """
     used = {node.op for case in ALL for node in build(case)[0].nodes} | {"joined"}
     rest = {"moments", "squares", "scatter_add", "stop_gradient", "recurrence_input"}
+    rest.add("convolve_weight_put")
     assert set(OPS) - used - rest == set()
     assert set(RULES) <= set(OPS)
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from weft.compiler.build import Program, elaborate
+from weft.compiler.compile import lower
 from weft.runtime import verify as verifying
+from weft.runtime.engine import parameter_view
+from weft.runtime.initialise import fill_parameters
 from weft.runtime.program import compile
-from weft.runtime.verify import SLOPE_TOLERANCE, Check, verify
+from weft.runtime.reference_engine import ReferenceEngine
+from weft.runtime.verify import SLOPE_TOLERANCE, TOLERANCE, Check, verify
 from weft.runtime.verify_extent import MUCH, Extent, affordable, everything, operations
 from weft.spec.load import load, load_text
 
@@ -128,6 +133,23 @@ def test_gradients_are_wrong_when_they_are_for_all_inputs(
     bad = [check.subject for check in checks if not check.ok]
     assert len(bad) == (20 if fails else 0)
     assert calls == min(wrong + 1, 3)
+
+
+@pytest.mark.parametrize(("activation", "steady"), [("softplus", True), ("relu", False)])
+def test_a_gradient_beside_a_kink_may_be_that_of_the_other_side(
+    activation: str, *, steady: bool
+) -> None:
+    """The units of the first layer are zero but for rounding."""
+    program = elaborate(load_text(DEEP.replace("9", "2").replace("tanh", activation), "deep.weft"))
+    truth = ReferenceEngine(lower(program, native=True), in_order=False)
+    fill_parameters(truth.artifact, truth.parameters, 7)
+    named = {p.name: parameter_view(truth.parameters, p) for p in truth.artifact.parameters}
+    named["deep.repeat.0.linear.weight"][...] = 1 / 12
+    named["deep.repeat.0.linear.bias"][...] = -1.0
+    given = {"x": np.ones((3, 12), np.float32), "y": np.zeros(3, np.int32)}
+    before = truth.parameters.copy()
+    assert (verifying._change(truth, "main", given) < TOLERANCE["cpu"]) is steady
+    np.testing.assert_array_equal(truth.parameters, before)
 
 
 def test_too_much_is_refused_at_once(weft, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ..ir.graph import Graph, Node
 from ..ops import OPS
 from ..ops.moments import MEAN, SQUARES
 from .panels import SHARED_SUM
+from .rewrite import rewritten
 
 LONG, LONGEST = 512, 4_096
 """Columns of a row that a block of a product holds, and of one that fits a tile."""
@@ -53,17 +54,11 @@ def with_squares(graph: Graph) -> Graph:
     found = {node.id: x for node in graph if (x := _row_pair(graph, node)) is not None}
     if not found:
         return graph
-    b = Builder(OPS, {})
-    new: dict[int, int] = {}
-    for node in graph:
-        with b.like(node):
-            if node.id in found:
-                x = new[found[node.id]]
-                new[node.id] = b.insert("squares", (x,), node.name, axes=node["axes"])
-            else:
-                new[node.id] = b.repeat(node, [new[o] for o in node.operands])
-    b.outputs = {name: new[i] for name, i in graph.outputs.items()}
-    return b.graph()
+
+    def at_once(b: Builder, node: Node, new: Mapping[int, int]) -> int:
+        return b.insert("squares", (new[found[node.id]],), node.name, axes=node["axes"])
+
+    return rewritten(graph, found, at_once)
 
 
 def _row_pair(graph: Graph, node: Node) -> int | None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from ...spec.dims import numel
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node
-from ..ops import OPS
 from ..ops.pools import GEOMETRY
 from .layout import LANES
+from .rewrite import rewritten
 from .windows import Geometry, geometry
 
 SHORT, MOST_LANES = 64, 4096  # as in window_winners.c
@@ -31,19 +31,13 @@ def with_winners(graph: Graph) -> Graph:
     found = {node.id for node in graph if _is_better(graph, node)}
     if not found:
         return graph
-    b = Builder(OPS, {})
-    new: dict[int, int] = {}
-    for node in graph:
-        with b.like(node):
-            if node.id not in found:
-                new[node.id] = b.repeat(node, [new[o] for o in node.operands])
-                continue
-            x, put = node.operands[0], graph[node.operands[1]]
-            operands = (new[x], *(new[o] for o in put.operands))
-            name, attributes = node.name, winners_of(node, put)
-            new[node.id] = b.insert("convolve_weight_put", operands, name, **attributes)
-    b.outputs = {name: new[i] for name, i in graph.outputs.items()}
-    return b.graph()
+
+    def told(b: Builder, node: Node, new: Mapping[int, int]) -> int:
+        x, put = node.operands[0], graph[node.operands[1]]
+        operands = (new[x], *(new[o] for o in put.operands))
+        return b.insert("convolve_weight_put", operands, node.name, **winners_of(node, put))
+
+    return rewritten(graph, found, told)
 
 
 def winners_of(node: Node, put: Node) -> Mapping[str, object]:

@@ -6,12 +6,16 @@ Memory behind every buffer holds NaN: a load past the end shows, a store there f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.laws.harness import SEED, STEP, agree, entry_of, expected, feeds
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
+from weft.compiler.emit.triton import compose
+from weft.compiler.emit.triton.tiles import Tile
 from weft.compiler.gpu import emit_gpu
 from weft.compiler.ir.graph import Graph
 from weft.runtime.crosscompile import Report
@@ -22,6 +26,20 @@ from weft.runtime.triton_engine import TritonEngine
 GUARD = 256
 
 Key = tuple[str, str]
+
+
+SMALL = Tile(16, 16, 16, 4, 2, split=3)
+
+
+def small_blocks(patch: pytest.MonkeyPatch) -> None:
+    """Let products take small blocks that share k."""
+    plain = compose.choose
+
+    def chosen(*arguments: Any, **settings: Any) -> Tile:
+        whole = plain(*arguments, **settings)
+        return SMALL if whole.form == "dot" else whole
+
+    patch.setattr(compose, "choose", chosen)
 
 
 def emitted(

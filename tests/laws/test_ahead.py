@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +11,14 @@ from tests.laws.ahead_cases import AHEAD_CASES, SIZES, TOTAL
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
 from tests.laws.harness import backward, build, expected, feeds, graph_of
-from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed
+from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, small_blocks
 from weft.compiler.emit.triton import compose
-from weft.compiler.emit.triton.tiles import MACHINES, Tile
+from weft.compiler.emit.triton.tiles import MACHINES
 from weft.compiler.ir.graph import Graph
 from weft.compiler.plan import device, moments
 from weft.compiler.plan.values import Values
 
 NOMINAL = {"B": 31, "T": 3}
-SMALL = Tile(16, 16, 16, 4, 2, split=3)
 ALONE = "forward", "ahead_gated"
 SMOOTH = [c for c in AHEAD_CASES if c.smooth]
 
@@ -45,15 +43,9 @@ def graphs() -> dict[Key, Graph]:
 @pytest.fixture(scope="module", params=["large", "shared"])
 def blocks(request: pytest.FixtureRequest, graphs: dict[Key, Graph]) -> Iterator[Guarded]:
     """Kernels whose blocks hold everything, and those of small blocks that share k."""
-
-    def chosen(*arguments: Any, **settings: Any) -> Tile:
-        whole = plain(*arguments, **settings)
-        return SMALL if whole.form == "dot" else whole
-
-    plain = compose.choose
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "large":
-            patch.setattr(compose, "choose", chosen)
+            small_blocks(patch)
             _short_rows(patch)
         found = Guarded(emitted(graphs, NOMINAL, "interpret"))
     yield found

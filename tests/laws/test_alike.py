@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -11,14 +10,12 @@ from tests.laws.alike_cases import ALIKE_CASES, SIZES
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
 from tests.laws.harness import backward, build, feeds, graph_of
-from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed
+from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, small_blocks
 from weft.compiler.artifact import KernelRecord
-from weft.compiler.emit.triton import compose
-from weft.compiler.emit.triton.tiles import MACHINES, Tile
+from weft.compiler.emit.triton.tiles import MACHINES
 from weft.compiler.ir.graph import Graph
 
 NOMINAL = {"B": 31, "T": 3}
-SMALL = Tile(16, 16, 16, 4, 2, split=3)
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +27,9 @@ def graphs() -> dict[Key, Graph]:
 @pytest.fixture(scope="module", params=["large", "shared"])
 def blocks(request: pytest.FixtureRequest, graphs: dict[Key, Graph]) -> Iterator[Guarded]:
     """Kernels whose blocks hold everything, and those of small blocks that share k."""
-
-    def chosen(*arguments: Any, **settings: Any) -> Tile:
-        whole = plain(*arguments, **settings)
-        return SMALL if whole.form == "dot" else whole
-
-    plain = compose.choose
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "large":
-            patch.setattr(compose, "choose", chosen)
+            small_blocks(patch)
         found = Guarded(emitted(graphs, NOMINAL, "interpret"))
     yield found
     found.engine.close()

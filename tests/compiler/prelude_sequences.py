@@ -260,14 +260,18 @@ BUILT = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
-def packed(kind: str, *, both: bool = False, reverse: bool = False) -> Callable[..., Tensor]:
+def packed(
+    kind: str, *, both: bool = False, reverse: bool = False, begun: bool = False
+) -> Callable[..., Tensor]:
     """PyTorch's layer over a packed batch: all states, zeros behind the ends, and the last h.
 
-    The lengths are those that `feeds_of` draws, 0 to 5 of T = 5; torch takes no empty sequence.
+    The lengths are those that `feeds_of` draws, 0 to 5 of T = 5; torch takes no empty sequence,
+    whose last state is the one that began it (`begun`, or zeros).
     """
 
     def twin(x: Tensor, lengths: Tensor, *weights: Tensor) -> Tensor:
         rows = lengths > 0
+        begin, weights = (weights[0], weights[1:]) if begun else (x.new_zeros(len(x), 5), weights)
         layer = BUILT[kind](6, 5, batch_first=True, bidirectional=both or reverse).double()
         parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         state = {f"{part}_l0": w for part, w in zip(parts, weights[:4], strict=True)}
@@ -277,12 +281,15 @@ def packed(kind: str, *, both: bool = False, reverse: bool = False) -> Callable[
         sequence = nn.utils.rnn.pack_padded_sequence(
             x[rows], lengths[rows].cpu(), batch_first=True, enforce_sorted=False
         )
-        y, last = torch.func.functional_call(layer, state, (sequence,))
+        call = (
+            (sequence, begin[rows].expand(1 + (both or reverse), -1, -1)) if begun else (sequence,)
+        )
+        y, last = torch.func.functional_call(layer, state, call)
         padded, _ = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
         h = last[0] if kind == "lstm" else last
         wide = padded.shape[-1]
         whole = x.new_zeros(*x.shape[:2], wide).index_put((rows.nonzero()[:, 0],), padded)
-        ends = x.new_zeros(len(x), 5).index_put((rows.nonzero()[:, 0],), h[-1])
+        ends = begin.index_put((rows.nonzero()[:, 0],), h[-1])
         if both:
             return whole
         return torch.cat([whole[..., wide - 5 :].flatten(1), ends], 1)
@@ -305,6 +312,14 @@ def with_lengths(kind: str, reverse: bool) -> Case:
     flow += f"concat(flatten(y), {used}, axis=1)"
     weights = layer_weights(kind, kind)
     return Case(flow, packed(kind, reverse=reverse), LENGTHS, weights, sizes={"T": 5})
+
+
+def begun_with_lengths(kind: str, reverse: bool) -> Case:
+    """A walk backwards begins with `h` at the end of each sequence."""
+    layer = with_lengths(kind, reverse)
+    flow = layer.flow.replace("lengths=k", "lengths=k, h=a")
+    twin = packed(kind, reverse=reverse, begun=True)
+    return replace(layer, flow=flow, twin=twin, inputs=f"{LENGTHS}, a: f32[B, 5]")
 
 
 def cell_with_lengths(kind: str, reverse: bool) -> Case:
@@ -342,6 +357,7 @@ def cells_both_ways(kind: str) -> Case:
 
 SEVERAL = [
     *(with_lengths(kind, reverse) for kind in GATES for reverse in (False, True)),
+    *(begun_with_lengths(kind, reverse) for kind in ("rnn", "gru") for reverse in (False, True)),
     *(cell_with_lengths(kind, reverse) for kind in GATES for reverse in (False, True)),
     *(both_ways(kind) for kind in GATES),
     *(cells_both_ways(kind) for kind in GATES),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..compiler.build import elaborate
 from ..spec.errors import UsageError
-from .options import add_json, add_spec, load, print_json
+from .options import add_json, add_spec, load, print_json, settings
 from .table import table
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..runtime.program import CompiledProgram
     from ..runtime.verify import Check
     from ..runtime.verify_extent import Extent, Key
+    from ..spec.load import Spec
+    from ..spec.static import Value
 
 RUNNABLE = ("cpu", "interpret", "cuda", "hip")
 
@@ -52,13 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.program import compile, precision_of
     from ..runtime.undertaking import Undertaking
     from ..runtime.verify import verify
-    from ..runtime.verify_extent import affordable, everything, programs
+    from ..runtime.verify_extent import programs
 
-    spec = load(arguments)
-    program = elaborate(spec)
+    spec, program, extent, chosen = _what_to_check(arguments)
     targets = _targets(arguments.target, precision_of(program))
-    extent = everything(program) if arguments.all else affordable(program)
-    _something(program, extent)
     opened: dict[str, CompiledProgram] = {}
 
     def open_target(target: str) -> tuple[Lowered, Engine]:
@@ -80,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             {
                 "ok": all(c.ok for c in checks),
                 "left_out": left_out,
+                "settings": dict(chosen),
                 "sizes": dict(extent.sizes),
                 "checks": [
                     {"target": c.target, "subject": c.subject, "error": c.error, "limit": c.limit}
@@ -89,9 +89,37 @@ def run(arguments: argparse.Namespace) -> int:
         )
     else:
         print(_as_text(checks))
+        if chosen:
+            smaller = ", ".join(f"{name}={_spelt(value)}" for name, value in chosen.items())
+            print(f"checked with smaller settings: {smaller}; --all takes those of the spec")
         if left_out:
             print(f"left out: {', '.join(left_out)}; --all checks everything")
     return 0 if all(check.ok for check in checks) else 1
+
+
+def _what_to_check(
+    arguments: argparse.Namespace,
+) -> tuple[Spec, Program, Extent, Mapping[str, Value]]:
+    """What the command line asks for, with smaller settings where that takes too long.
+
+    Raises: UsageError where nothing is little enough to be checked.
+    """
+    from ..runtime.verify_extent import affordable, everything, meagre
+    from ..runtime.verify_smaller import smaller
+
+    spec = load(arguments)
+    program = elaborate(spec)
+    if arguments.all:
+        return spec, program, everything(program), {}
+    extent = affordable(program)
+    if meagre(program, extent):
+        less, made, chosen = smaller(spec, program, settings(arguments.settings))
+        found = affordable(made)
+        if len(found.left_out) <= len(extent.left_out):
+            _something(made, found)
+            return less, made, found, chosen
+    _something(program, extent)
+    return spec, program, extent, {}
 
 
 def _what(key: Key, flops: float) -> str:
@@ -125,6 +153,12 @@ def _targets(text: str, precision: str) -> list[str]:
                 f"`{target}` cannot be run here", hint=f"targets that run: {', '.join(RUNNABLE)}"
             )
     return chosen
+
+
+def _spelt(value: Value) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_spelt, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _as_text(checks: Sequence[Check]) -> str:

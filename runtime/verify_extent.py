@@ -18,6 +18,9 @@ LARGEST = (37, 5, 3, 1)
 """Sizes are at most so large: the first choice that is not too much work, odd to leave tiles cut.
 """
 
+FEW = 3
+"""At sizes of one a step in time or a sample cannot be taken for another."""
+
 ROUND = (32, 64, 128)
 """Sizes for nets that halve theirs several times."""
 
@@ -76,6 +79,18 @@ def affordable(program: Program, much: float = MUCH) -> Extent:
         name: sum(map(program.steps[name].trains, program.steps[name].parameters)) for name in alone
     }
     return Extent(sizes, {n: k if k < counts[n] else None for n, k in alone.items()}, left_out)
+
+
+def told_apart(program: Program) -> float:
+    """The `much` at which everything is checked at sizes of a `FEW`, and nothing left out."""
+    return 4 * sum(operations(program, sizes_within(program, FEW)).values())
+
+
+def meagre(program: Program, extent: Extent) -> bool:
+    """Whether something is left out, or a size besides the batch is down to one."""
+    return bool(extent.left_out) or any(
+        size == 1 < program.sizes[name] for name, size in extent.sizes.items() if name != "B"
+    )
 
 
 def _beyond(least: Mapping[Key, float], much: float) -> dict[Key, float]:

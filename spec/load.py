@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import Diagnostic, SpecError, UsageError, suggest
@@ -137,6 +137,16 @@ def load_text(
         {**library.texts, **loader.texts},
         variant,
     )
+
+
+def with_params(spec: Spec, params: Mapping[str, object]) -> Spec:
+    """The same spec and variant with other values of its params.
+
+    Raises: UsageError for a param that does not exist, SpecError for one that has no value now.
+    """
+    constants = bind_params(spec.file, spec.variant, params)
+    own = Module(constants, spec.file.defaults)
+    return replace(spec, constants=constants, modules={**spec.modules, spec.path: own})
 
 
 def read_text(text: str, path: str) -> File:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,18 @@ from weft.runtime.initialise import fill_parameters
 from weft.runtime.program import compile
 from weft.runtime.reference_engine import ReferenceEngine
 from weft.runtime.verify import SLOPE_TOLERANCE, TOLERANCE, Check, verify
-from weft.runtime.verify_extent import MUCH, Extent, affordable, everything, operations
-from weft.spec.load import load, load_text
+from weft.runtime.verify_extent import (
+    MUCH,
+    Extent,
+    affordable,
+    everything,
+    meagre,
+    operations,
+    told_apart,
+)
+from weft.runtime.verify_smaller import halved, smaller
+from weft.spec.load import load, load_text, with_params
+from weft.spec.static import Value
 
 DEEP = """
 net deep {
@@ -33,10 +45,10 @@ train {
 }
 """
 WIDE = """
-param width=200000
+param width=6000, slope=9
 net wide {
-  in x: f32[B, width]
-  x -> linear(width) as y
+  in x: f32[B, width, width]
+  x -> matmul(x) -> matmul(x) -> leaky_relu(1/slope) as y
 }
 """
 
@@ -156,10 +168,42 @@ def test_a_gradient_beside_a_kink_may_be_that_of_the_other_side(
     np.testing.assert_array_equal(truth.parameters, before)
 
 
-def test_too_much_is_refused_at_once(weft, tmp_path: Path) -> None:
+def test_too_much_is_checked_with_smaller_settings(weft, tmp_path: Path) -> None:
     path = tmp_path / "wide.weft"
     path.write_text(WIDE, encoding="utf-8")
-    answer = weft("verify", path)
+    answer = weft("verify", path, "--target", "cpu", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert found["checks"] and not found["left_out"]
+    width = found["settings"].pop("width")
+    assert 1 <= 6000 / width / 2 ** round(math.log2(6000 / width)) < 1.01
+    assert not found["settings"], "what gains nothing stays"
+    text = weft("verify", path, "--target", "cpu").out
+    assert f"checked with smaller settings: width={width}" in text
+
+
+def test_smaller_settings_are_no_smaller_than_need_be() -> None:
+    spec = load_text(WIDE, "wide.weft")
+    made, program, chosen = smaller(spec, elaborate(spec))
+    assert told_apart(program) <= MUCH
+    twice = with_params(spec, {"width": 2 * chosen["width"]})  # type: ignore[operator]
+    assert told_apart(elaborate(twice)) > MUCH
+    assert made.constants["slope"] == 9
+    assert not meagre(program, affordable(program))
+
+
+@pytest.mark.parametrize(
+    ("value", "half"),
+    [(9, 4), (3, None), (True, None), (0.5, None), ("ab", None), ((8, 2), (4, 2)), ((1, 2), None)],
+)
+def test_sizes_are_halved_and_choices_stay(value: Value, half: Value | None) -> None:
+    assert halved(value) == half
+
+
+def test_too_much_is_refused_at_once_where_settings_were_given(weft, tmp_path: Path) -> None:
+    path = tmp_path / "wide.weft"
+    path.write_text(WIDE, encoding="utf-8")
+    answer = weft("verify", path, "--set", "width=6001")
     assert answer.code == 2
     assert "takes longer than half a minute" in answer.err
     assert "--set width=" in answer.err

@@ -12,6 +12,7 @@ from functools import cache
 from ..compiler.build.intrinsics import INTRINSICS, Intrinsic
 from ..compiler.build.signature import KINDS, REQUIRED, Signature, of_block
 from ..spec import signature as tables
+from ..spec.expressions import Boolean
 from ..spec.initialisers import INITIALISERS
 from ..spec.optimizers import OPTIMIZERS
 from ..spec.place import Place
@@ -20,7 +21,7 @@ from ..spec.schedules import SCHEDULES
 from ..spec.sources import SOURCES
 from ..spec.spell import expression
 from ..spec.stopping import STOPPING
-from ..spec.tree import Block, Boolean, Net
+from ..spec.tree import Block, Net
 from .texts import comment_above
 
 

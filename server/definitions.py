@@ -5,26 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..spec.expressions import Attribute, Binary, Call, Expr, Name, Unary
 from ..spec.flows import given_names, parts
 from ..spec.place import Place
-from ..spec.tree import (
-    Attribute,
-    Binary,
-    Block,
-    Body,
-    Call,
-    Expr,
-    File,
-    Flow,
-    For,
-    Name,
-    Node,
-    Repeat,
-    Step,
-    Train,
-    Type,
-    Unary,
-)
+from ..spec.tree import Block, Body, File, Flow, For, Node, Repeat, Step, Train, Type
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from ..compiler.build import Layer, Program
 from ..compiler.build.trace import Binding, Use
 from ..compiler.build.values import BROKEN, Tensor, show
 from ..spec.dims import Dim
+from ..spec.expressions import Setting
 from ..spec.spell import expression, type_text
-from ..spec.tree import Data, Input, Let, Net, Parameter, Setting, Weight
+from ..spec.tree import Data, Input, Let, Net, Parameter, Weight
 from .callables import Callee, Option
 from .cursor import Cursor
 from .definitions import Definition

@@ -8,39 +8,30 @@ import unicodedata
 from dataclasses import dataclass
 
 from .assemble import no_repeats
+from .expressions import (
+    Attribute,
+    Binary,
+    Boolean,
+    Call,
+    Dots,
+    Expr,
+    Index,
+    ListOf,
+    Name,
+    Number,
+    Pipe,
+    Setting,
+    Slice,
+    Text,
+    TupleOf,
+    Unary,
+)
 from .flows import flow_of, piece, pipe_of
 from .lexer import words
 from .parser import Reduction
 from .place import Place
 from .source import Findings
-from .tree import (
-    Attribute,
-    Binary,
-    Boolean,
-    Branch,
-    Call,
-    Dots,
-    Expr,
-    Flow,
-    For,
-    If,
-    Index,
-    ListOf,
-    Name,
-    Number,
-    Parameter,
-    Piece,
-    Pipe,
-    Repeat,
-    Residual,
-    Setting,
-    Slice,
-    Structure,
-    Text,
-    TupleOf,
-    Type,
-    Unary,
-)
+from .tree import Branch, Flow, For, If, Parameter, Piece, Repeat, Residual, Structure, Type
 
 BREAKS = "\u2028\u2029\ufeff\ufffe\uffff"
 DIGITS = 400  # of a number; no size or rate needs more

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from .expressions import Expr, Setting
 from .place import Place
 from .source import Findings
 from .tree import (
@@ -13,7 +14,6 @@ from .tree import (
     Body,
     Data,
     Default,
-    Expr,
     File,
     Flow,
     Import,
@@ -21,7 +21,6 @@ from .tree import (
     Let,
     Metric,
     Net,
-    Setting,
     Step,
     Train,
     Type,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .actions import ExpressionActions
 from .assemble import BodyParts, StepParts, data_of, no_repeats
+from .expressions import Setting
 from .lexer import Token
 from .parser import Dropped, Reduction
 from .place import Place
@@ -24,7 +25,6 @@ from .tree import (
     Metric,
     Net,
     Piece,
-    Setting,
     Step,
     Train,
     Type,

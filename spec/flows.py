@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .expressions import Expr, Pipe
 from .place import Place
-from .tree import Branch, Expr, Flow, For, If, Piece, Pipe, Repeat, Residual, Structure
+from .tree import Branch, Flow, For, If, Piece, Repeat, Residual, Structure
 
 
 def piece(stage: Expr | Structure) -> Piece:

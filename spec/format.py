@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .comments import Remarks, remarks
+from .expressions import Binary, Call, Expr, ListOf, Name, Setting
 from .format_yaml import write_yaml
 from .spell import (
     BINDS,
@@ -27,25 +28,7 @@ from .spell import (
     stage,
     type_text,
 )
-from .tree import (
-    Binary,
-    Block,
-    Body,
-    Call,
-    Default,
-    Expr,
-    File,
-    Flow,
-    If,
-    ListOf,
-    Name,
-    Net,
-    Setting,
-    Step,
-    Structure,
-    Train,
-    is_structure,
-)
+from .tree import Block, Body, Default, File, Flow, If, Net, Step, Structure, Train, is_structure
 
 __all__ = ["write_weft", "write_yaml"]
 

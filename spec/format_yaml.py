@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from .comments import Remarks, remarks
+from .expressions import Expr, ListOf, Setting, Text
 from .spell import expression, flow, header, lone, names, piece, type_text
 from .tree import (
     Assign,
@@ -13,18 +14,14 @@ from .tree import (
     Branch,
     Data,
     Default,
-    Expr,
     File,
     Flow,
     For,
     If,
-    ListOf,
     Piece,
     Repeat,
     Residual,
-    Setting,
     Step,
-    Text,
     Train,
     is_structure,
 )

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 
 from .errors import Diagnostic, SpecError, UsageError, suggest
+from .expressions import Expr, Name, Setting
 from .read_weft import read_expression
 from .source import bounded, position
 from .static import SPELT, NotStatic, Value, evaluate, is_value, kind
-from .tree import Expr, File, Name, Setting, Variant
+from .tree import File, Variant
 
 
 class _Failed:

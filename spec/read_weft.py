@@ -5,12 +5,13 @@ from __future__ import annotations
 from .actions import ExpressionActions
 from .assemble import FileParts, twice
 from .errors import Diagnostic, SpecError
+from .expressions import Expr, Setting
 from .file_actions import FileActions
 from .parser import parse
 from .place import Place
 from .scopes import check_names
 from .source import Findings, Source, line_starts, source
-from .tree import Block, Default, Expr, File, Import, Net, Setting, Train, Variant
+from .tree import Block, Default, File, Import, Net, Train, Variant
 
 
 def read_weft(text: str, path: str) -> File:

@@ -7,22 +7,11 @@ from typing import Any
 from .actions import Header, Names
 from .assemble import STEP_SETTINGS, FileParts, StepParts, data_of
 from .errors import Diagnostic, SpecError
+from .expressions import Name, Setting
 from .place import Place
 from .scopes import check_names
 from .source import source
-from .tree import (
-    Block,
-    Data,
-    File,
-    Import,
-    Metric,
-    Name,
-    Net,
-    Setting,
-    Train,
-    Type,
-    Variant,
-)
+from .tree import Block, Data, File, Import, Metric, Net, Train, Type, Variant
 from .yaml_bodies import BODY, BodyReader
 from .yaml_hints import is_section
 from .yaml_nodes import Mapping, Node, Scalar, compose

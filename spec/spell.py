@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from .tree import (
+from .expressions import (
     Attribute,
     Binary,
     Boolean,
-    Branch,
     Call,
     Dots,
     Expr,
-    Flow,
-    For,
-    If,
     Index,
     ListOf,
     Name,
     Number,
-    Parameter,
-    Piece,
     Pipe,
-    Repeat,
-    Residual,
     Setting,
     Slice,
-    Structure,
     Text,
     TupleOf,
-    Type,
     Unary,
+)
+from .tree import (
+    Branch,
+    Flow,
+    For,
+    If,
+    Parameter,
+    Piece,
+    Repeat,
+    Residual,
+    Structure,
+    Type,
     is_structure,
 )
 

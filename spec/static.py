@@ -14,9 +14,7 @@ from typing import NoReturn
 from .dims import Dim, Polynomial, sign
 from .dims import equal as dims_equal
 from .errors import Diagnostic, SpecError, suggest
-from .functions import FUNCTIONS, Unfit
-from .place import Place
-from .tree import (
+from .expressions import (
     Binary,
     Boolean,
     Call,
@@ -30,6 +28,8 @@ from .tree import (
     TupleOf,
     Unary,
 )
+from .functions import FUNCTIONS, Unfit
+from .place import Place
 from .values import LARGEST, LONGEST, Value, is_dim, is_number, is_value, kind
 
 __all__ = [

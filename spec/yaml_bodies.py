@@ -9,6 +9,7 @@ from typing import TypeVar
 from .actions import Declared, ExpressionActions, Names
 from .assemble import BodyParts
 from .errors import suggest
+from .expressions import Expr, ListOf, Name, Setting
 from .flows import flow_of, piece
 from .lexer import words
 from .parser import parse
@@ -19,18 +20,14 @@ from .tree import (
     Body,
     Branch,
     Default,
-    Expr,
     Flow,
     For,
     If,
     Input,
     Let,
-    ListOf,
-    Name,
     Piece,
     Repeat,
     Residual,
-    Setting,
     Structure,
     Type,
     Weight,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.static import SPELT
-from ...spec.tree import Call, Expr, Name
-from ...spec.tree import Setting as Argument
+from ...spec.expressions import Call, Expr, Name
+from ...spec.expressions import Setting as Argument
 from . import expressions, starts
 from .elaboration import TRAINING, Elaboration, is_operand
 from .faults import Silent, fault

@@ -9,7 +9,8 @@ from ...spec.dims import Dim, Polynomial
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.prelude_index import prelude
-from ...spec.tree import NOBODY, Assign, Block, Body, Default, Expr, Input, Name, Net, Weight
+from ...spec.expressions import Expr, Name
+from ...spec.tree import NOBODY, Assign, Block, Body, Default, Input, Net, Weight
 from ..ir.types import TensorType
 from . import calls, expressions, flows
 from .binding import Bound, Given

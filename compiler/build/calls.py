@@ -10,8 +10,9 @@ from ...spec import static
 from ...spec.dims import Polynomial
 from ...spec.errors import SpecError, suggest
 from ...spec.place import Place
-from ...spec.tree import Block, Call, Expr, Name, Net
-from ...spec.tree import Setting as Argument
+from ...spec.expressions import Call, Expr, Name
+from ...spec.tree import Block, Net
+from ...spec.expressions import Setting as Argument
 from ..ir.op import ShapeError
 from . import bodies, expressions, scanning
 from .binding import Bound, Given, Site, bind, evaluate_setting

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...spec.tree import Block, Call, Expr, Input, Name, Net
-from ...spec.tree import Setting as Argument
+from ...spec.expressions import Call, Expr, Name
+
+from ...spec.tree import Block, Input, Net
+from ...spec.expressions import Setting as Argument
 from . import calls
 from .binding import Site
 from .elaboration import Elaboration

@@ -11,7 +11,8 @@ from ...spec.dims import Dim, multiples, symbol
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.sources import SOURCES, Field, Source, mismatch
-from ...spec.tree import Call, Data, Name, Train
+from ...spec.expressions import Call, Name
+from ...spec.tree import Data, Train
 from ..ir.types import Shape, TensorType
 from .elaboration import Elaboration
 from .faults import Fault, Faults, fault

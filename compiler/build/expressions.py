@@ -8,23 +8,7 @@ from ...spec import static
 from ...spec.dims import Polynomial
 from ...spec.errors import SpecError, suggest
 from ...spec.place import Place
-from ...spec.tree import (
-    Attribute,
-    Binary,
-    Boolean,
-    Call,
-    Dots,
-    Expr,
-    Index,
-    ListOf,
-    Name,
-    Number,
-    Pipe,
-    Slice,
-    Text,
-    TupleOf,
-    Unary,
-)
+from ...spec.expressions import Attribute, Binary, Boolean, Call, Dots, Expr, Index, ListOf, Name, Number, Pipe, Slice, Text, TupleOf, Unary
 from ..ir.op import ShapeError
 from . import calls
 from .elaboration import TRAINING, Elaboration, is_operand

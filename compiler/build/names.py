@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from ...spec.place import Place
-from ...spec.tree import Call, Name, Pipe
+from ...spec.expressions import Call, Name, Pipe
 
 
 def names_in(tree: object) -> Iterator[str]:

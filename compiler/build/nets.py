@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ...spec.dims import Dim
 from ...spec.place import Place
-from ...spec.tree import Flow, Name, Net, is_structure
+from ...spec.expressions import Name
+from ...spec.tree import Flow, Net, is_structure
 from ..conditions import Condition, conditions
 from ..ir.builder import Builder
 from ..ir.graph import Graph

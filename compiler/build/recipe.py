@@ -14,7 +14,8 @@ from ...spec.schedules import SCHEDULES
 from ...spec.signature import Option, Signature
 from ...spec.signature import fault as wrong_value
 from ...spec.stopping import STOPPING
-from ...spec.tree import Call, Expr, Name, Number, Setting, Step, Train
+from ...spec.expressions import Call, Expr, Name, Number, Setting
+from ...spec.tree import Step, Train
 from .elaboration import Elaboration
 from .elsewhere import setting_of
 from .faults import Fault, Faults, fault

@@ -15,8 +15,9 @@ from ...spec.dims import Dim, Polynomial, symbol, symbols
 from ...spec.errors import suggest
 from ...spec.place import Place
 from ...spec.spell import expression
-from ...spec.tree import Block, Call, Dots, Expr, Input, Name, Net
-from ...spec.tree import Setting as Argument
+from ...spec.expressions import Call, Dots, Expr, Name
+from ...spec.tree import Block, Input, Net
+from ...spec.expressions import Setting as Argument
 from ..ir.types import FLOATS, Shape, TensorType
 from ..ops.along_time import Along
 from ..ops.weave import weave

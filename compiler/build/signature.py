@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...spec.dims import Polynomial
-from ...spec.tree import Block, Name
+from ...spec.expressions import Name
+from ...spec.tree import Block
 
 
 class _Required:

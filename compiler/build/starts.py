@@ -9,7 +9,7 @@ from ...spec.dims import numel
 from ...spec.errors import suggest
 from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
-from ...spec.tree import Call, Expr, Name
+from ...spec.expressions import Call, Expr, Name
 from ..artifact import Initialiser
 from . import expressions
 from .elaboration import Elaboration

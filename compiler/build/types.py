@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from ...spec.dims import Dim, Polynomial, exact_quotient, symbol
 from ...spec.place import Place
 from ...spec.spell import expression
-from ...spec.tree import Binary, Dots, Expr, Input, Name, Type
+from ...spec.expressions import Binary, Dots, Expr, Name
+from ...spec.tree import Input, Type
 from ..ir.types import DTYPES, FLOATS, INTEGERS, TensorType
 from . import expressions
 from .elaboration import Elaboration

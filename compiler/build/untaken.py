@@ -11,7 +11,8 @@ from dataclasses import fields, is_dataclass
 from ...spec import static
 from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
-from ...spec.tree import Attribute, Call, Flow, For, Name, Piece, Repeat
+from ...spec.expressions import Attribute, Call, Name
+from ...spec.tree import Flow, For, Piece, Repeat
 from . import binding, calls, expressions
 from .elaboration import TRAINING, Elaboration
 from .faults import Fault, Faults, fault

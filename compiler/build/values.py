@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ...spec.dims import Polynomial, shape_text
 from ...spec.place import Place
-from ...spec.tree import Expr
+from ...spec.expressions import Expr
 from ..ir.types import TensorType
 
 if TYPE_CHECKING:

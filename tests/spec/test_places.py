@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from weft.spec.expressions import Call, Index, Name, Number, Setting, Text, Unary
 from weft.spec.load import read_text
 from weft.spec.place import Place
-from weft.spec.tree import Call, File, Index, Name, Number, Setting, Text, Unary
+from weft.spec.tree import File
 
 PAIRS = sorted((Path(__file__).parent / "pairs").glob("*.*"))
 

@@ -8,6 +8,23 @@ from pathlib import Path
 import pytest
 
 from weft.spec.errors import SpecError
+from weft.spec.expressions import (
+    Attribute,
+    Binary,
+    Boolean,
+    Call,
+    Dots,
+    Expr,
+    Index,
+    ListOf,
+    Name,
+    Number,
+    Setting,
+    Slice,
+    Text,
+    TupleOf,
+    Unary,
+)
 from weft.spec.flows import flow_of, piece, pipe_of
 from weft.spec.format import write_weft, write_yaml
 from weft.spec.load import read_text
@@ -15,42 +32,27 @@ from weft.spec.place import Place
 from weft.spec.spell import BINDS
 from weft.spec.tree import (
     Assign,
-    Attribute,
-    Binary,
     Block,
     Body,
-    Boolean,
     Branch,
-    Call,
     Data,
     Default,
-    Dots,
-    Expr,
     File,
     Flow,
     For,
     If,
-    Index,
     Input,
     Let,
-    ListOf,
     Metric,
-    Name,
     Net,
-    Number,
     Parameter,
     Piece,
     Repeat,
     Residual,
-    Setting,
-    Slice,
     Step,
     Structure,
-    Text,
     Train,
-    TupleOf,
     Type,
-    Unary,
     Weight,
 )
 

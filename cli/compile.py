@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.decoding import step_artifacts
     from ..runtime.gate import cross_compiled
     from ..runtime.package import write_package
-    from ..runtime.program import CROSS, compile
+    from ..runtime.program import compile
+    from ..runtime.targets import CROSS
 
     spec = load(arguments)
     program = compile(spec, arguments.target)

@@ -51,7 +51,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare; 1 when one result is further off than it may be."""
-    from ..runtime.program import compile, precision_of
+    from ..runtime.program import compile
+    from ..runtime.targets import precision_of
     from ..runtime.undertaking import Undertaking
     from ..runtime.verify import verify
     from ..runtime.verify_extent import programs

@@ -18,8 +18,7 @@ from ..compiler.compile import (
     lower_inputs,
 )
 from ..compiler.lowered import Lowered
-from ..compiler.passes.reduce_precision import LOW
-from ..spec.errors import DeviceError, UsageError
+from ..spec.errors import UsageError
 from ..spec.load import Spec, load
 from . import trainer
 from .activations import Activations
@@ -32,6 +31,7 @@ from .nets import named_net
 from .recipe import recipe_of
 from .record import Record
 from .reference_engine import ReferenceEngine
+from .targets import check_precision, check_target, precision_of
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
@@ -39,59 +39,6 @@ if TYPE_CHECKING:
     from .stepper import Stepper
 
 Array = NDArray[Any]
-
-CROSS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
-TARGETS = ("auto", "cpu", "cuda", "interpret", "reference", *CROSS)
-
-
-def check_target(target: str) -> str:
-    """A target that exists; `auto` is the GPU where there is one, else the CPU.
-
-    Raises: UsageError for another word, DeviceError for `cuda` without a GPU.
-    """
-    if target not in TARGETS:
-        raise UsageError(f"there is no target `{target}`", hint=f"targets: {', '.join(TARGETS)}")
-    if target == "auto":
-        return "cuda" if _has_gpu() else "cpu"
-    if target == "cuda" and not _has_gpu():
-        raise DeviceError(
-            "no GPU that torch can use on this machine",
-            hint="train with --target cpu, or cross-compile: `weft compile --target cuda:90`",
-        )
-    return target
-
-
-def precision_of(program: Program) -> str:
-    """The precision of products that the spec asks for."""
-    return str((program.train or {}).get("precision") or "f32")
-
-
-def check_precision(precision: str, target: str) -> str:
-    """A precision that the target computes in.  Raises: UsageError for another."""
-    if precision not in ("f32", *LOW):
-        hint = f"there are f32, {' and '.join(LOW)}"
-        raise UsageError(f"there is no precision `{precision}`", hint=hint)
-    if (precision, target) == ("bf16", "interpret"):
-        raise UsageError(
-            "Triton's interpreter gets bf16 wrong",
-            hint="interpret in f16 or f32; the targets cpu and cuda compute in bf16",
-        )
-    return precision
-
-
-GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""What a driver shows: NVIDIA's, AMD's, and that of Windows' subsystem for Linux."""
-
-
-def _has_gpu() -> bool:
-    """Can torch use a GPU?  Without a driver torch, slow to import, is not asked."""
-    if not any(Path(device).exists() for device in GPU_DEVICES):
-        return False
-    try:
-        import torch
-    except ImportError:
-        return False
-    return bool(torch.cuda.is_available())
 
 
 class _Given:

@@ -1,0 +1,62 @@
+"""Which targets and precisions there are, and which this machine can compute in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..compiler.build import Program
+from ..compiler.passes.reduce_precision import LOW
+from ..spec.errors import DeviceError, UsageError
+
+CROSS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
+TARGETS = ("auto", "cpu", "cuda", "interpret", "reference", *CROSS)
+
+
+def check_target(target: str) -> str:
+    """A target that exists; `auto` is the GPU where there is one, else the CPU.
+
+    Raises: UsageError for another word, DeviceError for `cuda` without a GPU.
+    """
+    if target not in TARGETS:
+        raise UsageError(f"there is no target `{target}`", hint=f"targets: {', '.join(TARGETS)}")
+    if target == "auto":
+        return "cuda" if _has_gpu() else "cpu"
+    if target == "cuda" and not _has_gpu():
+        raise DeviceError(
+            "no GPU that torch can use on this machine",
+            hint="train with --target cpu, or cross-compile: `weft compile --target cuda:90`",
+        )
+    return target
+
+
+def precision_of(program: Program) -> str:
+    """The precision of products that the spec asks for."""
+    return str((program.train or {}).get("precision") or "f32")
+
+
+def check_precision(precision: str, target: str) -> str:
+    """A precision that the target computes in.  Raises: UsageError for another."""
+    if precision not in ("f32", *LOW):
+        hint = f"there are f32, {' and '.join(LOW)}"
+        raise UsageError(f"there is no precision `{precision}`", hint=hint)
+    if (precision, target) == ("bf16", "interpret"):
+        raise UsageError(
+            "Triton's interpreter gets bf16 wrong",
+            hint="interpret in f16 or f32; the targets cpu and cuda compute in bf16",
+        )
+    return precision
+
+
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""What a driver shows: NVIDIA's, AMD's, and that of Windows' subsystem for Linux."""
+
+
+def _has_gpu() -> bool:
+    """Can torch use a GPU?  Without a driver torch, slow to import, is not asked."""
+    if not any(Path(device).exists() for device in GPU_DEVICES):
+        return False
+    try:
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())

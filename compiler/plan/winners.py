@@ -19,7 +19,8 @@ from .layout import LANES
 from .rewrite import rewritten
 from .windows import Geometry, geometry
 
-SHORT, MOST_LANES = 64, 4096  # as in window_winners.c
+SHORT = 64  # as in window_winners.c
+MOST_LANES = 4096  # of the sums of a channel
 CACHED = 6144  # floats of what is laid out
 GAIN = (
     0.4  # of the multiply-adds of all windows, lanes that idle too: tile units are that much faster

@@ -1,6 +1,6 @@
 /* The adjoint in the weight where a pool of maxima reads what a convolution made: of the windows that one of the pool reads one won, no other has a
    cotangent.  So a quarter of the multiply-adds is left behind a pool of two by two, on vectors, which beats tile units and all windows. */
-enum { WEFT_TOGETHER = 8, WEFT_SHORT = 64, WEFT_MOST_LANES = 4096 };    /* vectors of sums at a time; numbers of a window that are copied */
+enum { WEFT_TOGETHER = WEFT_VECTOR_BYTES == 64 ? 28 : 12, WEFT_SHORT = 64 };   /* vectors of sums at a time; numbers of a window that are copied */
 
 /* What windows read lies in memory once, of some rows of the pool or of some images: padded rows, of which the channels that fill vectors and the
    `rest` of them lie apart, or window for window where a window has few numbers.  Either way vectors begin with cache lines, but for those of the
@@ -89,43 +89,57 @@ static __attribute__((noinline, unused)) void weft_lay_windows(const weft_window
     }
 }
 
-/* sums[channel][vector] += d * what the window that won reads there, for `wide` channels side by side, whose sums lie `next` apart. */
-#define WEFT_SUMS long windows, long channels, const int *at, const float *d, const float *x, long pixel, const int *lie, float *sums, long next
-WEFT_INLINE void weft_sum_winners(const int count, const int wide, WEFT_SUMS)
+/* sums[channel][row][vector] += d * what the window that won reads there: `rows` rows of `count` vectors, `step` apart, for `wide` channels side by
+   side, whose sums lie `next` apart and their rows `lane`.  Many sums at once: few walks, and no sum waits for the one before. */
+#define WEFT_SUMS long windows, long channels, const int *at, const float *d, const float *x, long pixel, long step, float *sums, long lane, long next
+#define WEFT_EACH_SUM(rows, count) WEFT_UNROLL for (int r = 0; r < rows; ++r) WEFT_UNROLL for (int k = 0; k < count; ++k)
+WEFT_INLINE void weft_sum_winners(const int rows, const int count, const int wide, WEFT_SUMS)
 {
     weft_vector sum[WEFT_TOGETHER];
-    const float *from[WEFT_TOGETHER];
-    WEFT_UNROLL for (int k = 0; k < count; ++k) from[k] = x + lie[k];
-    WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_UNROLL for (int k = 0; k < count; ++k)
-        sum[u * count + k] = *(weft_vector *)(sums + u * next + k * WEFT_LANES);
+    WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_EACH_SUM(rows, count)
+        sum[(u * rows + r) * count + k] = *(weft_vector *)(sums + u * next + r * lane + k * WEFT_LANES);
     for (long w = 0; w < windows; ++w, at += channels, d += channels) WEFT_UNROLL for (int u = 0; u < wide; ++u) {
         if (at[u] < 0) continue;
-        const long place = at[u] * pixel;
+        const float *from = x + at[u] * pixel;
         const float t = d[u];
-        WEFT_UNROLL for (int k = 0; k < count; ++k) sum[u * count + k] += t * *(const weft_vector *)(from[k] + place);
+        WEFT_UNROLL for (int r = 0; r < rows; ++r, from += step) {
+            __asm__("" : "+r"(from));                                   /* one address for a row: it finds many invariants otherwise, and spills them */
+            WEFT_UNROLL for (int k = 0; k < count; ++k) sum[(u * rows + r) * count + k] += t * *(const weft_vector *)(from + k * WEFT_LANES);
+        }
     }
-    WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_UNROLL for (int k = 0; k < count; ++k)
-        *(weft_vector *)(sums + u * next + k * WEFT_LANES) = sum[u * count + k];
+    WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_EACH_SUM(rows, count)
+        *(weft_vector *)(sums + u * next + r * lane + k * WEFT_LANES) = sum[(u * rows + r) * count + k];
 }
-#define WEFT_WINNERS(count, wide) \
-static __attribute__((noinline, unused)) void weft_sum_winners_##count##wide(WEFT_SUMS) \
-{ weft_sum_winners(count, wide, windows, channels, at, d, x, pixel, lie, sums, next); }
-WEFT_WINNERS(1, 1) WEFT_WINNERS(2, 1) WEFT_WINNERS(3, 1) WEFT_WINNERS(4, 1) WEFT_WINNERS(5, 1) WEFT_WINNERS(6, 1) WEFT_WINNERS(7, 1) WEFT_WINNERS(8, 1)
-WEFT_WINNERS(1, 4) WEFT_WINNERS(2, 4) WEFT_WINNERS(3, 2) WEFT_WINNERS(4, 2)
-/* `lanes` of all channels, which begin with lane `first` and lie at `lie` from the pixel on, whose numbers are `pixel` apart */
+#define WEFT_WINNERS(rows, count, wide) \
+static __attribute__((noinline, unused)) void weft_sum_winners_##rows##count##wide(WEFT_SUMS) \
+{ weft_sum_winners(rows, count, wide, windows, channels, at, d, x, pixel, step, sums, lane, next); }
+#define WEFT_WINNER_ROWS(rows) WEFT_WINNERS(rows, 1, 1) WEFT_WINNERS(rows, 2, 1) WEFT_WINNERS(rows, 3, 1) WEFT_WINNERS(rows, 4, 1) WEFT_WINNERS(rows, 5, 1) \
+    WEFT_WINNERS(rows, 6, 1) WEFT_WINNERS(rows, 7, 1) WEFT_WINNERS(rows, 8, 1)
+#define WEFT_WINNER_NAMES(rows) {weft_sum_winners_##rows##11, weft_sum_winners_##rows##21, weft_sum_winners_##rows##31, weft_sum_winners_##rows##41, \
+    weft_sum_winners_##rows##51, weft_sum_winners_##rows##61, weft_sum_winners_##rows##71, weft_sum_winners_##rows##81}
+WEFT_WINNERS(1, 1, 4) WEFT_WINNERS(1, 2, 4) WEFT_WINNERS(1, 3, 2) WEFT_WINNERS(1, 4, 2)
+WEFT_WINNER_ROWS(1) WEFT_WINNER_ROWS(2) WEFT_WINNER_ROWS(3)
+WEFT_WINNERS(5, 1, 1) WEFT_WINNERS(5, 2, 1) WEFT_WINNERS(5, 3, 1) WEFT_WINNERS(5, 4, 1) WEFT_WINNERS(5, 5, 1)
+static void (*const weft_winners_of_rows[4][8])(WEFT_SUMS) = {WEFT_WINNER_NAMES(1), WEFT_WINNER_NAMES(2), WEFT_WINNER_NAMES(3),
+    {weft_sum_winners_511, weft_sum_winners_521, weft_sum_winners_531, weft_sum_winners_541, weft_sum_winners_551}};
+static void (*const weft_winners_beside[4])(WEFT_SUMS) = {weft_sum_winners_114, weft_sum_winners_124, weft_sum_winners_132, weft_sum_winners_142};
+/* All channels: `high` rows of taps of `lanes` each, whose sums begin with lane `first` and which lie at x, `step` apart, from the pixel on, whose
+   numbers are `pixel` apart. */
 static __attribute__((noinline, unused)) void weft_sum_lanes(const weft_windows *g, const weft_winners *n, long windows, const float *d, const float *x,
-    long pixel, long first, long lanes, const int *lie)
+    long pixel, long step, long first, long high, long lanes)
 {
-    static void (*const alone[])(WEFT_SUMS) = {weft_sum_winners_11, weft_sum_winners_21, weft_sum_winners_31, weft_sum_winners_41, weft_sum_winners_51,
-        weft_sum_winners_61, weft_sum_winners_71, weft_sum_winners_81};
-    static void (*const together[])(WEFT_SUMS) = {weft_sum_winners_14, weft_sum_winners_24, weft_sum_winners_32, weft_sum_winners_42};
-    const long vectors = lanes / WEFT_LANES, groups = (vectors + WEFT_TOGETHER - 1) / WEFT_TOGETHER, o = g->outputs;
-    const long wide = vectors <= 2 ? 4 : vectors <= 4 ? 2 : 1;
-    for (long c = 0, some; c < o; c += some) {
-        some = wide > 1 && c + wide <= o ? wide : 1;
-        for (long group = 0, v = 0, count; group < groups; ++group, v += count) {
-            count = vectors * (group + 1) / groups - v;
-            (some > 1 ? together : alone)[count - 1](windows, o, n->at + c, d + c, x, pixel, lie + v, n->sums + c * n->lanes + first + v * WEFT_LANES, n->lanes);
+    const long vectors = lanes / WEFT_LANES, groups = (vectors + 7) / 8, o = g->outputs;
+    for (long group = 0, v = 0, count; group < groups; ++group, v += count) {
+        count = vectors * (group + 1) / groups - v;
+        for (long r = 0, rows; r < high; r += rows) {
+            const long left = high - r, most = WEFT_TOGETHER / count;
+            rows = left >= 5 && most >= 5 ? 5 : left >= 3 && most >= 3 ? 3 : left >= 2 && most >= 2 ? 2 : 1;
+            const long wide = rows > 1 || count > 4 ? 1 : count > 2 ? 2 : 4, at = v * WEFT_LANES;
+            for (long c = 0, some; c < o; c += some) {
+                some = c + wide <= o ? wide : 1;
+                (some > 1 ? weft_winners_beside[count - 1] : weft_winners_of_rows[rows == 5 ? 3 : rows - 1][count - 1])
+                    (windows, o, n->at + c, d + c, x + r * step + at, pixel, step, n->sums + c * n->lanes + first + r * lanes + at, lanes, n->lanes);
+            }
         }
     }
 }
@@ -155,15 +169,9 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
 {
     (void)scratch;
     const weft_winners n = weft_winners_of(g, planes);
-    const long row = g->pool_out[2] * g->outputs, few = weft_few_numbers(g), second = n.lanes - n.whole;
-    int lie[WEFT_MOST_LANES / WEFT_LANES];
+    const long row = g->pool_out[2] * g->outputs, few = weft_few_numbers(g), second = few ? 0 : n.lanes - n.whole;
     memset(n.first, 0, (size_t)((float *)n.number - n.first) * sizeof(float));
     weft_number_lanes(g, &n);
-    for (long v = 0; v < n.lanes / WEFT_LANES; ++v) {                   /* whole vectors of a row of taps follow one another */
-        const long lane = v * WEFT_LANES, run = lane < n.whole ? g->kernel[2] * n.main : weft_lanes_up(g->kernel[2] * n.rest);
-        const long at = lane < n.whole ? lane : lane - n.whole, each = lane < n.whole ? n.main : n.rest;
-        lie[v] = (int)(few ? lane : at / run * g->dilation[1] * n.wide * each + at % run);
-    }
     for (long b = 0; b < images; b += n.images, x += n.images * g->xb) for (long top = 0; top < g->pool_out[1]; top += n.rows) {
         const long left = g->pool_out[1] - top, rows = left < n.rows ? left : n.rows, some = images - b < n.images ? images - b : n.images;
         const long windows = rows * g->pool_out[2], count = some * windows;                                  /* whole images, or one */
@@ -171,11 +179,10 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
             weft_lay_windows(g, &n, x + i * g->xb, top, n.first + i * n.pixels * (few ? n.lanes : n.main), n.second + i * n.pixels * n.rest);
             weft_find_winners(g, &n, rows, (int)(i * n.pixels), place + i * rows * row, n.at + i * rows * row);
         }
-        if (few) weft_sum_lanes(g, &n, count, d, n.first, n.lanes, 0, n.lanes, lie);
-        else {
-            if (n.whole) weft_sum_lanes(g, &n, count, d, n.first, n.main, 0, n.whole, lie);
-            if (second) weft_sum_lanes(g, &n, count, d, n.second, n.rest, n.whole, second, lie + n.whole / WEFT_LANES);
-        }
+        const long down = g->dilation[1] * n.wide, high = g->kernel[1];
+        if (few) weft_sum_lanes(g, &n, count, d, n.first, n.lanes, 0, 0, 1, n.lanes);
+        if (n.whole) weft_sum_lanes(g, &n, count, d, n.first, n.main, down * n.main, 0, high, g->kernel[2] * n.main);
+        if (second) weft_sum_lanes(g, &n, count, d, n.second, n.rest, down * n.rest, n.whole, high, second / high);
         place += some * rows * row, d += some * rows * row;
     }
     weft_add_winners(g, &n, w);

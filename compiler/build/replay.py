@@ -199,8 +199,8 @@ def _kind(e: Elaboration, value: Value, operands: list[Tensor]) -> Key:
         node = e.b[value.id]
         operands.append(value)
         same = next(i for i, other in enumerate(operands) if other.id == value.id)
-        told = (node.op, node.name, told(node), value.type)
-        return (*told, value.name, value.weight, value.given, len(value.since), same)
+        about = (node.op, node.name, told(node), value.type)
+        return (*about, value.name, value.weight, value.given, len(value.since), same)
     if isinstance(value, tuple):
         return ("list", *(_kind(e, item, operands) for item in value))
     if isinstance(value, (bool, int, str, Polynomial, Start)):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from ..compiler.build import NetProgram, Program, elaborate
-from ..compiler.build.calls import PYTORCH
+from ..compiler.build.callees import PYTORCH
 from ..spec import usages
 from ..spec.errors import SpecError, UsageError, suggest
 from ..spec.load import load, load_text

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...spec.errors import suggest
-from ...spec.place import Place
-from ...spec.static import SPELT
 from ...spec.expressions import Call, Expr, Name
 from ...spec.expressions import Setting as Argument
+from ...spec.place import Place
+from ...spec.static import SPELT
 from . import expressions, starts
 from .elaboration import TRAINING, Elaboration, is_operand
 from .faults import Silent, fault

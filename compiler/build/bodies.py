@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from ...spec import static
 from ...spec.dims import Dim, Polynomial
 from ...spec.errors import suggest
+from ...spec.expressions import Expr, Name
 from ...spec.place import Place
 from ...spec.prelude_index import prelude
-from ...spec.expressions import Expr, Name
 from ...spec.tree import NOBODY, Assign, Block, Body, Default, Input, Net, Weight
 from ..ir.types import TensorType
-from . import calls, expressions, flows
+from . import callees, calls, expressions, flows
 from .binding import Bound, Given
 from .elaboration import Elaboration, ParameterDeclaration
 from .faults import Fault, Faults, Silent, fault
@@ -148,7 +148,7 @@ def check_default(e: Elaboration, default: Default, scope: Scope) -> None:
     if found is None:
         hint = suggest(default.operation, e.catalogue.operations())
         raise fault("E302", f"unknown operation `{default.operation}`", default.place, hint)
-    signature = calls.signature_of(found[0])
+    signature = callees.signature_of(found[0])
     names = [s.name for s in signature.settings]
     for setting in default.settings:
         if setting.name not in names:

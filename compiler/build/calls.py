@@ -8,63 +8,28 @@ from dataclasses import replace
 
 from ...spec import static
 from ...spec.dims import Polynomial
-from ...spec.errors import SpecError, suggest
-from ...spec.place import Place
+from ...spec.errors import SpecError
 from ...spec.expressions import Call, Expr, Name
-from ...spec.tree import Block, Net
 from ...spec.expressions import Setting as Argument
+from ...spec.place import Place
+from ...spec.tree import Block, Net
 from ..ir.op import ShapeError
 from . import bodies, expressions, scanning
 from .binding import Bound, Given, Site, bind, evaluate_setting
+from .callees import find, layer_named, signature_of
 from .elaboration import DEEPEST, Callee, Elaboration
-from .elsewhere import belongs, not_called
-from .faults import Faults, Silent, fault, found_in
+from .elsewhere import not_called
+from .faults import Faults, fault, found_in
 from .intrinsics import INTRINSICS, Intrinsic
 from .messages import shape_fault
 from .names import calls_in, names_in
 from .outline import Part, ids, settings_text
 from .request import Known, Request
 from .scope import Scope
-from .signature import Signature, of_block
-from .values import BROKEN, Layer, Origin, Tensor, Value, Values, is_number
+from .signature import Signature
+from .values import Layer, Origin, Tensor, Value, Values, is_number
 
 LIFTED = ("sqrt", "exp", "log", "round", "floor", "abs")  # static functions that tensors have too
-
-
-PYTORCH = {
-    "cat": "concat",
-    "dense": "linear",
-    "fc": "linear",
-    "view": "reshape",
-    "permute": "transpose",
-    "swish": "silu",
-    "amax": "max",
-    "amin": "min",
-    "rand": "uniform",
-    "randn": "normal",
-    "detach": "stop_gradient",
-    "gather": "take",
-    "index_select": "take",
-    "mse_loss": "mse",
-    "l1_loss": "mae",
-    "huber_loss": "huber",
-    "nll_loss": "cross_entropy",
-    "softmax_cross_entropy": "cross_entropy",
-    "binary_cross_entropy": "bce",
-    "binary_cross_entropy_with_logits": "bce",
-    "clip": "clamp",
-    "conv1d": "conv",
-    "conv2d": "conv",
-    "conv3d": "conv",
-    "adaptive_avg_pool": "global_avg_pool",
-    "adaptive_max_pool": "global_max_pool",
-    "interpolate": "resize",
-    "dropout2d": "channel_dropout",
-    "drop_path": "stochastic_depth",
-    "se_block": "squeeze_excite",
-}
-"""Names that users of PyTorch and its like will try."""
-
 UNCHANGED = ("identity", "bounded", "require")  # intrinsics that give back what they take
 
 
@@ -87,10 +52,10 @@ def call(
     or `=`; `path`: the whole path, where a loop decides it.
     """
     if piped is None:
-        known = _static(e, name, positional, named, place, scope)
-        if known is not None:
-            return known
-    layer = _layer(e, scope, name, place)
+        value = _static(e, name, positional, named, place, scope)
+        if value is not None:
+            return value
+    layer = layer_named(e, scope, name, place)
     if layer is not None:
         return apply_layer(e, layer, Site(name, place, scope, piped, head), positional, named)
     callee, library = find(e, name, place, scope)
@@ -218,9 +183,6 @@ def setting_values(
     return result
 
 
-# ---- what is called --------------------------------------------------------------------------
-
-
 def _static(
     e: Elaboration,
     name: str,
@@ -260,42 +222,6 @@ def _only_static(expr: Expr, scope: Scope) -> bool:
         all(not scope.has(name) or static.is_value(scope.get(name)) for name in names_in(expr))
         and calls_in(expr) <= static.FUNCTIONS.keys()
     )
-
-
-def _layer(e: Elaboration, scope: Scope, name: str, place: Place) -> Layer | None:
-    """The layer of that name.  Raises: Faults E302 for a name that cannot be called."""
-    entry = scope.entry(name)
-    if entry is None:
-        return None
-    entry.used = True
-    if isinstance(entry.value, Layer):
-        return entry.value
-    if entry.value is BROKEN:
-        raise Silent
-    raise not_called(e, entry, name, place)
-
-
-def find(e: Elaboration, name: str, place: Place, scope: Scope) -> tuple[Callee, bool]:
-    """What a name calls.  Raises: Faults E302."""
-    found = e.catalogue.find(name, scope.library)
-    if found is None:
-        layers = [
-            n for s in scope.chain() for n, x in s.entries.items() if isinstance(x.value, Layer)
-        ]
-        known = [*layers, *e.catalogue.operations(scope.library)]
-        hint = PYTORCH.get(name)
-        hint = f"it is called `{hint}` here" if hint in known else belongs(name)
-        hint = hint or suggest(name, known)
-        raise fault("E302", f"unknown operation `{name}`", place.first(len(name)), hint)
-    return found
-
-
-def signature_of(callee: Callee) -> Signature:
-    if isinstance(callee, Intrinsic):
-        return callee.signature
-    if isinstance(callee, Block):
-        return of_block(callee)
-    return Signature(callee.name, tuple(i.name for i in callee.body.inputs), ())
 
 
 def _is_known(callee: Callee) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...spec.expressions import Call, Expr, Name
-
-from ...spec.tree import Block, Input, Net
 from ...spec.expressions import Setting as Argument
-from . import calls
+from ...spec.tree import Block, Input, Net
+from . import callees
 from .binding import Site
 from .elaboration import Elaboration
 from .faults import Silent, fault
@@ -67,9 +66,9 @@ def cell_of(e: Elaboration, text: Expr, scope: Scope, path: str, *, shared: bool
     if not isinstance(node, (Name, Call)):
         raise fault("E320", f"scan: `{name}` is no cell", text.place, hint)
     called = node.id if isinstance(node, Name) else node.name
-    callee, library = calls.find(e, called, node.place, layer.scope)
+    callee, library = callees.find(e, called, node.place, layer.scope)
     if not isinstance(callee, (Block, Net)) or not callee.body.inputs:
         raise fault("E320", f"scan: `{called}` is no cell", text.place, hint)
     given = {s.name for s in node.named} if isinstance(node, Call) else set()
     inputs = {i.name for i in callee.body.inputs}
-    return Cell(layer, callee, library, calls.signature_of(callee), frozenset(given & inputs))
+    return Cell(layer, callee, library, callees.signature_of(callee), frozenset(given & inputs))

@@ -9,9 +9,9 @@ from typing import Any
 
 from ...spec.dims import Dim, multiples, symbol
 from ...spec.errors import suggest
+from ...spec.expressions import Call, Name
 from ...spec.place import Place
 from ...spec.sources import SOURCES, Field, Source, mismatch
-from ...spec.expressions import Call, Name
 from ...spec.tree import Data, Train
 from ..ir.types import Shape, TensorType
 from .elaboration import Elaboration

@@ -7,8 +7,24 @@ from collections.abc import Sequence
 from ...spec import static
 from ...spec.dims import Polynomial
 from ...spec.errors import SpecError, suggest
+from ...spec.expressions import (
+    Attribute,
+    Binary,
+    Boolean,
+    Call,
+    Dots,
+    Expr,
+    Index,
+    ListOf,
+    Name,
+    Number,
+    Pipe,
+    Slice,
+    Text,
+    TupleOf,
+    Unary,
+)
 from ...spec.place import Place
-from ...spec.expressions import Attribute, Binary, Boolean, Call, Dots, Expr, Index, ListOf, Name, Number, Pipe, Slice, Text, TupleOf, Unary
 from ..ir.op import ShapeError
 from . import calls
 from .elaboration import TRAINING, Elaboration, is_operand

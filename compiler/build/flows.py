@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from ...spec import static
 from ...spec.dims import Polynomial
-from ...spec.place import Place
 from ...spec.expressions import Call, Expr, Name
+from ...spec.place import Place
 from ...spec.tree import NOBODY, Branch, Flow, For, If, Repeat, Residual, Structure, is_structure
 from ..ir.op import ShapeError
 from . import calls, expressions

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
-from ...spec.place import Place
 from ...spec.expressions import Call, Name, Pipe
+from ...spec.place import Place
 
 
 def names_in(tree: object) -> Iterator[str]:

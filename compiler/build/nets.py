@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...spec.dims import Dim
-from ...spec.place import Place
 from ...spec.expressions import Name
+from ...spec.place import Place
 from ...spec.tree import Flow, Net, is_structure
 from ..conditions import Condition, conditions
 from ..ir.builder import Builder

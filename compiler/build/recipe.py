@@ -9,12 +9,12 @@ from typing import Any
 
 from ...spec import schedules
 from ...spec.errors import suggest
+from ...spec.expressions import Call, Expr, Name, Number, Setting
 from ...spec.optimizers import OPTIMIZERS, problems
 from ...spec.schedules import SCHEDULES
 from ...spec.signature import Option, Signature
 from ...spec.signature import fault as wrong_value
 from ...spec.stopping import STOPPING
-from ...spec.expressions import Call, Expr, Name, Number, Setting
 from ...spec.tree import Step, Train
 from .elaboration import Elaboration
 from .elsewhere import setting_of

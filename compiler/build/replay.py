@@ -12,18 +12,16 @@ everything since the call began is taken back, and the call is elaborated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...spec.dims import Polynomial
 from ...spec.place import Place
 from ...spec.tree import Block
-from ..ir.graph import Node
 from ..ir.op import ShapeError
-from ..ir.types import TensorType
 from .playback import Run, Step, Undo, Unkeyed, Unlike, steps_of, told
 from .recorder import Event
 from .values import Origin, Start, Tensor, Value, Values

@@ -13,17 +13,17 @@ from dataclasses import dataclass, replace
 
 from ...spec.dims import Dim, Polynomial, symbol, symbols
 from ...spec.errors import suggest
+from ...spec.expressions import Call, Dots, Expr
+from ...spec.expressions import Setting as Argument
 from ...spec.place import Place
 from ...spec.spell import expression
-from ...spec.expressions import Call, Dots, Expr, Name
-from ...spec.tree import Block, Input, Net
-from ...spec.expressions import Setting as Argument
+from ...spec.tree import Input
 from ..ir.types import FLOATS, Shape, TensorType
 from ..ops.along_time import Along
 from ..ops.weave import weave
 from . import both, calls, carried, expressions, types
-from .cells import Cell, cell_of, cell_text
 from .binding import Given, Site, bind
+from .cells import Cell, cell_of, cell_text
 from .elaboration import Callee, Elaboration
 from .ends import Ends, ends_of
 from .faults import Silent, fault
@@ -32,8 +32,7 @@ from .one_step import Step, step_body
 from .outline import Outline, Part, ids
 from .request import shown
 from .scope import Scope
-from .signature import Signature
-from .values import BROKEN, Layer, Origin, Tensor, Value, Values, show
+from .values import BROKEN, Origin, Tensor, Value, Values, show
 
 SCAN = INTRINSICS["scan"]
 OWN = (*(s.name for s in SCAN.signature.settings), *SCAN.signature.by_name)

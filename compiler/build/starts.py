@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ...spec import signature as table
 from ...spec.dims import numel
 from ...spec.errors import suggest
+from ...spec.expressions import Call, Expr, Name
 from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
-from ...spec.expressions import Call, Expr, Name
 from ..artifact import Initialiser
 from . import expressions
 from .elaboration import Elaboration

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...spec.dims import symbols
 from ...spec.errors import suggest
-from ...spec.place import Place
 from ...spec.expressions import Call, Name
+from ...spec.place import Place
 from ...spec.tree import Flow, Step, Train
 from ..ir.builder import Builder
 from ..ir.graph import Graph

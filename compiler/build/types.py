@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...spec.dims import Dim, Polynomial, exact_quotient, symbol
+from ...spec.expressions import Binary, Dots, Expr, Name
 from ...spec.place import Place
 from ...spec.spell import expression
-from ...spec.expressions import Binary, Dots, Expr, Name
 from ...spec.tree import Input, Type
 from ..ir.types import DTYPES, FLOATS, INTEGERS, TensorType
 from . import expressions

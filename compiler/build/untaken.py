@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from ...spec import static
+from ...spec.expressions import Attribute, Call, Name
 from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
-from ...spec.expressions import Attribute, Call, Name
 from ...spec.tree import Flow, For, Piece, Repeat
-from . import binding, calls, expressions
+from . import binding, callees, expressions
 from .elaboration import TRAINING, Elaboration
 from .faults import Fault, Faults, fault
 from .scope import Scope
@@ -71,7 +71,7 @@ def _wrong_call(e: Elaboration, call: Call, scope: Scope, made: set[str]) -> Ite
     signature: Signature | None = None
     if call.name not in (*made, *static.FUNCTIONS, *INITIALISERS) and not scope.has(call.name):
         try:
-            signature = calls.signature_of(calls.find(e, call.name, call.place, scope)[0])
+            signature = callees.signature_of(callees.find(e, call.name, call.place, scope)[0])
         except Faults as wrong:
             yield wrong
             return

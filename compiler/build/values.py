@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ...spec.dims import Polynomial, shape_text
-from ...spec.place import Place
 from ...spec.expressions import Expr
+from ...spec.place import Place
 from ..ir.types import TensorType
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from .rewrite import rewritten
 from .windows import Geometry, geometry
 
 SHORT = 64  # as in window_winners.c
+PICKED = 4  # channels at most whose numbers are picked, as in window_picked.c
 MOST_LANES = 4096  # of the sums of a channel
 CACHED = 6144  # floats of what is laid out
 GAIN = (
@@ -112,8 +113,11 @@ def room(g: Geometry, pool: Pool) -> int:
     """Floats of scratch, as window_winners.c divides it."""
     rows, lanes, images = rows_of(g, pool), lanes_of(g), images_of(g, pool)
     found = _whole(images * rows * pool.out[1] * g.outputs)
-    padded, laid = _padded(g, pool, rows), images * _laid(g, pool, rows)
-    return padded + laid + found + (g.outputs + 1) * (lanes + LANES) + 6 * LANES
+    padded, laid = (
+        _padded(g, pool, rows),
+        max(images * _laid(g, pool, rows), _picked(g, pool, rows)),
+    )
+    return padded + laid + found + (_whole(g.outputs) + 1) * (lanes + LANES) + 6 * LANES
 
 
 def _extents(g: Geometry, pool: Pool, rows: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -139,6 +143,12 @@ def _laid(g: Geometry, pool: Pool, rows: int) -> int:
     if g.kernel[1] * g.kernel[2] * g.channels <= SHORT:
         return tall * across * lanes_of(g)
     return _padded(g, pool, rows)
+
+
+def _picked(g: Geometry, pool: Pool, rows: int) -> int:
+    """Floats of padded rows that are laid out to be picked from (window_picked.c), at most."""
+    _, (high, _) = _extents(g, pool, rows)
+    return g.channels * high * pool.out[1] * LANES if g.channels <= PICKED else 0
 
 
 def _whole(count: int) -> int:

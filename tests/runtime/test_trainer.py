@@ -19,7 +19,7 @@ from softmax_engine import SoftmaxEngine, data_line, softmax_artifact, step_reci
 
 from weft.compiler.artifact import Artifact
 from weft.runtime import checkpoint as files
-from weft.runtime import trainer as trainer_module
+from weft.runtime import training as training_module
 from weft.runtime.engine import Result
 from weft.runtime.metrics import read
 from weft.runtime.progress import Quiet
@@ -360,14 +360,14 @@ def test_checkpoints_are_written_when_due(tmp_path: Path, monkeypatch: pytest.Mo
         saved.append((path.stem, state["position"]["step"]))
         original(path, tensors, state)
 
-    monkeypatch.setattr(trainer_module.files, "save", save)
+    monkeypatch.setattr(training_module.files, "save", save)
     go(artifact_of(data=points(split=1), save_every=1), tmp_path / "a")
     assert [step for name, step in saved if name == "last"] == [9, 18, 27]
     saved.clear()
     go(artifact_of(data=points(split=1)), tmp_path / "b")
     assert [step for name, step in saved if name == "last"] == [27], "time decides"
     saved.clear()
-    monkeypatch.setattr(trainer_module, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(training_module, "SAVE_SECONDS", -1.0)
     go(artifact_of(data=points(split=1)), tmp_path / "c")
     assert [step for name, step in saved if name == "last"] == [*range(1, 28), 27]
 

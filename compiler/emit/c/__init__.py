@@ -21,7 +21,7 @@ UNITS = {
     "windows": (
         *("window_axes", "window_rows", "window_tiles", "window_direct", "window_weights"),
         "window_sparse",
-        *("window_ways", "convolutions", "window_winners"),
+        *("window_ways", "convolutions", "window_picked", "window_winners"),
     ),
     "pools": ("pools",),
     "attend": ("attend",),

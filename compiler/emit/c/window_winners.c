@@ -62,15 +62,23 @@ static __attribute__((noinline, unused)) void weft_find_winners(const weft_windo
     }
 }
 typedef float weft_eight __attribute__((vector_size(32), aligned(4), may_alias));
-/* What the windows of rows `top` .. of the pool read, of one image. */
-static __attribute__((noinline, unused)) void weft_lay_windows(const weft_windows *g, const weft_winners *n, const float *x, long top, float *first, float *second)
+/* What the windows of rows `top` .. of the pool read, of one image: padded rows, `step` apart. */
+WEFT_INLINE const float *weft_winning_rows(const weft_windows *g, const weft_winners *n, const float *x, long top, long *step)
 {
-    const long c = g->channels, run = g->kernel[2] * c, left = -g->pool_low[2] * g->stride[2] - g->low[2];
+    const long c = g->channels, left = -g->pool_low[2] * g->stride[2] - g->low[2];
     const long above = (top * g->pool_stride[1] - g->pool_low[1]) * g->stride[1] - g->low[1];
     const int inside = left >= 0 && left + n->wide <= g->in[2] && above >= 0 && above + n->high < g->in[1] && g->xc == 1 && g->xs[2] == c;
-    const float *const from = inside ? x + above * g->xs[1] + left * c : n->x;                               /* one row is left that may be read too far */
-    const long step = inside ? g->xs[1] : n->wide * c;
-    if (!inside) weft_plane(g, x, 1, above, n->high, left, n->wide, n->x);
+    *step = inside ? g->xs[1] : n->wide * c;
+    if (inside) return x + above * g->xs[1] + left * c;                  /* one row is left that may be read too far */
+    weft_plane(g, x, 1, above, n->high, left, n->wide, n->x);
+    return n->x;
+}
+/* The same, laid out. */
+static __attribute__((noinline, unused)) void weft_lay_windows(const weft_windows *g, const weft_winners *n, const float *x, long top, float *first, float *second)
+{
+    const long c = g->channels, run = g->kernel[2] * c;
+    long step;
+    const float *const from = weft_winning_rows(g, n, x, top, &step);
     if (weft_few_numbers(g)) {                                          /* what is copied too much comes next */
         for (long i = 0; i < n->tall; ++i) for (long k = 0; k < n->across; ++k, first += n->lanes) {
             const float *p = from + i * g->stride[1] * step + k * g->stride[2] * c;
@@ -164,12 +172,36 @@ static __attribute__((noinline, unused)) void weft_add_winners(const weft_window
         }
     }
 }
+#if WEFT_VECTOR_BYTES == 64
+/* Few channels: lanes are outputs. */
+static __attribute__((noinline, unused)) void weft_picked_images(long images, const weft_windows *g, const weft_winners *n, const weft_picking *k,
+    const float *x, const int *place, const float *d, float *w)
+{
+    const long row = g->pool_out[2] * g->outputs, numbers = g->kernel[1] * g->kernel[2] * g->channels;
+    memset(n->sums, 0, (size_t)(weft_lanes_up(g->outputs) * numbers) * sizeof(float));
+    for (long b = 0; b < images; ++b, x += g->xb) for (long top = 0, rows; top < g->pool_out[1]; top += rows, place += rows * row, d += rows * row) {
+        rows = g->pool_out[1] - top < n->rows ? g->pool_out[1] - top : n->rows;
+        long step;
+        const float *const from = weft_winning_rows(g, n, x, top, &step);
+        weft_lay_picked(g, k, n->high, n->wide, from, step, n->first);
+        weft_pick_rows(g, k, rows, place, d, n->first, n->sums);
+    }
+    weft_add_picked(g, k, n->sums, w);
+}
+#endif
 WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, const float *x, const int *place, const float *d, float *w,
     float *scratch, float *planes)
 {
     (void)scratch;
     const weft_winners n = weft_winners_of(g, planes);
     const long row = g->pool_out[2] * g->outputs, few = weft_few_numbers(g), second = few ? 0 : n.lanes - n.whole;
+#if WEFT_VECTOR_BYTES == 64
+    weft_picking picking;
+    if (weft_picking_of(g, n.high, &picking)) {
+        weft_picked_images(images, g, &n, &picking, x, place, d, w);
+        return;
+    }
+#endif
     memset(n.first, 0, (size_t)((float *)n.number - n.first) * sizeof(float));
     weft_number_lanes(g, &n);
     for (long b = 0; b < images; b += n.images, x += n.images * g->xb) for (long top = 0; top < g->pool_out[1]; top += n.rows) {

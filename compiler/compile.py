@@ -17,6 +17,8 @@ from .entries import (
     forward_entry,
     input_entry,
     module_entries,
+    folded_net,
+    folded_step,
     needs_of,
     step_entries,
     trained_by,
@@ -55,7 +57,7 @@ def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
     """Differentiate every step and lay out the parameters; `native`: for the CPU."""
     arena = arrange(program.parameters, [net.graph for net in program.nets.values()], native=native)
     entries: list[EntryGraph] = [forward_entry(net) for net in program.nets.values()]
-    for step in program.steps.values():
+    for step in (folded_step(step, program.sizes) for step in program.steps.values()):
         names = trained_by(program, step)
         pieces = arena.slices(names)
         optimizer, settings, clip = _recipe(step)
@@ -144,7 +146,8 @@ def lower_module(lowered: Lowered, name: str) -> Lowered:
     """The training mode and the backward pass of one net for the CPU, with the same parameter
     arena.
     """
-    entries = module_entries(training_net(lowered.program, name))
+    net = folded_net(training_net(lowered.program, name), lowered.program.sizes)
+    entries = module_entries(net)
     return _with(replace(lowered, states=(), native=True), entries)
 
 
@@ -152,7 +155,7 @@ def lower_backward(lowered: Lowered) -> Lowered:
     """The gradients of all nets for cotangents of their outputs, for the same target."""
     program, entries = lowered.program, []
     for name in program.nets:
-        entries += module_entries(training_net(program, name))[1:]
+        entries += module_entries(folded_net(training_net(program, name), program.sizes))[1:]
     return _with(replace(lowered, states=()), entries)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..spec.dims import Dim, multiples, symbol
@@ -15,6 +15,7 @@ from .ir.types import FLOATS, TensorType
 from .ops import OPS
 from .ops.rules import RULES
 from .passes.differentiate import differentiate
+from .passes.fold_norms import fold_norms
 from .plan.memory import expression
 from .update import LARGEST, UpdateGraph, update_graph
 
@@ -172,6 +173,38 @@ def with_buffers(graph: Graph, updates: Mapping[str, int]) -> tuple[Graph, dict[
 
 def _evaluation(step: StepProgram) -> Graph:
     return with_own_memory(step.evaluation, scalars=True)
+
+
+def folded_step(step: StepProgram, sizes: Mapping[str, int]) -> StepProgram:
+    """The step with batch norms folded into the products before them."""
+    roots = {"loss": step.loss}
+    roots |= {f"metric {name}": i for name, i in step.metrics.items()}
+    roots |= {f"new {name}": i for name, i in step.buffers.items()}
+    roots |= {f"parameter {name}": i for name, i in step.parameters.items()}
+    b, new = fold_norms(step.builder, roots, sizes)
+
+    def found(kind: str, values: Mapping[str, int]) -> dict[str, int]:
+        return {name: new[f"{kind} {name}"] for name in values}
+
+    return replace(
+        step,
+        builder=b,
+        loss=new["loss"],
+        metrics=found("metric", step.metrics),
+        buffers=found("new", step.buffers),
+        parameters=found("parameter", step.parameters),
+    )
+
+
+def folded_net(net: NetProgram, sizes: Mapping[str, int]) -> NetProgram:
+    """The net in training mode with batch norms folded into the products before them."""
+    before = net.builder
+    inputs = {f"input {n['feed']}": n.id for n in before.nodes if n.op == "input"}
+    outputs = {f"output {name}": i for name, i in before.outputs.items()}
+    buffers = {f"new {name}": i for name, i in net.buffers.items()}
+    b, new = fold_norms(before, {**outputs, **buffers, **inputs}, sizes)
+    b.outputs = {name: new[f"output {name}"] for name in before.outputs}
+    return replace(net, builder=b, buffers={name: new[f"new {name}"] for name in net.buffers})
 
 
 def with_own_memory(graph: Graph, *, scalars: bool = False) -> Graph:

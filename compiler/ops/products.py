@@ -100,9 +100,21 @@ def _infer_contract(types: Types, a: Attributes) -> TensorType:
 def _d_contract(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     first, second, result = letters(n["spec"])
     x, y = n.operands
+    turned = _turned(first, second, result) if x == y else None
+    if turned is not None:  # x' x: one product with d + d'
+        both = b.map("add", d, b.transpose(d, turned))
+        return b.contract(f"{result},{second}->{first}", both, y), None
     return b.contract(f"{result},{second}->{first}", d, y), b.contract(
         f"{result},{first}->{second}", d, x
     )
+
+
+def _turned(first: str, second: str, result: str) -> list[int] | None:
+    """How the result is turned where the operands change places; None where it is another."""
+    names = dict(zip(first + second, second + first, strict=True))
+    turned = "".join(names[x] for x in result)
+    same = all(names[x] == y and names[y] == x for x, y in zip(first, second, strict=True))
+    return [result.index(x) for x in turned] if same and {*turned} == {*result} else None
 
 
 def _infer_scatter(types: Types, a: Attributes) -> TensorType:

@@ -30,10 +30,16 @@ def sum_rule(b: Builder, _: str, x: tuple[int, ...], a: dict[str, Any]) -> int |
     if node.op == "sub" and _is_mean(b, node.operands[1], node.operands[0], axes):
         return _zeros(b, node, axes)
     if node.op in ("add", "sub") and any(_sum_known(b, p, axes) for p in node.operands):
-        if any(b.value(p) is not None for p in node.operands):
+        if any(b.value(p) is not None for p in node.operands) or _is_about(b, node):
             return None
         return b.map(node.op, b.sum(node.operands[0], axes), b.sum(node.operands[1], axes))
     return None
+
+
+def _is_about(b: Builder, node: Node) -> bool:
+    """Is a value taken about numbers without a gradient, so that its sum loses nothing?"""
+    by = b[node.operands[1]]
+    return node.op == "sub" and by.op == "broadcast" and b[by.operands[0]].op == "stop_gradient"
 
 
 def _constant_along(b: Builder, i: int, axes: Sequence[int]) -> bool:

@@ -196,6 +196,9 @@ def _d_convolve_input(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
 
 def _d_convolve_weight(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     x, y = n.operands
+    if x == y and {*n["kernel"], *n["stride"], n["groups"]} == {1} and not any(n["low"]):
+        both = b.map("add", d, b.transpose(d, (1, 0, *range(2, len(b[d].shape)))))
+        return b.insert("convolve", (x, both), sizes=b[x].shape[1:-1], **_shared(n)), None
     return (
         b.insert("convolve_input", (y, turned(b, d)), sizes=b[x].shape[1:-1], **_shared(n)),
         b.insert("convolve", (x, d), sizes=b[y].shape[1:-1], **_shared(n)),

@@ -1,0 +1,368 @@
+"""Fold batch norms into the weights of the products before them, where these make many channels of
+few.
+
+    z = a @ w;  y = (z - mean z) * p + q,  p made of var z
+    ->  c = a - k;  m = mean c;  g = c' @ c / n - m m';  var z = w' g w;  y = c @ (w * p) + (q - m w p)
+
+Mean and variance of the many channels follow from those of the few, so that `z` is nowhere, and
+neither pass reads it.  `k` is what `a` is where every normalised value is at its mean: a number a
+channel that is known before, and cancels.  About it the sum of products has lost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from ...spec.dims import Dim, evaluate, numel
+from ..ir.builder import Builder
+from ..ir.graph import Graph, Node
+from ..ops import OPS
+from ..ops.products import letters
+from ..ops.rules import RULES
+
+WIDER = 2
+"""Times that there are more channels after the product than before, at least."""
+
+ROWS = 8
+"""Times that there are more rows than channels before the product, at least."""
+
+AFFINE = ("add", "sub", "mul", "neg")
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """h * gain + shift for each channel, where h is the product about its mean."""
+
+    gain: int
+    shift: int
+
+
+@dataclass(slots=True)
+class Fold:
+    """One product that goes: its `rows`, its `weight`, and what becomes of its values.
+
+    `letters` are the axes of the weight as a matrix: "kc" if it makes k channels of c, or "ck".
+
+    `affine` are values that are numbers of each channel times the product, plus others; `squares`
+    and `sums` are taken of those; `kept` is the one of them that is made after all.
+    """
+
+    product: int
+    rows: int
+    weight: int
+    letters: str
+    kept: int = -1
+    affine: set[int] = field(default_factory=set)
+    sums: set[int] = field(default_factory=set)
+    squares: set[int] = field(default_factory=set)
+
+
+def fold_norms(
+    b: Builder, roots: Mapping[str, int], sizes: Mapping[str, int]
+) -> tuple[Builder, dict[str, int]]:
+    """The values `roots` without products that only a normalisation reads, in a builder of their
+    own; the same where there are none.
+    """
+    graph = Graph(b.nodes, roots)
+    found = [fold for node in graph if (fold := _fold(graph, node, sizes)) is not None]
+    if not found:
+        return b, dict(roots)
+    return _Folding(b, graph, found).run()
+
+
+# ---- which products ------------------------------------------------------------------------------
+
+
+def _fold(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Fold | None:
+    """What follows from a product of rows with a weight that makes more channels of them."""
+    found = _operands(graph, node)
+    if found is None or not _pays(graph, found.rows, node, sizes):
+        return None
+    _follow(graph, node, found)
+    read = {i for i in found.affine if _is_read(graph, i, found)}
+    if len(read) != 1 or not found.squares:
+        return None
+    found.kept = read.pop()
+    return found
+
+
+def _operands(graph: Graph, node: Node) -> Fold | None:
+    """The rows and the weight of a product along the last axis of the rows."""
+    if node.op == "convolve":
+        x, w = (graph[o] for o in node.operands)
+        alone = {*w.shape[2:], *node["stride"], node["groups"]} == {1} and not any(node["low"])
+        same = x.shape[1:-1] == node["sizes"]
+        return Fold(node.id, x.id, w.id, "kc") if alone and same else None
+    if node.op != "contract" or node.dtype != "f32":
+        return None
+    first, second, result = letters(node["spec"])
+    for (x, mine), (w, other) in _both(node, first, second):
+        rows = mine[:-1]
+        product = len(other) == 2 and mine[-1] in other and result[:-1] == rows
+        if product and result[-1] in other and not set(rows) & set(other):
+            text = "ck" if other[1] == result[-1] else "kc"
+            return Fold(node.id, x, w, text)
+    return None
+
+
+def _both(node: Node, first: str, second: str) -> list[list[tuple[int, str]]]:
+    sides = list(zip(node.operands, (first, second), strict=True))
+    return [sides, sides[::-1]]
+
+
+def _pays(graph: Graph, rows: int, node: Node, sizes: Mapping[str, int]) -> bool:
+    """Are there many rows, and many more channels than before?"""
+    before, after = graph[rows].shape[-1], node.shape[-1]
+    if not isinstance(before, int) or not isinstance(after, int):
+        return False
+    count = prod(evaluate(extent, sizes) for extent in node.shape[:-1])
+    return after >= WIDER * before and count >= ROWS * before
+
+
+def _follow(graph: Graph, product: Node, found: Fold) -> None:
+    """Find what is made of a product by numbers of each channel, and the sums of that."""
+    found.affine.add(product.id)
+    stack = [product.id]
+    while stack:
+        for i in graph.users(stack.pop()):
+            node = graph[i]
+            if _is_affine(graph, node, found) and i not in found.affine:
+                found.affine.add(i)
+                stack.append(i)
+    for i in found.affine:
+        for u in graph.users(i):
+            if _sums_rows(graph, graph[u]):
+                found.sums.add(u)
+            elif _is_square(graph, graph[u]) and graph.users(u):
+                sums = [s for s in graph.users(u) if _sums_rows(graph, graph[s])]
+                if sums == graph.users(u) and u not in graph.outputs.values():
+                    found.squares |= {u, *sums}
+
+
+def _is_affine(graph: Graph, node: Node, found: Fold) -> bool:
+    """Is a value made of such values by adding and multiplying numbers of each channel?"""
+    if node.op not in AFFINE:
+        return False
+    ours = [o in found.affine for o in node.operands]
+    if node.op == "mul" and all(ours):
+        return False
+    return all(mine or _by_channel(graph[o]) for mine, o in zip(ours, node.operands, strict=True))
+
+
+def _by_channel(node: Node) -> bool:
+    """Is a value a number, or one for each channel?"""
+    if node.op == "broadcast":
+        return node["dims"] in ((), (len(node.shape) - 1,))
+    return node.op == "constant"
+
+
+def _is_square(graph: Graph, node: Node) -> bool:
+    return node.op == "mul" and node.operands[0] == node.operands[1]
+
+
+def _sums_rows(graph: Graph, node: Node) -> bool:
+    """Is a value the sum of each channel?"""
+    if node.op != "sum":
+        return False
+    return node["axes"] == tuple(range(len(graph[node.operands[0]].shape) - 1))
+
+
+def _is_read(graph: Graph, i: int, found: Fold) -> bool:
+    """Does anybody read a value who needs all of its elements?"""
+    known = found.affine | found.sums | found.squares
+    return i in graph.outputs.values() or any(u not in known for u in graph.users(i))
+
+
+# ---- the new graph -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The rows of a product about numbers that are known before, the product of their mean with
+    the weight, and the mean and variance of the product itself.
+    """
+
+    rows: int
+    shift: int
+    mean: int
+    variance: int
+
+
+class _Folding:
+    """Copies a graph, without the products."""
+
+    def __init__(self, old: Builder, graph: Graph, folds: Sequence[Fold]) -> None:
+        self.old, self.graph = old, graph
+        self.b = Builder(OPS, RULES)
+        self.new: dict[int, int] = {}
+        self.centres: dict[int, int] = {}
+        self.affine: dict[int, Affine] = {}
+        self.about: dict[int, About] = {}
+        self.fold = {i: f for f in folds for i in (*f.affine, *f.sums, *f.squares)}
+
+    def run(self) -> tuple[Builder, dict[str, int]]:
+        for node in self.graph:
+            with self.b.like(node):
+                fold = self.fold.get(node.id)
+                if fold is not None and fold.rows not in self.centres:
+                    self._leave(fold)
+                    fold = None
+                if fold is None:
+                    self.new[node.id] = self.b.repeat(node, [self.new[o] for o in node.operands])
+                else:
+                    self._folded(node, fold)
+                self._centre(node)
+        return self.b, {name: self.new[i] for name, i in self.graph.outputs.items()}
+
+    def _leave(self, fold: Fold) -> None:
+        """Keep a product whose rows lie about numbers that nobody knows."""
+        for i in (*fold.affine, *fold.sums, *fold.squares):
+            del self.fold[i]
+
+    def _folded(self, node: Node, fold: Fold) -> None:
+        """What becomes of a value of a product that goes."""
+        if node.id == fold.product:
+            about = self.about[node.id] = self._about(fold)
+            self.affine[node.id] = Affine(self.b.constant(1.0), about.mean)
+        elif node.id in fold.affine:
+            self.affine[node.id] = self._affine(node)
+        elif node.op == "sum":
+            self.new[node.id] = self._sum(node, fold)
+        if node.id == fold.kept:
+            self.new[node.id] = self._made(node, fold)
+
+    # ---- moments -------------------------------------------------------------------------------
+
+    def _about(self, fold: Fold) -> About:
+        """The moments of a product, from those of its rows."""
+        b, x, centre = self.b, self.new[fold.rows], self.centres[fold.rows]
+        last = len(b[x].shape) - 1
+        if b[centre].shape:
+            centre = b.stop_gradient(centre)
+            rows = b.map("sub", x, b.broadcast(centre, (last,), b[x].shape), name="about_centre")
+        else:
+            rows = b.map("sub", x, centre, name="about_centre")
+        mean = b.mean(rows, range(last), name="row_mean")
+        w = self._matrix(fold)
+        shift = b.contract(f"{fold.letters},c->k", w, mean, name="product_mean")
+        centre = centre if b[centre].shape else b.broadcast(centre, (), b[mean].shape)
+        whole = b.map("add", shift, b.contract(f"{fold.letters},c->k", w, centre))
+        covariance = self._covariance(fold, rows, mean)
+        spread = b.contract(f"dc,{fold.letters}->{fold.letters.replace('c', 'd')}", covariance, w)
+        squares = b.sum(b.map("mul", spread, w), (fold.letters.index("c"),))
+        return About(rows, shift, whole, b.map("maximum", squares, 0.0, name="product_variance"))
+
+    def _matrix(self, fold: Fold) -> int:
+        """The weight without the axes of a kernel of 1."""
+        w = self.new[fold.weight]
+        return self.b.squeeze(w, range(2, len(self.b[w].shape)))
+
+    def _covariance(self, fold: Fold, rows: int, mean: int) -> int:
+        """The covariances of the channels of the rows."""
+        b, last = self.b, len(self.b[rows].shape) - 1
+        if self.graph[fold.product].op == "convolve":
+            one, none = (1,) * (last - 1), (0,) * (last - 1)
+            found = b.insert(
+                "convolve_weight", (rows, rows), "gram",
+                kernel=one, stride=one, dilation=one, low=none, groups=1,
+            )  # fmt: skip
+            gram = b.squeeze(found, range(2, len(b[found].shape)))
+        else:
+            at = "abefghij"[:last]
+            gram = b.contract(f"{at}c,{at}d->cd", rows, rows, name="gram")
+        shape = b[gram].shape
+        each = b.map("mul", gram, self._inverse(b[rows].shape[:-1], shape))
+        across = b.map("mul", *(b.broadcast(mean, (axis,), shape) for axis in (0, 1)))
+        return b.map("sub", each, across, name="covariance")
+
+    def _inverse(self, rows: tuple[Dim, ...], shape: tuple[Dim, ...]) -> int:
+        """One over how many rows there are, in this shape."""
+        inverse = self.b.map("div", self.b.constant(1.0), self.b.size(numel(rows)))
+        return self.b.broadcast(inverse, (), shape)
+
+    # ---- values of the product -----------------------------------------------------------------
+
+    def _affine(self, node: Node) -> Affine:
+        """Gain and shift of a value made of the product."""
+        b = self.b
+        if node.op == "neg":
+            inner = self.affine[node.operands[0]]
+            return Affine(b.map("neg", inner.gain), b.map("neg", inner.shift))
+        sides = [self.affine.get(o) for o in node.operands]
+        if node.op == "mul":
+            inner = next(side for side in sides if side is not None)
+            factor = next(self._channel(o) for o in node.operands if o not in self.affine)
+            return Affine(b.map("mul", inner.gain, factor), b.map("mul", inner.shift, factor))
+        if node.op == "sub" and self._is_centred(node):
+            inner = self.affine[node.operands[0]]
+            return Affine(inner.gain, b.constant(0.0))
+        gains = [b.constant(0.0) if side is None else side.gain for side in sides]
+        shifts = [
+            self._channel(o) if side is None else side.shift
+            for side, o in zip(sides, node.operands, strict=True)
+        ]
+        return Affine(b.map(node.op, *gains), b.map(node.op, *shifts))
+
+    def _channel(self, i: int) -> int:
+        """A number, or one for each channel."""
+        node = self.graph[i]
+        return self.new[i if node.op == "constant" else node.operands[0]]
+
+    def _sum(self, node: Node, fold: Fold) -> int:
+        """The sum of each channel, of a value made of the product or of its square."""
+        b, source = self.b, self.graph[node.operands[0]]
+        square = source.id in fold.squares
+        value = self.affine[source.operands[0] if square else source.id]
+        each = value.shift
+        if square:
+            gain = b.map("mul", value.gain, value.gain)
+            variance = b.map("mul", self.about[fold.product].variance, gain)
+            each = b.map("add", variance, b.map("mul", each, each))
+        count = b.broadcast(b.size(numel(source.shape[:-1])), (), node.shape)
+        return b.map("mul", b.expand(each, node.shape), count, name=node.name)
+
+    def _made(self, node: Node, fold: Fold) -> int:
+        """The one value of a product that is made: a product with a scaled weight, and a shift."""
+        b, product = self.b, self.graph[fold.product]
+        about, value, w = self.about[product.id], self.affine[node.id], self.new[fold.weight]
+        gain, axis = value.gain, fold.letters.index("k")
+        scale = b.broadcast(gain, (axis,), b[w].shape) if b[gain].shape else gain
+        with b.like(product):
+            scaled = b.map("mul", w, scale, name=f"scaled_{b[w].name.rpartition('.')[2]}")
+            operands = [scaled if o == fold.weight else about.rows for o in product.operands]
+            found = b.repeat(product, operands)
+        back = b.map("mul", about.shift, gain)
+        shift = b.map("sub", value.shift, back, name="shift")
+        last = len(product.shape) - 1
+        return b.map("add", found, b.broadcast(shift, (last,), product.shape), name=node.name)
+
+    # ---- centres -------------------------------------------------------------------------------
+
+    def _centre(self, node: Node) -> None:
+        """Note what a value is for each channel where all normalised values are at their means."""
+        if node.op == "constant":
+            self.centres[node.id] = self.new[node.id]
+        elif len(node.shape) < 2:
+            return
+        elif node.op == "sub" and self._is_centred(node):
+            self.centres[node.id] = self.b.constant(0.0)
+        elif node.op == "broadcast" and _by_channel(node):
+            inner = self.new[node.operands[0]]
+            if node["dims"] or self.b[inner].op == "constant":
+                self.centres[node.id] = inner
+        elif all(o in self.centres for o in node.operands):
+            operands = [self.centres[o] for o in node.operands]
+            if node.op == "pool_max":
+                self.centres[node.id] = operands[0]
+            elif OPS[node.op].lowering == "map":
+                self.centres[node.id] = self.b.repeat(node, operands)
+
+    def _is_centred(self, node: Node) -> bool:
+        """Is a difference one of a value and its mean over the rows?"""
+        x, mean = (self.graph[o] for o in node.operands)
+        last = len(node.shape) - 1
+        if mean.op != "broadcast" or mean["dims"] != (last,):
+            return False
+        return self.old.mean(x.id, range(last)) == mean.operands[0]

@@ -14,11 +14,11 @@ from .build import training_net
 from .decoding import LIKELY, decode_entries
 from .entries import (
     EntryGraph,
+    folded_net,
+    folded_step,
     forward_entry,
     input_entry,
     module_entries,
-    folded_net,
-    folded_step,
     needs_of,
     step_entries,
     trained_by,

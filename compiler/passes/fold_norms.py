@@ -1,8 +1,9 @@
 """Fold batch norms into the weights of the products before them, where these make many channels of
 few.
 
-    z = a @ w;  y = (z - mean z) * p + q,  p made of var z
-    ->  c = a - k;  m = mean c;  g = c' @ c / n - m m';  var z = w' g w;  y = c @ (w * p) + (q - m w p)
+    z = a @ w;  y = (z - mean z) * p + q, where p is made of var z
+    ->  c = a - k;  m = mean c;  g = c' @ c / n - m m';  var z = w' g w
+        y = c @ (w * p) + (q - m w p)
 
 Mean and variance of the many channels follow from those of the few, so that `z` is nowhere, and
 neither pass reads it.  `k` is what `a` is where every normalised value is at its mean: a number a

@@ -9,7 +9,7 @@ holds between the forward and the backward pass, and the mask of the activation 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node
@@ -19,8 +19,10 @@ from .values import Values
 from .windows import WINDOWED
 
 LIGHT = 32  # operations an element that take no longer than writing it and reading it back
-FORWARD = ("convolve", "pool_max", "pool_max_place", "pool_sum")
-"""Readers of the forward pass; their adjoints read in another stage."""
+
+
+FORWARD = ("pool_max", "pool_max_place", "pool_sum")
+"""Pools, which read what they make in the same panel."""
 
 
 def made_again(graph: Graph, sizes: Mapping[str, int]) -> Graph:
@@ -30,24 +32,28 @@ def made_again(graph: Graph, sizes: Mapping[str, int]) -> Graph:
         return graph
     b = Builder(OPS, {})
     new: dict[int, int] = {}
-    count = dict.fromkeys(found, 0)
+    count, late = dict.fromkeys(found, 0), _late(graph, found)
     for node in graph:
         with b.like(node):
             operands = [new[o] for o in node.operands]
-            for slot, o in enumerate(node.operands if node.op in WINDOWED else ()):
+            for o in dict.fromkeys(node.operands if node.op in WINDOWED else ()):
                 if o in found:
-                    count[o] += node.op not in FORWARD
-                    number = 0 if node.op in FORWARD else count[o]
-                    operands[slot] = b.insert("again", (new[o],), graph[o].name, number=number)
+                    waiting = (node.id, o) in late
+                    count[o] += waiting
+                    number = count[o] if waiting else 0
+                    copy = b.insert("again", (new[o],), graph[o].name, number=number)
+                    operands = [
+                        copy if x == o else y for x, y in zip(node.operands, operands, strict=True)
+                    ]
             new[node.id] = b.repeat(node, operands)
     b.outputs = {name: new[i] for name, i in graph.outputs.items()}
     return b.graph()
 
 
 def waits(graph: Graph) -> dict[int, frozenset[int]]:
-    """What is made before each copy for the backward pass: what its reader reads beside it.
+    """What is made before each copy that comes late: what its reader reads beside it.
 
-    Otherwise it would join that of the forward pass, since both read the same.
+    Otherwise it would join the first, since both read the same.
     """
     found = {}
     for node in graph:
@@ -58,21 +64,37 @@ def waits(graph: Graph) -> dict[int, frozenset[int]]:
 
 
 def chains(graph: Graph, sizes: Mapping[str, int]) -> frozenset[int]:
-    """Maps that windows read in both passes and that follow quickly from as much memory as they
-    take and from sums over the batch.
+    """Maps that windows read twice, the second time beside something that depends on them, and that
+    follow quickly from as much memory as they take and from sums over the batch.
 
     Only such sums keep the readers of a map from sharing a stage with it.
     """
-    windows = [node for node in graph if node.op in WINDOWED]
-    forward = {o for node in windows if node.op in FORWARD for o in node.operands}
-    backward = {o for node in windows if node.op not in FORWARD for o in node.operands}
-    both = (forward & backward) - frozenset(graph.outputs.values())
+    read = {o for node in graph if node.op in WINDOWED for o in node.operands}
+    read = {o for o in read if OPS[graph[o].op].lowering == "map"} - set(graph.outputs.values())
+    late = _late(graph, read)
+    first = {o for n in graph if n.op in WINDOWED for o in n.operands if (n.id, o) not in late}
+    both = first & {o for _, o in late}
     values, found = (Values(graph, sizes), set[int]()) if both else (None, set[int]())
     for i in sorted(both):
         if values is not None and _is_made_again(values, graph[i]):
             values.stored -= {i}
             found.add(i)
     return frozenset(found)
+
+
+def _late(graph: Graph, maps: Collection[int]) -> set[tuple[int, int]]:
+    """The readers of maps, windows, that also read what depends on these."""
+    bits = {i: 1 << n for n, i in enumerate(sorted(maps))}
+    below: dict[int, int] = {}
+    found: set[tuple[int, int]] = set()
+    for node in graph:
+        below[node.id] = bits.get(node.id, 0)
+        for o in node.operands:
+            below[node.id] |= below[o]
+        for o in node.operands if node.op in WINDOWED and node.op not in FORWARD else ():
+            if o in bits and any(below[x] & bits[o] for x in node.operands if x != o):
+                found.add((node.id, o))
+    return found
 
 
 def _is_made_again(values: Values, node: Node) -> bool:

@@ -42,7 +42,8 @@ def chain(values: Values, node: Node) -> Chain | None:
     """The chain of a map of a batch; None where it is drawn, gathered from elsewhere, or without
     a sum over the batch.
 
-    Where no such sum stands between, a map is better made by the kernel that makes what it reads.
+    Where no such sum stands between, a map is better made by the kernel that makes what it reads,
+    and so it is where nobody else reads that.
     """
     if OPS[node.op].lowering != "map" or not node.shape or isinstance(node.shape[0], int):
         return None
@@ -55,6 +56,8 @@ def chain(values: Values, node: Node) -> Chain | None:
         OPS[graph[i].op].lowering in ("reindex", "leaf") and graph[i].op != "input" for i in large
     )
     if drawn or moved or not any(_is_sum(values, graph[i]) for i in leaves):
+        return None
+    if any(OPS[graph[i].op].lowering == "heavy" and members >= {*values.users[i]} for i in large):
         return None
     work = sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
     by_channel = all(_by_channel(graph[i], node) for i in members)

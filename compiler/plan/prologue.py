@@ -161,7 +161,8 @@ def _takes(values: Values, reader: Node, i: int) -> bool:
         return whole and reader.operands[0] == i and i not in reader.operands[1:]
     if reader.op not in ("convolve", "convolve_weight") or reader.operands[0] != i:
         return False
-    return reader.operands[1] != i and _in_blocks(values, reader)
+    squared = reader.op == "convolve_weight" and is_pointwise(values.graph, reader)
+    return (squared or reader.operands[1] != i) and _in_blocks(values, reader)
 
 
 def _in_blocks(values: Values, reader: Node) -> bool:

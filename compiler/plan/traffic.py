@@ -153,9 +153,12 @@ class _Counter:
 
 def product_bytes(values: Values, node: Node, known: Known) -> int:
     """The bytes of the operands and the result of a heavy node; what pieces of one product share,
-    their weight or the sum they make together, counts once.
+    their weight or the sum they make together, counts once.  A plan without folded norms has no
+    products of symmetric matrices, and neither has the bound.
     """
     total = 0
+    if _is_symmetric(values, node):
+        return 0
     for slot, i in enumerate(dict.fromkeys((*map(values.base, node.operands), node.id))):
         key = (node["spec"] if node.op == "contract" else "", node.scope, node.place, slot)
         whole = isinstance(numel(values.graph[i].shape), int)
@@ -165,6 +168,18 @@ def product_bytes(values: Values, node: Node, known: Known) -> int:
             known.add(key)
         total += values.bytes_of(i)
     return total
+
+
+def _is_symmetric(values: Values, node: Node) -> bool:
+    """Does a product make x' x, or multiply with d + d', as its derivative does?"""
+    graph = values.graph
+    if node.operands[0] == node.operands[-1]:
+        return True
+    added = graph[node.operands[-1]]
+    while added.op == "cast":
+        added = graph[added.operands[0]]
+    turned = {graph[o].operands[0] for o in added.operands if graph[o].op == "transpose"}
+    return added.op == "add" and bool(turned & {*added.operands})
 
 
 def _since(recent: Mapping[int, int], i: int) -> int:

@@ -7,7 +7,7 @@ s = sum of an operand of z over its depth -> rides in the product
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import networkx as nx
@@ -26,8 +26,9 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works = [_heavy(part, n.id) for n in heavy_nodes(part.graph) if part.values.is_heavy(n)]
     works += [_streamed(part, launch) for launch in part.values.attention]
     works += [_group(part, roots) for roots in part.fusion.groups]
-    works = _with_epilogues(part, _with_moments(part, works), machine, keep)
-    works = with_alike(part, _with_sums(part, works), lambda works: _edges(part, works))
+    works = _with_sums(part, _with_moments(part, works))
+    works = _with_epilogues(part, works, machine, keep)
+    works = with_alike(part, works, lambda works: _edges(part, works))
     works = works if keep else _with_adjoints(part, works, machine)
     network = nx.DiGraph(_edges(part, works))
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
@@ -97,30 +98,68 @@ def _with_moments(part: Part, works: list[Work]) -> list[Work]:
 
 
 def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool) -> list[Work]:
-    """Join each product with the first group that can read it from registers."""
+    """Join each product with the first group that can read it from registers, and that no other
+    product is better joined with.
+    """
     order = Order(_edges(part, works))
     left = dict.fromkeys(works)
     read = Counter(value for work in works for value in work.reads)
-    for contraction in [w for w in works if part.is_host(w)]:
-        z, readers = part.result(contraction), order.readers(contraction)
-        for group in sorted((w for w in readers if w.heavy is None), key=lambda w: w.key):
-            if part.phase(group) != part.phase(contraction):
+    kept = {z for z, count in read.items() if count > 1 or keep} | part.values.outputs
+    waiting = _pairs(part, works, machine)
+    hosts = {part.result(w): w for w in works if part.is_host(w) and w.summed is None}
+    hosts = {z: w for z, w in hosts.items() if w.heavy not in waiting}
+
+    def joined(contraction: Work, group: Work) -> Work | None:
+        if part.phase(group) != part.phase(contraction) or contraction.moments in group.reads:
+            return None
+        if not order.apart((contraction, group)):
+            return None
+        found = _joined(contraction, group, part.result(contraction), kept)
+        return found if _fits(part, found, machine) else None
+
+    for contraction in hosts.values():
+        readers = [w for w in order.readers(contraction) if w.heavy is None]
+        for group in sorted(readers, key=lambda w: w.key):
+            saved = _saved(part, contraction, group, kept)
+            others = (hosts[i] for i in group.reads & hosts.keys())
+            rivals = (w for w in others if w in left and _saved(part, w, group, kept) > saved)
+            if any(joined(rival, group) for rival in rivals):
                 continue
-            if not order.apart((contraction, group)):
-                continue
-            if contraction.moments in group.reads:
-                continue
-            kept = read[z] > 1 or z in part.values.outputs or keep
-            writes = contraction.writes | group.writes
-            writes = writes if kept else writes - {z}
-            reads = contraction.reads | (group.reads - {z})
-            joined = replace(contraction, roots=group.roots, reads=reads, writes=writes)
-            if _fits(part, joined, machine):
+            found = joined(contraction, group)
+            if found is not None:
                 del left[contraction], left[group]
-                left[joined] = None
-                order.merge((contraction, group), joined)
+                left[found] = None
+                order.merge((contraction, group), found)
                 break
     return list(left)
+
+
+def _pairs(part: Part, works: Sequence[Work], machine: Machine) -> set[int]:
+    """Adjoints in a weight that one launch may make with that in the operand."""
+    found: set[int] = set()
+    by_cotangent: dict[int, list[Work]] = {}
+    for work in (w for w in works if part.is_product(w) and _is_alone(part, w)):
+        by_cotangent.setdefault(part.product(work.key).a, []).append(work)
+    for alike in by_cotangent.values():
+        weights = [w.key for w in alike if part.graph[w.key].op == "convolve_weight"]
+        for weight in weights:
+            if any(pair_of(part, w, weight, machine, 0) for w in alike if w.key != weight):
+                found.add(weight)
+    return found
+
+
+def _joined(contraction: Work, group: Work, z: int, kept: Collection[int]) -> Work:
+    """A product with a group that reads its result, which is stored if it is `kept`."""
+    writes = contraction.writes | group.writes
+    writes = writes if z in kept else writes - {z}
+    reads = contraction.reads | (group.reads - {z})
+    return replace(contraction, roots=group.roots, reads=reads, writes=writes)
+
+
+def _saved(part: Part, contraction: Work, group: Work, kept: Collection[int]) -> int:
+    """Bytes that one launch for both saves."""
+    apart = part.bytes_of(contraction) + part.bytes_of(group)
+    return apart - part.bytes_of(_joined(contraction, group, part.result(contraction), kept))
 
 
 def _with_adjoints(part: Part, works: list[Work], machine: Machine) -> list[Work]:
@@ -190,6 +229,11 @@ def _fits(part: Part, work: Work, machine: Machine) -> bool:
         return False
 
 
+def _makes(part: Part, work: Work, root: int) -> bool:
+    """Does a product make, of what it loads, the very value that a root sums?"""
+    return part.graph[root].operands[0] in part.values.made_by(work.key)
+
+
 def _with_sums(part: Part, works: list[Work]) -> list[Work]:
     """Groups that only sum an operand of a product over its depth join the product."""
     order = Order(_edges(part, works))
@@ -199,9 +243,11 @@ def _with_sums(part: Part, works: list[Work]) -> list[Work]:
     )
     for group in [w for w in works if w.heavy is None and len(w.roots) == 1]:
         root = min(group.roots)
-        if part.graph[root].op != "sum" or part.values.cone(group.roots)[0] != [root]:
+        inside = part.values.cone(group.roots)[0]
+        if part.graph[root].op != "sum":
             continue
         near = [w for w in products if part.phase(w) == part.phase(group)]
+        near = [w for w in near if inside == [root] or _makes(part, w, root)]
         for contraction in [w for w in near if group.reads <= w.reads]:
             if sums_of(part, contraction.key, root) is None or order.reaches(group, contraction):
                 continue

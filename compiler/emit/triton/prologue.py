@@ -147,7 +147,8 @@ def prologue(
     kernel = prepared(drawn, feeds, flat=False, taken=taken | words)
     buffers = set(feeds.values())
     clashes = {v: f"{v}_read" for v in kernel.values if v in buffers}
-    kernel = rename(kernel, {v: free(name, kernel.values) for v, name in clashes.items()}, {})
+    known = {*kernel.values, *taken}
+    kernel = rename(kernel, {v: free(name, known) for v, name in clashes.items()}, {})
     column = kernel.columns[-1]
     kernel = renamed_axis(kernel, column, Axis(word, column.extent))
     if part.graph[reader].op == "contract":

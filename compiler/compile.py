@@ -41,7 +41,7 @@ from .plan.schedule import BATCHED
 from .update import AVERAGE, update_graph
 
 if TYPE_CHECKING:
-    from .build import Program, StepProgram
+    from .build import NetProgram, Program, StepProgram
     from .passes.decode import Decoding
 
 NATIVE = ("contract", "scatter_add", *BATCHED)
@@ -57,7 +57,9 @@ def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
     """Differentiate every step and lay out the parameters; `native`: for the CPU."""
     arena = arrange(program.parameters, [net.graph for net in program.nets.values()], native=native)
     entries: list[EntryGraph] = [forward_entry(net) for net in program.nets.values()]
-    for step in (folded_step(step, program.sizes) for step in program.steps.values()):
+    for step in program.steps.values():
+        if precision not in LOW:
+            step = folded_step(step, program.sizes)
         names = trained_by(program, step)
         pieces = arena.slices(names)
         optimizer, settings, clip = _recipe(step)
@@ -142,12 +144,17 @@ def _has_kernels(lowered: Lowered, known: Collection[str], where: str) -> None:
                 )
 
 
+def _training_net(lowered: Lowered, name: str) -> NetProgram:
+    """A net as it runs while it is trained, with its batch norms folded where that is exact."""
+    net = training_net(lowered.program, name)
+    return net if lowered.precision in LOW else folded_net(net, lowered.program.sizes)
+
+
 def lower_module(lowered: Lowered, name: str) -> Lowered:
     """The training mode and the backward pass of one net for the CPU, with the same parameter
     arena.
     """
-    net = folded_net(training_net(lowered.program, name), lowered.program.sizes)
-    entries = module_entries(net)
+    entries = module_entries(_training_net(lowered, name))
     return _with(replace(lowered, states=(), native=True), entries)
 
 
@@ -155,7 +162,7 @@ def lower_backward(lowered: Lowered) -> Lowered:
     """The gradients of all nets for cotangents of their outputs, for the same target."""
     program, entries = lowered.program, []
     for name in program.nets:
-        entries += module_entries(folded_net(training_net(program, name), program.sizes))[1:]
+        entries += module_entries(_training_net(lowered, name))[1:]
     return _with(replace(lowered, states=()), entries)
 
 

@@ -15,16 +15,17 @@ from .emit.c.step import Ports, StepWriter
 from .entries import LEARNING, EntryGraph
 from .homes import graph_homes, update_homes
 from .ir.builder import Builder
-from .ir.graph import Graph
+from .ir.graph import Graph, Node
 from .ops import OPS
 from .plan.again import made_again
 from .plan.forms import Plans
-from .plan.layout import row_major, weight_layout
+from .plan.layout import is_weight, row_major, weight_layout
 from .plan.memory import Home
 from .plan.moments import with_moments
 from .plan.places import with_places
 from .plan.traffic import Traffic, traffic
 from .plan.unroll import Piece, unroll
+from .plan.windows import WEIGHTS
 from .plan.winners import with_winners
 
 Unrolled = tuple[Graph, Mapping[str, tuple[Piece, ...]]]
@@ -113,25 +114,49 @@ def plan_entry(
 
 
 def _settled(e: EntryGraph, arena: Arena) -> Graph:
-    """Weights of convolutions that the host lays out get a copy in the order of the kernels."""
+    """What is read in another order than it lies in gets a copy: weights of convolutions that the
+    host or others lay out, and what is read as a reshaped value, row by row, and does not lie so.
+    """
     assert e.graph is not None
     b = Builder(OPS, {})
     b.nodes = list(e.graph.nodes)
     new: dict[int, int] = {}
+    apart = _apart(e, arena)
     for node in e.graph:
         moved = [new.get(o, o) for o in node.operands]
-        weight = b[moved[1]] if node.op == "convolve" else None
-        host = weight is not None and weight.op == "input"
-        if host and arena.layouts.get(b[moved[1]]["feed"]) != weight_layout(b[moved[1]].shape):
+        if node.op == "convolve" and _lies_otherwise(b[moved[1]], arena):
             moved[1] = b.copy(moved[1], "weight")
+        if OPS[node.op].lowering == "alias" and node.operands[0] in apart:
+            moved[0] = b.copy(moved[0], "rows")
         if tuple(moved) != node.operands:
             with b.like(node):
                 new[node.id] = b.repeat(node, moved)
     b.outputs = {name: new.get(i, i) for name, i in e.graph.outputs.items()}
     for name, i in b.outputs.items():
-        if name not in e.gradients and b[i].op == "convolve_weight":
+        weight = b[i].op in WEIGHTS or is_weight(e.graph, e.graph.outputs[name])
+        if name not in e.gradients and weight:
             b.outputs[name] = b.copy(i, name)
     return b.graph()
+
+
+def _lies_otherwise(weight: Node, arena: Arena) -> bool:
+    """Whether something else than the convolution that reads a weight says how it lies."""
+    if weight.op == "input":
+        return arena.layouts.get(weight["feed"]) != weight_layout(weight.shape)
+    return OPS[weight.op].lowering in ("alias", "heavy")
+
+
+def _apart(e: EntryGraph, arena: Arena) -> set[int]:
+    """The values whose elements are not in the order of their axes: many parameters, and weights of
+    convolutions and their gradients.
+    """
+    assert e.graph is not None
+    found = {n.operands[1] for n in e.graph if n.op == "convolve"}
+    found |= {n.id for n in e.graph if n.op in WEIGHTS}
+    placed = {n.id: n["feed"] for n in e.graph.inputs() if n["feed"] in arena.layouts}
+    placed |= {e.graph.outputs[output]: name for output, name in e.gradients.items()}
+    plain = {i: arena.layouts[p] == row_major(e.graph[i].shape) for i, p in placed.items()}
+    return found | {i for i, rows in plain.items() if not rows}
 
 
 def _unrolled(e: EntryGraph, arena: Arena, sizes: Mapping[str, int]) -> Unrolled:

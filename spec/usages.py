@@ -77,6 +77,8 @@ OPERATIONS: Mapping[str, str] = {
     "window_sum": "x: f32[B, 16, 7, 7]; x -> window_sum(5, axis=1)",
     "global_avg_pool": "x: f32[B, 64, 7, 7]; x -> global_avg_pool -> linear(10)",
     "global_max_pool": "x: f32[B, 64, 7, 7]; x -> global_max_pool -> linear(10)",
+    "adaptive_avg_pool": "x: f32[B, 64, H, W]; x -> adaptive_avg_pool(7) -> flatten -> linear(10)",
+    "adaptive_max_pool": "x: f32[B, 64, 30, 40]; x -> adaptive_max_pool([3, 4])",
     "upsample": "x: f32[B, 16, 7, 7]; x -> upsample(2, bilinear)",
     "channel_dropout": "x: f32[B, 16, 28, 28]; x -> channel_dropout(0.2)",
     "stochastic_depth": "x: f32[B, 16, 28, 28]; "
@@ -90,6 +92,7 @@ OPERATIONS: Mapping[str, str] = {
     "pixel_unshuffle": "x: f32[B, 3, 32, 32]; x -> pixel_unshuffle(2)",
     "channel_shuffle": "x: f32[B, 32, 28, 28]; x -> channel_shuffle(4)",
     "patchify": "image: f32[B, 3, 224, 224]; image -> patchify(16) -> linear(768)",
+    "unfold": "x: f32[B, 16, 28, 28]; x -> unfold(7, stride=3)",
     "center_crop": "x: f32[B, 3, 32, 32]; x -> center_crop(28)",
     "maxout": "x: f32[B, 64]; x -> linear(120) -> maxout(4)",
     # layers

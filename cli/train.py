@@ -45,6 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard", metavar="K/N", help="every N-th batch of the data, from the K-th on (from 0)"
     )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="event files for TensorBoard, in DIR/tensorboard"
+    )
     sweep.configure(parser)
     parser.add_argument("--quiet", action="store_true", help="no table, no progress")
     add_json(parser)
@@ -66,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         "steps": arguments.steps,
         "seed": arguments.seed,
         "shard": shard,
+        "tensorboard": arguments.tensorboard,
         "progress": "quiet" if silent else "auto",
     }
     if arguments.sweep or arguments.average:

@@ -28,10 +28,12 @@ from .initialise import fill_parameters
 from .loss_scale import FIELD, scaled
 from .native_engine import NativeEngine
 from .nets import named_net
+from .progress import choose
 from .recipe import recipe_of
 from .record import Record
 from .reference_engine import ReferenceEngine
 from .targets import check_precision, check_target, precision_of
+from .tensorboard import Logged
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact
@@ -323,10 +325,19 @@ class CompiledProgram:
         feed.inputs = inputs
         return stepper
 
-    def train(self, out: str | Path, *, resume: bool = False, **options: Any) -> Record:
-        """Train as the spec says; see `runtime.trainer.train` for the options."""
+    def train(
+        self, out: str | Path, *, resume: bool = False, tensorboard: bool = False, **options: Any
+    ) -> Record:
+        """Train as the spec says; see `runtime.trainer.train` for the options.
+
+        `tensorboard`: reports go to event files in `out`, too.
+        """
         if not self.program.steps:
             raise UsageError("the spec has no `train` block", hint="add one: `train { … }`")
+        if tensorboard:
+            display = options.get("progress", "auto")
+            shown = choose(display) if isinstance(display, str) else display
+            options["progress"] = Logged(shown, Path(out))
         root = Path(self.spec.path).resolve().parent
         return trainer.train(
             self.engine, self.artifact, root=root, out=Path(out), resume=resume, **options

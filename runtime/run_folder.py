@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LAST, BEST = "last.safetensors", "best.safetensors"
 """The two checkpoints of a run."""
 
+EVENTS = "tensorboard"
+"""Where event files lie, if they are asked for."""
+
 
 def checkpoint_path(folder: Path, name: str) -> Path:
     """Where a checkpoint of a run lies."""
@@ -30,7 +33,7 @@ def put_aside(folder: Path) -> Path | None:
     aside = folder / "previous"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    for name in ("checkpoints", "metrics.csv", "metrics.jsonl", vocabulary.FILE):
+    for name in ("checkpoints", "metrics.csv", "metrics.jsonl", vocabulary.FILE, EVENTS):
         if (folder / name).exists():
             (folder / name).rename(aside / name)
     return aside

@@ -23,6 +23,7 @@ from .plan.layout import is_weight, row_major, weight_layout
 from .plan.memory import Home
 from .plan.moments import with_moments
 from .plan.places import with_places
+from .plan.slopes import with_slopes
 from .plan.traffic import Traffic, traffic
 from .plan.unroll import Piece, unroll
 from .plan.windows import WEIGHTS
@@ -163,7 +164,7 @@ def _unrolled(e: EntryGraph, arena: Arena, sizes: Mapping[str, int]) -> Unrolled
     """The graph without thin contractions, and the pieces of the gradients that were cut."""
     assert e.graph is not None
     placed = with_winners(with_places(_settled(e, arena)))
-    settled = with_moments(made_again(placed, sizes), sizes)
+    settled = with_slopes(with_moments(made_again(placed, sizes), sizes))
     whole = {settled.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
 
     def may_cut(i: int, axis: int) -> bool:

@@ -140,7 +140,7 @@ class Lowering:
             found = self.leaf(node, at)
         else:
             operands = tuple(self.read(o, at) for o in node.operands)
-            if node.op in ("stop_gradient", "copy", "again"):
+            if node.op in ("stop_gradient", "copy", "again", "slope"):
                 found = operands[0]
             else:
                 found = self.text.let(node.name, node.op, operands, node.dtype)

@@ -177,6 +177,7 @@ PRODUCTS: dict[str, Op] = {
         Op("cast", "map", lambda t, a: TensorType(a["dtype"], t[0].shape), _cast, _d_cast),
         Op("copy", "map", lambda t, a: t[0], lambda x, *, to: x, lambda b, n, d: (d,)),
         Op("again", "map", lambda t, a: t[0], lambda x, *, number: x, lambda b, n, d: (d,)),
+        Op("slope", "map", lambda t, a: t[0], lambda x: x, lambda b, n, d: (d,)),
         Op("stop_gradient", "map", lambda t, a: t[0], lambda x: x, lambda b, n, d: (None,)),
     )
 }

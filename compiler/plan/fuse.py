@@ -72,6 +72,8 @@ class Fusion:
         """Can one kernel make all of `roots`?  What is quickly told is asked first."""
         if self._reads_back(roots):
             return False
+        if any(self.leaves[r] & roots & self.values.slopes for r in roots):
+            return False
         members, leaves = self.values.cone(roots)
         full = max(map(self.values.count, members), default=0)
         streams = [i for i in (*leaves, *self.written(roots)) if self.values.count(i) == full]

@@ -74,6 +74,7 @@ class Values:
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self._bases: dict[int, int] = {}
         self._formed: dict[tuple[tuple[int, ...], bool, bool], Form] = {}
+        self.slopes = frozenset(node.id for node in graph if node.op == "slope")
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
         self.stored |= self._sweep()
@@ -174,7 +175,7 @@ class Values:
                 found.add(node.operands[0])
             if node.phase and any(self.graph[u].phase > node.phase for u in self.users[node.id]):
                 found.add(node.id)
-            if node.op == "table" or self._runs_along_two_axes(node):
+            if node.op in ("table", "slope") or self._runs_along_two_axes(node):
                 found.add(node.id)
             if kind == "reindex":
                 found |= set(node.operands[:1] if node.op == "take" else node.operands)

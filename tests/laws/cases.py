@@ -229,6 +229,7 @@ def _constants(b: Builder) -> dict[str, int]:
         "ones": b.copy(ones, "ones"),
         "same": b.copy(x, "same"),
         "again": b.insert("again", (b.map("exp", x),), number=1),
+        "slope": b.insert("slope", (b.map("exp", x),)),
         "size": b.copy(b.size(B * B), "size"),
     }
 

@@ -94,8 +94,9 @@ def _products(part: Part, work: Work) -> list[int]:
         return [i for member in work.members for i in _products(part, member)]
     if work.heavy is None or not part.is_host(work):
         return []
-    beside = () if work.weight is None else (work.weight,)
-    return [*part.values.made_as_one(work.heavy)[1], *beside]
+    beside = [] if work.weight is None else [work.weight]
+    behind = [] if work.then is None else _products(part, work.then)
+    return [*part.values.made_as_one(work.heavy)[1], *beside, *behind]
 
 
 def _bytes(part: Part, work: Work) -> int:
@@ -120,4 +121,5 @@ def _own_values(part: Part, work: Work) -> frozenset[int]:
     graph, (made, terms) = part.graph, part.values.made_as_one(work.heavy)
     nodes = terms if work.weight is None else (*terms, work.weight)
     operands = {part.values.base(o) for i in nodes for o in graph[i].operands}
-    return frozenset(operands) | (work.writes & {made})
+    own = frozenset(operands) | (work.writes & {made})
+    return own if work.then is None else own | _own_values(part, work.then)

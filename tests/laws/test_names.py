@@ -13,6 +13,7 @@ import pytest
 import weft
 from tests.laws.alike_cases import ALIKE_CASES
 from tests.laws.cases import Case
+from tests.laws.chained_cases import CHAINED_CASES
 from tests.laws.harness import build, entry_of, graph_of
 from tests.laws.kernels import Key, emitted
 from tests.laws.test_adjoints import CASES as ADJOINTS
@@ -49,6 +50,7 @@ def graphs() -> dict[Key, Graph]:
         *(Case(f"weight_{g.name}", _convolve_weight(g)) for g in DEEP),
         *ADJOINTS,
         *ALIKE_CASES,
+        *(c for c in CHAINED_CASES if c.name != "pixels"),  # moments are in no graph of users
     )
     found = law_graphs() | {("attention", n): g for n, (g, _) in ATTENTION_CASES.items()}
     found |= {("window", c.name): graph_of(*build(c)) for c in windows}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 import networkx as nx
 
@@ -17,6 +18,7 @@ from ...plan.order import Order
 from ...plan.schedule import heavy_nodes, riding
 from .adjoints import pair_of
 from .alike import with_alike
+from .chaining import with_chains
 from .compose import hosted, sums_of
 from .part import Machine, Part, Work
 
@@ -28,8 +30,11 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     works += [_group(part, roots) for roots in part.fusion.groups]
     works = _with_sums(part, _with_moments(part, works))
     works = _with_epilogues(part, works, machine, keep)
-    works = with_alike(part, works, lambda works: _edges(part, works))
-    works = works if keep else _with_adjoints(part, works, machine)
+    edges, fits = partial(_edges, part), partial(_fits, part, machine=machine)
+    works = with_alike(part, works, edges)
+    if not keep:
+        works = with_chains(part, works, machine, edges, fits)
+        works = _with_adjoints(part, works, machine)
     network = nx.DiGraph(_edges(part, works))
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 
@@ -175,7 +180,9 @@ def _with_adjoints(part: Part, works: list[Work], machine: Machine) -> list[Work
     order, left = Order(_edges(part, works)), dict.fromkeys(works)
     readers = Counter(value for work in works for value in work.reads)
     for work in works:
-        if not part.is_product(work) or work.members or work.moments or not _is_alone(part, work):
+        if not part.is_product(work) or not _is_alone(part, work):
+            continue
+        if work.members or work.moments or work.then:
             continue
         d = part.product(work.key).a
         other = weights.get(d)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from ....spec.dims import Dim, numel
 from ...ops.recurrences import RECURRENCES
 from ...plan.forms import Form
-from ...plan.memory import nominal
 from ...plan.moments import LONG
 from ...plan.product import Product
 from ..loops import Kernel
 from .adjoints import adjoints
 from .attention import attention
+from .chained import chained
 from .choice import choose
 from .composed import Composed, composed
 from .contraction import Contraction, Frame, Sums, divides, frame, one_block
@@ -26,7 +26,7 @@ from .library import PLACES
 from .moments import left, moments, words_of
 from .part import Machine, Part, Work
 from .printer import prepared, print_kernel
-from .products import Names, contraction_of, result_index
+from .products import Names, contraction_of, product_flops, result_index
 from .prologue import Prologue, leaves, prologues
 from .recurrent_kernels import recurrent
 from .request import Gemm
@@ -84,6 +84,8 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
         write = recurrent
     elif work.weight is not None:
         write = adjoints
+    elif work.then is not None:
+        write = chained
     elif part.is_host(work):
         write = product if part.is_product(work) else windowed
     try:
@@ -311,11 +313,3 @@ def row_strides(shape: tuple[Dim, ...]) -> tuple[Dim, ...]:
         strides.append(step)
         step = step * extent
     return tuple(reversed(strides))
-
-
-def product_flops(p: Product, sizes: Mapping[str, int]) -> int:
-    """Two for every multiply-add."""
-    total: Dim = 2
-    for i in p.loops:
-        total = total * i.extent
-    return nominal(total, sizes)

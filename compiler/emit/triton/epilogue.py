@@ -6,7 +6,7 @@ only rows that a block of the product holds whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ....spec.dims import Dim, evaluate, symbol
@@ -49,7 +49,7 @@ def attachable(kernel: Kernel, z: int, p: Product) -> bool:
         return False
     name = next((b.name for b in kernel.buffers if b.value == z), None)
     loads = [s for s in statements(kernel) if isinstance(s, Load) and s.buffer == name]
-    want = _whole_index(kernel, p.n.extent)
+    want = whole_index(kernel, p.n.extent)
     if not loads or any(
         dict(s.index.terms) != want or s.index.offset != 0 or s.guards for s in loads
     ):
@@ -59,7 +59,8 @@ def attachable(kernel: Kernel, z: int, p: Product) -> bool:
     return not sums or (real and isinstance(p.n.extent, int))
 
 
-def _whole_index(kernel: Kernel, columns: Dim) -> dict[object, Dim]:
+def whole_index(kernel: Kernel, columns: Dim) -> dict[object, Dim]:
+    """The index of an element of whole rows."""
     want: dict[object, Dim] = {kernel.columns[0]: 1}
     step = columns
     for axis in reversed(kernel.rows):
@@ -104,8 +105,9 @@ class Writer:
         wide: bool,
         parted: bool = False,
         heads: Heads | None = None,
+        indent: int = 4,
     ) -> None:
-        self.heads = heads
+        self.heads, self.indent = heads, indent
         self.kernel, self.frame, self.names = kernel, frame, names
         self.parts: Parts | None = None
         if parted:
@@ -117,12 +119,14 @@ class Writer:
             names.dims.setdefault(argument, symbol(name))
         self.symbols: Mapping[str, str] = symbols
         quad = "" if frame.whole_rows else "tile_n * (BN // 4)"
-        setting = Setting(frame.in_row, frame.in_column, "BM", "BN", quad, symbols, wide)
+        setting = Setting(frame.in_row, frame.in_column, "BM", "BN", quad, symbols, wide, indent)
         self.body = Body(kernel, setting, self.gather, self.buffer)
         self.partials: list[Partial] = []
 
-    def write(self, keep: str | None) -> Epilogue:
-        """`keep`: the buffer in which the product itself is stored for other readers."""
+    def write(self, keep: str | None, named: Collection[str] = ()) -> Epilogue:
+        """`keep`: the buffer in which the product itself is stored for other readers; `named`: what
+        has a name afterwards.
+        """
         seen: set[str] = set()
         body: list[Statement] = []
         for s in statements(self.kernel):
@@ -137,13 +141,13 @@ class Writer:
         elif self.parts is not None:
             lines = self.parts.lines(self.body, body)
         else:
-            lines = self.body.lines(body)
+            lines = self.body.lines(body, named)
         if keep:
             at = " + ".join(
                 (product("row", self.body.dim(self.kernel.columns[0].extent)), "column")
             )
             mask = [f"mask={self.frame.inside}"] if self.frame.inside else []
-            lines = [*call("tl.store", [f"{keep}_ptr + {at}", z, *mask], 4), *lines]
+            lines = [*call("tl.store", [f"{keep}_ptr + {at}", z, *mask], self.indent), *lines]
         if self.body.streams:
             lines = ["seed = tl.load(seed_ptr)", "step = tl.load(step_ptr)", *lines]
         lines = drop_unused([*decomposed(self.kernel.rows, "row", self.symbols), *lines])
@@ -164,7 +168,7 @@ class Writer:
             count = panels(self.frame.panels, self.names.dims)
             self.partials.append(Partial(f"{s.buffer}_partial_ptr", s.buffer, columns, count))
         mask = [f"mask={self.frame.in_column}"] if wide and self.frame.in_column else []
-        return call("tl.store", [place, value, *mask], 4)
+        return call("tl.store", [place, value, *mask], self.indent)
 
 
 def panels(factors: Factors, dims: Mapping[str, Dim]) -> Dim:

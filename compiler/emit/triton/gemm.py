@@ -137,12 +137,16 @@ def assembled(
     *,
     dots: int = 0,
     partials: tuple[Workspace, ...] = (),
+    more: Mapping[str, int] | None = None,
 ) -> KernelText:
-    """A kernel from its lines; definitions in `place`, and parameters, that nobody reads go."""
+    """A kernel from its lines; definitions in `place`, and parameters, that nobody reads go.
+
+    `more`: sizes of blocks beside those of the tile.
+    """
     lines = [line for part in ("before", "steps", "after", "end") for line in holes[part]]
     place = needed(holes["place"], lines)
-    sizes = (("BM", tile.rows), ("BN", tile.columns), ("BK", tile.depth))
-    blocks = [f"{name}: tl.constexpr = {size}" for name, size in sizes]
+    sizes = {"BM": tile.rows, "BN": tile.columns, "BK": tile.depth, **(more or {})}
+    blocks = [f"{name}: tl.constexpr = {size}" for name, size in sizes.items()]
     blocks = needed(blocks, [*place, *lines])
     used = _words([*blocks, *place, *lines])
     parameters = tuple(p for p in parameters if p.name in used)

@@ -52,8 +52,9 @@ class Work:
     """One kernel: a contraction or scatter, a group of roots, or a contraction with its group.
 
     `summed`: a sum of one operand over the depth, which rides in the contraction; `moments`: those
-    of what it makes; `weight`: the adjoint in the weight, beside that in the operand.  `members`
-    are products of one form that are one launch, `times` says how many of these there are.
+    of what it makes; `weight`: the adjoint in the weight, beside that in the operand; `then`: the
+    product that reads what this one makes, in the same launch.  `members` are products of one form
+    that are one launch, `times` says how many of these there are.
     """
 
     heavy: int | None
@@ -63,6 +64,7 @@ class Work:
     summed: int | None = None
     moments: int | None = None
     weight: int | None = None
+    then: Work | None = None
     times: int = 1
     members: tuple[Work, ...] = ()
 
@@ -228,6 +230,22 @@ class Part:
         """What the kernels of a piece of work depend on; `alike`: but for the words in their texts,
         and for how what they read was made.
         """
+        own = self._own(work)
+        if work.then is not None:
+            own = [*own, *self._own(work.then)]
+        form = self.values.form(own, named=not alike, origins=not alike)
+        ranks = form.ranks()
+        stored = [i for i in form.ids if self.graph[i].op != "constant"]
+        laid = tuple(None if alike and self._is_plain(i) else self.layout(i) for i in stored)
+        sets = [own, work.reads, work.writes]
+        for each in (work, work.then):
+            if each is not None:
+                sets += [each.roots, self.fusion.written(each.roots)]
+        marks = tuple(tuple(sorted(ranks[i] for i in some)) for some in sets)
+        return (form.key, laid, self.in_place(work), work.times, *marks), form
+
+    def _own(self, work: Work) -> list[int]:
+        """What a launch computes, riders of a recurrence last."""
         own = [i for i in (work.heavy, work.summed, work.moments, work.weight) if i is not None]
         if work.heavy is not None and self.is_attention(work):
             own = self.values.cone_of(self.values.launches[work.heavy])[0]
@@ -239,15 +257,7 @@ class Part:
             own += [total, *terms[1:]] if total != work.heavy else []
         if work.weight is not None:
             own = [*own, *self.values.cone(self.values.made_by(work.weight))[0]]
-        own = [*own, *self.values.cone(work.roots)[0]]
-        form = self.values.form(own, named=not alike, origins=not alike)
-        ranks = form.ranks()
-        stored = [i for i in form.ids if self.graph[i].op != "constant"]
-        laid = tuple(None if alike and self._is_plain(i) else self.layout(i) for i in stored)
-        written = self.fusion.written(work.roots)
-        sets = (own, work.roots, work.reads, work.writes, written)
-        marks = tuple(tuple(sorted(ranks[i] for i in some)) for some in sets)
-        return (form.key, laid, self.in_place(work), work.times, *marks), form
+        return [*own, *self.values.cone(work.roots)[0]]
 
     def _is_plain(self, i: int) -> bool:
         """Does a value lie as its shape says?"""
@@ -263,7 +273,8 @@ class Part:
         group = self.lowered(work.roots).places if work.roots else ()
         summed = [] if work.summed is None else self.places([work.summed])
         beside = [] if work.weight is None else self.places([work.weight])
-        return tuple(dict.fromkeys((*heavy, *beside, *group, *summed)))
+        behind = self.sources(work.then) if work.then is not None else ()
+        return tuple(dict.fromkeys((*heavy, *beside, *group, *summed, *behind)))
 
     def lowered(self, roots: Roots) -> Kernel:
         """The loop kernel of a group."""

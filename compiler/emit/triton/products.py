@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ....spec.dims import Dim, evaluate, symbol
+from ...plan.memory import nominal
 from ...plan.product import Index, Product
 from ..names import size_name
 from .contraction import Apart, Contraction, Operand, Stride
@@ -96,3 +97,11 @@ def result_index(p: Product, names: Names) -> str:
     parts = [(f"batch_{x}", i.c) for x, i in enumerate(p.batch) if i.c != 0]
     parts += [("m" if p.batch else "row", p.m.c), ("column", p.n.c)]  # also 0: they span the block
     return " + ".join(product(word, str(names.stride(stride))) for word, stride in parts)
+
+
+def product_flops(p: Product, sizes: Mapping[str, int]) -> int:
+    """Two for every multiply-add."""
+    total: Dim = 2
+    for i in p.loops:
+        total = total * i.extent
+    return nominal(total, sizes)

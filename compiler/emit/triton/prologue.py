@@ -121,7 +121,7 @@ class Prologue:
         if self.kept is None:
             return []
         channels = self.kernel.columns[-1].extent
-        at = f"{self.kept}_ptr + {row} * {channels} + {SOURCE}"
+        at = f"{self.kept}_ptr + {row} * {channels} + {self.word}"
         return call("tl.store", [at, tile, *([f"mask={mask}"] if mask else [])], indent)
 
 

@@ -30,6 +30,9 @@ UNITS = {
 }
 """The bodies of each unit, in the order in which they lean on each other."""
 
+HEADERS = ("beside",)
+"""Headers without a body of their own: what is printed for a network leans on them."""
+
 HEADER = "weft.h"
 
 GEMM_SCRATCH = 24576 + 98304 + 8192
@@ -42,7 +45,8 @@ _DECLARED = re.compile(r"^WEFT_(?:SHARED|INLINE)\b[^;{(]*?\b(weft_\w+)\(", re.MU
 def includes(text: str) -> str:
     """The lines that a text has to begin with, for what it calls."""
     words = set(re.findall(r"\bweft_\w+", text))
-    headers = [HEADER, *(f"{unit}.h" for unit in UNITS if words & _declared(unit))]
+    units = (*UNITS, *HEADERS)
+    headers = [HEADER, *(f"{unit}.h" for unit in units if words & _declared(unit))]
     return "".join(f'#include "{header}"\n' for header in headers)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ....spec.dims import Dim
 from ...ir.body import Body, moved, rows_axis
 from ...ir.builder import Builder
 from ...ir.graph import Node
@@ -60,7 +59,7 @@ class PartOf:
     """Where a part of a joined value lies.  Units: `start` in elements from where that begins."""
 
     whole: int
-    start: Dim
+    start: int
 
 
 def parts_of(body: Body, homes: Mapping[int, Home]) -> dict[int, PartOf]:

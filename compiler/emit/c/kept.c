@@ -3,6 +3,7 @@
 #include "weft.h"
 #include "recurrences.h"
 #include "tile_units.h"
+#include "beside.h"
 
 WEFT_INLINE long weft_kept_floats(long parts, long n, long depth)
 {
@@ -39,16 +40,14 @@ static __attribute__((unused)) int weft_keep_planes(long parts, long n, long dep
     }
     return finite;
 }
-/* Tiles of A and C with as many rows as there are: a product takes as long as it has rows. */
-static __attribute__((unused)) void weft_few_rows(long rows)
+WEFT_SHARED void weft_few_rows(long rows)
 {
     weft_tile_shape shape = weft_tile_shapes;
     for (int t = 0; t < 7; ++t) shape.rows[t] = (uint8_t)rows;
     __asm__ volatile("" : "+m"(shape));                                 /* the intrinsic names 8 bytes of what it reads */
     _tile_loadconfig(&shape);
 }
-/* So many rows of A, each along k, in planes; are all numbers finite? */
-static __attribute__((noinline, unused)) int weft_cut_few(long rows, long depth, const float *a, long ar, uint16_t *to)
+WEFT_SHARED int weft_cut_few(long rows, long depth, const float *a, long ar, uint16_t *to)
 {
     const long whole = depth / 32 * 32;
     __m512 sum = _mm512_setzero_ps();

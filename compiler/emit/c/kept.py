@@ -20,7 +20,8 @@ STRIP = 32  # columns that register tiles walk together
 class Kept:
     """One product: `weight` is its right operand, `at` where that lies in the loop's memory.
 
-    `rest`: rows of each sample.  Units: `at` and `floats` in elements.
+    `rest`: rows of each sample; `parts`: of the columns, which are made side by side.  Units: `at`
+    and `floats` in elements.
     """
 
     weight: str
@@ -30,13 +31,19 @@ class Kept:
     column: Dim
     rest: Dim
     at: int
+    parts: int = 1
 
     @property
     def floats(self) -> int:
         """Room for the operand as `weft_keep` leaves it, and for 16 rows of the left one."""
         steps = -(-self.k // 32)
-        planes, strips = -(-self.n // 16) * steps * PIECE, -(-self.n // STRIP) * STRIP * self.k
-        return max(planes, strips) + steps * PIECE
+        tiles = self.parts * -(-self.n // self.parts // 16)
+        return max(tiles * steps * PIECE, -(-self.n // STRIP) * STRIP * self.k) + steps * PIECE
+
+    @property
+    def room(self) -> int:
+        """Where the room for these rows begins."""
+        return self.at + self.floats - -(-self.k // 32) * PIECE
 
     @property
     def how(self) -> str:
@@ -51,16 +58,21 @@ class Kept:
         """What rearranges it, unless that is not worth it for so few steps."""
         rows = "samples" if self.rest == 1 else f"samples * ({c_expression(self.rest)})"
         row, column = c_expression(self.row), c_expression(self.column)
-        made = f"weft_keep({rows}, 1, {self.n}, {self.k}, {self.weight}, {row}, {column}"
+        sizes = f"{self.parts}, {self.n // self.parts}, {self.k}"
+        made = f"weft_keep({rows}, {sizes}, {self.weight}, {row}, {column}"
         return f"const int {self.how} = steps > 2 ? {made}, {self.place}) : WEFT_AS_IT_IS;"
 
 
 def kept_products(
-    part: Part, launches: Iterable[Launch], steady: Mapping[int, str]
+    part: Part,
+    launches: Iterable[Launch],
+    steady: Mapping[int, str],
+    parts: Mapping[int, int],
 ) -> dict[int, Kept]:
     """The products of a step that read what is the same in all of them, by node.
 
-    `steady`: values that are the same for all samples and steps, and what they are called.
+    `steady`: values that are the same for all samples and steps, and what they are called; `parts`:
+    of the columns of a product.
     """
     found: dict[int, Kept] = {}
     at = 0
@@ -74,7 +86,8 @@ def kept_products(
             continue
         if not isinstance(p.n.extent, int) or not isinstance(p.k.extent, int):
             continue
-        kept = Kept(weight, p.n.extent, p.k.extent, p.k.b, p.n.b, rest, at)
+        own = parts.get(node.id, 1) if rest == 1 else 1
+        kept = Kept(weight, p.n.extent, p.k.extent, p.k.b, p.n.b, rest, at, own)
         found[node.id] = kept
         at += kept.floats
     return found
@@ -85,7 +98,10 @@ def multiplied(p: Product, kept: Kept, m: str, sides: tuple[str, str, str], accu
     a, b, c = sides
     strides = [c_expression(s) for s in (p.m.a, p.k.a, p.k.b, p.n.b, p.m.c)]
     ar, ac, br, bc, cr = strides
+    how = kept.how  # planes of parts are not what a plain product reads
+    if kept.parts > 1:
+        how = f"{how} == WEFT_AS_PLANES ? WEFT_AS_IT_IS : {how}"
     return (
-        f"weft_gemm_again({m}, {kept.n}, {kept.k}, {a}, {ar}, {ac}, {b}, {br}, {bc}, {kept.how}, "
+        f"weft_gemm_again({m}, {kept.n}, {kept.k}, {a}, {ar}, {ac}, {b}, {br}, {bc}, {how}, "
         f"{kept.place}, {c}, {cr}, {accumulate}, scratch);"
     )

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from ..loops import Kernel
 from .printer import Signature, print_kernel
 
+FAMILY = "FAMILY"
+"""Stands in texts of several functions for the name that they share."""
+
 MOST_PLACES = 6  # spec lines named above a kernel; the rest are counted
 
 
@@ -50,6 +53,13 @@ class Kernels:
     def add_function(self, name: str, text: str) -> str:
         """The name under which a function is called; `name` is what the text calls it."""
         return self._shared(name, text, name).name
+
+    def add_family(self, name: str, text: str) -> str:
+        """The name under which the functions of a text are called that say FAMILY for it."""
+        if text not in self._known:
+            own = self._fresh(name)
+            self._known[text] = _Shared(own, text.replace(FAMILY, own))
+        return self._known[text].name
 
     def _print(self, kernel: Kernel, aliased: frozenset[str]) -> tuple[_Shared, Signature]:
         """The text of a form that is new, which may be one that is known."""

@@ -23,14 +23,6 @@ WEFT_INLINE void weft_lstm_piece(const int piece, long n, const weft_lstm_row x)
     if (piece == 5) WEFT_SIXTEEN x.y[j] = x.o[3 * n + j] * weft_tanh(x.e[j]);
 }
 #define WEFT_PIECE_OF(piece) if (r < rows) weft_lstm_piece(piece, n, row);
-#define WEFT_COLUMN_BESIDE(t, DO) \
-    { \
-        const uint16_t *const p = b + t * WEFT_PIECE; \
-        _tile_loadd(7, p + 1024, 64); _tile_dpbf16ps(t, 4, 7); DO(0) \
-        _tile_loadd(7, p + 512, 64); _tile_dpbf16ps(t, 4, 7); DO(1) _tile_dpbf16ps(t, 5, 7); DO(2) \
-        _tile_loadd(7, p, 64); _tile_dpbf16ps(t, 5, 7); DO(3) _tile_dpbf16ps(t, 6, 7); DO(4) _tile_dpbf16ps(t, 4, 7); DO(5) \
-    }
-#define WEFT_NOTHING(piece)
 /* z = A B for the four gates of 16 units, and meanwhile the rows of `all`, or as many as there is time for; how many were done. */
 static __attribute__((noinline, unused)) long weft_lstm_columns(long steps, const uint16_t *a, const uint16_t *b, float *z, long n,
     const weft_lstm_rows *all)

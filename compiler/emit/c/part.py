@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
+from dataclasses import replace
 
 from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
@@ -37,6 +38,7 @@ from ...plan.windows import CONVOLUTIONS, WEIGHTS, kept_floats
 from .attention_sums import QUERIES
 from .batched import planes
 from .call import Share, Walk
+from .in_place import Place, Places
 from .launches import OVER_TIME, Launches
 
 STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
@@ -78,6 +80,10 @@ class Part(Launches):
             for value in frozenset().union(*(launch.reads for launch in stage.launches)):
                 self.readers.setdefault(value, set()).add(stage)
         self.host = {} if keep else self._in_place()
+        self.starts: dict[int, int] = {}  # where in that memory, if not in front
+        if not keep:
+            self._share()
+        self.overlapping: set[int] = set()  # values of a step that share memory with others
         self.names: dict[int, str] = {}
         self.spare: dict[int, int] = {}
         self.panels: dict[Stage, int] = {}
@@ -126,6 +132,14 @@ class Part(Launches):
                     found[value] = found.get(source, source)
         return found
 
+    def _share(self) -> None:
+        """Results of scans lie where the scan reads, if they can."""
+        taken = {*self.homes, *self.host, *self.host.values()}
+        taken |= {node.id for node in self.graph if self._shared(node.id)}
+        for value, place in Places(self, self.levels).all(taken).items():
+            self.host[value], self.starts[value] = place.host, place.start
+            self._defaults[value] = self.layout(place.host)
+
     def _shared(self, value: int) -> bool:
         """Is it an output, or has it another shape too?"""
         users = (self.graph[u] for u in self.graph.users(value))
@@ -135,6 +149,17 @@ class Part(Launches):
         """All values that lie where one does."""
         host = self.host.get(value, value)
         return [host, *(v for v, h in self.host.items() if h == host)]
+
+    def place_of(self, value: int) -> Place:
+        """Where a value [.., n] lies in the memory of another, or its own."""
+        wide = self.graph[value].shape[-1:]
+        width = wide[0] if wide and isinstance(wide[0], int) else 1
+        return Place(self.host.get(value, value), self.starts.get(value, 0), width)
+
+    def _settle(self, value: int, home: Home) -> None:
+        """A value, and all that lie in its memory, have found their place."""
+        for each in self._tenants(value):
+            self.homes[each] = replace(home, offset=home.offset + self.starts.get(each, 0))
 
     # ---- homes ---------------------------------------------------------------------------------
 
@@ -199,7 +224,7 @@ class Part(Launches):
         packing = pack(requests, self.values.sizes)
         for value, layout in layouts.items():
             home = Home("local", 0, packing.offsets["", value], layout)
-            self.homes |= dict.fromkeys(self._tenants(value), home)
+            self._settle(value, home)
         return whole_lines(packing.total)
 
     def _batch_panel(self, stage: Stage, row: int) -> int:
@@ -312,8 +337,7 @@ class Part(Launches):
         }
         for (kind, value), offset in offsets.items():
             if kind == f"{number}:value":
-                home = Home("workspace", 0, offset, self.layout(value))
-                self.homes |= dict.fromkeys(self._tenants(value), home)
+                self._settle(value, Home("workspace", 0, offset, self.layout(value)))
 
 
 def largest(spans: Iterable[Dim], sizes: Mapping[str, int]) -> Dim:

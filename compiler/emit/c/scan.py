@@ -8,7 +8,7 @@ and results that belong to a step lie where they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ....spec.dims import Dim, numel, symbols
@@ -19,6 +19,7 @@ from ...plan.memory import Home, pack
 from ...plan.schedule import Launch
 from ..names import c_expression, local_name, size_name
 from .call import place_in
+from .in_place import Shared
 from .joined import JOINED, PartOf, parts_of, with_joined
 from .kept import Kept
 from .part import FOREVER, Part
@@ -35,7 +36,10 @@ class Loop:
 
     `operands` and `results` are those of the node, `lies` how each lies in memory outside; `time`
     is the number of steps.  `index` counts the results that somebody reads.  `kept`: products
-    that read what is rearranged once; `joined`: values that lie within others.
+    that read what is rearranged once; `joined`: values that lie within others; `shared`: results
+    that are written where a step reads; `late`: those that would come too early there, and are
+    copied at the end of the step; `renewed`: states after the step, by id, that lie where those
+    before it did.
     """
 
     name: str
@@ -48,6 +52,9 @@ class Loop:
     operands: tuple[tuple[Node, Layout], ...]
     results: tuple[tuple[int, Node, Layout], ...]
     joined: Mapping[int, PartOf]
+    shared: tuple[Shared, ...] = ()
+    late: frozenset[int] = frozenset()
+    renewed: Mapping[int, int] = field(default_factory=dict)
     kept: Mapping[int, Kept] = field(default_factory=dict)
 
     @property
@@ -70,6 +77,13 @@ class Loop:
             moving |= launch.writes if moves else set()
             (rest if moves else still).append(launch)
         return still, rest
+
+    def ends(self) -> dict[int, int]:
+        """The states after a step that no one reads outside, and those before it."""
+        read = {self.body.results[index] for index, _, _ in self.results} - self.late
+        read |= {i for p in self.joined.items() for i in (p[0], p[1].whole)}
+        pairs = zip(self.body.next, self.body.states, strict=True)
+        return {after: state for after, state in pairs if after not in read}
 
     def carried_out(self, launches: Sequence[Launch]) -> list[Launch]:
         """Those that do anything: what is joined is there when its parts are."""
@@ -106,10 +120,10 @@ class Loop:
         return total
 
     def _buffers(self) -> list[int]:
-        read = {self.body.results[index] for index, _, _ in self.results}
+        read = {self.body.results[index] for index, _, _ in self.results} - self.late
         wholes = dict.fromkeys(each.whole for each in self.joined.values())
-        made = dict.fromkeys((*self.body.next, *wholes))
-        return [*self.body.states, *(i for i in made if i not in read)]
+        made = dict.fromkeys((*self.body.next, *wholes, *sorted(self.late)))
+        return [*self.body.states, *(i for i in made if i not in read and i not in self.renewed)]
 
     def _span(self, i: int) -> Dim:
         return padded_symbol(BLOCK * numel(self.graph[i].shape[1:]))
@@ -192,6 +206,10 @@ class Loop:
                 home = Home("", 0, at, part.homes[i].layout)
                 lines.append(f"{kind} *const {part.names[i]} = {place_in('memory', home, kind)};")
             at = at + self._span(i)
+        for i, state in self.renewed.items():
+            if i in part.names and state in part.names:
+                kind = STORED[self.graph[i].dtype]
+                lines.append(f"{kind} *const {part.names[i]} = {part.names[state]};")
         for i, name in part.names.items():
             home = part.homes[i]
             if home.space == "workspace":
@@ -222,11 +240,9 @@ class Loop:
                 )
         for k, (index, node, layout) in enumerate(self.results):
             i = body.results[index]
-            kind = STORED[node.dtype]
-            lines.append(
-                f"{kind} *const {part.names[i]} = result_{k}"
-                f"{_times('first', layout.strides[0])}{_times('t', layout.strides[1])};"
-            )
+            if i not in self.late:
+                kind = STORED[node.dtype]
+                lines.append(f"{kind} *const {part.names[i]} = {_at_step(k, layout)};")
         return lines + self._parts(part, lines)
 
     def _begin(self, part: Part) -> list[str]:
@@ -240,16 +256,33 @@ class Loop:
         return lines
 
     def _go_on(self, part: Part) -> list[str]:
-        """The states after the step are those before the next."""
+        """Results go where a step has read; the states after it are those before the next."""
         lines = []
+        for k, (index, _, layout) in enumerate(self.results):
+            i = self.body.results[index]
+            if i in self.late:
+                target = f"({_at_step(k, layout)})"
+                own, strides = (
+                    part.homes[i].layout.strides,
+                    (layout.strides[0], *layout.strides[2:]),
+                )
+                lines += copied(self.graph[i], part.names[i], own, target, strides)
         for i, after in zip(self.body.states, self.body.next, strict=True):
-            if i in part.names:
+            if i in part.names and after not in self.renewed:
                 strides = part.homes[after].layout.strides
                 lines += copied(self.graph[i], part.names[after], strides, part.names[i])
         return lines
 
 
-def loop_of(part: Part, node: Node, writes: Sequence[int]) -> Loop:
+def _at_step(k: int, layout: Layout) -> str:
+    """Where a result of a step lies."""
+    first, step = layout.strides[:2]
+    return f"result_{k}{_times('first', first)}{_times('t', step)}"
+
+
+def loop_of(
+    part: Part, node: Node, writes: Sequence[int], late: frozenset[int] = frozenset()
+) -> Loop:
     """What is known of a scan before its body is planned; `writes` are its results in order."""
     graph, body = part.graph, with_joined(node["body"])
     operands = tuple((graph[o], part.layout(o)) for o in node.operands)
@@ -268,8 +301,9 @@ def loop_of(part: Part, node: Node, writes: Sequence[int]) -> Loop:
     for j, i in enumerate(body.next):
         homes[i] = Home("output", len(results) + j, 0, row_major(body.nodes[i].shape))
     for slot, (index, _, layout) in enumerate(results):
-        strides = (layout.strides[0], *layout.strides[2:])
-        homes[body.results[index]] = Home("output", slot, 0, Layout(strides, layout.span))
+        strides, i = (layout.strides[0], *layout.strides[2:]), body.results[index]
+        own = row_major(body.nodes[i].shape) if i in late else Layout(strides, layout.span)
+        homes[i] = Home("output", slot, 0, own)
     for whole in (n for n in body.nodes if n.op == JOINED and n.id not in homes):
         homes[whole.id] = Home("output", len(homes), 0, row_major(whole.shape))
     joined = parts_of(body, homes)
@@ -278,12 +312,34 @@ def loop_of(part: Part, node: Node, writes: Sequence[int]) -> Loop:
     sizes = {**part.values.sizes, ROWS: BLOCK}
     name = f"scan_{local_name(node.name)}"
     time = graph[node.operands[-1]].shape[1]
-    return Loop(name, inner, body, homes, sizes, time, node["reverse"], operands, results, joined)
+    shared = tuple(s for s in _shared(part, node, body, joined, writes) if s.result not in late)
+    reverse = node["reverse"]
+    lies = operands, results, joined, shared, late
+    return Loop(name, inner, body, homes, sizes, time, reverse, *lies)
 
 
-def copied(node: Node, source: str, strides: Sequence[Dim], target: str) -> list[str]:
-    """The loops that copy a state of a block of samples to where it lies row by row."""
-    own = row_major(node.shape).strides
+def _shared(
+    part: Part, node: Node, body: Body, joined: Mapping[int, PartOf], writes: Sequence[int]
+) -> Iterator[Shared]:
+    """What is written where the step reads sequences."""
+    walked = node.operands[len(node.operands) - len(body.sequences) :]
+    for i in writes:
+        place, result = part.place_of(i), body.results[part.graph[i]["index"]]
+        for sequence, o in zip(body.sequences, walked, strict=True):
+            other = part.place_of(part.values.base(o))
+            if place.host != other.host or not place.meets(other):
+                continue
+            by, pieces = place.start - other.start, {result: 0}
+            if body.nodes[result].op == JOINED:
+                pieces = {made: p.start for made, p in joined.items() if p.whole == result}
+            yield from (Shared(result, made, sequence, by + at) for made, at in pieces.items())
+
+
+def copied(
+    node: Node, source: str, strides: Sequence[Dim], target: str, own: Sequence[Dim] = ()
+) -> list[str]:
+    """The loops that copy a value of a block of samples, to rows of its own or as `own` says."""
+    own = own or row_major(node.shape).strides
     lines, names = [], [f"i{axis}" for axis in range(len(node.shape))]
     for depth, (name, extent) in enumerate(zip(names, node.shape, strict=True)):
         if depth == len(names) - 1:

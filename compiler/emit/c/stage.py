@@ -51,7 +51,12 @@ class StageWriter(StageCalls):
 
     def _whole(self, depth: int) -> None:
         self._windows(depth)
-        for call in self.calls:
+        until = -1
+        for position, call in enumerate(self.calls):
+            at_once = self.beside.get(call.launch.heavy) if call.launch.heavy is not None else None
+            if at_once is not None:
+                self.emit(f"if (!({at_once})) {{", depth)
+                depth, until = depth + 1, position + 1
             for value in sorted(call.launch.summed):
                 self._clear(value, self.names[value], depth)
             if call.launch.finishes is not None:
@@ -59,6 +64,9 @@ class StageWriter(StageCalls):
                 self._lap(call, depth)
             else:
                 self._call(call, c_expression(call.launch.domain), depth)
+            if position == until:
+                depth -= 1
+                self.emit("}", depth)
 
     def _finish(self, launch: Launch, who: str) -> str:
         """Add the partial sums of a value in order."""

@@ -50,6 +50,7 @@ class StageCalls:
         share: Share | None = None,
         strips: Mapping[Launch, Strip] | None = None,
         kept: Mapping[int, Kept] | None = None,
+        beside: Mapping[int, str] | None = None,
     ) -> None:
         self.stage = stage
         self.calls = calls
@@ -62,6 +63,7 @@ class StageCalls:
         self.share = share
         self.strips = strips or {}
         self.kept = kept or {}
+        self.beside = beside or {}  # by product, what makes it and the map behind it at once
         self.walking: Even | None = None  # how the launch at hand walks a strip
         self.own: frozenset[int] = frozenset()  # values of that strip alone
         self.lines: list[str] = []

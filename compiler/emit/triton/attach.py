@@ -33,8 +33,8 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     edges, fits = partial(_edges, part), partial(_fits, part, machine=machine)
     works = with_alike(part, works, edges)
     if not keep:
-        works = with_chains(part, works, machine, edges, fits)
         works = _with_adjoints(part, works, machine)
+        works = with_chains(part, works, machine, edges, fits)
     network = nx.DiGraph(_edges(part, works))
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 
@@ -180,9 +180,7 @@ def _with_adjoints(part: Part, works: list[Work], machine: Machine) -> list[Work
     order, left = Order(_edges(part, works)), dict.fromkeys(works)
     readers = Counter(value for work in works for value in work.reads)
     for work in works:
-        if not part.is_product(work) or not _is_alone(part, work):
-            continue
-        if work.members or work.moments or work.then:
+        if not part.is_product(work) or work.members or work.moments or not _is_alone(part, work):
             continue
         d = part.product(work.key).a
         other = weights.get(d)

@@ -203,7 +203,9 @@ def with_chains(
 
 def _single(part: Part, work: Work) -> bool:
     """Is it one product, of a right operand that it loads as it is, and what rides behind it?"""
-    if not part.is_product(work) or work.members or work.summed is not None:
+    if not part.is_product(work) or work.members or work.weight is not None:
+        return False
+    if work.summed is not None:
         return False
     values = part.values
     right = work.key, part.product(work.key).b

@@ -58,7 +58,8 @@ class StageWriter(StageCalls):
                 self.emit(f"if (!({at_once})) {{", depth)
                 depth, until = depth + 1, position + 1
             for value in sorted(call.launch.summed):
-                self._clear(value, self.names[value], depth)
+                if not self._one_product(value):
+                    self._clear(value, self.names[value], depth)
             if call.launch.finishes is not None:
                 self.emit(self._finish(call.launch, "0, 1"), depth)
                 self._lap(call, depth)

@@ -9,14 +9,11 @@ Both targets look for them (`again.py` on a CPU, `prologue.py` on a GPU), each a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...spec.dims import numel
 from ..ir.graph import Node
 from ..ops import OPS
-
-if TYPE_CHECKING:
-    from .values import Values
+from .values import Values
 
 SMALL = 16
 """Times smaller than the map: numbers a channel."""

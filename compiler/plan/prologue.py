@@ -13,20 +13,15 @@ In front of products, maps take numbers of each row too: `n` is made of `x` and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
 from ...spec.dims import evaluate
 from ..ir.graph import Node
 from ..ops import OPS
 from ..ops.products import letters
 from .chains import Chain, chain, chain_of_rows
+from .values import Ahead, Values
 from .windows import geometry, is_pointwise, tiles_image
-
-if TYPE_CHECKING:
-    from .values import Values
 
 LIGHT = 32  # operations an element
 ACCESS = 80  # operations that take as long as an access to memory
@@ -36,18 +31,6 @@ FEW = 16  # channels, from which on a block of them is loaded at a time
 MOST = 3  # values of which a block is made
 PRODUCTS = 4  # accesses that products may spend, each in operations, on what is not stored
 POOLS = ("pool_max", "pool_sum", "pool_max_input")
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """How a map is made in front of its `readers`: of the block that they load of `source`, and of
-    what else it takes.  `written`: by the only one of them, for everybody else.
-    """
-
-    readers: tuple[int, ...]
-    source: int
-    written: bool
-    moved: tuple[int, ...] = ()
 
 
 def ahead_of(values: Values, i: int) -> Ahead | None:
@@ -141,11 +124,6 @@ def _is_kept(values: Values, source: int, i: int) -> bool:
                 return True
             stack.append(u)
     return False
-
-
-def by_reader(found: Mapping[int, Ahead]) -> dict[tuple[int, int], int]:
-    """The source that a reader loads in place of a map."""
-    return {(reader, i): ahead.source for i, ahead in found.items() for reader in ahead.readers}
 
 
 def _lies_alike(values: Values, i: int, node: Node) -> bool:

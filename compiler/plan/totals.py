@@ -7,15 +7,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...spec.dims import evaluate
 from ..ir.graph import Node
 from .layout import row_major
 from .product import Product, product_of
-
-if TYPE_CHECKING:
-    from .values import Values
+from .values import Values
 
 LEAST = 16  # rows, columns and depth of a product that has a loop over blocks
 

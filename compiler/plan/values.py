@@ -7,6 +7,7 @@ in the *cone* of whoever needs them, back to the nearest stored value.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ...spec.dims import evaluate
 from ..artifact import ITEM_BYTES
@@ -15,8 +16,6 @@ from ..ops import OPS
 from .attention import Attention
 from .forms import Form, Forms, Plans
 from .layout import narrow
-from .prologue import Ahead, ahead_of, by_reader
-from .totals import onto, totals
 from .windows import turned_from
 
 STRIDED = {"convolve": (0,), "convolve_weight": (0,), "convolve_weight_put": (0,)}
@@ -31,6 +30,18 @@ def lowering(node: Node) -> str:
     return OPS[node.op].lowering
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """How a map is made in front of its `readers`: of the block that they load of `source`, and of
+    what else it takes.  `written`: by the only one of them, for everybody else.
+    """
+
+    readers: tuple[int, ...]
+    source: int
+    written: bool
+    moved: tuple[int, ...] = ()
+
+
 class Values:
     """The stored values of a graph and the cones between them.
 
@@ -38,8 +49,8 @@ class Values:
     ops) and those that the sweep adds; `keep_dear` also stores those in `dear`, which a kernel of
     several passes then computes once.  `turned`: turned weights are read where the others lie.
     `plans` keeps what was planned, by form.  What `attention` streams is never stored; what it
-    makes is a leaf.  `prologues`: find maps that convolutions carry out on what they load
-    (`ahead`), and products that are one launch (`totals`, all but the first are `followers`);
+    makes is a leaf.  On a GPU (`LoadedValues`) maps that convolutions carry out on what they load
+    are `ahead`, and products that are one launch `totals`, all but the first of them `followers`;
     `writers` are launches that store other values than their own.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
@@ -51,7 +62,6 @@ class Values:
         *,
         keep_dear: bool = False,
         turned: bool = False,
-        prologues: bool = False,
         plans: Plans | None = None,
         attention: Iterable[Attention] = (),
     ) -> None:
@@ -84,12 +94,13 @@ class Values:
             self.stored |= {node.id for node in graph if self._is_scale(node)}
         self.totals: dict[int, tuple[int, ...]] = {}
         self.onto: dict[int, tuple[int, int]] = {}
-        if prologues:
-            self._look_ahead()
-            self._add_up()
-        self.leaders = {terms[0]: i for i, terms in self.totals.items()}
-        self.followers = frozenset(i for terms in self.totals.values() for i in terms[1:])
-        self.sources = by_reader(self.ahead)
+        self.leaders: dict[int, int] = {}
+        self.followers: frozenset[int] = frozenset()
+        self.sources: dict[tuple[int, int], int] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Other values are stored now: what was found of cones is no longer so."""
         self._cones.clear()
         self._joined.clear()
         self._bases.clear()
@@ -249,26 +260,6 @@ class Values:
         return spread and any(
             OPS[self.graph[i].op].flops >= ROOT for i in self._cone_of(node.id)[0]
         )
-
-    def _look_ahead(self) -> None:
-        """Find the maps that are made where they are loaded."""
-        for i in sorted(self.stored - self.outputs):
-            found = ahead_of(self, i)
-            if found is not None:
-                self.ahead[i] = found
-                self.stored = self.stored - {i} | set(found.moved)
-                if found.written:
-                    self.writers[i] = found.readers[0]
-
-    def _add_up(self) -> None:
-        """Find the sums of products, and of scattered rows, that one launch makes."""
-        self.totals, self.onto = totals(self), onto(self)
-        made = {i: terms[0] for i, terms in self.totals.items()}
-        made |= {total: scattered for scattered, (total, _) in self.onto.items()}
-        self.stored -= made.keys()
-        self.writers |= made
-        held = frozenset(x for _, x in self.onto.values())
-        self.stored |= {x for x in held if not self.is_leaf(x)}
 
     def made_as_one(self, i: int) -> tuple[int, tuple[int, ...]]:
         """What the launch of a heavy node makes: its value or a sum, and the nodes it adds up."""

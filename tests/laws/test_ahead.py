@@ -16,7 +16,7 @@ from weft.compiler.emit.triton import compose
 from weft.compiler.emit.triton.tiles import MACHINES
 from weft.compiler.ir.graph import Graph
 from weft.compiler.plan import device, moments
-from weft.compiler.plan.values import Values
+from weft.compiler.plan.loaded import LoadedValues
 
 NOMINAL = {"B": 31, "T": 3}
 ALONE = "forward", "ahead_gated"
@@ -56,15 +56,15 @@ def blocks(request: pytest.FixtureRequest, graphs: dict[Key, Graph]) -> Iterator
     "key", [k for k in _graphs() if k != ALONE and k[1] != TOTAL.name], ids=" ".join
 )
 def test_nobody_stores_what_products_make(key: Key, graphs: dict[Key, Graph]) -> None:
-    values = Values(graphs[key], NOMINAL, turned=True, prologues=True)
+    values = LoadedValues(graphs[key], NOMINAL)
     assert values.ahead and not any(found.written for found in values.ahead.values())
     assert not values.stored & set(values.ahead)
 
 
 def test_a_map_whose_source_nobody_keeps_is_stored(graphs: dict[Key, Graph]) -> None:
     """Forward alone, the activation would be stored in place of what it is made of."""
-    assert not Values(graphs[ALONE], NOMINAL, turned=True, prologues=True).ahead
-    assert Values(graphs["backward", "ahead_gated"], NOMINAL, turned=True, prologues=True).ahead
+    assert not LoadedValues(graphs[ALONE], NOMINAL).ahead
+    assert LoadedValues(graphs["backward", "ahead_gated"], NOMINAL).ahead
 
 
 @pytest.mark.parametrize("case", (*AHEAD_CASES, TOTAL), ids=lambda c: c.name)
@@ -102,7 +102,7 @@ def test_a_stream_is_read_by_products_alone(graphs: dict[Key, Graph]) -> None:
 def test_products_that_are_added_are_one_launch(graphs: dict[Key, Graph]) -> None:
     """All three of the first sum, with what follows it; the bound counts what they make once."""
     key = "forward", TOTAL.name
-    values = Values(graphs[key], NOMINAL, turned=True, prologues=True)
+    values = LoadedValues(graphs[key], NOMINAL)
     assert [len(terms) for terms in values.totals.values()] == [3]
     kernels = emitted({key: graphs[key]}, NOMINAL, "cuda:90").kernels
     products = [k for k in kernels if k.kind == "product"]

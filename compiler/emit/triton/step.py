@@ -15,6 +15,7 @@ from ...ir.body import ROWS, replaced
 from ...ir.graph import Graph
 from ...plan.attention import attentions
 from ...plan.forms import Plans
+from ...plan.loaded import LoadedValues
 from ...plan.memory import Home, expression, nominal
 from ...plan.samples import step_by_step
 from ...plan.values import Values
@@ -263,9 +264,7 @@ class StepWriter:
 
     def _values(self, graph: Graph) -> Values:
         found = () if self.keep else attentions(graph)
-        return Values(
-            graph, self.sizes, turned=True, prologues=True, plans=self.plans, attention=found
-        )
+        return LoadedValues(graph, self.sizes, plans=self.plans, attention=found)
 
     def _known(
         self, part: Part, names: Mapping[int, str], sizes: Mapping[str, Dim]

@@ -113,11 +113,14 @@ def room(g: Geometry, pool: Pool) -> int:
     """Floats of scratch, as window_winners.c divides it."""
     rows, lanes, images = rows_of(g, pool), lanes_of(g), images_of(g, pool)
     found = _whole(images * rows * pool.out[1] * g.outputs)
-    padded, laid = (
-        _padded(g, pool, rows),
-        max(images * _laid(g, pool, rows), _picked(g, pool, rows)),
+    laid = max(images * _laid(g, pool, rows), _picked(g, pool, rows))
+    return (
+        _padded(g, pool, rows)
+        + laid
+        + found
+        + (_whole(g.outputs) + 1) * (lanes + LANES)
+        + 6 * LANES
     )
-    return padded + laid + found + (_whole(g.outputs) + 1) * (lanes + LANES) + 6 * LANES
 
 
 def _extents(g: Geometry, pool: Pool, rows: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import weft
 from tests.laws.cases import B, Case, f32
 from tests.laws.harness import feeds, graph_of
 from tests.laws.winner_cases import CASES, WINNER_CASES
@@ -55,3 +56,19 @@ def test_windows_that_overlap_much_stay() -> None:
     w = b.insert("convolve_weight", (x, given), kernel=(3, 3), **own)
     graph = with_winners(with_places(graph_of(b, {"w": w})))
     assert all(node.op != "convolve_weight_put" for node in graph)
+
+
+FLOW = "conv(6, 5) as c -> max_pool(2) -> global_avg_pool as y"
+NET = f"net n {{\n  in x: f32[B, 1, 28, 28]\n  x -> {FLOW}\n"
+
+
+@pytest.mark.parametrize(("more", "together"), [("}\n", True), ("  out c, y\n}\n", False)])
+def test_a_pool_that_alone_reads_a_convolution_is_one_call(more: str, together: bool) -> None:
+    artifact = weft.compile(weft.load_text(NET + more, "n.weft"), target="cpu").artifact
+    texts = [text for name, text in artifact.files.items() if "weft_forward_n(" in text]
+    calls = [
+        text.count(f"{name}(rows,")
+        for text in texts
+        for name in ("weft_convolve", "weft_convolve_pool")
+    ]
+    assert calls == [int(not together), int(together)]

@@ -22,7 +22,7 @@ from tests.laws.harness import (
 from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES, WIDE_CASES
 from tests.laws.scan_cases import SCAN_CASES
 from tests.laws.window_cases import PLACED_CASES, WINDOW_CASES
-from tests.laws.winner_cases import WINNER_CASES
+from tests.laws.winner_cases import TOGETHER_CASES, WINNER_CASES
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
 from weft.compiler.ir.builder import Builder
@@ -43,7 +43,7 @@ MOMENTS = tuple(
     Case(f"moments_{shape[-1]}", _moments(*shape), ({"B": 67}, {"B": 1}, {"B": 330}), smooth=False)
     for shape in ((3, 1), (5, 7, 16), (2, 40), (3, 300))
 )
-WINDOWS = (*WINDOW_CASES, *PLACED_CASES, *WINNER_CASES)
+WINDOWS = (*WINDOW_CASES, *PLACED_CASES, *WINNER_CASES, *TOGETHER_CASES)
 RECURRENT = (*RECURRENCE_CASES, *ON_THE_WAY_CASES, *WIDE_CASES)
 CASES = (*PLAIN, *WINDOWS, *RECURRENT, *SCAN_CASES, *MOMENTS)
 SMOOTH = [c for c in CASES if c.smooth]

@@ -80,3 +80,38 @@ WINNER_CASES: tuple[Case, ...] = tuple(
     Case(f"winners_{w.name}", _build(w), ({"B": 1}, {"B": 3}, {"B": 9}), smooth=False)
     for w in CASES
 )
+
+
+TOGETHER = (
+    Winners("lenet", (28, 28), (1, 20), (5, 5), (2, 2)),
+    Winners("odd", (13, 15), (3, 7), (3, 3), (2, 2), low=(1, 1)),
+    Winners("borders", (11, 18), (2, 17), (4, 3), (2, 2), low=(3, 1)),
+    Winners("overlap", (10, 12), (1, 5), (3, 4), (2, 2), step=(1, 3)),
+    Winners("apart", (17, 16), (4, 18), (2, 2), (2, 2), step=(3, 2)),
+    Winners("other_pool", (12, 12), (1, 6), (3, 3), (3, 3), step=(3, 3)),
+    Winners("many_channels", (12, 12), (20, 50), (5, 5), (2, 2)),
+)
+"""A convolution that a pool alone reads: one call, whichever way it goes."""
+
+
+def _together(w: Winners) -> Build:
+    def build(b: Builder) -> dict[str, int]:
+        inner, outer = w.channels
+        made = _extents(w.space, w.kernel, w.stride, w.dilation, w.low)
+        pool = {"kernel": w.pool, "stride": w.step, "dilation": (1, 1), "low": w.before}
+        pooled = _extents(made, w.pool, w.step, (1, 1), w.before)
+        x, weight = f32(b, "x", B, *w.space, inner), f32(b, "weight", outer, inner, *w.kernel)
+        own = {"stride": w.stride, "dilation": w.dilation, "low": w.low, "groups": 1}
+        y = b.insert("convolve", (x, weight), sizes=made, **own)
+        most = b.insert("pool_max", (y,), sizes=pooled, **pool)
+        place = b.insert("pool_max_place", (most, y), **pool)
+        put = (place, f32(b, "d", B, *pooled, outer))
+        given = b.insert("pool_max_put", put, sizes=made, **pool)
+        return {"y": b.map("mul", most, 2.0), "d": given}
+
+    return build
+
+
+TOGETHER_CASES = tuple(
+    Case(f"together_{w.name}", _together(w), ({"B": 1}, {"B": 9}), smooth=False) for w in TOGETHER
+)

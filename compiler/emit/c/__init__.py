@@ -24,6 +24,7 @@ UNITS = {
         *("window_ways", "convolutions", "window_picked", "window_winners"),
     ),
     "pools": ("pools",),
+    "pooled": ("pooled",),
     "attend": ("attend",),
     "recurrences": ("kept", "cells", "lstm", "lstm_adjoint", "recurrent"),
     "moments": ("moments",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from ....spec.dims import Dim, exact_quotient, numel
 from ....spec.errors import InternalError
@@ -29,6 +30,7 @@ from .printer import Signature
 from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
 from .windowed import keep as windowed_keep
+from .windowed import pooled_call
 
 LOOP = "loop_"
 """Begins the names of loops round a product, and of nothing else."""
@@ -68,6 +70,9 @@ class StageCalls:
         self.own: frozenset[int] = frozenset()  # values of that strip alone
         self.lines: list[str] = []
         self._products = {call.product.c for call in calls if call.product is not None}
+        joint = [(a, b) for a, b in pairwise(calls) if self._alone_reads(b, a)]
+        self.pooled = {pool.launch: before for before, pool in joint}
+        self._with_pool = {before.launch for before, _ in joint}
 
     def emit(self, text: str, depth: int) -> None:
         self.lines.append("    " * depth + text)
@@ -76,6 +81,18 @@ class StageCalls:
     def whole(self) -> bool:
         """Does every launch see its whole domain?"""
         return self.stage.mode in (EVERY, ONCE)
+
+    def _alone_reads(self, call: Call, before: Call) -> bool:
+        """Is it a pool of maxima that alone reads what the convolution before it makes?"""
+        pool, made = call.launch.heavy, before.launch.heavy
+        if pool is None or made is None or not (call.windows and before.windows):
+            return False
+        graph, base = self.values.graph, self.values.base
+        if (graph[made].op, graph[pool].op) != ("convolve", "pool_max"):
+            return False
+        others = (one.launch.reads for one in self.calls if one is not call)
+        reads = base(graph[pool].operands[0]) == made and self.homes[made].space == "local"
+        return reads and not any(made in read for read in others)
 
     # ---- addresses -----------------------------------------------------------------------------
 
@@ -136,6 +153,8 @@ class StageCalls:
     # ---- calls ---------------------------------------------------------------------------------
 
     def _call(self, call: Call, rows: str, depth: int) -> None:
+        if call.launch in self._with_pool:
+            return  # it is called by the pool that follows
         if call.launch.finishes is not None:
             self.emit(self._finish_rows(call.launch.finishes), depth)
         elif call.kernel is not None:
@@ -148,7 +167,7 @@ class StageCalls:
             self._moments(call, rows, depth)
         else:
             self._scatter(call, "0, 1", depth)
-        self._lap(call, depth)
+        self._lap(self.pooled.get(call.launch, call), depth)
 
     def _lap(self, call: Call, depth: int) -> None:
         """The region of a call ends here."""
@@ -246,7 +265,9 @@ class StageCalls:
         made = [node.id, *sorted(call.launch.writes - {node.id})]
         operands = [self._samples(call, node, slot) for slot in range(len(node.operands))]
         results = [self._rows_of(call, i) for i in made]
-        if call.loop is not None:
+        if call.launch in self.pooled:
+            text = self._pooled(self.pooled[call.launch], node, samples, results)
+        elif call.loop is not None:
             name, sizes = call.loop
             arguments = ", ".join((samples, *sizes, *operands, *results))
             text = f"{name}({arguments}, scratch, planes);"
@@ -258,6 +279,15 @@ class StageCalls:
             layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
             text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)
         self.emit(text + where, depth)
+
+    def _pooled(self, before: Call, pool: Node, samples: str, results: Sequence[str]) -> str:
+        """A pool, and the convolution that it alone reads."""
+        node = self.values.graph[before.launch.heavy or 0]
+        operands = [self._samples(before, node, slot) for slot in range(len(node.operands))]
+        name, between = self.names[node.id], self._rows_of(before, node.id)
+        kept = f"kept_for_{name}" if node.id in self.keeps else "0"
+        windows = f"windows_of_{name}", f"windows_of_{self.names[pool.id]}"
+        return pooled_call(samples, windows, (*operands, kept, between), results)
 
     def _rows_of(self, call: Call, value: int) -> str:
         along = call.launch.dimension(value)

@@ -25,6 +25,7 @@ from ..names import c_expression
 
 LayoutOf = Callable[[int], Layout]
 LOOKING = ("pool_max_input", "pool_max_pick")  # they remember who still looks for its maximum
+POOLED = 1 << 14  # floats for a convolution and the pool behind it at once, as in pooled.c
 SPARE = 16  # floats that the widest store may write beyond a row of channels
 
 
@@ -39,6 +40,8 @@ def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
         return 0
     block = block_of(g, sizes, adjoint=node.op == "convolve_input")
     floats = _padded(g, node.op, block) + tiles_of(g, node.op, block)
+    if node.op == "convolve" and any(graph[u].op == "pool_max" for u in graph.users(node.id)):
+        return max(floats, POOLED) if isinstance(floats, int) else floats + POOLED
     if node.op != "convolve_input" or not isinstance(floats, int):
         return floats
     return max(floats, sparse_room(g))
@@ -132,3 +135,12 @@ def call(
     elif node.op in LOOKING:
         arguments.append("planes")
     return f"weft_{node.op}({', '.join(arguments)});"
+
+
+def pooled_call(
+    images: str, windows: Sequence[str], pointers: Sequence[str], results: Sequence[str]
+) -> str:
+    """The statement of a convolution and of the pool that alone reads it; `windows`: both."""
+    geometries = [f"&{name}" for name in windows]
+    arguments = [images, *geometries, *pointers, *[*results, "0"][:2], "scratch", "planes"]
+    return f"weft_convolve_pool({', '.join(arguments)});"

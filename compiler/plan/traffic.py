@@ -135,7 +135,7 @@ class _Counter:
             reads = {base(i) for i in self.fusion.reads(launch.roots)}
             found = {i: values.read_bytes(members, i) for i in reads}
             return found | {i: values.bytes_of(i) for i in launch.writes}
-        touched = launch.reads | {launch.heavy}
+        touched = launch.reads | (launch.writes if len(launch.writes) == 1 else {launch.heavy})
         return {i: values.bytes_of(i) for i in touched}
 
     def _block(

@@ -57,12 +57,15 @@ int gemm_tiles({SHAPE}, const float *b, long br, long bc, {OUTPUT})
 {{
 #if defined(WEFT_TILES)
     if (!weft_tiles_allowed) return 0;
-    weft_gemm_tiles(m, n, k, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+    weft_gemm_tiles(m, n, k, a, ar, ac, b, br, bc, c, cr, accumulate, 0, scratch);
     return 1;
 #else
     return 0;
 #endif
 }}
+void gemm_from_row({SHAPE}, const float *b, long br, long bc,
+    float *c, long cr, const float *row, float *scratch)
+{{ weft_gemm_from_row(m, n, k, a, ar, ac, b, br, bc, c, cr, row, scratch); }}
 long scratch_floats(void) {{ return WEFT_GEMM_SCRATCH; }}
 void uniform({STREAM}) {{ weft_uniform_fill(seed, step, op, begin, count, out); }}
 void normal({STREAM}) {{ weft_normal_fill(seed, step, op, begin, count, out); }}
@@ -431,6 +434,31 @@ def test_an_element_is_the_same_however_tiles_are_cut(library: ctypes.CDLL, form
                 parts = _block(a, i, every), _block(b, every, j), _block(c, i, j)
                 _multiply(library, *parts, 0, "gemm_tiles")
         assert np.array_equal(c.view, once), (m, n, k)
+
+
+@pytest.mark.parametrize("forms", ["NN", "NT", "TN", "TT"])
+def test_products_begin_with_a_row(library: ctypes.CDLL, forms: str) -> None:
+    """Every row of the sum begins with the same one, in each way to multiply; what is not finite
+    passes through.
+    """
+    rng = np.random.default_rng(11)
+    shapes = [(1, 1, 1), (5, 37, 0), (13, 20, 7), (9, 70, 300), (40, 1, 60), (33, 49, 64)]
+    for m, n, k in [*shapes, (64, 40, 520), (160, 130, 300), (45, 530, 129), (17, 300, 97)]:
+        a, b = _matrix(rng, m, k, forms[0], 3), _matrix(rng, k, n, forms[1], 0)
+        c, row, scratch = _matrix(rng, m, n, "N", 5), guarded(n, 64), guarded(GEMM_SCRATCH, 64)
+        row.values[...] = rng.uniform(-1, 1, n)
+        if k > 100:
+            a.view[m // 2, k // 2] = math.inf
+        c.view[...] = np.nan
+        head = [*_long(m, n, k), _pointer(a.memory.values), *_long(*a.strides)]
+        source = [_pointer(b.memory.values), *_long(*b.strides)]
+        tail = [_pointer(c.memory.values), *_long(c.strides[0]), _pointer(row.values)]
+        library.gemm_from_row(*head, *source, *tail, _pointer(scratch.values))
+        with np.errstate(invalid="ignore"):
+            want = row.values + a.view.astype(np.float64) @ b.view.astype(np.float64)
+        close = np.isclose(c.view, want, rtol=0, atol=1e-6 * math.sqrt(k + 1) + 1e-6)
+        assert (close | (c.view == want)).all(), (m, n, k)
+        assert all(x.intact() for x in (a.memory, b.memory, c.memory, row, scratch)), (m, n, k)
 
 
 def test_an_empty_depth_clears_or_leaves(library: ctypes.CDLL) -> None:

@@ -21,8 +21,9 @@ WAITING, ADDING = 0, 1
 class Call:
     """A launch with the kernel, the product or the record of windows that carries it out.
 
-    `added`: the product is added to what lies in its place; `loop` the function of a scan, and what
-    it is called with before its pointers; `lap` the number of its region for the clock (clock.h).
+    `added`: the product is added to what lies in its place; `row`: it begins with that value;
+    `loop` the function of a scan, and what it is called with before its pointers; `lap` the number
+    of its region for the clock (clock.h).
     """
 
     launch: Launch
@@ -31,6 +32,7 @@ class Call:
     places: tuple[str, ...]
     windows: str = ""
     added: bool = False
+    row: int | None = None
     loop: tuple[str, tuple[str, ...]] | None = None
     lap: int | None = None
 

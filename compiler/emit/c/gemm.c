@@ -215,6 +215,10 @@ WEFT_SHARED void weft_clear(long m, long n, float *c, long cr)
 {
     for (long i = 0; i < m; ++i) memset(c + i * cr, 0, (size_t)n * sizeof(float));
 }
+WEFT_SHARED void weft_fill_rows(long m, long n, const float *row, float *c, long cr)
+{
+    for (long i = 0; i < m; ++i) memcpy(c + i * cr, row, (size_t)n * sizeof(float));
+}
 /* B in strips: strip s begins at b + s * strip, its rows are br apart (32 when packed). */
 WEFT_SHARED void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac,
     const float *b, long br, long strip, float *c, long cr, int accumulate)

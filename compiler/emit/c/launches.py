@@ -24,6 +24,7 @@ from ...plan.windows import WEIGHTS
 from ..loops import Kernel
 from ..lower import lower, of_values
 from .attention import Attended, attended
+from .begun import begun
 from .call import walked
 from .strips import even_kernel, even_product, over_positions
 
@@ -35,8 +36,9 @@ class Launches:
 
     `homes` places inputs and outputs, and more values as they are decided on.  `keep`: every value
     stays readable afterwards (probes).  `fusion`: that of another part of the same graph; `plans`:
-    what other parts found.  `added`: products and scattered rows that are only added to what lies
-    in the place of a sum, and the sums.
+    what other parts found; `alone`: one thread does all of it.  `added`: products and scattered
+    rows that are only added to what lies in the place of a sum, and the sums; `begun`: products
+    that begin with a row, the sums that they make, and the rows.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Launches:
         keep: bool,
         fusion: PanelFusion | None,
         plans: Plans | None,
+        alone: bool = False,
     ) -> None:
         self.graph = graph
         self.given = dict(homes)
@@ -58,10 +61,12 @@ class Launches:
         self.values = self.fusion.values
         self.heavy = [node for node in heavy_nodes(graph) if self.values.is_heavy(node)]
         self.added = self._added()
+        self.begun = {} if keep or alone else begun(self)
 
     def launches(self) -> list[Launch]:
         """All launches, in no order."""
-        groups = [roots for roots in self.fusion.groups if not roots & set(self.added.values())]
+        made = {*self.added.values(), *(total for total, _ in self.begun.values())}
+        groups = [roots for roots in self.fusion.groups if not roots & made]
         found = [self._heavy(node) for node in self.heavy]
         found += [self._attention(launch) for launch in self.values.attention]
         return found + [self._group(roots) for roots in groups]
@@ -78,6 +83,10 @@ class Launches:
             order = node["order"] if node.op == "transpose" else range(len(node.shape))
             return Layout(tuple(inner.strides[k] for k in order), inner.span)
         return self.homes[i].layout if i in self.homes else self._default(self.graph[i])
+
+    def lay_like(self, i: int, other: int) -> None:
+        """A value that takes the place of another one lies as that would."""
+        self._defaults[i] = self.layout(other)
 
     def _default(self, node: Node) -> Layout:
         """How a value lies where nothing else says it."""
@@ -131,15 +140,21 @@ class Launches:
         return found
 
     def _heavy(self, node: Node) -> Launch:
-        """The launch of a heavy node; a product that is added to a sum makes that."""
+        """The launch of a heavy node; a product that is added to a sum, or begins with a row, makes
+        the sum.
+        """
         launch = heavy_launch(self.values, node, self._outermost(node))
-        if node.id not in self.added:
+        if node.id not in self.added | self.begun.keys():
             return launch
-        total = self.added[node.id]
-        before = self.graph[total].operands[0]
         along = dict(launch.along)
         place = along.pop(node.id)
-        along |= {total: place, before: place}
+        if node.id in self.begun:
+            total, before = self.begun[node.id]
+            along |= {total: place, before: None}
+        else:
+            total = self.added[node.id]
+            before = self.graph[total].operands[0]
+            along |= {total: place, before: place}
         return replace(
             launch,
             reads=launch.reads | {before},
@@ -234,7 +249,8 @@ class Launches:
             return None
         found = product_of(self.graph, node, self.layout, launch.letter)
         base = self.values.base
-        sides = {"a": base(found.a), "b": base(found.b), "c": found.c}
+        made, _ = self.begun.get(node.id, (found.c, 0))
+        sides = {"a": base(found.a), "b": base(found.b), "c": made}
         return even_product(found, walked(found, launch.letter), launch.domain, sides)
 
     def over_positions(self, kernel: Kernel) -> Kernel:

@@ -69,7 +69,7 @@ class Part(Launches):
         plans: Plans | None = None,
         alone: bool = False,
     ) -> None:
-        super().__init__(graph, homes, sizes, keep=keep, fusion=fusion, plans=plans)
+        super().__init__(graph, homes, sizes, keep=keep, fusion=fusion, plans=plans, alone=alone)
         launches = self.launches()
         fixed = frozenset(i for i, h in self.homes.items() if h.space in ("parameter", "state"))
         fixed |= frozenset(self.added.values())

@@ -16,6 +16,7 @@ WEFT_SHARED void weft_pack_strip(long n, long depth, const float *b, long br, lo
 /* Both operands run along k. */
 WEFT_SHARED void weft_dot(long m, long n, long depth, const float *a, long ar, const float *b, long bc, float *c, long cr, int accumulate);
 WEFT_SHARED void weft_clear(long m, long n, float *c, long cr);
+WEFT_SHARED void weft_fill_rows(long m, long n, const float *row, float *c, long cr);
 /* B in strips: strip s begins at b + s * strip, its rows are br apart (32 when packed). */
 WEFT_SHARED void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long strip,
     float *c, long cr, int accumulate);
@@ -48,7 +49,7 @@ WEFT_INLINE void weft_gemm_plain(long m, long n, long depth, const float *a, lon
 /* ---- tile units ---- */
 #if defined(WEFT_TILES)
 WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc, float *c,
-    long cr, int accumulate, float *scratch);
+    long cr, int accumulate, const float *row, float *scratch);
 WEFT_INLINE long weft_whole_tiles(long count) { return (count + 15) / 16 * 16; }
 /* Are tiles quicker?  Cycles of tiles and of packing against those of multiply-adds. */
 WEFT_INLINE int weft_prefers_tiles(long m, long n, long depth, long ar, long ac, long br, long bc)
@@ -65,12 +66,16 @@ WEFT_INLINE void weft_gemm(long m, long n, long depth, const float *a, long ar, 
 {
 #if defined(WEFT_TILES)
     if (weft_prefers_tiles(m, n, depth, ar, ac, br, bc)) {
-        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, 0, scratch);
         return;
     }
 #endif
     weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
 }
+
+/* C[i*cr + j] = row[j] + sum_k A[i*ar + k*ac] * B[k*br + j*bc] */
+WEFT_SHARED void weft_gemm_from_row(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+    float *c, long cr, const float *row, float *scratch);
 
 /* Panels of C that one thread makes: on tile units an element is the same however C is cut, so they are one product there, if one panel would be
    made so; the other ways make them one by one. */
@@ -88,7 +93,7 @@ WEFT_INLINE void weft_gemm_panels(int tiled, long m, long n, long depth, const f
 {
 #if defined(WEFT_TILES)
     if (tiled) {
-        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
+        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, 0, scratch);
         return;
     }
 #endif

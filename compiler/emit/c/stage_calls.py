@@ -217,6 +217,8 @@ class StageCalls:
             return
         joined = self.stage.mode == PANELS and self._alone is not None
         gemm = "weft_gemm_panels(tiled, " if joined else "weft_gemm("
+        if call.row is not None:
+            gemm, accumulate = "weft_gemm_from_row(", self.names[call.row]
         self.emit(
             f"{gemm}{m}, {n}, {k}, {a}, {c_expression(p.m.a)}, {c_expression(p.k.a)}, "
             f"{b}, {c_expression(p.k.b)}, {c_expression(p.n.b)}, {c}, {c_expression(p.m.c)}, "

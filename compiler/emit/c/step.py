@@ -326,7 +326,7 @@ class StepWriter:
         kind = "product" if product else node.op
         reads = tuple(part.names[i] for i in operands)
         entry = f"{self.ports.kind}_{self.ports.subject}"
-        result = part.added.get(node.id, node.id)
+        result, row = part.begun.get(node.id, (part.added.get(node.id, node.id), None))
         made = (part.names[result],)
         self.records.append(KernelRecord(kind, entry, kind, moved, flops, reads, made, places))
         found = product_of(part.graph, node, part.layout, launch.letter) if product else None
@@ -339,7 +339,7 @@ class StepWriter:
             loop, lap = self._loop(part, launch, node), self._lap
             return Call(launch, None, None, places, loop=loop, lap=lap)
         added = node.id in part.added
-        return Call(launch, None, found, places, record, added=added, lap=self._lap)
+        return Call(launch, None, found, places, record, added=added, row=row, lap=self._lap)
 
     def _loop(self, part: Part, launch: Launch, node: Node) -> tuple[str, tuple[str, ...]]:
         """The function of a scan, whose body is planned as a part of its own."""

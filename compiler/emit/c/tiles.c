@@ -6,7 +6,7 @@
 #define WEFT_EACH_TILE(DO) \
     if (rows == 1) { DO(0, 0, 0) DO(1, 0, 1) DO(2, 0, 2) DO(3, 0, 3) } \
     else { DO(0, 0, 0) DO(1, 0, 1) DO(2, 1, 0) DO(3, 1, 1) }
-#define WEFT_FETCH_TILE(t, i, j) if (i < rows && j < columns) _tile_loadd(t, c + 16 * (i * cr + j), 4 * cr);
+#define WEFT_FETCH_TILE(t, i, j) if (i < rows && j < columns) _tile_loadd(t, start + 16 * (i * sr + j), 4 * sr);
 #define WEFT_KEEP_TILE(t, i, j) if (i < rows && j < columns) _tile_stored(t, c + 16 * (i * cr + j), 4 * cr);
 #define WEFT_SPILL_TILE(t, i, j) if (i < rows && j < columns) _tile_stored(t, edge + 16 * (i * 64 + j), 256);
 #define WEFT_DOT_COLUMN _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(2, 5, 6);
@@ -62,11 +62,13 @@ WEFT_INLINE void weft_keep_edge(const int rows, const int columns, float *c, lon
         _mm512_mask_storeu_ps(c + i * cr + j, weft_lanes_of(n - j), _mm512_load_ps(edge + i * 64 + j));
 }
 #define WEFT_OPEN \
-    if (!accumulate) { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); } \
+    if (!start) { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); } \
     else if (whole) { WEFT_EACH_TILE(WEFT_FETCH_TILE) } \
-    else weft_open_edge(rows, columns, c, cr, m, n);
+    else weft_open_edge(rows, columns, start, sr, m, n);
 #define WEFT_CLOSE if (whole) { WEFT_EACH_TILE(WEFT_KEEP_TILE) } else weft_keep_edge(rows, columns, c, cr, m, n);
-#define WEFT_BLOCK long steps, const uint16_t *a, long below, const uint16_t *b, long beside, float *c, long cr, long m, long n, int accumulate
+/* Sums begin with what lies in `start`, rows `sr` apart: C itself, one row for all (0 apart), or zeros (no `start`). */
+#define WEFT_BLOCK long steps, const uint16_t *a, long below, const uint16_t *b, long beside, float *c, long cr, long m, long n, \
+    const float *start, long sr
 #define WEFT_SQUARE(name, BEFORE, SIX, AFTER) \
 static __attribute__((noinline, unused)) void weft_square_##name(WEFT_BLOCK, const uint16_t *next_a, const uint16_t *next_b, const float *next_c, \
     weft_errand *one, float *turned, int dense) \
@@ -126,14 +128,14 @@ WEFT_INLINE void weft_tiles_of(const int rows, const int columns, WEFT_BLOCK)
 }
 #define WEFT_TILES_OF(rows, columns) \
 static __attribute__((noinline, unused)) void weft_tiles_##rows##columns(WEFT_BLOCK) \
-{ weft_tiles_of(rows, columns, steps, a, below, b, beside, c, cr, m, n, accumulate); }
+{ weft_tiles_of(rows, columns, steps, a, below, b, beside, c, cr, m, n, start, sr); }
 WEFT_TILES_OF(1, 1) WEFT_TILES_OF(1, 2) WEFT_TILES_OF(1, 3) WEFT_TILES_OF(1, 4) WEFT_TILES_OF(2, 1)
 WEFT_INLINE int weft_is_square(long m, long n) { return m > 16 && n > 16; }
 /* what is no square of tiles */
 static __attribute__((unused)) void weft_narrow(WEFT_BLOCK)
 {
     (m > 16 ? weft_tiles_21 : n > 48 ? weft_tiles_14 : n > 32 ? weft_tiles_13 : n > 16 ? weft_tiles_12 : weft_tiles_11)
-        (steps, a, below, b, beside, c, cr, m, n, accumulate);
+        (steps, a, below, b, beside, c, cr, m, n, start, sr);
 }
 
 /* C from packed operands, whose tiles lie `below` and `beside` each other: small enough that they stay in cache. */
@@ -146,8 +148,8 @@ WEFT_SHARED void weft_tiled(long m, long n, long steps, const uint16_t *a, long 
         for (long j = 0; j < n; j += m - i > 16 ? 32 : 64) {
             const uint16_t *const right = b + j / 16 * beside, *const next = n - j > 48 ? right + 2 * beside : right;
             float *const to = c + i * cr + j;
-            if (!weft_is_square(m - i, n - j)) weft_narrow(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate);
-            else weft_square_alone(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate, left, next, to + 32, 0, 0, 0);
+            if (!weft_is_square(m - i, n - j)) weft_narrow(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate ? to : 0, cr);
+            else weft_square_alone(steps, left, below, right, beside, to, cr, m - i, n - j, accumulate ? to : 0, cr, left, next, to + 32, 0, 0, 0);
         }
     }
 }
@@ -177,7 +179,7 @@ static __attribute__((unused)) void weft_square(WEFT_BLOCK, const uint16_t *next
     const int nothing = errands->now == errands->count || one->at == one->end;
     (nothing ? weft_square_alone : one->side->left ? one->side->along ? weft_square_lines : weft_square_turned_lines
         : one->side->along ? weft_square_turned_pairs : weft_square_pairs)
-        (steps, a, below, b, beside, c, cr, m, n, accumulate, next_a, next_b, next_c, one, errands->turned, dense);
+        (steps, a, below, b, beside, c, cr, m, n, start, sr, next_a, next_b, next_c, one, errands->turned, dense);
 }
 /* Both sides of a product, their planes, and what of them is not finite. */
 typedef struct {
@@ -209,7 +211,7 @@ WEFT_INLINE long weft_owed(const weft_errands *e, long count)
 /* The shorter side is packed as a whole, at most 256 of it by 128 of k or 128 by 256, the longer one 32 at a time.  While a block is multiplied,
    what later blocks need is packed: the next 32, and the shorter side of the next round.  What is not finite goes the ordinary way. */
 WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, long ar, long ac, const float *b,
-    long br, long bc, float *c, long cr, int accumulate, float *scratch)
+    long br, long bc, float *c, long cr, int accumulate, const float *row, float *scratch)
 {
     const int flat = m < n;
     const weft_operand left = weft_left(a, m, ar, ac, 0), right = weft_right(b, n, br, bc, 0);
@@ -227,7 +229,7 @@ WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, lon
     for (long number = 0, way = 0; number < rounds; ++number) {
         const weft_stretch next = number + 1 < rounds ? weft_stretch_of(number + 1, count, depth) : (weft_stretch){0};
         const long piece = here.steps * WEFT_PIECE, side = number & 1;
-        const int more = accumulate || here.k > 0;
+        const int more = accumulate || here.k > 0, opened = row && !more;
         for (long panel = 0, packed = 0; panel < panels; ++panel, way ^= 1) {
             const long some = weft_least((flat ? n : m) - 32 * panel, 32), wide = some <= 16 && !flat ? 64 : 32;
             const int first = number == 0 && panel == 0, last = panel + 1 == panels;
@@ -246,13 +248,17 @@ WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, lon
                 const uint16_t *const unit = many + side * WEFT_MANY + at / 16 * piece, *const panel_at = few + way * WEFT_FEW;
                 const uint16_t *const block_a = flat ? unit : panel_at, *const block_b = flat ? panel_at : unit;
                 float *const to = c + i * cr + j;
+                const float *const start = more ? to : opened ? row + j : 0;
+                const long sr = more ? cr : 0;
                 if (first) weft_until(errands, 1 + (end + 31) / 32);
                 if (!weft_finite(p.of_few[way]) || !weft_finite(p.of_many[side][at / 32]) || !weft_finite(p.of_many[side][(end - 1) / 32])) {
-                    weft_gemm_plain(rows, columns, here.deep, a + i * ar + here.k * ac, ar, ac, b + here.k * br + j * bc, br, bc, to, cr, more, plain);
+                    if (opened) weft_fill_rows(rows, columns, row + j, to, cr);
+                    weft_gemm_plain(rows, columns, here.deep, a + i * ar + here.k * ac, ar, ac, b + here.k * br + j * bc, br, bc, to, cr,
+                        more || opened, plain);
                     continue;
                 }
                 if (!weft_is_square(rows, columns)) {
-                    weft_narrow(here.steps, block_a, piece, block_b, piece, to, cr, rows, columns, more);
+                    weft_narrow(here.steps, block_a, piece, block_b, piece, to, cr, rows, columns, start, sr);
                     loaded_a = 0;
                     continue;
                 }
@@ -268,7 +274,7 @@ WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, lon
                                         : weft_owed(errands, soon) > each * rest || weft_owed(errands, errands->count) > each * (rest + 1);
                 const long beyond = within ? here.from + end : here.from, aside = 32 * (within || last ? panel : panel + 1);
                 const float *const next_c = c + (flat ? beyond : aside) * cr + (flat ? aside : beyond);
-                weft_square(here.steps, block_a, piece, block_b, piece, to, cr, rows, columns, more, next_a, next_b, next_c, errands, dense);
+                weft_square(here.steps, block_a, piece, block_b, piece, to, cr, rows, columns, start, sr, next_a, next_b, next_c, errands, dense);
                 loaded_a = ready ? next_a : 0;
                 loaded_b = next_b;
             }
@@ -279,3 +285,15 @@ WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, lon
     _tile_release();
 }
 #endif
+WEFT_SHARED void weft_gemm_from_row(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
+    float *c, long cr, const float *row, float *scratch)
+{
+#if defined(WEFT_TILES)
+    if (weft_prefers_tiles(m, n, depth, ar, ac, br, bc)) {
+        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, 0, row, scratch);
+        return;
+    }
+#endif
+    weft_fill_rows(m, n, row, c, cr);
+    weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, 1, scratch);
+}

@@ -157,7 +157,8 @@ def trained_by(program: Program, step: StepProgram) -> list[str]:
 def with_buffers(graph: Graph, updates: Mapping[str, int]) -> tuple[Graph, dict[str, str]]:
     """The graph that also leaves what training makes of each buffer; which output is whose.
 
-    A value that is not finite leaves the buffer as it was.
+    A value that is not finite leaves the buffer as it was.  Where something else reads the buffer,
+    the new values are put in its place when all else is done: in the last two phases.
     """
     if not updates:
         return graph, {}
@@ -165,10 +166,33 @@ def with_buffers(graph: Graph, updates: Mapping[str, int]) -> tuple[Graph, dict[
     b.nodes = list(graph.nodes)
     feeds = {n["feed"]: n.id for n in b.nodes if n.op == "input"}
     b.outputs = dict(graph.outputs)
+    live = Graph(graph.nodes, {**graph.outputs, **{f"new_{n}": i for n, i in updates.items()}})
+    late = max(node.phase for node in live) + 1
     for name, i in updates.items():
-        healthy = b.map("le", b.map("abs", i), LARGEST)
-        b.outputs[f"new_{name}"] = b.map("where", healthy, i, feeds[name], name=b[i].name)
+        alone = _replaced_at_once(live, feeds[name], i)
+        with b.like(b[i] if alone else replace(b[i], phase=late)):
+            healthy = b.map("le", b.map("abs", i), LARGEST)
+            new = b.map("where", healthy, i, feeds[name], name=b[i].name)
+        if not alone:
+            with b.like(replace(b[i], phase=late + 1)):
+                new = b.copy(new, b[i].name)
+        b.outputs[f"new_{name}"] = new
     return b.graph(), {f"new_{name}": name for name in updates}
+
+
+def _replaced_at_once(graph: Graph, old: int, new: int) -> bool:
+    """Do only maps, element by element, read a buffer, and only on the way to what it becomes?"""
+    read = set(graph.outputs.values()) - {new}
+    waiting = [node.id for node in graph if node.id == old]
+    seen = set(waiting)
+    while waiting:
+        i = waiting.pop()
+        if i in read or (i != old and OPS[graph[i].op].lowering != "map"):
+            return False
+        following = set(graph.users(i)) - seen if i != new else set()
+        seen |= following
+        waiting += following
+    return True
 
 
 def _evaluation(step: StepProgram) -> Graph:

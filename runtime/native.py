@@ -38,6 +38,7 @@ FLAGS = (
     "-std=gnu11",
     "-O3",
     "-fno-ipa-cp-clone",
+    "-fno-predictive-commoning",
     "-march=native",
     "-fopenmp",
     "-fno-math-errno",
@@ -46,6 +47,8 @@ FLAGS = (
 )
 """Never -ffast-math: merely loading such a library flushes everybody's subnormals to zero.  Clones
 of the register tiles for constant strides take a quarter of the time to compile and gain nothing.
+Predictive commoning delays stores, and stores again what lay behind them: what another thread has
+made there in the meantime would be lost.
 """
 
 Progress = Callable[[str], None]

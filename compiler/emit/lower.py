@@ -215,6 +215,28 @@ class Lowering:
         )
         return self.load(node.operands[0], moved, guards, node["value"])
 
+    def reindex_spread(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
+        """The element that lies here, or zero between those."""
+        shape, moved = self.graph[node.operands[0]].shape, list(at)
+        guards, tests = list[Guard](), list[str]()
+        for axis, (start, step) in enumerate(zip(node["starts"], node["steps"], strict=True)):
+            terms, offset = at[axis]
+            moved[axis] = terms, offset - start
+            if step != 1:
+                place, kind = self.text.fresh("place"), self.text.kind((), (at[axis],))
+                self.text.define(place, Position(place, Affine(*moved[axis])), kind, "i32")
+                rest = self.text.let("rest", "mod", (place, step), "i32")
+                tests.append(self.text.let("taken", "eq", (rest, 0), "bool"))
+                moved[axis] = ((self.text.let("nearest", "floordiv", (place, step), "i32"), 1),), 0
+            if start != 0 or node["sizes"][axis] + (step - 1) - shape[axis] * step not in range(
+                step
+            ):
+                guards.append(Guard(Affine(*moved[axis]), 0, shape[axis]))
+        found: Operand = self.load(node.operands[0], tuple(moved), tuple(guards))
+        for test in tests:
+            found = self.text.let(node.name, "where", (test, found, 0.0), node.dtype)
+        return found
+
     def reindex_concat(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
         axis, start = node["axis"], 0
         pieces: list[tuple[Operand, Dim]] = []

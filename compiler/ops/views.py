@@ -9,7 +9,7 @@ import numpy as np
 from ...spec.dims import Dim, numel
 from ..ir.graph import Node
 from ..ir.op import Attributes, Op, ShapeError
-from ..ir.types import TensorType
+from ..ir.types import Shape, TensorType
 
 if TYPE_CHECKING:
     from ..ir.builder import Builder
@@ -62,6 +62,10 @@ def _infer_pad(types: Types, a: Attributes) -> TensorType:
     return TensorType(types[0].dtype, extents)
 
 
+def _infer_spread(types: Types, a: Attributes) -> TensorType:
+    return TensorType(types[0].dtype, a["sizes"])
+
+
 def _infer_concat(types: Types, a: Attributes) -> TensorType:
     axis, first = a["axis"], types[0]
     for index, other in enumerate(types):
@@ -100,6 +104,17 @@ def _slice(
         np.arange(n) * step + start for start, n, step in zip(starts, sizes, steps, strict=True)
     )
     return x[np.ix_(*index)] if index else x
+
+
+def _spread(
+    x: np.ndarray, *, starts: tuple[int, ...], sizes: tuple[int, ...], steps: tuple[int, ...]
+) -> np.ndarray:
+    found = np.zeros(sizes, x.dtype)
+    places = (
+        np.arange(n) * step + start for start, n, step in zip(starts, x.shape, steps, strict=True)
+    )
+    found[np.ix_(*places)] = x
+    return found
 
 
 def _pad(x: np.ndarray, *, low: tuple[int, ...], high: tuple[int, ...], value: float) -> np.ndarray:
@@ -141,9 +156,26 @@ def _d_slice(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
     if all(step in (1, -1) for step in n["steps"]) and n["sizes"] == shape:
         return (b.slice(d, n["starts"], shape, n["steps"]),)  # backwards, and back
     if any(step != 1 for step in n["steps"]):
-        raise ShapeError("E417", "the gradient of a slice with a step is not available", (0,))
+        return (_d_steps(b, n, d, shape),)
     high = [e - start - size for e, start, size in zip(shape, n["starts"], n["sizes"], strict=True)]
     return (b.pad(d, n["starts"], high),)
+
+
+def _d_steps(b: Builder, n: Node, d: int, shape: Shape) -> int:
+    """The elements that a slice took, where they were taken: forwards along every axis."""
+    starts, sizes, steps = list(n["starts"]), n["sizes"], list(n["steps"])
+    turned = [-1 if step < 0 else 1 for step in steps]
+    for axis, step in enumerate(steps):
+        if step < 0:
+            starts[axis], steps[axis] = starts[axis] + (sizes[axis] - 1) * step, -step
+    if -1 in turned:
+        ends = [e - 1 if t < 0 else 0 for e, t in zip(sizes, turned, strict=True)]
+        d = b.slice(d, ends, sizes, turned)
+    return b.insert("spread", (d,), starts=tuple(starts), sizes=shape, steps=tuple(steps))
+
+
+def _d_spread(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
+    return (b.slice(d, n["starts"], b[n.operands[0]].shape, n["steps"]),)
 
 
 def _d_pad(b: Builder, n: Node, d: int) -> tuple[int | None, ...]:
@@ -181,6 +213,7 @@ VIEWS: dict[str, Op] = {
         Op("squeeze", "view", _infer_squeeze, lambda x, *, axes: x.squeeze(axes), _d_squeeze),
         Op("reshape", "alias", _infer_reshape, lambda x, *, shape: x.reshape(shape), _d_reshape),
         Op("slice", "reindex", _infer_slice, _slice, _d_slice),
+        Op("spread", "reindex", _infer_spread, _spread, _d_spread),
         Op("pad", "reindex", _infer_pad, _pad, _d_pad),
         Op(
             "concat",

@@ -16,7 +16,7 @@ from ..ops.products import letters
 WIDER = 2
 """Times that there are more channels after the product than before, at least."""
 
-ROWS = 8
+ROWS = 4
 """Times that there are more rows than channels before the product, at least."""
 
 AFFINE = ("add", "sub", "mul", "neg")
@@ -59,9 +59,9 @@ def _operands(graph: Graph, node: Node) -> Fold | None:
     """The rows and the weight of a product along the last axis of the rows."""
     if node.op == "convolve":
         x, w = (graph[o] for o in node.operands)
-        alone = {*w.shape[2:], *node["stride"], node["groups"]} == {1} and not any(node["low"])
-        same = x.shape[1:-1] == node["sizes"]
-        return Fold(node.id, x.id, w.id, "kc") if alone and same else None
+        alone = {*w.shape[2:], node["groups"]} == {1} and not any(node["low"])
+        inside = {*node["stride"]} != {1} or x.shape[1:-1] == node["sizes"]
+        return Fold(node.id, x.id, w.id, "kc") if alone and inside else None
     if node.op != "contract" or node.dtype != "f32":
         return None
     first, second, result = letters(node["spec"])

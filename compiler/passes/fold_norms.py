@@ -106,7 +106,7 @@ class _Folding:
 
     def _about(self, fold: Fold) -> About:
         """The moments of a product, from those of its rows."""
-        b, x, centre = self.b, self.new[fold.rows], self.centres[fold.rows]
+        b, x, centre = self.b, self._rows(fold), self.centres[fold.rows]
         last = len(b[x].shape) - 1
         if b[centre].shape:
             centre = b.stop_gradient(centre)
@@ -122,6 +122,14 @@ class _Folding:
         spread = b.contract(f"dc,{fold.letters}->{fold.letters.replace('c', 'd')}", covariance, w)
         squares = b.sum(b.map("mul", spread, w), (fold.letters.index("c"),))
         return About(rows, shift, whole, b.map("maximum", squares, 0.0, name="product_variance"))
+
+    def _rows(self, fold: Fold) -> int:
+        """The rows of a product; a convolution with strides leaves the others out."""
+        b, x, product = self.b, self.new[fold.rows], self.graph[fold.product]
+        if product.op != "convolve" or {*product["stride"]} == {1}:
+            return x
+        shape = (*product.shape[:-1], b[x].shape[-1])
+        return b.slice(x, (0,) * len(shape), shape, (1, *product["stride"], 1))
 
     def _matrix(self, fold: Fold) -> int:
         """The weight without the axes of a kernel of 1."""
@@ -201,7 +209,10 @@ class _Folding:
         with b.like(product):
             scaled = b.map("mul", w, scale, name=f"scaled_{b[w].name.rpartition('.')[2]}")
             operands = [scaled if o == fold.weight else about.rows for o in product.operands]
-            found = b.repeat(product, operands)
+            attributes = dict(product.attributes)
+            if product.op == "convolve":
+                attributes["stride"] = (1,) * len(product["stride"])
+            found = b.insert(product.op, operands, product.name, **attributes)
         back = b.map("mul", about.shift, gain)
         shift = b.map("sub", value.shift, back, name="shift")
         last = len(product.shape) - 1

@@ -126,6 +126,8 @@ class Values:
         graph, base = self.graph, self.base
         nodes = [graph[m] for m in members]
         readers = [n for n in nodes if any(base(o) == i for o in n.operands)]
+        cut = {n.id for n in readers if n.op == "slice" and self.is_view(n.id)}
+        readers = [n for n in readers if not cut & {*n.operands}]
         if not readers or any(n.op not in ("slice", "take") for n in readers):
             return self.bytes_of(i)
         if any(base(o) == i for n in readers for o in n.operands[1:]):

@@ -178,7 +178,25 @@ def _read_back(b: Builder) -> dict[str, int]:
 
 def _strided(b: Builder) -> dict[str, int]:
     x = f32(b, "x", B, 9)
-    return {"every_second": b.slice(x, (0, 1), (B, 4), (1, 2))}
+    y = f32(b, "y", B, 6, 7)
+    return {
+        "every_second": b.slice(x, (0, 1), (B, 4), (1, 2)),
+        "both": b.slice(y, (0, 0, 0), (B, 3, 3), (1, 2, 3)),
+        "backwards": b.slice(y, (0, 5, 6), (B, 3, 4), (1, -2, -2)),
+    }
+
+
+def _spread(b: Builder) -> dict[str, int]:
+    x = f32(b, "x", B, 3, 4)
+    sizes = {"even": (B, 6, 4), "behind": (B, 9, 11), "whole": (B, 5, 4)}
+    starts, steps = {"behind": (0, 2, 1)}, {"behind": (1, 2, 3)}
+    return {
+        name: b.insert(
+            "spread", (x,), name, starts=starts.get(name, (0, 0, 0)), sizes=size,
+            steps=steps.get(name, (1, 2, 1)),
+        )
+        for name, size in sizes.items()
+    }  # fmt: skip
 
 
 def _product(spec: str, a: tuple[object, ...], c: tuple[object, ...]) -> Build:
@@ -351,7 +369,8 @@ CASES: tuple[Case, ...] = (
     Case("views", _views, MANY),
     Case("slices", _slices, MANY),
     Case("read_back", _read_back, MANY),
-    Case("strided_slice", _strided, MANY, smooth=False),
+    Case("strided_slice", _strided, MANY),
+    Case("spread", _spread, MANY),
     *(
         Case(f"contract_{spec}", _product(spec, a, c), MANY)
         for spec, a, c in (

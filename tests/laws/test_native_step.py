@@ -113,3 +113,34 @@ def test_padding_between_parameters_stays_zero() -> None:
         engine.train("main", _batch("one_hidden", 50), rate=1e-2, index=index, seed=0)
     assert not used.all()
     assert not engine.parameters[~used].any() and not engine.gradients[~used].any()
+
+
+CHANNELS = """
+net n {
+  in x: f32[B, 16, 4, 4]
+  x -> conv(32, 1) -> batch_norm -> relu -> conv(64, 1) -> batch_norm -> relu
+    -> global_avg_pool as z
+}
+train {
+  steps = 1
+  data x: f32[B, 16, 4, 4], y: f32[B, 64] = npz("none.npz", batch=8)
+  step main updates n {
+    optimizer = sgd(lr=0.1)
+    z = x -> n
+    loss = mse(z, y)
+  }
+}
+"""
+
+
+def test_threads_that_share_rows_store_nothing_of_each_other() -> None:
+    """What a compiler stores again beside its own would come out of an earlier call."""
+    engine = _filled(NativeEngine(compile_native(lower(program(CHANNELS), native=True)), threads=2))
+    rng = np.random.default_rng(0)
+    shapes = {"x": (8, 16, 4, 4), "y": (8, 64)}
+    batch = {name: rng.normal(size=s).astype(np.float32) for name, s in shapes.items()}
+    want = engine.gradient("main", batch, index=0, seed=0)[0].values
+    memory = engine._entry("gradient", "main").workspace
+    for _ in range(100):
+        memory.view(np.uint32)[:] = 0xFFFFFFFF  # not a number
+        assert engine.gradient("main", batch, index=0, seed=0)[0].values == want

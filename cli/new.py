@@ -23,7 +23,8 @@ net {name} {{
 train {{
   epochs = 100
   seed = 0
-  data x: f32[B, 2], arm: i32[B] = csv("spirals.csv", target="arm", split=[0.8, 0.2], batch=64)
+  data x: f32[B, 2], arm: i32[B] = csv("spirals.csv", target="arm", split=[0.8, 0.2],
+    batch=64)
   step main updates {name} {{
     optimizer = adamw(lr=cosine(1e-2, warmup=2), weight_decay=1e-3)
     logits = x -> {name}

@@ -17,6 +17,7 @@ def test_the_starter_checks(weft, tmp_path: Path, form: str) -> None:
     assert answer.code == 0, answer.err
     spec = tmp_path / "hello" / f"hello.{form}"
     assert str(spec) in answer.out
+    assert weft("fmt", "--check", spec).code == 0
     answer = weft("check", spec, "--json")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["parameters"] == 2 * 32 + 32 + 32 * 32 + 32 + 32 * 3 + 3

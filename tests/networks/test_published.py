@@ -64,6 +64,24 @@ def bert() -> nn.Module:
     )  # fmt: skip
 
 
+class NoKinds(nn.Module):
+    """In place of the vectors for the first and the second sentence."""
+
+    def forward(self, kinds: Tensor) -> float:
+        return 0.0
+
+
+def masked() -> nn.Module:
+    net = transformers.BertForMaskedLM(
+        transformers.BertConfig(
+            vocab_size=256, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+            intermediate_size=96, max_position_embeddings=20, layer_norm_eps=1e-5,
+        )
+    )  # fmt: skip
+    net.bert.embeddings.token_type_embeddings = NoKinds()
+    return net
+
+
 def vit() -> nn.Module:
     return transformers.ViTForImageClassification(
         transformers.ViTConfig(
@@ -99,6 +117,11 @@ FAMILIES = {
         "bert/bert.weft",
         SMALL,
         bert, bert_outputs, bert_feeds, "pretraining",
+    ),
+    "masked": Family(
+        "bert/masked.weft",
+        {"width": 24, "heads": 3, "depth": 2, "length": 20, "drop": 0},
+        masked, lambda net, x: (net(x[0]).logits,), lambda: (tokens(),), "bert",
     ),
     "vit": Family(
         "vit/vit.weft",
@@ -166,7 +189,7 @@ def gradients(ours: nn.Module, theirs: nn.Module, family: Family, folder: Path) 
     theirs.save_pretrained(folder / "gradients")
     assert main(command(family, folder / "gradients", folder / "gradients.st")) == 0
     wanted = load(folder / "gradients.st").tensors
-    net = Path(family.spec).stem
+    (net,) = {name.partition(".")[0] for name in wanted}
     largest = max(float(np.abs(g).max()) for g in wanted.values())
     for name, parameter in ours.named_parameters():
         assert parameter.grad is not None

@@ -19,13 +19,10 @@ from .layout import LANES
 from .rewrite import rewritten
 from .windows import Geometry, geometry
 
-SHORT = 64  # as in window_winners.c
 PICKED = 4  # channels at most whose numbers are picked, as in window_picked.c
 MOST_LANES = 4096  # of the sums of a channel
-CACHED = 6144  # floats of what is laid out
-GAIN = (
-    0.4  # of the multiply-adds of all windows, lanes that idle too: tile units are that much faster
-)
+CACHED = 20480  # floats of what is laid out, in a second-level cache
+GAIN = 0.4  # of all windows' multiply-adds, idle lanes too: tile units are that much faster
 
 
 def with_winners(graph: Graph) -> Graph:
@@ -67,12 +64,17 @@ def _is_better(graph: Graph, node: Node) -> bool:
 
 
 def lanes_of(g: Geometry) -> int:
-    """Sums for each channel: the numbers of a window, in vectors of 16."""
-    rows, runs = g.kernel[1], g.kernel[2]
-    if rows * runs * g.channels <= SHORT:
-        return _whole(rows * runs * g.channels)
-    main, rest = g.channels // LANES * LANES, g.channels % LANES
-    return rows * (runs * main + _whole(runs * rest))
+    """Sums for each channel: those of channels that fill vectors, and the rest in vectors of 16."""
+    return g.kernel[1] * g.kernel[2] * _main(g) + _each(g)
+
+
+def _main(g: Geometry) -> int:
+    return g.channels // LANES * LANES
+
+
+def _each(g: Geometry) -> int:
+    """Floats of a window of the channels that are left."""
+    return _whole(g.kernel[1] * g.kernel[2] * (g.channels % LANES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def pool_of(graph: Graph, node: Node) -> Pool:
 
 
 def rows_of(g: Geometry, pool: Pool) -> int:
-    """Rows of the pool at once: what their windows read stays in a first-level cache."""
+    """Rows of the pool at once: what their windows read stays in cache."""
     most = 1
     while most < pool.out[0] and _laid(g, pool, most + 1) <= CACHED:
         most += 1
@@ -114,13 +116,12 @@ def room(g: Geometry, pool: Pool) -> int:
     rows, lanes, images = rows_of(g, pool), lanes_of(g), images_of(g, pool)
     found = _whole(images * rows * pool.out[1] * g.outputs)
     laid = max(images * _laid(g, pool, rows), _picked(g, pool, rows))
-    return (
-        _padded(g, pool, rows)
-        + laid
-        + found
-        + (_whole(g.outputs) + 1) * (lanes + LANES)
-        + 6 * LANES
+    padded, thin = (
+        _pixels(g, pool, rows) * g.channels,
+        _pixels(g, pool, rows) * (g.channels % LANES),
     )
+    sums = (_whole(g.outputs) + 1) * (lanes + LANES)
+    return _whole(padded) + _whole(thin) + laid + found + sums + 8 * LANES
 
 
 def _extents(g: Geometry, pool: Pool, rows: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -134,18 +135,15 @@ def _extents(g: Geometry, pool: Pool, rows: int) -> tuple[tuple[int, int], tuple
     return (tall, across), (high, (across - 1) * g.stride[2] + g.kernel[2])
 
 
-def _padded(g: Geometry, pool: Pool, rows: int) -> int:
-    """Floats of padded rows."""
+def _pixels(g: Geometry, pool: Pool, rows: int) -> int:
     _, (high, wide) = _extents(g, pool, rows)
-    return _whole(high * wide * g.channels) + LANES
+    return high * wide
 
 
 def _laid(g: Geometry, pool: Pool, rows: int) -> int:
     """Floats of what the windows of some rows of the pool read, as it is laid out."""
     (tall, across), _ = _extents(g, pool, rows)
-    if g.kernel[1] * g.kernel[2] * g.channels <= SHORT:
-        return tall * across * lanes_of(g)
-    return _padded(g, pool, rows)
+    return _pixels(g, pool, rows) * _main(g) + tall * across * _each(g)
 
 
 def _picked(g: Geometry, pool: Pool, rows: int) -> int:

@@ -1,34 +1,35 @@
 /* The adjoint in the weight where a pool of maxima reads what a convolution made: of the windows that one of the pool reads one won, no other has a
    cotangent.  So a quarter of the multiply-adds is left behind a pool of two by two, on vectors, which beats tile units and all windows. */
-enum { WEFT_TOGETHER = WEFT_VECTOR_BYTES == 64 ? 28 : 12, WEFT_SHORT = 64 };   /* vectors of sums at a time; numbers of a window that are copied */
+enum { WEFT_TOGETHER = WEFT_VECTOR_BYTES == 64 ? 28 : 12 };             /* vectors of sums at a time */
 
-/* What windows read lies in memory once, of some rows of the pool or of some images: padded rows, of which the channels that fill vectors and the
-   `rest` of them lie apart, or window for window where a window has few numbers.  Either way vectors begin with cache lines, but for those of the
-   rest.  `lanes` of a window, `whole` of them in the first of both; `number[lane]`: which of the weight's numbers, or -1. */
+/* What windows read lies in memory once, of some rows of the pool or of some images: pixels with the `main` channels that fill vectors, and window for
+   window what the `rest` of channels is.  So vectors begin with cache lines.  `lanes` of a window, `whole` of them in the first of both, `each` in the
+   second; `number[lane]`: which of the weight's numbers, or -1. */
 typedef struct {
-    long main, rest, lanes, whole, rows, images;                        /* rows of the pool, and images */
-    long high, wide, tall, across, pixels;                              /* padded rows and their pixels, or windows, for few numbers; all of an image */
-    float *x, *first, *second, *sums;
+    long main, rest, lanes, whole, each, rows, images;                  /* rows of the pool, and images */
+    long high, wide, tall, across, pixels, windows;                     /* padded rows, windows that the pool reads; all of an image */
+    float *x, *thin, *first, *second, *sums;
     int *number, *at;
 } weft_winners;
-WEFT_INLINE int weft_few_numbers(const weft_windows *g) { return g->kernel[1] * g->kernel[2] * g->channels <= WEFT_SHORT; }
 WEFT_INLINE long weft_lanes_up(long count) { return (count + 15) / 16 * 16; }
 static __attribute__((noinline, unused)) weft_winners weft_winners_of(const weft_windows *g, float *planes)
 {
-    const long c = g->channels, runs = g->kernel[2], few = weft_few_numbers(g);
-    weft_winners n = {.main = few ? 0 : c / WEFT_LANES * WEFT_LANES, .rows = g->block, .images = g->pixels};
-    n.rest = c - n.main;
+    const long c = g->channels, taps = g->kernel[1] * g->kernel[2];
+    weft_winners n = {.main = c / 16 * 16, .rest = c % 16, .rows = g->block, .images = g->pixels};
     n.tall = (n.rows - 1) * g->pool_stride[1] + (g->pool[1] - 1) * g->pool_dilation[1] + 1;
     n.across = (g->pool_out[2] - 1) * g->pool_stride[2] + (g->pool[2] - 1) * g->pool_dilation[2] + 1;
     n.high = (n.tall - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1;
-    n.wide = (n.across - 1) * g->stride[2] + runs;
-    n.pixels = few ? n.tall * n.across : n.high * n.wide;
-    n.whole = g->kernel[1] * runs * n.main;
-    n.lanes = few ? weft_lanes_up(g->kernel[1] * runs * c) : n.whole + g->kernel[1] * weft_lanes_up(runs * n.rest);
+    n.wide = (n.across - 1) * g->stride[2] + g->kernel[2];
+    n.pixels = n.high * n.wide;
+    n.windows = n.tall * n.across;
+    n.whole = taps * n.main;
+    n.each = weft_lanes_up(taps * n.rest);
+    n.lanes = n.whole + n.each;
     n.x = planes;
-    n.first = n.x + weft_lanes_up(n.high * n.wide * c + 16);
-    n.second = n.first + n.images * n.pixels * (few ? n.lanes : n.main) + 16;
-    n.sums = n.second + (few ? 0 : weft_lanes_up(n.images * n.pixels * n.rest + 16));
+    n.thin = n.x + weft_lanes_up(n.pixels * c + 16);
+    n.first = n.thin + weft_lanes_up(n.pixels * n.rest + 16);
+    n.second = n.first + n.images * n.pixels * n.main;
+    n.sums = n.second + n.images * n.windows * n.each + 16;
     n.number = (int *)(n.sums + g->outputs * n.lanes);
     n.at = n.number + n.lanes;
     return n;
@@ -36,22 +37,17 @@ static __attribute__((noinline, unused)) weft_winners weft_winners_of(const weft
 /* Which number of the weight a lane of the sums belongs to. */
 static __attribute__((noinline, unused)) void weft_number_lanes(const weft_windows *g, const weft_winners *n)
 {
-    const long c = g->channels, runs = g->kernel[2], all = g->kernel[1] * runs * c;
-    for (long lane = 0; lane < n->lanes; ++lane) {
-        const long row = lane >= n->whole && n->rest ? (lane - n->whole) / weft_lanes_up(runs * n->rest) : 0;
-        const long left = lane - n->whole - row * weft_lanes_up(runs * n->rest);
-        if (weft_few_numbers(g)) n->number[lane] = lane < all ? (int)lane : -1;
-        else if (lane < n->whole) n->number[lane] = (int)(lane / n->main * c + lane % n->main);
-        else n->number[lane] = left < runs * n->rest ? (int)((row * runs + left / n->rest) * c + n->main + left % n->rest) : -1;
-    }
+    const long c = g->channels, some = g->kernel[1] * g->kernel[2] * n->rest;
+    for (long lane = 0; lane < n->whole; ++lane) n->number[lane] = (int)(lane / n->main * c + lane % n->main);
+    for (long lane = 0; lane < n->each; ++lane)
+        n->number[n->whole + lane] = lane < some ? (int)(lane / n->rest * c + n->main + lane % n->rest) : -1;
 }
-/* The pixels that the windows which won begin with, of every window of some rows of the pool, and every channel; -1 where none did. */
-static __attribute__((noinline, unused)) void weft_find_winners(const weft_windows *g, const weft_winners *n, long rows, int begin,
-    const int *restrict place, int *restrict at)
+/* Where the windows which won begin, of every window of some rows of the pool, and every channel; -1 where none did.  `down`, `right`: to the next window
+   of the convolution. */
+static __attribute__((noinline, unused)) void weft_find_winners(const weft_windows *g, long rows, int begin, int down, int right, const int *restrict place,
+    int *restrict at)
 {
-    const int few = weft_few_numbers(g), taps = (int)g->pool[2], o = (int)g->outputs;
-    const int down = (int)(few ? n->across : n->wide * g->stride[1]), right = (int)(few ? 1 : g->stride[2]);
-    const int lower = down * (int)g->pool_dilation[1], beside = right * (int)g->pool_dilation[2];
+    const int taps = (int)g->pool[2], o = (int)g->outputs, lower = down * (int)g->pool_dilation[1], beside = right * (int)g->pool_dilation[2];
     for (long i = 0; i < rows; ++i) for (long k = 0; k < g->pool_out[2]; ++k, at += o, place += o) {
         const int from = begin + (int)(i * g->pool_stride[1]) * down + (int)(k * g->pool_stride[2]) * right;
         #pragma omp simd
@@ -73,27 +69,30 @@ WEFT_INLINE const float *weft_winning_rows(const weft_windows *g, const weft_win
     weft_plane(g, x, 1, above, n->high, left, n->wide, n->x);
     return n->x;
 }
-/* The same, laid out. */
+/* The same, laid out: pixels of whole vectors, and windows of the rest. */
 static __attribute__((noinline, unused)) void weft_lay_windows(const weft_windows *g, const weft_winners *n, const float *x, long top, float *first, float *second)
 {
-    const long c = g->channels, run = g->kernel[2] * c;
+    const long c = g->channels;
     long step;
-    const float *const from = weft_winning_rows(g, n, x, top, &step);
-    if (weft_few_numbers(g)) {                                          /* what is copied too much comes next */
-        for (long i = 0; i < n->tall; ++i) for (long k = 0; k < n->across; ++k, first += n->lanes) {
-            const float *p = from + i * g->stride[1] * step + k * g->stride[2] * c;
-            float *to = first;
-            for (long r = 0; r < g->kernel[1]; ++r, p += g->dilation[1] * step, to += run) {
-                *(weft_eight *)to = *(const weft_eight *)p;
-                for (long t = 8; t < run; t += 8) *(weft_eight *)(to + t) = *(const weft_eight *)(p + t);
-            }
+    const float *from = weft_winning_rows(g, n, x, top, &step);
+    if (n->main) {
+        float *thin = n->thin;
+        for (long i = 0; i < n->high; ++i) for (long k = 0; k < n->wide; ++k, first += n->main, thin += n->rest) {
+            const float *const p = from + i * step + k * c;
+            for (long t = 0; t < n->main; t += WEFT_LANES) *(weft_vector *)(first + t) = *(const weft_vector *)(p + t);
+            for (long t = 0; t < n->rest; ++t) thin[t] = p[n->main + t];
         }
-        return;
+        from = n->thin;
+        step = n->wide * n->rest;
     }
-    for (long i = 0; i < n->high; ++i) for (long k = 0; k < n->wide; ++k, first += n->main, second += n->rest) {
-        const float *const p = from + i * step + k * c;
-        for (long t = 0; t < n->main; t += WEFT_LANES) *(weft_vector *)(first + t) = *(const weft_vector *)(p + t);
-        for (long t = 0; t < n->rest; ++t) second[t] = p[n->main + t];
+    const long run = g->kernel[2] * n->rest, right = g->stride[2] * n->rest;
+    if (run) for (long i = 0; i < n->tall; ++i) for (long k = 0; k < n->across; ++k, second += n->each) {
+        const float *p = from + i * g->stride[1] * step + k * right;
+        float *to = second;
+        for (long r = 0; r < g->kernel[1]; ++r, p += g->dilation[1] * step, to += run) {       /* what is copied too much comes next */
+            *(weft_eight *)to = *(const weft_eight *)p;
+            for (long t = 8; t < run; t += 8) *(weft_eight *)(to + t) = *(const weft_eight *)(p + t);
+        }
     }
 }
 
@@ -194,7 +193,8 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
 {
     (void)scratch;
     const weft_winners n = weft_winners_of(g, planes);
-    const long row = g->pool_out[2] * g->outputs, few = weft_few_numbers(g), second = few ? 0 : n.lanes - n.whole;
+    const long row = g->pool_out[2] * g->outputs, down = g->dilation[1] * n.wide * n.main;
+    const int lower = (int)(n.wide * g->stride[1]), beside = (int)g->stride[2], across = (int)n.across;
 #if WEFT_VECTOR_BYTES == 64
     weft_picking picking;
     if (weft_picking_of(g, n.high, &picking)) {
@@ -202,19 +202,21 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
         return;
     }
 #endif
-    memset(n.first, 0, (size_t)((float *)n.number - n.first) * sizeof(float));
+    memset(n.sums, 0, (size_t)((float *)n.number - n.sums) * sizeof(float));
     weft_number_lanes(g, &n);
     for (long b = 0; b < images; b += n.images, x += n.images * g->xb) for (long top = 0; top < g->pool_out[1]; top += n.rows) {
         const long left = g->pool_out[1] - top, rows = left < n.rows ? left : n.rows, some = images - b < n.images ? images - b : n.images;
-        const long windows = rows * g->pool_out[2], count = some * windows;                                  /* whole images, or one */
-        for (long i = 0; i < some; ++i) {
-            weft_lay_windows(g, &n, x + i * g->xb, top, n.first + i * n.pixels * (few ? n.lanes : n.main), n.second + i * n.pixels * n.rest);
-            weft_find_winners(g, &n, rows, (int)(i * n.pixels), place + i * rows * row, n.at + i * rows * row);
+        const long count = some * rows * g->pool_out[2];                 /* windows of whole images, or of one */
+        for (long i = 0; i < some; ++i)
+            weft_lay_windows(g, &n, x + i * g->xb, top, n.first + i * n.pixels * n.main, n.second + i * n.windows * n.each);
+        if (n.whole) {
+            for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.pixels), lower, beside, place + i * rows * row, n.at + i * rows * row);
+            weft_sum_lanes(g, &n, count, d, n.first, n.main, down, 0, g->kernel[1], g->kernel[2] * n.main);
         }
-        const long down = g->dilation[1] * n.wide, high = g->kernel[1];
-        if (few) weft_sum_lanes(g, &n, count, d, n.first, n.lanes, 0, 0, 1, n.lanes);
-        if (n.whole) weft_sum_lanes(g, &n, count, d, n.first, n.main, down * n.main, 0, high, g->kernel[2] * n.main);
-        if (second) weft_sum_lanes(g, &n, count, d, n.second, n.rest, down * n.rest, n.whole, high, second / high);
+        if (n.each) {
+            for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.windows), across, 1, place + i * rows * row, n.at + i * rows * row);
+            weft_sum_lanes(g, &n, count, d, n.second, n.each, 0, n.whole, 1, n.each);
+        }
         place += some * rows * row, d += some * rows * row;
     }
     weft_add_winners(g, &n, w);

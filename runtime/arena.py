@@ -1,7 +1,13 @@
-"""Flat float32 memory for native code: aligned to cache lines, between guard zones in tests."""
+"""Flat float32 memory for native code: aligned to cache lines, between guard zones in tests.
+
+Where the system has large pages, arenas lie in them: a product reads rows that lie a small page
+apart, and a processor knows the places of too few of those.
+"""
 
 from __future__ import annotations
 
+import mmap
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,14 +21,36 @@ if TYPE_CHECKING:
 ALIGNMENT = 64
 """Bytes of a cache line, and of the widest vector."""
 
+LARGE_PAGE = 1 << 21
+"""Bytes of a large page."""
+
+LEAST = 1 << 18
+"""Bytes of an arena that are worth one."""
+
 _MARK = np.uint32(0x7FC0DEAD)  # a NaN: who reads it poisons his result, who writes it is found out
 
 
 def arena(count: int) -> Floats:
     """`count` zeroed floats that begin on a cache line."""
-    whole = np.zeros(4 * count + ALIGNMENT, np.uint8)
-    start = -whole.ctypes.data % ALIGNMENT
+    large = 4 * count >= LEAST and hasattr(mmap, "MADV_HUGEPAGE")
+    alignment = LARGE_PAGE if large else ALIGNMENT
+    whole = _pages(4 * count) if large else np.zeros(4 * count + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % alignment
     return whole[start : start + 4 * count].view(np.float32)
+
+
+def _pages(size: int) -> NDArray[np.uint8]:
+    """Zeroed bytes among which `size` begin with a large page, all of them in large pages if the
+    system allows it.
+    """
+    try:
+        whole = (-(-size // LARGE_PAGE) + 1) * LARGE_PAGE
+        memory = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"no room for {size} bytes") from error
+    with suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

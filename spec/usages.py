@@ -110,12 +110,6 @@ OPERATIONS: Mapping[str, str] = {
     "locked_dropout": "x: f32[B, 16, 8]; x -> locked_dropout(0.3) -> lstm(32)",
     "moe": "x: f32[B, 16, 64]; x -> residual { layer_norm -> moe(8, 256) }",
     # sequences and states
-    "rnn_states": "gates: f32[B, 16, 32]; weight w: f32[32, 32] = orthogonal(); "
-    "rnn_states(gates, w, zeros([32]), zeros([B, 32]))",
-    "lstm_states": "gates: f32[B, 16, 128]; weight w: f32[128, 32] = orthogonal(); "
-    "h, c = lstm_states(gates, w, zeros([128]), zeros([B, 32]), zeros([B, 32])); out h, c",
-    "gru_states": "gates: f32[B, 16, 96]; weight w: f32[96, 32] = orthogonal(); "
-    "gru_states(gates, w, zeros([96]), zeros([B, 32]))",
     "rnn_cell": "x: f32[B, 8], h: f32[B, 32]; rnn_cell(x, h, 32)",
     "lstm_cell": "x: f32[B, 8], h: f32[B, 32], c: f32[B, 32]; lstm_cell(x, h, c, 32)",
     "gru_cell": "x: f32[B, 8], h: f32[B, 32]; gru_cell(x, h, 32)",

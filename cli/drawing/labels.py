@@ -12,7 +12,7 @@ FAMILIES = {
     "product": "linear embedding matmul bilinear einsum squeeze_excite swiglu geglu"
     " learned_positions sinusoidal_positions sinusoidal rope",
     "attention": "attention",
-    "recurrent": "rnn lstm gru rnn_states lstm_states gru_states",
+    "recurrent": "rnn lstm gru",
     "activation": "relu leaky_relu relu6 elu celu selu gelu silu mish hardswish hardsigmoid"
     " hardtanh softsign logsigmoid softshrink hardshrink tanhshrink glu softmax log_softmax tanh"
     " sigmoid softplus prelu maxout sin cos exp log sqrt square",

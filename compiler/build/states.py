@@ -1,4 +1,4 @@
-"""Recurrent layers, and tensors that training carries from step to step."""
+"""Cells over time, and tensors that training carries from step to step."""
 
 from __future__ import annotations
 
@@ -6,41 +6,8 @@ from collections.abc import Callable
 
 from ...spec.errors import InternalError
 from ..ir.types import Shape
-from ..ops.recurrences import CELLS
 from .request import Refusal, Request, Result, agree, shown
 from .shaping import cut
-
-
-def _recurrence(cell: str) -> Callable[[Request], Result]:
-    """All states of a cell, split into one tensor [B, T, u] for each."""
-    gates, states = CELLS[cell].gates, CELLS[cell].states
-
-    def build(r: Request) -> Result:
-        if len(r.shape()) != 3:
-            message = f"`gates` must be [batch, time, features], got {shown(r.shape())}"
-            raise Refusal("E402", message, (0,))
-        units = r.shape(1)[-1] if r.shape(1) else 1
-        batch, time, _ = r.shape()
-        _must_be(r, 1, "`weight`", (gates * units, units))
-        _must_be(r, 0, "`gates`", (batch, time, gates * units))
-        _must_be(r, 2, "`bias`", (gates * units,))
-        for i in range(3, 3 + states):
-            _must_be(r, i, "the state", (batch, units))
-        operands = tuple(r.real(i) for i in range(len(r.x)))
-        made = r.b.insert("recurrence", operands, cell, cell=cell)
-        return tuple(cut(r, made, 2, units * k, units) for k in range(states))
-
-    return build
-
-
-def _must_be(r: Request, operand: int, what: str, shape: Shape) -> None:
-    """Raises: Refusal E403, or E413 where sizes without a number cannot be compared."""
-    have = r.shape(operand)
-    codes = [agree(a, b) for a, b in zip(shape, have, strict=False)]
-    if len(have) != len(shape) or any(codes):
-        code = "E413" if len(have) == len(shape) and "E403" not in codes else "E403"
-        message = f"{what} must be {shown(shape)}, got {shown(have)}"
-        raise Refusal(code, message, (operand,))
 
 
 def _running(r: Request) -> Result:
@@ -62,21 +29,6 @@ STATES = (
         "states; it gives the states after the step, then outputs, and scan all of them over time; "
         "`lengths` [B] says how many steps of each sequence count, all others give zeros; `both_ways` "
         "walks from both ends, with weights for each, and puts the results side by side",
-    ),
-    (
-        "rnn_states(gates, weight, bias, h;)",
-        _recurrence("rnn"),
-        "all states of a plain recurrent layer, from what its inputs say",
-    ),
-    (
-        "lstm_states(gates, weight, bias, h, c;)",
-        _recurrence("lstm"),
-        "all states h and c of a long short-term memory, from what its inputs say",
-    ),
-    (
-        "gru_states(gates, weight, bias, h;)",
-        _recurrence("gru"),
-        "all states of a gated recurrent unit, from what its inputs say",
     ),
     (
         "running(buffer, value; momentum:number=0.1)",

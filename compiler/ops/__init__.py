@@ -10,7 +10,6 @@ from .maps import MAPS
 from .moments import MOMENTS
 from .pools import POOLS
 from .products import PRODUCTS
-from .recurrences import RECURRENCES
 from .rules import RULES as RULES
 from .scans import SCANS
 from .views import VIEWS
@@ -26,7 +25,6 @@ OPS: dict[str, Op] = {
     **WINDOWS,
     **POOLS,
     **WINNERS,
-    **RECURRENCES,
     **MOMENTS,
     **SCANS,
 }

@@ -4,7 +4,7 @@ Every axis of a value that runs along the sequence is asked for either at the `f
 at `all` of them, from the outputs backwards.  A product or fold over the sequence asks for all, and
 there a value of one such axis is cut: what earlier calls computed comes from a cache, which has
 room for `slots` positions, the rest is computed.  A weight matrix of queries and keys is computed
-for the fresh queries and all keys.  Recurrences go on from the states they ended with.
+for the fresh queries and all keys.  Scans go on from the states they ended with.
 
 That this is the same is proved, not assumed: nothing may look at later positions (`causality.py`).
 """
@@ -48,7 +48,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What a recurrence or a delay left: an input, and the output `next_<name>`."""
+    """What a scan or a delay left: an input, and the output `next_<name>`."""
 
     name: str
     type: TensorType

@@ -194,21 +194,6 @@ def _pad(step: Step, node: Node, view: View) -> int:
     return step.b.pad(made, node["low"], node["high"], node["value"])
 
 
-def _recurrence(step: Step, node: Node, view: View) -> int:
-    gates, weight, bias, *begin = node.operands
-    b, units = step.b, step.graph[weight].shape[1]
-    batch = node.shape[0]
-    begun = [_carried(step, state) for state in begin]
-    starts = [start for _, start in begun]
-    operands = [step.value(gates, ("", NEW, ""))]
-    operands += [step.value(o, ("",) * len(step.graph[o].shape)) for o in (weight, bias)]
-    made = b.insert("recurrence", (*operands, *starts), node.name, cell=node["cell"])
-    for k, (name, _) in enumerate(begun):
-        last = b.slice(made, (0, symbol(FRESH) - 1, units * k), (batch, 1, units), (1, 1, 1))
-        step.carries[name] = step.carries[name][0], b.squeeze(last, (1,))
-    return made
-
-
 def _scan(step: Step, node: Node, view: View) -> int:
     """A loop goes on from its states, which all its results share."""
     body, b = node["body"], step.b
@@ -264,7 +249,6 @@ RULES: dict[str, Rule] = {
     "slice": _slice,
     "concat": _concat,
     "pad": _pad,
-    "recurrence": _recurrence,
     "scan": _scan,
 }
 """By op; `map` is for every element-wise one, `whole` for values without the sequence."""

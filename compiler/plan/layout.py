@@ -97,8 +97,6 @@ def _innermost(graph: Graph, node: Node) -> int | None:
     if any(user.op == "take" and user.operands[0] == node.id for user in users):
         return 1  # rows are read, added to and multiplied as they lie
     for user in users:
-        if user.op == "recurrence" and user.operands[1] == node.id:
-            return 0  # the product of a step reads rows of gates
         if user.op == "scan":
             body: Body = user["body"]
             slot = body.inputs[user.operands.index(node.id)]

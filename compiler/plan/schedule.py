@@ -21,7 +21,6 @@ from ..ir.body import of_samples
 from ..ir.graph import Graph, Node
 from ..ops.pools import PLACED
 from ..ops.products import letters
-from ..ops.recurrences import ON_THE_WAY, RECURRENCES
 from ..ops.scans import SCANS, alike
 from .attention import Attention
 from .fuse import Roots
@@ -38,16 +37,12 @@ HUGE = 1 << 17  # elements of weights that are worth a wait of all threads
 SPLIT = 4  # parts of a sum over the depth of such weights
 PARTS = 8  # shares of a sum over the batch; results never depend on the number of threads
 
-BATCHED = (*WINDOWED, *RECURRENCES, *SCANS)
+BATCHED = (*WINDOWED, *SCANS)
 """Heavy operations that treat every sample of a batch by itself."""
 
 WHOLE = {
     "convolve": (1,),
     "convolve_input": (1,),
-    "recurrence": (1, 2),
-    "recurrence_gates": (2, 3),
-    "recurrence_input": (1,),
-    "recurrence_begin": (2,),
 }
 """Operands that every sample reads as a whole: weights."""
 
@@ -225,7 +220,7 @@ def scatter_launch(values: Values, node: Node) -> Launch:
 
 
 def batched_launch(values: Values, node: Node) -> Launch:
-    """Windows and recurrences are walked sample by sample; the adjoint of a convolution in the
+    """Windows and scans are walked sample by sample; the adjoint of a convolution in the
     weight sums over the samples.
     """
     graph, weight = values.graph, node.op in WEIGHTS
@@ -277,13 +272,11 @@ def heavy_nodes(graph: Graph) -> list[Node]:
 
 
 def riding(graph: Graph, node: Node) -> list[int]:
-    """What the launch of a recurrence or a pool makes on the way, and the other results of a
-    scan.
-    """
+    """What the launch of a pool makes on the way, and the other results of a scan."""
     if node.op == "scan":
         others = map(graph.__getitem__, graph.users(node.operands[0]))
         return [o.id for o in others if o.id != node.id and alike(o, node)]
-    rider = (ON_THE_WAY | PLACED).get(node.op)
+    rider = PLACED.get(node.op)
     if rider is None:
         return []
     users = map(graph.__getitem__, graph.users(node.id))

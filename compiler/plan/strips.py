@@ -2,7 +2,7 @@
 
 A panel of even one sample may be too large for a cache, where samples are long sequences.  Norms,
 products with weights and the maps between them treat every position by itself; only attention,
-windows and recurrences couple them.  So launches of a stage that follow one another, and hand on
+windows and scans couple them.  So launches of a stage that follow one another, and hand on
 position by position, walk strips of a sample: one goes through all of them before the next one
 begins, and what they alone touch takes the memory of a strip.
 """

@@ -162,12 +162,10 @@ class Values:
         return known
 
     def is_view(self, i: int) -> bool:
-        """Is this a transposition, part of a turned weight, or what a recurrence has first,
-        that its reader resolves by strides?
-        """
+        """Is this a transposition, or part of a turned weight, resolved by its reader's strides?"""
         node = self.graph[i]
         resolved = node.op == "transpose" or (node.op == "slice" and self.turned)
-        return (resolved or self._leads(node)) and i not in self.stored
+        return resolved and i not in self.stored
 
     def same_axis(self, i: int, dim: int) -> bool:
         """Is dimension `dim` of a value also that dimension of the memory it lies in?"""
@@ -208,19 +206,9 @@ class Values:
         if slot == 1 and node.op == "convolve_input" and self.turned:
             weight = turned_from(self.graph, i)
             return i if weight is None else weight
-        if node.op == "contract" and self._leads(self.graph[i]):
-            return self.graph[i].operands[0]
         if slot in STRIDED.get(node.op, ()) and self.graph[i].op == "transpose":
             return self.graph[i].operands[0]
         return i
-
-    def _leads(self, node: Node) -> bool:
-        """Is this h, which a recurrence has first on its last axis?"""
-        if self.turned or node.op != "slice" or set(node["steps"]) != {1}:
-            return False
-        whole = self.graph[node.operands[0]]
-        begins = all(start == 0 for start in node["starts"])
-        return begins and whole.op == "recurrence" and whole.shape[:-1] == node.shape[:-1]
 
     def _sweep(self) -> frozenset[int]:
         """Store a map with two readers whose recomputation reads two tensors as large as itself.

@@ -67,31 +67,6 @@ def scaled(x: Any, scale: int, corners: bool) -> Any:
     return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=corners)
 
 
-def recurred(
-    gates: Array, weight: Array, bias: Array, state: Any, cell: Callable[..., Any]
-) -> Array:
-    """The first state of a cell after every step."""
-    states = []
-    for t in range(gates.shape[1]):
-        h = state[0] if isinstance(state, tuple) else state
-        state = cell(gates[:, t], h @ weight.T + bias, state)
-        states.append(state[0] if isinstance(state, tuple) else state)
-    return np.stack(states, 1)
-
-
-def lstm_cell(gates: Array, inner: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Gates in the order input, forget, cell, output."""
-    i, f, g, o = ((gates + inner)[:, k : k + 2] for k in (0, 2, 4, 6))
-    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
-
-
-def gru_cell(gates: Array, inner: Array, h: Array) -> Array:
-    """Gates in the order reset, update, new."""
-    reset, update = sigmoid(gates[:, :2] + inner[:, :2]), sigmoid(gates[:, 2:4] + inner[:, 2:4])
-    return update * h + (1 - update) * np.tanh(gates[:, 4:] + reset * inner[:, 4:])
-
-
 CASES = [
     # operators
     Case("out x + y*2 - 1", lambda x, y: x + y * 2 - 1, XY),
@@ -290,22 +265,6 @@ CASES = [
     Case(
         "x -> window_sum(4, axis=0)",
         lambda x: sliding_window_view(np.pad(x, ((2, 1), (0, 0))), 4, 0).sum(2),
-    ),
-    # states
-    Case(
-        "out rnn_states(x, y, p, s)",
-        lambda x, y, p, s: recurred(x, y, p, s, lambda g, u, h: np.tanh(g + u)),
-        "x: f32[B, T, 2], y: f32[2, 2], p: f32[2], s: f32[B, 2]",
-    ),
-    Case(
-        "h, _ = lstm_states(x, y, p, s, 2*s)\n  out h",
-        lambda x, y, p, s: recurred(x, y, p, (s, 2 * s), lstm_cell),
-        "x: f32[B, T, 8], y: f32[8, 2], p: f32[8], s: f32[B, 2]",
-    ),
-    Case(
-        "out gru_states(x, y, p, s)",
-        lambda x, y, p, s: recurred(x, y, p, s, gru_cell),
-        "x: f32[B, T, 6], y: f32[6, 2], p: f32[6], s: f32[B, 2]",
     ),
     # new values
     Case("out x*arange(6)", lambda x: x * np.arange(6)),

@@ -673,7 +673,7 @@ def test_a_text_includes_what_it_calls_and_no_more() -> None:
     assert list(texts(source)) == ["geometry.h", "pools.c", "pools.h", "vectors.h", "weft.h"]
     called = texts(includes("weft_convolve(1, &g, x, w, kept, y, scratch, planes);"))
     assert {"windows.c", "products.c", "tile_units.c"} <= set(called)
-    assert "recurrences.c" not in called
+    assert "kept.c" not in called
 
 
 def test_every_file_of_the_library_goes_along() -> None:

@@ -29,9 +29,12 @@ def scan(
     unread: tuple[int, ...] = (),
     whole: str = "",
     truth: str = "",
+    made: bool = False,
+    small: float = 0.4,
 ) -> Build:
     """All results of a cell but those `unread`; `whole` numbers stand in the sequence of that
-    name, booleans in that of `truth`.
+    name, booleans in that of `truth`.  `made`: sequences are values of the graph, in whose place
+    results may lie; weights are as `small`.
     """
 
     def build(b: Builder) -> dict[str, int]:
@@ -52,8 +55,8 @@ def scan(
         )
 
         def outside(name: str, shape: tuple[object, ...]) -> int:
-            small = b.input(name, TensorType("f32", tuple(B if d is ROW else d for d in shape)))
-            return b.map("mul", small, 0.4)
+            given = b.input(name, TensorType("f32", tuple(B if d is ROW else d for d in shape)))
+            return b.map("mul", given, small)
 
         weights = [outside(name, shape) for name, shape in fixed.items()]
         starts = [outside(name, shape) for name, shape in states.items()]
@@ -64,8 +67,10 @@ def scan(
             walked.append(b.input(feed, TensorType(kind, (B, T, *shape[1:]))))
             if name == truth:
                 walked[-1] = b.map("ne", b.map("mod", walked[-1], 3.0), 0.0)
-        made, emitted = weave(b, body, weights, starts, walked, reverse=reverse)
-        results = [*made, *(each.id for each in emitted)]
+            elif made:
+                walked[-1] = b.map("mul", walked[-1], 1.5)
+        states_after, emitted = weave(b, body, weights, starts, walked, reverse=reverse)
+        results = [*states_after, *(each.id for each in emitted)]
         kept = [k for k in range(len(results)) if k not in unread]
         return {f"result_{k}": b.map("mul", results[k], 0.5) for k in kept}
 
@@ -94,6 +99,38 @@ def _long_short(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
     cells = c.map("add", c.map("mul", f, g["c"]), c.map("mul", i, c.map("tanh", n)))
     h = c.map("mul", o, c.map("tanh", cells))
     return [h, cells], [c.contract("bu,vu->bv", h, g["v"])]
+
+
+def _opened(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """An LSTM whose inputs say what its gates see of them."""
+    gates = c.map("add", g["x"], c.contract("bd,ud->bu", g["h"], g["w"]))
+    units = c[g["h"]].shape[1]
+    i, f, n, o = (c.slice(gates, (0, k * units), (ROW, units), (1, 1)) for k in range(4))
+    i, f, o = (c.map("sigmoid", gate) for gate in (i, f, o))
+    cells = c.map("add", c.map("mul", f, g["c"]), c.map("mul", i, c.map("tanh", n)))
+    return [c.map("mul", o, c.map("tanh", cells)), cells], []
+
+
+def _reset(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """A gated recurrent unit whose inputs say what its gates see of them."""
+    inner, units = _linear(c, g["h"], g["w"], g["b"]), c[g["h"]].shape[1]
+    rx, zx, nx, r, z, n = (
+        c.slice(gates, (0, k * units), (ROW, units), (1, 1))
+        for gates in (g["x"], inner)
+        for k in range(3)
+    )
+    r, z = (c.map("sigmoid", c.map("add", a, b)) for a, b in ((rx, r), (zx, z)))
+    n = c.map("tanh", c.map("add", nx, c.map("mul", r, n)))
+    kept = c.map("mul", z, c.map("sub", g["h"], n))
+    return [c.map("add", n, kept)], []
+
+
+def _read_again(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
+    """What is emitted could lie where x does, but for a later reader of that."""
+    a = c.map("sigmoid", c.map("add", g["x"], c.contract("bd,ud->bu", g["h"], g["u"])))
+    later = c.contract("bd,ud->bu", a, g["w"])
+    score = c.reduce("sum", c.map("mul", later, g["x"]), (1,))
+    return [c.map("tanh", c.map("add", later, c.broadcast(score, (0,), c[a].shape)))], [a]
 
 
 def _gated(c: Builder, g: dict[str, int]) -> tuple[list[int], list[int]]:
@@ -285,3 +322,21 @@ SCAN_CASES: tuple[Case, ...] = (
     ),
     _case("reshaped", scan(_reshaped, _wide(6, 5), _steps(h=(6,)), _steps(x=(5,)))),
 )
+
+
+def _long(name: str, cell: Cell, units: int, parts: int, states: str, weights: Shapes) -> Case:
+    """A cell whose sequence is made, over steps and samples enough for tile units."""
+    small = 0.4 if units < 48 else 0.05  # or errors would grow from step to step
+    sides = _steps(**dict.fromkeys(states, (units,))), _steps(x=(parts * units,))
+    return Case(f"{name}_{units}", scan(cell, weights, *sides, made=True, small=small), LONG)
+
+
+LONG = ({"B": 16, "T": 4}, {"B": 20, "T": 3}, {"B": 3, "T": 3})
+"""All rows of a tile, ten each, and fewer than are worth one."""
+
+WIDE_SCANS: tuple[Case, ...] = (
+    *(_long("opened", _opened, n, 4, "hc", {"w": (4 * n, n)}) for n in (33, 200)),
+    *(_long("reset", _reset, n, 3, "h", {"w": (3 * n, n), "b": (3 * n,)}) for n in (40, 200)),
+    _long("read_again", _read_again, 48, 1, "h", {"w": (48, 48), "u": (48, 48)}),
+)
+"""Several groups of units on tile units, which open beside the products of the next."""

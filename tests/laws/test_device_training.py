@@ -189,7 +189,7 @@ def test_a_recurrent_language_model_trains_as_the_reference() -> None:
     program = compile(spec(RECURRENT), "interpret")
     check_training(program, compile(spec(RECURRENT), "reference"), sentences, (3, 2), 5e-6)
     kinds = [k.kind for k in program.artifact.kernels if k.entry == "train_main"]
-    assert kinds.count("recurrence") == 4
+    assert kinds.count("scan") == 4
     program.engine.close()  # type: ignore[attr-defined]
 
 

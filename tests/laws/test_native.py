@@ -19,8 +19,7 @@ from tests.laws.harness import (
     feeds,
     graph_of,
 )
-from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES, WIDE_CASES
-from tests.laws.scan_cases import SCAN_CASES
+from tests.laws.scan_cases import SCAN_CASES, WIDE_SCANS
 from tests.laws.window_cases import PLACED_CASES, WINDOW_CASES
 from tests.laws.winner_cases import TOGETHER_CASES, WINNER_CASES
 from weft.compiler.arena import Arena
@@ -44,8 +43,7 @@ MOMENTS = tuple(
     for shape in ((3, 1), (5, 7, 16), (2, 40), (3, 300))
 )
 WINDOWS = (*WINDOW_CASES, *PLACED_CASES, *WINNER_CASES, *TOGETHER_CASES)
-RECURRENT = (*RECURRENCE_CASES, *ON_THE_WAY_CASES, *WIDE_CASES)
-CASES = (*PLAIN, *WINDOWS, *RECURRENT, *SCAN_CASES, *MOMENTS)
+CASES = (*PLAIN, *WINDOWS, *SCAN_CASES, *WIDE_SCANS, *MOMENTS)
 SMOOTH = [c for c in CASES if c.smooth]
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from tests.laws.cases import CASES, Case
 from tests.laws.harness import SEED, STEP, build, expected, feeds, graph_of
-from tests.laws.recurrence_cases import ON_THE_WAY_CASES, RECURRENCE_CASES
 from tests.laws.scan_cases import SCAN_CASES
 from tests.laws.window_cases import PLACED_CASES, WINDOW_CASES
 from weft.compiler import reference
@@ -17,7 +16,7 @@ from weft.compiler.passes.differentiate import differentiate
 from weft.spec.dims import evaluate
 
 EPSILON = 1e-6
-ALL = (*CASES, *WINDOW_CASES, *PLACED_CASES, *RECURRENCE_CASES, *ON_THE_WAY_CASES, *SCAN_CASES)
+ALL = (*CASES, *WINDOW_CASES, *PLACED_CASES, *SCAN_CASES)
 
 
 def test_every_op_has_a_case() -> None:
@@ -25,8 +24,7 @@ def test_every_op_has_a_case() -> None:
     (test_winners.py).
     """
     used = {node.op for case in ALL for node in build(case)[0].nodes} | {"joined"}
-    rest = {"moments", "squares", "scatter_add", "stop_gradient", "recurrence_input"}
-    rest.add("convolve_weight_put")
+    rest = {"moments", "squares", "scatter_add", "stop_gradient", "convolve_weight_put"}
     assert set(OPS) - used - rest == set()
     assert set(RULES) <= set(OPS)
 

@@ -26,7 +26,7 @@ UNITS = {
     "pools": ("pools",),
     "pooled": ("pooled",),
     "attend": ("attend",),
-    "recurrences": ("kept", "cells", "lstm", "lstm_adjoint", "recurrent"),
+    "kept": ("kept",),
     "moments": ("moments",),
 }
 """The bodies of each unit, in the order in which they lean on each other."""

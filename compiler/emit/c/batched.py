@@ -6,14 +6,11 @@ from collections.abc import Mapping
 
 from ....spec.dims import Dim
 from ...ir.graph import Graph, Node
-from ...ops.recurrences import RECURRENCES
-from . import recurrent, windowed
+from . import windowed
 
 
 def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
     """Floats that a thread needs beside the scratch of its products."""
     if node.op == "scan":
         return 0  # known when its loop is written: scan.py
-    if node.op in RECURRENCES:
-        return recurrent.planes(graph, node)
     return windowed.planes(graph, node, sizes)

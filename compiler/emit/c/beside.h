@@ -1,7 +1,7 @@
 /* Maps beside a product on tile units: while the products of some units run, vector units work on the ones before them, a piece of a row after each
    product of tiles.  One after the other would take the sum of both.  What is mapped is printed for each loop over time (beside.py). */
 #pragma once
-#include "recurrences.h"
+#include "kept.h"
 #include "tile_units.h"
 #if defined(WEFT_TILES)
 /* Tiles of A and C with as many rows as there are: a product takes as long as it has rows. */

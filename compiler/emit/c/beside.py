@@ -16,9 +16,9 @@ from ...ops import OPS
 from ...plan.product import Product, product_of
 from ...plan.schedule import Launch
 from ..expressions import fold_single_uses
-from ..loops import Axis, Kernel, KernelBuffer, Let, Load, Statement, Store, operands_of
-from ..names import local_name
-from .flow import contiguous_rows
+from ..loops import Kernel, KernelBuffer, Let, Load, Statement, Store, operands_of
+from ..names import local_name, size_name
+from .flow import contiguous_rows, indirect, size_symbols
 from .kept import Kept
 from .part import Part
 from .row_loops import RowLoops
@@ -51,6 +51,11 @@ class Beside:
         units = self.kernel.columns[0].extent
         assert isinstance(units, int)
         return units
+
+    @property
+    def sizes(self) -> list[str]:
+        """The sizes without a number that it mentions."""
+        return [size_name(s) for s in sorted(size_symbols(self.kernel))]
 
     @property
     def buffers(self) -> list[KernelBuffer]:
@@ -91,13 +96,13 @@ def _mapped(part: Part, product: Product, launch: Launch, far: Collection[int]) 
     if not isinstance(units, int) or not isinstance(n, int) or units < LEAST or n % units:
         return None
     source = next((b.name for b in kernel.buffers if b.value == product.c), None)
-    if source is None or product.m.c != n or product.k.a != 1 or n // units not in PARTS:
+    if source is None or product.k.a != 1 or n // units not in PARTS:
         return None
     body = kernel.passes[0].body
     if not all(map(_plain, body)):
         return None
     reads = [s for s in body if isinstance(s, Load) and s.buffer == source]
-    wanted = (kernel.rows[0], n), (kernel.columns[0], 1)
+    wanted = (kernel.rows[0], product.m.c), (kernel.columns[0], 1)
     if any(s.index.terms != wanted or s.index.offset not in range(0, n, units) for s in reads):
         return None
     aliased = frozenset(b.name for b in kernel.buffers if b.value in part.overlapping)
@@ -111,9 +116,7 @@ def _plain(s: Statement) -> bool:
         return s.function != "table"
     if not isinstance(s, (Load, Store)) or (isinstance(s, Load) and s.guards):
         return False
-    strides = [stride for _, stride in s.index.terms]
-    named = any(isinstance(term, str) for term, _ in s.index.terms)
-    return not named and all(isinstance(x, int) for x in (*strides, s.index.offset))
+    return not indirect(s) and isinstance(s.index.offset, int)
 
 
 # ---- pieces --------------------------------------------------------------------------------------
@@ -209,6 +212,16 @@ class _Writer(RowLoops):
             self.emit("}", 1)
         return self.lines
 
+    def fetched(self) -> list[str]:
+        """What asks for the lines of 16 units of a row that come from far away."""
+        far = {b.name for b in self.beside.buffers} & self.beside.fetched
+        body, found = self.kernel.passes[0].body, dict[str, None]()
+        for s in body:
+            if isinstance(s, (Load, Store)) and s.buffer in far:
+                place = self.index(s.index).replace(self.kernel.columns[0].name, "unit")
+                found[f"__builtin_prefetch({s.buffer}_ptr + {place});"] = None
+        return list(found)
+
 
 TEMPLATE = """\
 #if defined(WEFT_TILES)
@@ -216,7 +229,7 @@ TEMPLATE = """\
 WEFT_INLINE void FAMILY_piece(const int piece, const long row, const long unit, const long count,
     const float *z, float (*held)[16], {given})
 {{
-{pieces}
+{leads}{pieces}
 }}
 static __attribute__((noinline, unused)) long FAMILY_columns(long steps, const uint16_t *a,
     const uint16_t *b, float *z, long rows, long unit, const float *before, {given})
@@ -234,7 +247,7 @@ static __attribute__((noinline, unused)) long FAMILY_columns(long steps, const u
 WEFT_KERNEL int FAMILY(long rows, const float *h, long hr, float *planes, {given})
 {{
 #if defined(WEFT_TILES)
-    const uint16_t *kept = (const uint16_t *)planes;
+{leads}    const uint16_t *kept = (const uint16_t *)planes;
     uint16_t *const split = (uint16_t *)(planes + {room});
     float made[2][16 * 64] __attribute__((aligned(64)));
     float held[{held}][16] __attribute__((aligned(64)));
@@ -263,35 +276,24 @@ WEFT_KERNEL int FAMILY(long rows, const float *h, long hr, float *planes, {given
 def text(beside: Beside, kept: Kept) -> str:
     """The function that carries out a step of some rows, and what it calls."""
     writer, own = _Writer(beside), beside.buffers
-    pieces = "\n".join(writer.pieces())
-    rest, steps = (beside.units - 1) % 16 + 1, -(-kept.k // 32)
-    far = {b.name for b in own} & beside.fetched
-    found = [s for s in beside.kernel.passes[0].body if getattr(s, "buffer", None) in far]
-    lines = dict.fromkeys(f"__builtin_prefetch({s.buffer}_ptr + {_unit_of(s)});" for s in found)  # type: ignore[union-attr]
-    const = {"in": "const "}
+    pieces, fetched = "\n".join(writer.pieces()), writer.fetched()
+    rest, steps, const = (beside.units - 1) % 16 + 1, -(-kept.k // 32), {"in": "const "}
+    given = [f"const long {name}" for name in beside.sizes]
+    given += [f"{const.get(b.role, '')}{STORED[b.dtype]} *{b.name}_ptr" for b in own]
     return TEMPLATE.format(
-        given=", ".join(f"{const.get(b.role, '')}{STORED[b.dtype]} *{b.name}_ptr" for b in own),
-        names=", ".join(f"{b.name}_ptr" for b in own),
+        given=", ".join(given),
+        names=", ".join((*beside.sizes, *(f"{b.name}_ptr" for b in own))),
+        leads="".join(f"    const long {name} = {size};\n" for size, name in writer.leads.items()),
         pieces=pieces,
         held=writer.held,
         parts=beside.parts,
         room=kept.room - kept.at,
         depth=kept.k,
         units=beside.units,
-        fetched="".join(f"\n            {line}" for line in lines),
+        fetched="".join(f"\n            {line}" for line in fetched),
         steps=steps,
         count=PIECES,
         tiles=beside.parts * steps,
         start=beside.units - rest,
         rest=rest,
     )
-
-
-def _unit_of(s: Statement) -> str:
-    """Where the first of 16 units of a row lies."""
-    assert isinstance(s, (Load, Store))
-    words = [
-        f"row * {stride}" if isinstance(term, Axis) and term.name == "row" else "unit"
-        for term, stride in s.index.terms
-    ]
-    return " + ".join([*words, str(s.index.offset)])

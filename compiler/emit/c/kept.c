@@ -1,7 +1,7 @@
 /* Products whose right operand is the same in all steps of a loop over time: it is rearranged once, for tile units or for register tiles:
    `parts` times `n` columns, one after the other. */
 #include "weft.h"
-#include "recurrences.h"
+#include "kept.h"
 #include "tile_units.h"
 #include "beside.h"
 
@@ -11,7 +11,6 @@ WEFT_INLINE long weft_kept_floats(long parts, long n, long depth)
     return planes > strips ? planes : strips;
 }
 #if defined(WEFT_TILES)
-enum { WEFT_TILE_ROWS_OF_64 = 16 * 64 };
 /* Tiles of columns that are made together: the parts of 16 columns, or of columns as they come four at most. */
 WEFT_INLINE long weft_group(long parts, long n)
 {
@@ -24,7 +23,6 @@ static __attribute__((unused)) void weft_fetch_piece(const float *x, long br, lo
     if (bc == 1) for (long k = 0; k < 32; ++k) __builtin_prefetch(x + k * br);
     else for (long i = 0; i < 16; ++i) __builtin_prefetch(x + i * bc), __builtin_prefetch(x + i * bc + 16);
 }
-WEFT_INLINE void weft_fetch_units(const float *x, long count) { for (long j = 0; j < count; j += 16) __builtin_prefetch(x + j); }
 /* Planes of bfloat16 in the order in which they are read: [group][32 of k][tile]; are all numbers finite? */
 static __attribute__((unused)) int weft_keep_planes(long parts, long n, long depth, const float *b, long br, long bc, uint16_t *to)
 {
@@ -98,14 +96,6 @@ WEFT_SHARED int weft_keep(long m, long parts, long n, long depth, const float *b
         weft_pack_strip(parts * n - j < WEFT_STRIP ? parts * n - j : WEFT_STRIP, depth, b + j * bc, br, bc, kept + j * depth);
     return WEFT_AS_STRIPS;
 }
-/* C (+)= A B without tile units; `how`: what weft_keep said of B */
-static __attribute__((noinline, unused)) void weft_gemm_kept(long m, long n, long depth, const float *a, long ar, const float *b, long br,
-    long bc, int how, const float *kept, float *c, long cr, int accumulate, float *scratch)
-{
-    if (how == WEFT_AS_STRIPS) weft_gemm_strips(m, n, depth, a, ar, 1, kept, WEFT_STRIP, WEFT_STRIP * depth, c, cr, accumulate);
-    else weft_gemm_plain(m, n, depth, a, ar, 1, b, br, bc, c, cr, accumulate, scratch);
-}
-
 /* C (+)= A B for an operand that was kept as one part; `planes`: what weft_keep made, and behind it room for the planes of 16 rows of A */
 WEFT_SHARED void weft_gemm_again(long m, long n, long depth, const float *a, long ar, long ac, const float *b,
     long br, long bc, int how, float *planes, float *c, long cr, int accumulate, float *scratch)

@@ -9,8 +9,6 @@ from ....spec.dims import Dim
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...ops.products import letters
-from ...ops.recurrences import RECURRENCES
-from ...ops.scans import SCANS
 from ...plan.attention import Attention, attentions
 from ...plan.forms import Plans
 from ...plan.layout import Layout, is_weight, row_major, value_layout, weight_layout
@@ -27,8 +25,6 @@ from .attention import Attended, attended
 from .begun import begun
 from .call import walked
 from .strips import even_kernel, even_product, over_positions
-
-OVER_TIME = (*RECURRENCES, *SCANS)
 
 
 class Launches:
@@ -99,7 +95,7 @@ class Launches:
             return weight_layout(node.shape)
         users = [self.graph[u] for u in self.graph.users(node.id)]
         plain = any(lowering(u) == "alias" or u.op == "scatter_add" for u in users)
-        plain = plain or node.op in OVER_TIME or _of_batches(node)
+        plain = plain or node.op == "scan" or _of_batches(node)
         if len(node.shape) > 2:  # only products and maps walk rows with gaps between them
             heavy = {n.op for n in (node, *users) if lowering(n) == "heavy"}
             plain = plain or heavy != {"contract"}

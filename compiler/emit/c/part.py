@@ -9,7 +9,6 @@ from dataclasses import replace
 from ....spec.dims import Dim, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
-from ...ops.recurrences import ON_THE_WAY
 from ...plan.attention import domain as launch_domain
 from ...plan.forms import Plans
 from ...plan.layout import LANES, Layout
@@ -29,7 +28,6 @@ from ...plan.schedule import (
     arrange,
     in_order,
     levels,
-    riding,
     work,
 )
 from ...plan.strips import Strip, strips
@@ -39,7 +37,7 @@ from .attention_sums import QUERIES
 from .batched import planes
 from .call import Share, Walk
 from .in_place import Place, Places
-from .launches import OVER_TIME, Launches
+from .launches import Launches
 
 STRIPES = 64  # rows or columns of a large product that are worth rearranging the other operand
 MANY_ROWS = 256  # of a product, whose chunks are whole tiles
@@ -79,8 +77,8 @@ class Part(Launches):
         for stage in self._stages():
             for value in frozenset().union(*(launch.reads for launch in stage.launches)):
                 self.readers.setdefault(value, set()).add(stage)
-        self.host = {} if keep else self._in_place()
-        self.starts: dict[int, int] = {}  # where in that memory, if not in front
+        self.host: dict[int, int] = {}  # in whose memory a value lies
+        self.starts: dict[int, int] = {}  # where in it, if not in front
         if not keep:
             self._share()
         self.overlapping: set[int] = set()  # values of a step that share memory with others
@@ -110,32 +108,9 @@ class Part(Launches):
 
     # ---- values in the place of others ---------------------------------------------------------
 
-    def _in_place(self) -> dict[int, int]:
-        """What a recurrence makes of its first operand, row by row, where nobody else reads that:
-        gates, what opens of them, their cotangents.  The value in whose memory each lies.
-        """
-        readers: dict[int, int] = {}
-        launches = [x for stage in self._stages() for x in stage.launches]
-        for value in (v for launch in launches for v in launch.reads):
-            readers[value] = readers.get(value, 0) + 1
-        found: dict[int, int] = {}
-        for launch in launches:
-            node = self.graph[launch.heavy] if launch.heavy is not None else None
-            if node is None or node.op not in ON_THE_WAY:
-                continue
-            source = self.values.base(node.operands[0])
-            made = [node.id] if node.op == "recurrence_input" else riding(self.graph, node)
-            for value in made:
-                alike = self.layout(value) == self.layout(source)
-                free = not {value, source} & self.homes.keys() and not self._shared(source)
-                if readers[source] == 1 and alike and free:
-                    found[value] = found.get(source, source)
-        return found
-
     def _share(self) -> None:
         """Results of scans lie where the scan reads, if they can."""
-        taken = {*self.homes, *self.host, *self.host.values()}
-        taken |= {node.id for node in self.graph if self._shared(node.id)}
+        taken = {*self.homes, *(node.id for node in self.graph if self._shared(node.id))}
         for value, place in Places(self, self.levels).all(taken).items():
             self.host[value], self.starts[value] = place.host, place.start
             self._defaults[value] = self.layout(place.host)
@@ -236,11 +211,11 @@ class Part(Launches):
         return batch_panel(nominal(stage.domain, sizes), row, PARTS, each, least)
 
     def _least_rows(self, launch: Launch) -> int:
-        """Samples that are worth reading the weights of a product or a recurrence for."""
+        """Samples that are worth reading the weights of a product or a scan for."""
         if launch.heavy is None:
             return 1
         node, sizes = self.graph[launch.heavy], self.values.sizes
-        if node.op in OVER_TIME:
+        if node.op == "scan":
             return TILE_ROWS
         if node.op in WEIGHTS:
             windows = nominal(numel(self.graph[node.operands[1]].shape[1:-1]), sizes)

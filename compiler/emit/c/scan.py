@@ -19,7 +19,7 @@ from ...plan.memory import Home, pack
 from ...plan.schedule import Launch
 from ..names import c_expression, local_name, size_name
 from .call import place_in
-from .in_place import Shared
+from .in_place import Place, Shared
 from .joined import JOINED, PartOf, parts_of, with_joined
 from .kept import Kept
 from .part import FOREVER, Part
@@ -327,12 +327,16 @@ def _shared(
         place, result = part.place_of(i), body.results[part.graph[i]["index"]]
         for sequence, o in zip(body.sequences, walked, strict=True):
             other = part.place_of(part.values.base(o))
-            if place.host != other.host or not place.meets(other):
+            if place.host != other.host:
                 continue
-            by, pieces = place.start - other.start, {result: 0}
+            pieces = {result: 0}
             if body.nodes[result].op == JOINED:
                 pieces = {made: p.start for made, p in joined.items() if p.whole == result}
-            yield from (Shared(result, made, sequence, by + at) for made, at in pieces.items())
+            for made, at in pieces.items():
+                wide = body.nodes[made].shape[-1]
+                own = Place(place.host, place.start + at, wide)
+                if own.meets(other):
+                    yield Shared(result, made, sequence, own.start - other.start)
 
 
 def copied(

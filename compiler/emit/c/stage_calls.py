@@ -27,7 +27,6 @@ from ..names import c_expression, size_name
 from .call import Call, Share, Walk, walked
 from .kept import Kept, multiplied
 from .printer import Signature
-from .recurrent import call as recurrent_call
 from .windowed import call as windowed_call
 from .windowed import keep as windowed_keep
 from .windowed import pooled_call
@@ -261,7 +260,7 @@ class StageCalls:
             at += self.keeps[node.id]
 
     def _batched(self, call: Call, samples: str, depth: int) -> None:
-        """A convolution, a pool or a recurrence of the samples at hand."""
+        """A convolution, a pool or a scan of the samples at hand."""
         node = self.values.graph[call.launch.heavy or 0]
         where = f"  /* {call.places[-1]} */" if call.places else ""
         made = [node.id, *sorted(call.launch.writes - {node.id})]
@@ -273,13 +272,10 @@ class StageCalls:
             name, sizes = call.loop
             arguments = ", ".join((samples, *sizes, *operands, *results))
             text = f"{name}({arguments}, scratch, planes);"
-        elif call.windows:
+        else:
             name = self.names[node.id]
             kept = f"kept_for_{name}" if node.id in self.keeps else ""
             text = windowed_call(node, f"windows_of_{name}", samples, operands, results, kept)
-        else:
-            layouts = [self.homes[self.values.base(o)].layout for o in node.operands]
-            text = recurrent_call(self.values.graph, node, samples, operands, results, layouts)
         self.emit(text + where, depth)
 
     def _pooled(self, before: Call, pool: Node, samples: str, results: Sequence[str]) -> str:

@@ -11,7 +11,6 @@ from ...artifact import THREADS, Buffer, Entry, KernelRecord, Port, Scalar
 from ...ir.body import ROWS
 from ...ir.graph import Graph, Node
 from ...ops import OPS
-from ...ops.recurrences import RECURRENCES
 from ...plan.forms import Plans
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
@@ -382,7 +381,7 @@ class StepWriter:
         a = part.names[part.values.base(found.product.a)]
         row = c_expression(found.product.m.a)
         given = [part.names[b.value] for b in found.buffers]
-        arguments = ", ".join(["rows_size", a, row, kept.place, *given])
+        arguments = ", ".join(["rows_size", a, row, kept.place, *found.sizes, *given])
         return f"{kept.how} == WEFT_AS_PLANES && {name}({arguments})"
 
     def _whole(
@@ -412,7 +411,7 @@ class StepWriter:
         """A rough estimate on one thread: 200 GFLOP/s in products, 10 in maps, 40 GB/s."""
         total = 0.0
         for each in self.records:
-            fast = ("product", "attention", *CONVOLUTIONS, *WEIGHTS, *RECURRENCES)
+            fast = ("product", "attention", *CONVOLUTIONS, *WEIGHTS, "scan")
             rate = 2e5 if each.kind in fast else 1e4
             total += max(each.flops / rate, each.bytes / 4e4)
         return total

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ....spec.dims import Dim, numel
-from ...ops.recurrences import RECURRENCES
 from ...plan.forms import Form
 from ...plan.moments import LONG
 from ...plan.product import Product
@@ -28,7 +27,6 @@ from .part import Machine, Part, Work
 from .printer import prepared, print_kernel
 from .products import Names, contraction_of, product_flops, result_index
 from .prologue import Prologue, leaves, prologues
-from .recurrent_kernels import recurrent
 from .request import Gemm
 from .row_parts import partable
 from .scatter import scatter_kernel
@@ -80,8 +78,6 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
         return moments(part, work).of(form.ranks())
     if part.is_attention(work):
         write = attention
-    elif work.heavy is not None and part.graph[work.heavy].op in RECURRENCES:
-        write = recurrent
     elif work.weight is not None:
         write = adjoints
     elif work.then is not None:

@@ -13,6 +13,7 @@ from ....spec.dims import Dim, symbols
 from ...artifact import Entry, Expression, KernelRecord, Launch, Port, Scalar
 from ...ir.body import ROWS, replaced
 from ...ir.graph import Graph
+from ...ops import OPS, costs
 from ...plan.attention import attentions
 from ...plan.forms import Plans
 from ...plan.loaded import LoadedValues
@@ -35,7 +36,6 @@ from .moments import merge_kernel
 from .part import Machine, Part, Work
 from .printer import Partial
 from .products import Names
-from .recurrent_kernels import flops_of
 from .riding import riders
 from .row_parts import merge_rows
 from .scan import loop_of
@@ -204,7 +204,10 @@ class StepWriter:
         known = self._pointers(part, top, rows)
         numbers = {n: expression(replaced(dim, rows)) for n, dim in found.sizes.items()}
         known |= {n: f"size:{e}" if isinstance(e, str) else ("size", e) for n, e in numbers.items()}
-        places, flops = part.places(writes), nominal(flops_of(node, part), self.sizes)
+        places = part.places(writes)
+        flops = nominal(
+            costs.flops(OPS, node, [part.graph[o].type for o in node.operands]), self.sizes
+        )
         done = Composed((), (), {}, {}, (), places, "scan", flops, key)
         grid = found.text.launch_grid(numbers)
         self._launch(found.text, grid, known, done, part.bytes_of(work), flops)

@@ -51,6 +51,29 @@ def test_accepted(target: str) -> None:
     np.testing.assert_array_equal(_run(HALVES, target, 16), [[4, 5, 6, 7], [20, 21, 22, 23]])
 
 
+LAST = """\
+net a {
+  in x: f32[B, T, 3]
+  y, h = x -> gru(4, return_state=true)
+  out y, h
+}
+"""
+
+
+@pytest.mark.parametrize("target", ["cpu", "reference"])
+def test_no_steps_have_states_but_no_last_one(target: str) -> None:
+    program = weft.compile(weft.load_text(LAST, "a.weft"), target=target)
+    with pytest.raises(DataError) as caught:
+        program.engine.forward("a", {"x": np.zeros((2, 0, 3), np.float32)})
+    assert "`a` needs T >= 1: it gives `h` of nothing" in str(caught.value)
+    found = program.engine.forward("a", {"x": np.zeros((0, 5, 3), np.float32)})
+    assert [np.shape(found[name]) for name in ("y", "h")] == [(0, 5, 4), (0, 4)]
+    alone = LAST.replace("y, h =", "y, _h =").replace("out y, h", "y")
+    program = weft.compile(weft.load_text(alone, "a.weft"), target=target)
+    y = program.engine.forward("a", {"x": np.zeros((2, 0, 3), np.float32)})
+    assert np.shape(y[next(iter(y))]) == (2, 0, 4)
+
+
 def test_needs_are_kept_in_the_manifest() -> None:
     artifact = weft.compile(weft.load_text(HALVES, "a.weft"), target="cpu").artifact
     assert from_json(to_json(artifact), artifact.files) == artifact

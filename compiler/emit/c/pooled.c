@@ -106,6 +106,7 @@ static __attribute__((noinline, unused)) void weft_pooled_image(const weft_windo
     int *const won = (int *)(most + (o + 3) / 4 * 4 * WEFT_LANES);
     float nowhere[4];
     weft_lay_phases(g, f, x, planes);
+    for (long t = 0; t < WEFT_LANES; ++t) planes[g->channels * channel + t] = 0.0f;      /* idle lanes read on: integers there would be slow as numbers */
     for (long from = 0; from < f->lanes; from += WEFT_LANES) {
         for (long block = 0; block < blocks; ++block) {
             const long at = o * block / blocks, count = o * (block + 1) / blocks - at;

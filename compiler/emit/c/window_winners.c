@@ -202,7 +202,7 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
         return;
     }
 #endif
-    memset(n.sums, 0, (size_t)((float *)n.number - n.sums) * sizeof(float));
+    memset(n.second, 0, (size_t)((float *)n.number - n.second) * sizeof(float));                            /* lanes that idle too: what lies there may be slow */
     weft_number_lanes(g, &n);
     for (long b = 0; b < images; b += n.images, x += n.images * g->xb) for (long top = 0; top < g->pool_out[1]; top += n.rows) {
         const long left = g->pool_out[1] - top, rows = left < n.rows ? left : n.rows, some = images - b < n.images ? images - b : n.images;

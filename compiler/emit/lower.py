@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from ...spec.dims import Dim, symbol
 from ..ir.graph import Graph, Node
+from ..plan.crossings import Key
 from ..plan.forms import shifted
 from ..plan.layout import Layout
-from ..plan.space import Key, Space, space
+from ..plan.space import Space, space
 from ..plan.values import Values, lowering
 from .loops import (
     Affine,

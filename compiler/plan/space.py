@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from ...spec.dims import Dim, evaluate
 from ..ir.graph import Node
 from .attention import Attention
+from .crossings import Classes, Key, operand_key
 from .values import Values, lowering
 
 ALONE = 4096  # points that one thread folds faster than several agree on
-
-Key = tuple[int, int]  # (value, dimension); a folded dimension is (-1 - reduction, dimension)
 
 
 class Refused(Exception):
@@ -43,45 +42,6 @@ class Space:
         """The axes a reduction folds."""
         found = (self.axis[-1 - node.id, d] for d in node["axes"])
         return tuple(a for a in found if a is not None)
-
-
-class _Classes:
-    """Union-find over dimensions."""
-
-    def __init__(self) -> None:
-        self.parent: dict[Key, Key] = {}
-
-    def find(self, key: Key) -> Key:
-        root = key
-        while self.parent.setdefault(root, root) != root:
-            root = self.parent[root]
-        while self.parent[key] != root:
-            self.parent[key], key = root, self.parent[key]
-        return root
-
-    def join(self, a: Key, b: Key) -> None:
-        self.parent[self.find(a)] = self.find(b)
-
-
-def _operand_key(node: Node, slot: int, dim: int, operand: Node) -> Key | None:
-    """Where dimension `dim` of an operand stands in `node`'s own dimensions (None: nowhere)."""
-    if node.op == "broadcast":
-        return node.id, node["dims"][dim]
-    if node.op == "transpose":
-        return node.id, node["order"].index(dim)
-    if node.op == "squeeze":
-        kept = [d for d in range(len(operand.shape)) if d not in node["axes"]]
-        return (node.id, kept.index(dim)) if dim in kept else None
-    if lowering(node) == "fold":
-        if dim in node["axes"]:
-            return -1 - node.id, dim
-        kept = [d for d in range(len(operand.shape)) if d not in node["axes"]]
-        return node.id, kept.index(dim)
-    if node.op == "take":
-        return (node.id, dim) if slot == 1 else None
-    if lowering(node) == "map":
-        return node.id, dim
-    return None
 
 
 def space(values: Values, roots: Iterable[int]) -> Space:
@@ -165,10 +125,10 @@ def _space(values: Values, roots: frozenset[int], *, read_once: bool) -> Space:
 
 def _unified(
     values: Values, members: list[int], *, read_once: bool
-) -> tuple[_Classes, dict[Key, Dim]]:
+) -> tuple[Classes, dict[Key, Dim]]:
     """The dimensions that members share along dataflow, and the extent of each."""
     graph, inside = values.graph, set(members)
-    classes = _Classes()
+    classes = Classes()
     extents: dict[Key, Dim] = {}
     for i in members:
         node = graph[i]
@@ -177,7 +137,7 @@ def _unified(
         for slot, o in enumerate(node.operands):
             operand = graph[o]
             for d in range(len(operand.shape)):
-                key = _operand_key(node, slot, d, operand)
+                key = operand_key(node, slot, d, operand)
                 if key is None:
                     continue
                 if key[0] < 0:
@@ -209,7 +169,7 @@ def _join_siblings(
     values: Values,
     members: list[int],
     roots: frozenset[int],
-    classes: _Classes,
+    classes: Classes,
     extents: dict[Key, Dim],
 ) -> None:
     """Axes that no dataflow links are the same where their extents agree, from the left; nobody
@@ -239,7 +199,7 @@ def _full_keys(values: Values, root: int) -> list[Key]:
         return [(root, d) for d in range(len(node.shape))]
     operand = values.graph[node.operands[0]]
     return [
-        k for d in range(len(operand.shape)) if (k := _operand_key(node, 0, d, operand)) is not None
+        k for d in range(len(operand.shape)) if (k := operand_key(node, 0, d, operand)) is not None
     ]
 
 
@@ -345,7 +305,7 @@ def _memory_order(values: Values, members: list[int], axis: dict[Key, Key | None
         ranked.append((-len([a for a in own if a]), i, [a for a in own if a is not None]))
         if lowering(node) == "fold":
             operand = graph[node.operands[0]]
-            keys = [_operand_key(node, 0, d, operand) for d in range(len(operand.shape))]
+            keys = [operand_key(node, 0, d, operand) for d in range(len(operand.shape))]
             wide = [a for k in keys if k is not None and (a := axis[k]) is not None]
             ranked.append((-len(wide), i, wide))
     ranked.sort()

@@ -14,6 +14,7 @@ from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
 from .attention import Attention
+from .crossings import crossings
 from .forms import Form, Forms, Plans
 from .layout import narrow
 from .windows import turned_from
@@ -87,6 +88,7 @@ class Values:
         self.slopes = frozenset(node.id for node in graph if node.op == "slope")
         self.users = {node.id: graph.users(node.id) for node in graph}
         self.stored = frozenset(self._required())
+        self.stored |= crossings(graph, lambda i: self.is_leaf(i) or i in self.stored)
         self.stored |= self._sweep()
         if keep_dear:
             self.dear = frozenset(node.id for node in graph if self._is_dear(node))

@@ -1,4 +1,6 @@
-"""A value is the same however it lies: weights that are made, reshaped, or read in two orders."""
+"""A value is the same however it lies: weights that are made, reshaped, turned, or read in two
+orders.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ KERNEL = "weight w: f32[4, 4, 3, 3] = pytorch_conv()"
 FLAT = "weight w: f32[144] = normal()"
 GROUPS = "weight w: f32[72] = normal()"
 TABLE = "weight w: f32[20, 36] = normal()"
+SQUARE = "weight w: f32[9, 9] = normal(std=0.3)"
 CASES = [
     (KERNEL, "x -> convolve(w)", "reshape(w, [4, 36])"),
     (KERNEL, "x -> convolve(2*w)", "reshape(2*w, [36, 4])"),
@@ -28,6 +31,8 @@ CASES = [
     (GROUPS, "x -> convolve_transpose(reshape(2*w, [4, 2, 3, 3]), groups=2)", "r"),
     (TABLE, "matmul(r, transpose(w))", "matmul(h, reshape(w, [36, 20])[:20])"),
     (TABLE, "matmul(h, w)", "matmul(r, reshape(w, [36, 20]))"),
+    (SQUARE, "tanh(w) + transpose(tanh(w))", "matmul(r[:, :9], transpose(tanh(w)) - tanh(w))"),
+    (SQUARE, "tanh(matmul(w, transpose(w)))", "cos(2*tanh(w) - transpose(tanh(w)))*w"),
 ]
 """A weight, and two things that are made of it."""
 

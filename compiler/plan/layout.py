@@ -174,8 +174,9 @@ def value_layout(node: Node, *, native: bool, plain: bool) -> Layout:
         width = node.shape[-1] if len(node.shape) > 1 else None
         if isinstance(width, int) and len(node.shape) == 2 and width > 2 * LANES:
             return row_major(node.shape, padded(width))
-        if isinstance(width, int) and width >= LONG and width % LANES != 0:
-            return row_major(node.shape, -(-width // LANES) * LANES)
+        if isinstance(width, int) and width >= LONG:
+            lead = -(-width // LANES) * LANES
+            return row_major(node.shape, lead if lead % (PAGE // 2) else lead + LANES)
     return row_major(node.shape)
 
 

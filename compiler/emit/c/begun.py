@@ -49,7 +49,7 @@ def _row(part: Launches, spread: Node, total: Node) -> int | None:
 def _becomes(part: Launches, product: Node, total: Node) -> bool:
     """Is a product read by nobody else, and nowhere yet?"""
     alone = part.graph.users(product.id) == [total.id] and product.phase == total.phase
-    made = product.op == "contract" and part.values.is_heavy(product)
+    made = (product.op, product.dtype) == ("contract", "f32") and part.values.is_heavy(product)
     return made and alone and product.id not in part.homes and product.id not in part.added
 
 

@@ -173,6 +173,8 @@ def product_bytes(values: Values, node: Node, known: Known) -> int:
 def _is_symmetric(values: Values, node: Node) -> bool:
     """Does a product make x' x, or multiply with d + d', as its derivative does?"""
     graph = values.graph
+    if len(node.operands) < 2:
+        return False
     if node.operands[0] == node.operands[-1]:
         return True
     added = graph[node.operands[-1]]

@@ -29,3 +29,24 @@ def test_resnet50_on_a_gpu() -> None:
     """Batch normalisation waits for sums, and two launches read cotangents of 3x3 windows."""
     backward = lower_backward(_lowered("resnet/resnet.weft", "resnet50"))
     assert compile_for(backward, "cuda:90").traffic["resnet"]["traffic_ratio"] <= 1.7
+
+
+def test_pools_are_in_the_bound() -> None:
+    """Two convolutions with a pool each move little more than they have to; pools alone do too."""
+    text = """
+net n {
+  in x: f32[B, 1, 28, 28]
+  x -> conv(20, 5, pad=0) -> max_pool(2) -> conv(50, 5, pad=0) -> max_pool(2) -> flatten
+    -> linear(10) as y
+}
+train {
+  steps = 1
+  data x: f32[B, 1, 28, 28], target: i32[B] = npz("unused.npz", batch=64)
+  step main updates n {
+    optimizer = sgd(lr=0.1)
+    loss = x -> n -> cross_entropy(target)
+  }
+}
+"""
+    traffic = weft.compile(weft.load_text(text, "n.weft"), target="cpu").artifact.traffic["main"]
+    assert 1.0 <= traffic["traffic_ratio"] <= 1.2

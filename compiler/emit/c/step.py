@@ -19,19 +19,19 @@ from ...plan.schedule import ONCE, Launch, Stage, multiplications
 from ...plan.windows import CONVOLUTIONS, WEIGHTS, WINDOWED
 from ..loops import Kernel
 from ..names import c_expression, identifier, local_name, size_name
-from .beside import Beside, maps_beside
+from .beside import Beside
 from .beside import text as beside_text
 from .call import ADDING, WAITING, Call, place_in
-from .in_place import Shared, may_write
 from .kept import Kept, kept_products
 from .kernels import Kernels
 from .launches import line
 from .part import Part, largest
 from .printer import STORED, Signature
 from .scalars import LEARNING_RATE, UPDATE, c_scalars
-from .scan import BLOCK, Loop, loop_of
+from .scan import BLOCK
 from .stage import StageWriter
 from .stage_calls import LOOP
+from .walk import walk_of
 from .windowed import record as windows_record
 
 ALONE = 20.0  # microseconds of work below which one thread is faster
@@ -343,37 +343,21 @@ class StepWriter:
     def _loop(self, part: Part, launch: Launch, node: Node) -> tuple[str, tuple[str, ...]]:
         """The function of a scan, whose body is planned as a part of its own."""
         writes = [node.id, *sorted(launch.writes - {node.id})]
-        loop = loop_of(part, node, writes)
-        body, still, moving = self._body(loop)
-        late = frozenset(s.result for s in loop.shared if not _may_write(body, s, moving))
-        if late:
-            loop = loop_of(part, node, writes, late)
-            body, still, moving = self._body(loop)
-        ends = [Shared(after, after, state, 0) for after, state in loop.ends().items()]
-        ends = [s for s in ends if _may_write(body, s, moving)]
-        loop = replace(loop, renewed={s.made: s.sequence for s in ends})
-        body.overlapping = {v for s in (*loop.shared, *ends) for v in (s.made, s.sequence)}
+        walk = walk_of(part, node, writes, self.plans)
+        loop, body, maps = walk.loop, walk.body, walk.maps
         inner = StepWriter(self.ports, self.kernels, loop.sizes, plans=self.plans)
         inner.parts.append(body)
         inner._used |= loop.reserved
         inner._name_values(body)
-        maps = maps_beside(body, moving, loop.body.sequences)
         parts = {i: found.parts for i, found in maps.items()}
-        loop = replace(loop, kept=kept_products(body, moving, loop.steady(body), parts))
-        floats = loop.place(body, still)
+        loop = replace(loop, kept=kept_products(body, walk.moving, loop.steady(body), parts))
+        floats = loop.place(body, walk.still)
         at_once = {i: inner._beside(body, maps[i], x) for i, x in loop.kept.items() if x.parts > 1}
-        texts = [inner._whole(body, some, loop.kept, at_once) for some in (still, moving)]
+        texts = [inner._whole(body, some, loop.kept, at_once) for some in (walk.still, walk.moving)]
         text, sizes = loop.text(body, floats, *texts)
         self._loops.append(substitute(floats, {ROWS: BLOCK}) + inner._planes)
         name = self.kernels.add_function(loop.name, text)
         return name, (c_expression(loop.time), *sizes)
-
-    def _body(self, loop: Loop) -> tuple[Part, list[Launch], list[Launch]]:
-        """The body of a scan as a part: what is the same in all steps, and what is not."""
-        body = Part(loop.graph, loop.homes, loop.sizes, keep=False, plans=self.plans, alone=True)
-        launches = [x for level in body.levels for stage in level for x in stage.launches]
-        still, moving = loop.divided(launches)
-        return body, loop.carried_out(still), loop.carried_out(moving)
 
     def _beside(self, part: Part, found: Beside, kept: Kept) -> str:
         """The call that makes a product and the map behind it at once; was it done?"""
@@ -454,13 +438,6 @@ def _aliased(part: Part, kernel: Kernel) -> frozenset[str]:
         place = home.space, home.slot, home.offset
         seen.setdefault(("shared",) if b.value in part.overlapping else place, []).append(b.name)
     return frozenset(name for names in seen.values() if len(names) > 1 for name in names)
-
-
-def _may_write(part: Part, shared: Shared, launches: Sequence[Launch]) -> bool:
-    """Does a step read before it writes in the same place?"""
-    touched = [x for x in launches if {shared.made, shared.sequence} & (x.reads | x.writes)]
-    plain = [x for x in touched if x.heavy is None and x.attention is None]
-    return may_write(shared, launches, {x: part.lowered(x.roots, "draft") for x in plain})
 
 
 def _without_paths(call: Call) -> Call:

@@ -1,7 +1,7 @@
 """Values that a kernel would read along two axes at once, where it makes them as it needs them.
 
-    a = tanh(x), a + transpose(a)  ->  a is stored: an element of the sum needs two of a, and a
-                                       kernel makes a value at one place for each of its points
+    a = tanh(x), a + transpose(a)         ->  a is stored: an element of the sum needs two of a, and
+    a[:, None] * tanh(a)[None, :]             a kernel makes a value at one place for each point
 
 A value that lies in memory is read anywhere.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir.graph import Graph, Node
+from ..ir.types import Shape
 from ..ops import OPS
 
 Key = tuple[int, int]  # (value, dimension); a folded dimension is (-1 - reduction, dimension)
@@ -57,36 +58,61 @@ def operand_key(node: Node, slot: int, dim: int, operand: Node) -> Key | None:
 
 
 def crossings(graph: Graph, lies: Callable[[int], bool]) -> set[int]:
-    """What has to be stored besides what `lies` in memory, so that no value meets itself turned."""
+    """What has to be stored besides what `lies` in memory, so that no value meets itself."""
     found: set[int] = set()
-    while turns := _turns(graph, lambda i: lies(i) or i in found):
-        classes = Classes()
-        for node in graph:
-            for slot, o in enumerate(node.operands):
-                if lies(o) or o in found:
-                    continue
-                for d in range(len(graph[o].shape)):
-                    key = operand_key(node, slot, d, graph[o])
-                    if key is not None:
-                        classes.join((o, d), key)
-        met = [t for t in turns if _meets(classes, t)]
-        if not met:
+
+    def somewhere(i: int) -> bool:
+        return lies(i) or i in found
+
+    while _may_meet(graph, somewhere):
+        candidates = _meeting(graph, somewhere)
+        if not candidates:
             break
-        found.add(met[0].operands[0])
+        found.add(next((i for i in candidates if _helps(graph, lies, found | {i})), candidates[-1]))
     return found
 
 
-def _turns(graph: Graph, lies: Callable[[int], bool]) -> list[Node]:
-    """Transpositions of what is nowhere, in whose place it could stand."""
-    return [
-        node
-        for node in graph
-        if node.op == "transpose"
-        and node.shape == graph[node.operands[0]].shape
-        and not lies(node.operands[0])
-    ]
+def _helps(graph: Graph, lies: Callable[[int], bool], found: set[int]) -> bool:
+    """Does nothing meet any more?"""
+    return not _meeting(graph, lambda i: lies(i) or i in found)
 
 
-def _meets(classes: Classes, node: Node) -> bool:
-    found = [classes.find((node.id, d)) for d, extent in enumerate(node.shape) if extent != 1]
-    return len(set(found)) < len(found)
+def _may_meet(graph: Graph, lies: Callable[[int], bool]) -> bool:
+    """Is something turned in whose place it could stand, or repeated along several axes of a shape?
+    Most graphs have neither, and need no closer look.
+    """
+    ways: dict[tuple[Shape, Shape], set[tuple[int, ...]]] = {}
+    for node in graph:
+        if node.op not in ("transpose", "broadcast") or lies(node.operands[0]):
+            continue
+        operand = graph[node.operands[0]]
+        if node.op == "transpose" and node.shape == operand.shape:
+            return True
+        if node.op == "broadcast" and operand.shape:
+            ways.setdefault((operand.shape, node.shape), set()).add(tuple(node["dims"]))
+    return any(len(dims) > 1 for dims in ways.values())
+
+
+def _meeting(graph: Graph, lies: Callable[[int], bool]) -> list[int]:
+    """The values with several readers that take part where two axes of one value are the same axis,
+    the nearest first.
+    """
+    classes = Classes()
+    for node in graph:
+        for slot, o in enumerate(node.operands):
+            for d in range(len(graph[o].shape) if not lies(o) else 0):
+                key = operand_key(node, slot, d, graph[o])
+                if key is not None:
+                    classes.join((o, d), key)
+    for node in graph:
+        axes = [classes.find((node.id, d)) for d, extent in enumerate(node.shape) if extent != 1]
+        twice = next((a for a in axes if axes.count(a) > 1), None)
+        if twice is not None:
+            return [
+                other.id
+                for other in reversed(list(graph))
+                if len(graph.users(other.id)) > 1
+                and not lies(other.id)
+                and any(classes.find((other.id, d)) == twice for d in range(len(other.shape)))
+            ]
+    return []

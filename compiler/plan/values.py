@@ -20,7 +20,7 @@ from .layout import narrow
 from .windows import turned_from
 
 STRIDED = {"convolve": (0,), "convolve_weight": (0,), "convolve_weight_put": (0,)}
-"""Operands of heavy operations that may lie in memory in any order."""
+"""Operands of heavy operations that may lie in memory in any order, sample by sample."""
 
 DEAR = 8  # operations that take longer than reading a value again from a panel in cache
 ROOT = 4  # operations of a root, which take longer than reading a number of each channel
@@ -208,7 +208,8 @@ class Values:
         if slot == 1 and node.op == "convolve_input" and self.turned:
             weight = turned_from(self.graph, i)
             return i if weight is None else weight
-        if slot in STRIDED.get(node.op, ()) and self.graph[i].op == "transpose":
+        turned = self.graph[i].op == "transpose" and self.graph[i]["order"][0] == 0
+        if slot in STRIDED.get(node.op, ()) and turned:
             return self.graph[i].operands[0]
         return i
 

@@ -24,6 +24,7 @@ CASES = [
     (KERNEL, "x -> convolve(3*w)", "3*w"),
     (KERNEL, "x -> convolve(transpose(w, axes=[1, 0, 3, 2]))", "w"),
     (KERNEL, "x -> convolve(w[:, :, 1:, :2])", "reshape(w[:, :, 1:, :2], [16, 4])"),
+    (KERNEL, "take(x, numbers([2, 0, 1, 2]), axis=1) -> convolve(w)", "w[0]"),
     (FLAT, "x -> convolve(reshape(w, [4, 4, 3, 3]))", "r"),
     (FLAT, "x -> convolve(reshape(2*w, [4, 4, 3, 3]))", "r"),
     (GROUPS, "x -> convolve(reshape(w, [8, 1, 3, 3]), groups=4)", "r"),
@@ -32,11 +33,13 @@ CASES = [
     (TABLE, "matmul(r, transpose(w))", "matmul(h, reshape(w, [36, 20])[:20])"),
     (TABLE, "matmul(h, w)", "matmul(r, reshape(w, [36, 20]))"),
     (SQUARE, "tanh(w) + transpose(tanh(w))", "matmul(r[:, :9], transpose(tanh(w)) - tanh(w))"),
+    (SQUARE, "unsqueeze(tanh(w), axis=2)*unsqueeze(cos(tanh(w)), axis=1)", "w"),
     (SQUARE, "tanh(matmul(w, transpose(w)))", "cos(2*tanh(w) - transpose(tanh(w)))*w"),
 ]
 """A weight, and two things that are made of it."""
 
-INPUTS = {"x": (3, 4, 5, 6), "r": (3, 36), "h": (3, 20)}
+BATCH = 40  # more than a panel has
+INPUTS = {"x": (BATCH, 4, 5, 6), "r": (BATCH, 36), "h": (BATCH, 20)}
 
 
 def _spec() -> str:
@@ -50,7 +53,8 @@ def _spec() -> str:
     loss = " + ".join(f"sum(a_{i}*a_{i}) + sum(b_{i}*b_{i})" for i in range(len(CASES)))
     updates = ", ".join(f"case_{i}" for i in range(len(CASES)))
     return (
-        "\n".join(nets) + f"train {{\n  steps = 1\n  data {types} = npz('none.npz', batch=3)\n"
+        "\n".join(nets)
+        + f"train {{\n  steps = 1\n  data {types} = npz('none.npz', batch={BATCH})\n"
         f"  step main updates {updates} {{\n    optimizer = sgd(lr=0.1)\n{''.join(values)}"
         f"    loss = {loss}\n  }}\n}}\n"
     ).replace("'", '"')
@@ -74,7 +78,7 @@ def _truth(program: CompiledProgram, entry: EntryGraph, inputs: dict) -> dict[st
     views = {
         p.name: parameter_view(program.engine.parameters, p) for p in program.artifact.parameters
     }
-    return reference.run(entry.graph, {**views, **inputs}, {"B": 3})
+    return reference.run(entry.graph, {**views, **inputs}, {"B": BATCH})
 
 
 @pytest.mark.parametrize("i", range(len(CASES)), ids=[f"{a} | {b}" for _, a, b in CASES])

@@ -16,7 +16,7 @@ from .homes import graph_homes, update_homes
 from .ir.graph import Graph
 from .plan.forms import Plans
 from .plan.moments import with_moments, with_squares
-from .plan.traffic import Known, product_bytes
+from .plan.traffic import Known, is_symmetric, product_bytes
 
 INTERPRET = Machine("interpret", "ieee")
 
@@ -74,7 +74,7 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
     made = (graph.graph[i] for w in graph.works for i in _products(graph, w))
     known: Known = set()
     bound = sum(product_bytes(graph.values, node, known) for node in made)
-    bound -= sum(map(graph.values.bytes_of, graph.values.followers))
+    bound -= _counted_again(graph)
     streamed = sum(_bytes(graph, w) for w in graph.works if graph.is_attention(w))
     products = sum(_own_bytes(graph, w) for w in graph.works if _products(graph, w))
     bound, products = bound + streamed, products + streamed
@@ -86,6 +86,15 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
         "traffic_ratio": total / bound if bound else None,
         "memory_ratio": total / bound if bound else None,
     }
+
+
+def _counted_again(part: Part) -> int:
+    """The bytes of sums that several products of the bound make together, but for one of them."""
+    values, again = part.values, 0
+    for total, terms in values.totals.items():
+        counted = sum(not is_symmetric(values, part.graph[i]) for i in terms)
+        again += max(0, counted - 1) * values.bytes_of(total)
+    return again
 
 
 def _products(part: Part, work: Work) -> list[int]:

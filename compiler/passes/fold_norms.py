@@ -69,6 +69,7 @@ class _Folding:
         self.centres: dict[int, int] = {}
         self.affine: dict[int, Affine] = {}
         self.about: dict[int, About] = {}
+        self.shifted: dict[int, tuple[int, int]] = {}
         self.fold = {i: f for f in folds for i in (*f.affine, *f.sums, *f.squares)}
 
     def run(self) -> tuple[Builder, dict[str, int]]:
@@ -79,11 +80,21 @@ class _Folding:
                     self._leave(fold)
                     fold = None
                 if fold is None:
-                    self.new[node.id] = self.b.repeat(node, [self.new[o] for o in node.operands])
+                    self.new[node.id] = self._copied(node)
                 else:
                     self._folded(node, fold)
                 self._centre(node)
         return self.b, {name: self.new[i] for name, i in self.graph.outputs.items()}
+
+    def _copied(self, node: Node) -> int:
+        """A value as it was; two products that are added come before their shifts."""
+        b, operands = self.b, [self.new[o] for o in node.operands]
+        if node.op != "add" or any(o not in self.shifted for o in operands):
+            return b.repeat(node, operands)
+        (left, one), (right, other) = (self.shifted[o] for o in operands)
+        both = b.map("add", left, right)
+        shift = b.broadcast(b.map("add", one, other), (len(node.shape) - 1,), node.shape)
+        return b.map("add", both, shift, name=node.name)
 
     def _leave(self, fold: Fold) -> None:
         """Keep a product whose rows lie about numbers that nobody knows."""
@@ -216,7 +227,10 @@ class _Folding:
         back = b.map("mul", about.shift, gain)
         shift = b.map("sub", value.shift, back, name="shift")
         last = len(product.shape) - 1
-        return b.map("add", found, b.broadcast(shift, (last,), product.shape), name=node.name)
+        spread = b.broadcast(shift, (last,), product.shape)
+        made = b.map("add", found, spread, name=node.name)
+        self.shifted[made] = found, shift
+        return made
 
     # ---- centres -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 (on a GPU).
 
     d = dq @ wq + dk @ wk + dv @ wv  ->  one launch with three loops, which writes d alone
+    y = convolve(a, v) + convolve(b, w)  ->  the same, for convolutions of single elements
     d_t = x + scatter_add(i, d)      ->  one launch, which adds rows to those of x
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 from ...spec.dims import evaluate
 from ..ir.graph import Node
 from .layout import row_major
-from .product import Product, product_of
+from .product import Product, pointwise, product_of
 from .values import Values
+from .windows import CONVOLUTIONS, is_pointwise
 
 LEAST = 16  # rows, columns and depth of a product that has a loop over blocks
+SMALL = 1 << 14  # elements of a weight both adjoints of which are one launch
 
 
 def totals(values: Values) -> dict[int, tuple[int, ...]]:
@@ -60,22 +63,36 @@ def _terms(values: Values, node: Node) -> list[int]:
         if term.op == "add" and term.phase == node.phase and _is_inner(values, term):
             stack.extend(term.operands)
             continue
-        alone = term.op == "contract" and len(values.users[term.id]) == 1
+        product = term.op == "contract" or _is_pointwise(values, term)
+        alone = product and len(values.users[term.id]) == 1
         if not alone or term.phase != node.phase or term.id in values.outputs:
             return []
         found.append(term.id)
     return found if len(set(found)) == len(found) else []
 
 
+def _is_pointwise(values: Values, term: Node) -> bool:
+    """Is it a convolution of single elements whose launch has no better use?
+
+    With a small weight that may make the adjoint in it, too.
+    """
+    graph = values.graph
+    if term.op not in CONVOLUTIONS[:2] or not is_pointwise(graph, term):
+        return False
+    d, weight = term.operands
+    beside = [graph[u] for u in values.users[d] if graph[u].op == "convolve_weight"]
+    return values.count(weight) > SMALL or not any(u.operands[1] == d for u in beside)
+
+
 def _alike(values: Values, terms: list[int]) -> bool:
-    """Do the products have the same rows and columns, and no block that is made of another?"""
+    """Do the products have the same rows and columns, and no block that somebody stores?"""
     graph = values.graph
     operands = [(i, o) for i in terms for o in graph[i].operands]
-    if any(values.is_view(o) or o in values.ahead for _, o in operands):
+    if not all(_is_loaded(values, graph[i], o) for i, o in operands):
         return False
     if len({graph[o].dtype for _, o in operands}) != 1 or len({graph[i].type for i in terms}) != 1:
         return False
-    products = [product_of(graph, graph[i], lambda o: row_major(graph[o].shape)) for i in terms]
+    products = [_product(values, graph[i]) for i in terms]
     first = products[0]
     return all(
         not p.outer
@@ -83,6 +100,22 @@ def _alike(values: Values, terms: list[int]) -> bool:
         and _is_large(values, p)
         for p in products
     )
+
+
+def _is_loaded(values: Values, term: Node, i: int) -> bool:
+    """Does a product load an operand as it lies, or make it of what it loads, for itself alone?"""
+    if term.op == "contract":
+        return not values.is_view(i) and i not in values.ahead
+    if i == term.operands[1]:
+        return i not in values.ahead
+    ahead = values.ahead.get(i)
+    made = ahead is None or (term.id in ahead.readers and not ahead.written)
+    return made and not values.is_view(i)
+
+
+def _product(values: Values, node: Node) -> Product:
+    read = product_of if node.op == "contract" else pointwise
+    return read(values.graph, node, lambda o: row_major(values.graph[o].shape))
 
 
 def _is_large(values: Values, p: Product) -> bool:

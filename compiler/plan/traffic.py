@@ -157,7 +157,7 @@ def product_bytes(values: Values, node: Node, known: Known) -> int:
     products of symmetric matrices, and neither has the bound.
     """
     total = 0
-    if _is_symmetric(values, node):
+    if is_symmetric(values, node):
         return 0
     for slot, i in enumerate(dict.fromkeys((*map(values.base, node.operands), node.id))):
         key = (node["spec"] if node.op == "contract" else "", node.scope, node.place, slot)
@@ -170,7 +170,7 @@ def product_bytes(values: Values, node: Node, known: Known) -> int:
     return total
 
 
-def _is_symmetric(values: Values, node: Node) -> bool:
+def is_symmetric(values: Values, node: Node) -> bool:
     """Does a product make x' x, or multiply with d + d', as its derivative does?"""
     graph = values.graph
     if len(node.operands) < 2:

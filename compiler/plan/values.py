@@ -267,8 +267,9 @@ class Values:
 
     def made_by(self, reader: int) -> list[int]:
         """The operands that a heavy node makes of what it loads."""
-        operands = self.graph[reader].operands
-        return [o for o in dict.fromkeys(operands) if (reader, o) in self.sources]
+        terms = self.made_as_one(reader)[1]
+        read = [(i, o) for i in terms for o in self.graph[i].operands]
+        return list(dict.fromkeys(o for i, o in read if (i, o) in self.sources))
 
     def operands(self, node: Node) -> set[int]:
         """The memory that a heavy node reads, also for what it makes of it."""

@@ -26,7 +26,7 @@ from .moments import left, moments, words_of
 from .part import Machine, Part, Work
 from .printer import prepared, print_kernel
 from .products import Names, contraction_of, product_flops, result_index
-from .prologue import Prologue, leaves, prologues
+from .prologue import Prologue, leaves, prologue, prologues
 from .request import Gemm
 from .row_parts import partable
 from .scatter import scatter_kernel
@@ -149,7 +149,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     read = [x.value for x in lowered.buffers] if lowered else []
     read += [i for i in (work.summed, work.moments) if i is not None]
     read += leaves(part, key)
-    added = [part.values.base(i) for other in others for i in (other.a, other.b)]
+    added = [part.values.memory(x.c, i) for x in others for i in (x.a, x.b)]
     names, sizes = part.short(dict.fromkeys((a, b, *added, *read, z))), Names()
     c = contraction_of(p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes)
     c = replace(c, others=tuple(_other(part, other, names, sizes) for other in others))
@@ -159,6 +159,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     taken |= {f"{names[i]}_tile" for i in (a, b)}
     taken |= words_of(names[work.moments]) if work.moments is not None else frozenset()
     ahead = prologues(part, key, (p.a, p.b), names, sizes, taken)
+    added_ahead = [prologue(part, x.c, x.a, names, sizes, taken) for x in others]
     kernel, heads = None, heads_of(lowered, p) if lowered is not None else None
     if lowered is not None:
         whole = lowered if heads is None else heads.kernel
@@ -204,9 +205,15 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     )
     left_before, left_step = _ahead(gemm, ahead[0], "a")
     right_before, right_step = _ahead(gemm, ahead[1], "b")
+    made = [
+        _ahead(replace(gemm, contraction=term), each, "a")
+        for term, each in zip(c.others, added_ahead, strict=True)
+    ]
+    before = (*left_before, *right_before, *(line for lines, _ in made for line in lines))
     gemm = replace(
-        gemm, prologue_a=left_step, prologue_b=right_step, before=(*left_before, *right_before)
-    )
+        gemm, prologue_a=left_step, prologue_b=right_step, before=before,
+        others=tuple(lines for _, lines in made),
+    )  # fmt: skip
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
     return replace(found, key=_key(part, work, c), parted=epilogue.parted)
@@ -219,7 +226,7 @@ def _key(part: Part, work: Work, c: Contraction) -> str:
 
 def _other(part: Part, p: Product, names: Mapping[int, str], sizes: Names) -> Contraction:
     """One more product that a kernel adds."""
-    a, b = part.values.base(p.a), part.values.base(p.b)
+    a, b = part.values.memory(p.c, p.a), part.values.memory(p.c, p.b)
     return contraction_of(
         p, (names[a], part.graph[a].dtype), (names[b], part.graph[b].dtype), sizes
     )

@@ -43,8 +43,14 @@ class Loop:
 def loop(gemm: Gemm) -> Loop:
     """The sum over k in the form that the tile asks for, once for each of several products."""
     if gemm.contraction.others:
-        terms = (replace(c, others=()) for c in gemm.contraction.terms)
-        loops = [_dot(replace(gemm, contraction=c), alone=False) for c in terms]
+        terms = [replace(c, others=()) for c in gemm.contraction.terms]
+        first = replace(gemm, contraction=terms[0])
+        made = gemm.others or ((),) * (len(terms) - 1)
+        rest = (
+            replace(gemm, contraction=c, prologue_a=lines, prologue_b=())
+            for c, lines in zip(terms[1:], made, strict=True)
+        )
+        loops = [_dot(each, alone=False) for each in (first, *rest)]
         steps = tuple(line for found in loops for line in found.steps)
         return Loop(loops[0].before, steps, (), sum(found.dots for found in loops))
     match gemm.tile.form:

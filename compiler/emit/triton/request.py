@@ -18,8 +18,9 @@ class Gemm:
     `frame(contraction, tile)`; `parameters` are the pointers and numbers it needs beyond the
     operands.  `prologue_a` and `prologue_b` rewrite the loaded blocks `contraction.a_tile` and
     `b_tile` (0 outside the matrix, before and after), `before` is what they need of the rows and
-    columns of the product, once.  `wide` makes row indices 64-bit, for buffers
-    of 2**31 elements and more.  `divisible` tells which named extents are multiples of 16.
+    columns of the product, once; `others` are the former for the other products of the
+    contraction.  `wide` makes row indices 64-bit, for buffers of 2**31 elements and more.
+    `divisible` tells which named extents are multiples of 16.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Gemm:
     prologue_a: tuple[str, ...] = ()
     prologue_b: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()
     sums: Sums | None = None
     wide: bool = False
     divisible: Mapping[str, bool] = field(default_factory=dict)

@@ -72,6 +72,8 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
     text = f"{name}: {len(rows)} kernels\n{table(head, rows, total, '<<>>><')}"
     text += f"\n\npeak     {bytes_text(step['peak_memory'])} of memory"
     text += _loops(step["loops"])
+    if step["folded"]:
+        text += f"\n\nfolded   batch norms into the weights of {_places(step['folded'])}"
     ratio = step["traffic"].get("traffic_ratio")
     if ratio is None:
         return text

@@ -15,6 +15,7 @@ from .ir.printer import show
 from .lowered import Lowered
 from .native import plan_entry
 from .ops.scans import loop_key
+from .passes.fold_norms import GRAM
 from .plan.attention import QUERY, Attention, Refusal, attentions
 from .plan.fuse import Fusion, Roots
 from .plan.samples import step_by_step
@@ -136,6 +137,12 @@ def _loops(
     return loops
 
 
+def _folded(graph: Graph) -> list[str]:
+    """The lines of the products into whose weights a batch norm has been folded."""
+    found = (node for node in graph if node.name == GRAM and node.place is not None)
+    return list(dict.fromkeys(line(node) for node in found))
+
+
 def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
     """Kernels with bytes, FLOPs and intensity, totals, memory and `traffic_ratio`, as plain data;
     for GPUs the loops too, and why they are launched step by step, if they are.
@@ -164,6 +171,7 @@ def report(lowered: Lowered, artifact: Artifact) -> dict[str, Any]:
             "flops": sum(k.flops for k in kernels),
             "peak_memory": peak(artifact, artifact.entry(entry.kind, entry.subject)),
             "loops": [] if artifact.target == "cpu" else _loops(lowered, entry, kernels),
+            "folded": _folded(_graph(entry)),
             "traffic": artifact.traffic.get(entry.subject, {}),
         }
     arena = 4 * artifact.length

@@ -22,6 +22,9 @@ from ..ops import OPS
 from ..ops.rules import RULES
 from .expanding import Fold, by_channel, fold_of
 
+GRAM = "gram"
+"""What the products of the channels of rows with each other are called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Affine:
@@ -153,13 +156,13 @@ class _Folding:
         if self.graph[fold.product].op == "convolve":
             one, none = (1,) * (last - 1), (0,) * (last - 1)
             found = b.insert(
-                "convolve_weight", (rows, rows), "gram",
+                "convolve_weight", (rows, rows), GRAM,
                 kernel=one, stride=one, dilation=one, low=none, groups=1,
             )  # fmt: skip
             gram = b.squeeze(found, range(2, len(b[found].shape)))
         else:
             at = "abefghij"[:last]
-            gram = b.contract(f"{at}c,{at}d->cd", rows, rows, name="gram")
+            gram = b.contract(f"{at}c,{at}d->cd", rows, rows, name=GRAM)
         shape = b[gram].shape
         each = b.map("mul", gram, self._inverse(b[rows].shape[:-1], shape))
         across = b.map("mul", *(b.broadcast(mean, (axis,), shape) for axis in (0, 1)))

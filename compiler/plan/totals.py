@@ -80,8 +80,8 @@ def _is_pointwise(values: Values, term: Node) -> bool:
     if term.op not in CONVOLUTIONS[:2] or not is_pointwise(graph, term):
         return False
     d, weight = term.operands
-    beside = [graph[u] for u in values.users[d] if graph[u].op == "convolve_weight"]
-    return values.count(weight) > SMALL or not any(u.operands[1] == d for u in beside)
+    beside = [graph[u].operands for u in values.users[d] if graph[u].op == "convolve_weight"]
+    return values.count(weight) > SMALL or not any(x != d == y for x, y in beside)
 
 
 def _alike(values: Values, terms: list[int]) -> bool:

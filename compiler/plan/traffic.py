@@ -178,10 +178,15 @@ def is_symmetric(values: Values, node: Node) -> bool:
     if node.operands[0] == node.operands[-1]:
         return True
     added = graph[node.operands[-1]]
-    while added.op == "cast":
+    while added.op in ("cast", "broadcast", "squeeze"):
         added = graph[added.operands[0]]
-    turned = {graph[o].operands[0] for o in added.operands if graph[o].op == "transpose"}
-    return added.op == "add" and bool(turned & {*added.operands})
+    if added.op != "add":
+        return False
+    left, right = (graph[o] for o in added.operands)
+    if left.op == right.op == "broadcast":
+        return left.operands == right.operands and left["dims"] != right["dims"]
+    sides = ((left, right), (right, left))
+    return any(x.op == "transpose" and x.operands == (y.id,) for x, y in sides)
 
 
 def _since(recent: Mapping[int, int], i: int) -> int:

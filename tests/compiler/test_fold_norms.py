@@ -12,12 +12,15 @@ import weft
 from weft.compiler import reference
 from weft.compiler.build import elaborate, training_net
 from weft.compiler.compile import compile_gpu, lower
+from weft.compiler.explain import report
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
 from weft.compiler.ir.verify import verify
 from weft.compiler.ops import OPS
 from weft.compiler.passes.differentiate import differentiate
 from weft.compiler.passes.fold_norms import fold_norms
+from weft.compiler.plan.loaded import LoadedValues
+from weft.compiler.plan.traffic import is_symmetric
 
 SIZES = {"B": 64}
 IMAGE, ROWS = "f32[B, 6, 5, 5]", "f32[B, 6]"
@@ -171,8 +174,26 @@ def test_a_gpu_stores_nothing_of_that_width() -> None:
     """Rows are loaded, not stored; their sum rides in the product of all with all."""
     text = TRAINED.format(offset=0).replace("-> batch_norm as y", "-> batch_norm -> relu as y")
     program = elaborate(weft.load_text(text, "n.weft"))
-    artifact = compile_gpu(lower(program, native=False), "cuda:90")
+    lowered = lower(program, native=False)
+    artifact = compile_gpu(lowered, "cuda:90")
     entry = artifact.entry("train", "main")
     wide = [b for b in entry.buffers if len(b.shape) == 4 and b.shape[-1] == 64]
     assert len(wide) <= 2  # the prediction, and its cotangent
     assert "about_centre" not in {b.name for b in entry.buffers}
+    (said,) = report(lowered, artifact)["steps"]["main"]["folded"]
+    assert said.endswith("n.conv_2")
+
+
+def test_products_of_a_block_and_its_projection_are_one_launch() -> None:
+    """Each makes its rows of what it loads; the bound knows no products of symmetric matrices."""
+    block = f"{FIRST} -> residual {{ {WIDE} | conv(6, 3) -> batch_norm -> relu -> {WIDE} }} -> relu"
+    layers = block.replace("conv(5,", "conv(16,").replace("conv(6,", "conv(32,")
+    b, roots, _ = built(layers.replace("conv(12,", "conv(64,"))
+    folded, new = fold_norms(b, roots, SIZES)
+    values = LoadedValues(Graph(folded.nodes, new), SIZES)
+    (terms,) = values.totals.values()
+    assert [folded[i].op for i in terms] == ["convolve", "convolve"]
+    assert len(values.ahead) >= 2
+    squares = [n for n in values.graph if n.op == "convolve_weight"]
+    assert len(squares) == 2 and all(is_symmetric(values, n) for n in squares)
+    assert not any(is_symmetric(values, n) for n in values.graph if n.op == "convolve")

@@ -99,8 +99,9 @@ def _counted_again(part: Part) -> int:
 
 def _products(part: Part, work: Work) -> list[int]:
     """The contraction or the windows of a kernel, or those of its members."""
-    if work.members:
-        return [i for member in work.members for i in _products(part, member)]
+    several = work.members or work.pair
+    if several:
+        return [i for member in several for i in _products(part, member)]
     if work.heavy is None or not part.is_host(work):
         return []
     beside = [] if work.weight is None else [work.weight]
@@ -113,13 +114,14 @@ def _bytes(part: Part, work: Work) -> int:
     members = values.cone(work.roots)[0] if work.heavy is None and work.roots else ()
     written = sum(map(values.bytes_of, work.writes))
     read = sum(values.read_bytes(members, i) for i in work.reads - work.writes)
-    return written + read - part.left_alone(work)
+    return written + read - part.left_alone(work) + part.parts(work)
 
 
 def _own_bytes(part: Part, work: Work) -> int:
     """What the product itself moves: its operands, and its result where that is stored."""
-    if work.members:
-        touched = [_own_values(part, member) for member in work.members]
+    several = work.members or work.pair
+    if several:
+        touched = [_own_values(part, member) for member in several]
         return sum(map(part.values.bytes_of, frozenset().union(*touched)))
     return sum(map(part.values.bytes_of, _own_values(part, work)))
 

@@ -57,6 +57,11 @@ def cross_compiled(lowered: Lowered, target: str) -> tuple[Artifact, tuple[Repor
 
 
 def _bodies(text: str) -> dict[str, str]:
-    """The text of every function of a module, by name."""
+    """The text of every function of a module, by name, and of those that it calls."""
     parts = re.split(r"\n\n\n(?=@triton\.jit)", text)
-    return {found[1]: part for part in parts if (found := re.search(r"^def (\w+)\(", part, re.M))}
+    own = {found[1]: part for part in parts if (found := re.search(r"^def (\w+)\(", part, re.M))}
+    whole: dict[str, str] = {}
+    for name, part in own.items():  # what is called stands before
+        called = dict.fromkeys(word for word in re.findall(r"\w+", part) if word in whole)
+        whole[name] = "\n\n".join([*(whole[word] for word in called), part])
+    return whole

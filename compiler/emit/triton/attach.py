@@ -21,6 +21,7 @@ from .alike import with_alike
 from .chaining import with_chains
 from .compose import hosted, sums_of
 from .part import Machine, Part, Work
+from .siblings import with_siblings
 
 
 def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
@@ -35,6 +36,7 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
     if not keep:
         works = _with_adjoints(part, works, machine)
         works = with_chains(part, works, machine, edges, fits)
+        works = with_siblings(part, works, machine, edges)
     network = nx.DiGraph(_edges(part, works))
     return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
 

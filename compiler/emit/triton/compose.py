@@ -273,6 +273,8 @@ def _tile(
     tile = choose(
         machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level, times=work.times
     )
+    if work.shares and tile.form == "dot":
+        return replace(tile, split=work.shares)
     return replace(tile, rows=1) if tile.form == "vector" and c.m == 1 else tile
 
 

@@ -24,6 +24,10 @@ BODY = 4
 """Columns of indentation of a kernel's body."""
 
 
+UNROLLED = 32
+"""Shares that are added without a loop."""
+
+
 def gemm_kernel(gemm: Gemm) -> tuple[KernelText, ...]:
     """The kernel, or the two kernels of a split contraction: `name` and `name`_sum."""
     return (_whole(gemm),) if gemm.tile.split == 1 else (_shares(gemm), sum_kernel(gemm))
@@ -97,7 +101,8 @@ def _add_shares(
     masks = [f"mask={mask}", "other=0.0"] if mask else []
     first = call(f"{name} = tl.load", [at, *masks], indent)
     rest = call(f"{name} += tl.load", [f"{at} + share * {step}", *masks], indent + 4)
-    return [*first, f"for share in tl.static_range(1, {split}):", *(f"    {line}" for line in rest)]
+    steps = f"range(1, {split})" if split > UNROLLED else f"tl.static_range(1, {split})"
+    return [*first, f"for share in {steps}:", *(f"    {line}" for line in rest)]
 
 
 def _kernel(

@@ -54,7 +54,9 @@ class Work:
     `summed`: a sum of one operand over the depth, which rides in the contraction; `moments`: those
     of what it makes; `weight`: the adjoint in the weight, beside that in the operand; `then`: the
     product that reads what this one makes, in the same launch.  `members` are products of one form
-    that are one launch, `times` says how many of these there are.
+    that are one launch, `times` says how many of these there are.  `pair`: two of which the first
+    kernels are one launch; `shares`: so many programs share the rows of a gradient there, in place
+    of the `apart` that would in a launch of its own.
     """
 
     heavy: int | None
@@ -67,6 +69,9 @@ class Work:
     then: Work | None = None
     times: int = 1
     members: tuple[Work, ...] = ()
+    pair: tuple[Work, ...] = ()
+    shares: int = 0
+    apart: int = 0
 
     @property
     def key(self) -> int:
@@ -162,7 +167,13 @@ class Part:
 
     def bytes_of(self, work: Work) -> int:
         """Bytes between memory and the chip."""
-        return sum(map(self.values.bytes_of, work.reads | work.writes)) - self.left_alone(work)
+        touched = sum(map(self.values.bytes_of, work.reads | work.writes))
+        return touched - self.left_alone(work) + self.parts(work)
+
+    def parts(self, work: Work) -> int:
+        """Bytes of the shares that a pair leaves behind beyond those of launches of their own."""
+        shared = (w for w in work.pair if w.shares)
+        return sum(8 * (w.shares - w.apart) * self.values.count(w.key) for w in shared)
 
     def in_place(self, work: Work) -> bool:
         """Are rows added where those lie that they are added to?"""
@@ -242,7 +253,7 @@ class Part:
             if each is not None:
                 sets += [each.roots, self.fusion.written(each.roots)]
         marks = tuple(tuple(sorted(ranks[i] for i in some)) for some in sets)
-        return (form.key, laid, self.in_place(work), work.times, *marks), form
+        return (form.key, laid, self.in_place(work), work.times, work.shares, *marks), form
 
     def _own(self, work: Work) -> list[int]:
         """What a launch computes, riders of a recurrence last."""
@@ -265,8 +276,9 @@ class Part:
 
     def sources(self, work: Work) -> tuple[str, ...]:
         """The lines of the spec that a piece of work comes from."""
-        if work.members:
-            return tuple(dict.fromkeys(line for w in work.members for line in self.sources(w)))
+        several = work.members or work.pair
+        if several:
+            return tuple(dict.fromkeys(line for w in several for line in self.sources(w)))
         heavy = [] if work.heavy is None else self.places([work.heavy])
         if work.heavy is not None and self.is_attention(work):
             heavy = self.places(self.values.cone_of(self.values.launches[work.heavy])[0])

@@ -6,7 +6,7 @@ sums over rows                                       -> partial sums, one `finis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ....spec.dims import Dim, symbols
@@ -24,6 +24,7 @@ from ..loops import start_name
 from ..names import identifier, size_name
 from .alike import names_of, together
 from .attach import plan_works
+from .beside import Side, beside
 from .buffers import Buffers
 from .compose import compose
 from .composed import Composed
@@ -41,6 +42,7 @@ from .row_parts import merge_rows
 from .scan import loop_of
 from .scan_kernel import walk
 from .scan_levels import Level, level_of
+from .siblings import key_of
 from .time_blocks import time_block
 
 
@@ -122,6 +124,9 @@ class StepWriter:
 
     def _work(self, part: Part, work: Work) -> None:
         """The launches of one piece of work: phases of a product, the finish of its sums."""
+        if work.pair:
+            self._pair(part, work)
+            return
         found = compose(part, work, self.machine)
         alike = [(work, found)]
         if work.members:
@@ -138,6 +143,31 @@ class StepWriter:
             self._launch(text, grid, mine, found, moved, 0 if position else found.flops)
         for (member, each), mine in zip(alike, known, strict=True):
             self._finishes(part, member, each, mine)
+
+    def _pair(self, part: Part, work: Work) -> None:
+        """The first kernels of two as one launch, and what remains of each."""
+        found = [compose(part, each, self.machine) for each in work.pair]
+        known = [self._arguments(part, each) for each in found]
+        first, second = (
+            Side(each.texts[0], mine, each.grids[0], bool(w.shares))
+            for w, each, mine in zip(work.pair, found, known, strict=True)
+        )
+        both = beside(first, second, work.shares)
+        names = [
+            self.kernels.add(text, part.sources(w)).name
+            for w, text in zip(work.pair, both.functions, strict=True)
+        ]
+        name, key = f"{part.name(work)}_beside", key_of(part, work.pair)
+        title = f"{names[0]} beside {names[1]}"
+        text, mine, stored = both.launch(name, title, names)
+        flops = sum(each.flops for each in found)
+        done = replace(found[0], places=part.sources(work), kind="product", key=key)
+        self._launch(text, both.grid, mine, done, part.bytes_of(work), flops, stored)
+        for each, told, member in zip(found, known, work.pair, strict=True):
+            alone = replace(each, places=part.sources(member))
+            for rest, grid in zip(each.texts[1:], each.grids[1:], strict=True):
+                self._launch(rest, grid, told, alone, 0, 0)
+            self._finishes(part, member, alone, told)
 
     def _arguments(self, part: Part, found: Composed) -> dict[str, Argument]:
         """What stands behind the parameters of kernels; partial sums get memory."""
@@ -288,11 +318,12 @@ class StepWriter:
         found: Composed,
         moved: int,
         flops: int,
+        stored: Collection[str] | None = None,
     ) -> None:
-        """Append a launch and its record."""
+        """Append a launch and its record; `stored`: what it writes, where its text does not say."""
         text = self.kernels.add(less_aligned(text, known), found.places)
         arguments = tuple(known[p.name] for p in text.parameters)
-        stored = stores(text.text)
+        stored = stores(text.text) if stored is None else stored
         pointers = [p.name for p in text.parameters if p.type.startswith("*")]
         buffers = {name: buffer_of(known[name]) for name in pointers}
         writes = tuple(buffers[name] for name in pointers if name in stored)

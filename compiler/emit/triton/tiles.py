@@ -56,7 +56,8 @@ class Machine:
 
     Units: `flops` 16-bit tensor-core operations a clock (tf32: half), `l2` and `memory` bytes a
     clock, `shared` bytes.  `wide_rows`: the fewest rows for the fastest tensor-core instruction;
-    `spare`: stages that need no buffer; `room`: the most float32 results for each of 32 lanes.
+    `spare`: stages that need no buffer; `room`: the most float32 results for each of 32 lanes;
+    `cache`: bytes that all processors share.
     """
 
     name: str
@@ -69,13 +70,14 @@ class Machine:
     wide_rows: int
     spare: int
     room: int
+    cache: int
 
 
 MACHINES = {
-    "cuda:80": Machine("A100", 108, 2048, 24.0, 10.0, 166_912, 32, 16, 1, 64),
-    "cuda:90": Machine("H100, H200", 132, 4096, 29.0, 16.0, 232_448, 32, 64, 0, 128),
-    "cuda:100": Machine("B200", 148, 8192, 29.0, 24.0, 232_448, 32, 64, 0, 128),
-    "hip:gfx942": Machine("MI300X", 304, 2048, 20.0, 8.0, 65_536, 64, 16, 1, 128),
+    "cuda:80": Machine("A100", 108, 2048, 24.0, 10.0, 166_912, 32, 16, 1, 64, 40 << 20),
+    "cuda:90": Machine("H100, H200", 132, 4096, 29.0, 16.0, 232_448, 32, 64, 0, 128, 50 << 20),
+    "cuda:100": Machine("B200", 148, 8192, 29.0, 24.0, 232_448, 32, 64, 0, 128, 126 << 20),
+    "hip:gfx942": Machine("MI300X", 304, 2048, 20.0, 8.0, 65_536, 64, 16, 1, 128, 256 << 20),
 }
 
 

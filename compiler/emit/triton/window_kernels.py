@@ -281,4 +281,6 @@ def _gradient_tile(k: Windowed, w: WeightGradient, count: int, level: int) -> Ti
     matrix = _matrix(k, w.columns, max(2, across), number)
     matrix = replace(matrix, batch=(w.groups * (1 if w.flat else w.taps),))
     tile = choose(arch, matrix, nominals, pressure=1, level=level)
+    if k.work.shares:
+        return replace(tile, split=k.work.shares, depth=16 if k.machine.interpreted else tile.depth)
     return replace(tile, split=2, depth=16) if k.machine.interpreted and count > 64 else tile

@@ -33,7 +33,7 @@ tile tile_m tile_n tiles_m tiles_n share split in_depth ones total band height l
 top peak base shrink at in_at whole last rest program owned walked repeated
 batch_extent image channel phase pixel group tap taps index x_at seen open winner best given chosen
 near window program member source opposite source_row opposite_row
-BO across in_across inner in_inner chunk place first_each second_each first_blocks second_blocks
+BO across in_across inner in_inner chunk rank first_each second_each first_blocks second_blocks
 """
 
 _FUNCTIONS = """

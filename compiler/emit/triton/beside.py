@@ -132,12 +132,12 @@ class Beside:
         (first, _), (second, _) = words
         whole = (first + second).isdigit()
         each = str(int(first) + int(second)) if whole else f"({first} + {second})"
-        lines = [f"chunk = tl.program_id(0) // {each}", f"place = tl.program_id(0) % {each}"]
+        lines = [f"chunk = tl.program_id(0) // {each}", f"rank = tl.program_id(0) % {each}"]
         branches = []
         for number, (side, (count, blocks)) in enumerate(zip(self.sides, words, strict=True)):
-            place = f"place - {first}" if number else "place"
+            place = f"rank - {first}" if number else "rank"
             branches.append(_branch(side, names[number], calls[number], place, count, blocks))
-        lines += [f"if place < {first}:", *(f"    {line}" for line in branches[0])]
+        lines += [f"if rank < {first}:", *(f"    {line}" for line in branches[0])]
         return [*lines, "else:", *(f"    {line}" for line in branches[1])], counted
 
 

@@ -19,14 +19,14 @@ from .compose import hosted
 from .composed import Composed
 from .part import Machine as Target
 from .part import Part, Work
-from .tiles import MACHINES
+from .tiles import MACHINES, Machine
 
 CHUNKS = tuple(1 << n for n in range(1, 11))
 ROWS = 256
 """The fewest rows of a chunk."""
 
 LEAST = 16
-"""The share of what is moved that makes it worth while."""
+"""What is saved is as large a share of what is moved, and that as large a share of the cache."""
 
 RESIDENT = 8
 """Warps that a processor runs at a time: products take most of its registers."""
@@ -97,37 +97,45 @@ def _may(part: Part, work: Work) -> bool:
 
 
 def _joined(part: Part, first: Work, second: Work, target: Target, saved: int) -> Work | None:
-    """One launch of both, where chunks are small enough for the cache, and what more shares leave
-    behind is less than what is saved.
+    """One launch of both, where they move more than the cache holds anyway, chunks are small enough
+    for it, and what more shares leave behind is less than what is saved.
     """
     pair = first, second
-    plain = [_found(part, work, target) for work in pair]
-    rows = _rows(part, second)
-    if any(found is None for found in plain):
+    found = [x for x in (_found(part, work, target) for work in pair) if x is not None]
+    if len(found) < len(pair):
         return None
     machine = MACHINES.get(target.arch)
-    split = [_split(part, w, found) for w, found in zip(pair, plain, strict=True) if found]
+    apart = [_split(part, w, x) for w, x in zip(pair, found, strict=True)]
+    reads, writes = first.reads | second.reads, first.writes | second.writes
+    whole = replace(first, reads=reads, writes=writes)
+    moved = part.bytes_of(whole)
+    if machine is not None and (moved * LEAST < machine.cache or saved * LEAST < moved):
+        return None
     for chunks in CHUNKS:
-        if chunks < max(split) or (machine is not None and chunks * ROWS > rows):
+        if chunks < max(apart) or not _fit(part, pair, found, chunks, moved, machine):
             continue
         both = tuple(
             replace(w, shares=chunks, apart=before) if shares(part, w) else w
-            for w, before in zip(pair, split, strict=True)
+            for w, before in zip(pair, apart, strict=True)
         )
-        found = [_found(part, work, target) for work in both]
-        if any(x is None for x in found):
-            return None
-        reads, writes = first.reads | second.reads, first.writes | second.writes
-        joined = replace(first, reads=reads, writes=writes, pair=both, shares=chunks)
-        if machine is None:
-            return joined
-        each = sum(_each(part, w, x, chunks) for w, x in zip(both, found, strict=True) if x)
-        warps = max(x.texts[0].warps for x in found if x)
-        flight = max(1, RESIDENT // warps) * machine.processors / each + 1
-        moved = part.bytes_of(joined) - part.parts(joined)
-        if moved / chunks * flight <= machine.cache / 2:
-            return joined if part.parts(joined) < saved and saved * LEAST > moved else None
+        joined = replace(whole, pair=both, shares=chunks)
+        gains = machine is None or part.parts(joined) < saved
+        return joined if gains and all(_found(part, w, target) for w in both) else None
     return None
+
+
+def _fit(
+    part: Part, pair: Sequence[Work], found: Sequence[Composed], chunks: int, moved: int,
+    machine: Machine | None,
+) -> bool:  # fmt: skip
+    """Do all chunks that are under way at a time fit half of the cache?"""
+    if machine is None:
+        return True
+    each = sum(_each(part, w, x, chunks) for w, x in zip(pair, found, strict=True))
+    warps = max(x.texts[0].warps for x in found)
+    flight = max(1, RESIDENT // warps) * machine.processors / each + 1
+    small = moved / chunks * flight <= machine.cache / 2
+    return small and chunks * ROWS <= _rows(part, pair[1])
 
 
 def _found(part: Part, work: Work, target: Target) -> Composed | None:
@@ -163,4 +171,6 @@ def _split(part: Part, work: Work, found: Composed) -> int:
 def _each(part: Part, work: Work, found: Composed, chunks: int) -> int:
     """Programs of a chunk of rows."""
     sizes = [int(evaluate(axis, part.values.sizes)) for axis in found.grids[0]]
-    return sizes[0] if work.shares else -(-sizes[0] // chunks) * (sizes[1] if sizes[1:] else 1)
+    if shares(part, work):
+        return sizes[0]
+    return -(-sizes[0] // chunks) * (sizes[1] if sizes[1:] else 1)

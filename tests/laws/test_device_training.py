@@ -250,7 +250,9 @@ def test_the_order_of_programs_does_not_show(mlp: CompiledProgram) -> None:
 
 
 def test_products_carry_the_values_that_follow(mlp: CompiledProgram) -> None:
-    """Bias, relu and dropout ride in the product; so do the loss and its gradient in the head."""
+    """Bias, relu and dropout ride in the product; so do the loss and its gradient in the head, and
+    adjoints of one layer are a launch.
+    """
     text = mlp.artifact.files["kernels.py"]
     train = mlp.artifact.entry("train", "main")
     assert text.count("tl.dot(") >= 5
@@ -258,7 +260,7 @@ def test_products_carry_the_values_that_follow(mlp: CompiledProgram) -> None:
     products = [
         k.name for k in mlp.artifact.kernels if k.kind == "product" and k.entry == "train_main"
     ]
-    assert len(products) == 5
+    assert len(products) == 4
     assert len(launched) <= 14
     assert mlp.artifact.traffic["main"]["traffic_ratio"] < 1.2
 

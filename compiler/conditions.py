@@ -51,6 +51,20 @@ def conditions(graph: Graph | Builder, live: Iterable[int]) -> tuple[Condition, 
     return tuple(sharpest.values())
 
 
+def places(graph: Graph, live: Iterable[int]) -> tuple[Condition, ...]:
+    """What indices demand beside that, of sizes that may be 0: there is no last of no steps."""
+    found: dict[str, Condition] = {}
+    for node in (graph[i] for i in live if graph[i].op == "slice"):
+        for least in _cuts(graph, node):
+            none = dict.fromkeys(symbols(least), 0)
+            if isinstance(least, Polynomial) and bounds(least)[0] == 0 > evaluate(least, none):
+                bound = _solved(least)
+                name, number, _ = bound or ("", 0, False)
+                text = f"{name} >= {number}" if bound else _inequality(least)
+                found.setdefault(text, Condition(text, least, node.place, bound))
+    return tuple(found.values())
+
+
 def _keep(
     sharpest: dict[tuple[str, bool] | str, Condition], least: Polynomial, place: Place | None
 ) -> None:
@@ -73,13 +87,18 @@ def _demands(graph: Graph | Builder, node: Node) -> Iterator[Dim]:
         if not isinstance(extent, int):
             yield extent - 1
     if node.op == "slice":
-        whole = graph[node.operands[0]].shape
-        for start, size, step, extent in zip(
-            node["starts"], node["sizes"], node["steps"], whole, strict=True
-        ):
-            last = start + step * (size - 1)
-            yield start if step > 0 else last
-            yield extent - 1 - (last if step > 0 else start)
+        yield from _cuts(graph, node)
+
+
+def _cuts(graph: Graph | Builder, node: Node) -> Iterator[Dim]:
+    """Numbers that are below 0 where a slice begins or ends outside of its operand."""
+    whole = graph[node.operands[0]].shape
+    for start, size, step, extent in zip(
+        node["starts"], node["sizes"], node["steps"], whole, strict=True
+    ):
+        last = start + step * (size - 1)
+        yield start if step > 0 else last
+        yield extent - 1 - (last if step > 0 else start)
 
 
 def _solved(least: Polynomial) -> tuple[str, int, bool] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..spec.dims import Dim, multiples, symbol
 from .artifact import Expression, Need, Port, Scalar
-from .conditions import Condition, conditions
+from .conditions import Condition, conditions, places
 from .ir.builder import Builder
 from .ir.graph import Graph
 from .ir.types import FLOATS, TensorType
@@ -80,7 +80,8 @@ def needs_of(entry: EntryGraph) -> tuple[Need, ...]:
         Need(f"{name} to be divisible by {divisor}", ("-", 0, ("%", name, divisor)))
         for name, divisor in divisors
     ]
-    found = conditions(graph, [node.id for node in graph])
+    live = [node.id for node in graph]
+    found = (*conditions(graph, live), *places(graph, live))
     return (*whole, *(Need(_said(each), expression(each.least)) for each in found))
 
 

@@ -33,13 +33,13 @@ def gated(
         artifact = make(levels)
         text = artifact.files["kernels.py"]
         records = {k.name: dict(k.compile) for k in artifact.kernels if k.compile is not None}
-        bodies = _bodies(text)
-        new = [record for name, record in records.items() if bodies[name] not in passed]
+        parts = bodies(text)
+        new = [record for name, record in records.items() if parts[name] not in passed]
         reports = compile_module(text, new, target, progress=progress)
-        passed |= {bodies[r.kernel]: r for r in reports if r.ok}
+        passed |= {parts[r.kernel]: r for r in reports if r.ok}
         refused = {r.kernel: r for r in reports if not r.ok}
         if not refused:
-            return artifact, tuple(passed[bodies[name]] for name in records)
+            return artifact, tuple(passed[parts[name]] for name in records)
         keys = {k.compile["key"] for k in artifact.kernels if k.compile and k.name in refused}
         if "" in keys:
             break
@@ -56,12 +56,14 @@ def cross_compiled(lowered: Lowered, target: str) -> tuple[Artifact, tuple[Repor
     return gated(lambda levels: compile_gpu(lowered, target, levels), target)
 
 
-def _bodies(text: str) -> dict[str, str]:
+def bodies(text: str) -> dict[str, str]:
     """The text of every function of a module, by name, and of those that it calls."""
     parts = re.split(r"\n\n\n(?=@triton\.jit)", text)
     own = {found[1]: part for part in parts if (found := re.search(r"^def (\w+)\(", part, re.M))}
     whole: dict[str, str] = {}
     for name, part in own.items():  # what is called stands before
-        called = dict.fromkeys(word for word in re.findall(r"\w+", part) if word in whole)
+        called = dict.fromkeys(
+            word for word in re.findall(r"(?<!\.)\b(\w+)\(", part) if word in whole
+        )
         whole[name] = "\n\n".join([*(whole[word] for word in called), part])
     return whole

@@ -56,21 +56,7 @@ def bind_sizes(entry: Entry, inputs: Mapping[str, Array]) -> dict[str, int]:
             )
         _check(entry, port, inputs[port.name], sizes)
     check_needs(entry.subject, entry.needs, sizes)
-    check_given(entry.kind, entry.subject, entry.outputs, sizes)
     return sizes
-
-
-def check_given(kind: str, subject: str, outputs: Iterable[Port], sizes: Mapping[str, int]) -> None:
-    """Refuse nothing where a net gives something: the last state of no step at all.
-
-    Raises: DataError naming the size.
-    """
-    nothing = [name for name, size in sizes.items() if size == 0]
-    if kind == "forward" and nothing:
-        for port in outputs:
-            if all(evaluate(extent, sizes) for extent in port.shape):
-                given = ", ".join(f"{name} >= 1" for name in nothing)
-                raise DataError(f"`{subject}` needs {given}: it gives `{port.name}` of nothing")
 
 
 def check_needs(subject: str, needs: Iterable[Need], sizes: Mapping[str, int]) -> None:

@@ -16,6 +16,7 @@ from .parser import parse
 from .place import Place
 from .source import Findings, Source
 from .tree import (
+    NOBODY,
     Assign,
     Body,
     Branch,
@@ -82,7 +83,7 @@ class BodyReader:
             if key.value == "<<" and not key.quoted:
                 hint = "write the keys out, or use `default`, `param` or `block`"
                 self.fail("E203", "YAML merge keys are not allowed", key.place, hint)
-            elif key.value in seen:
+            elif key.value in seen and key.value != NOBODY:
                 hint = f"the first is at line {seen[key.value].line}"
                 self.fail("E201", f"key `{key.value}` is given twice", key.place, hint)
             elif allowed is not None and key.value not in allowed:

@@ -9,6 +9,7 @@ The cell is elaborated once, as one step of some samples; `steps.py` makes a bod
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from ...spec.dims import Dim, Polynomial, symbol, symbols
@@ -67,7 +68,7 @@ def scan(
     part = Part("layer", "scan", path, site.place, ids(sequences))
     part.settings = {"cell": expression(text)}
     with e.b.at(*((None, None) if site.scope.library else (site.place, path))):
-        with e.outline.inside(part):
+        with nullcontext() if site.scope.library else e.outline.inside(part):
             starts = _starts(e, named, site)
             ends = ends_of(e, bound.named.get("lengths"), sequences[0].type.shape[0], site)
             found = []

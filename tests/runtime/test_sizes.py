@@ -65,7 +65,7 @@ def test_no_steps_have_states_but_no_last_one(target: str) -> None:
     program = weft.compile(weft.load_text(LAST, "a.weft"), target=target)
     with pytest.raises(DataError) as caught:
         program.engine.forward("a", {"x": np.zeros((2, 0, 3), np.float32)})
-    assert "`a` needs T >= 1: it gives `h` of nothing" in str(caught.value)
+    assert "`a` needs T >= 1 (a.weft:3:15), got B=2, T=0" in str(caught.value)
     found = program.engine.forward("a", {"x": np.zeros((0, 5, 3), np.float32)})
     assert [np.shape(found[name]) for name in ("y", "h")] == [(0, 5, 4), (0, 4)]
     alone = LAST.replace("y, h =", "y, _h =").replace("out y, h", "y")

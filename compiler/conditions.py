@@ -58,10 +58,8 @@ def places(graph: Graph, live: Iterable[int]) -> tuple[Condition, ...]:
         for least in _cuts(graph, node):
             none = dict.fromkeys(symbols(least), 0)
             if isinstance(least, Polynomial) and bounds(least)[0] == 0 > evaluate(least, none):
-                bound = _solved(least)
-                name, number, _ = bound or ("", 0, False)
-                text = f"{name} >= {number}" if bound else _inequality(least)
-                found.setdefault(text, Condition(text, least, node.place, bound))
+                condition = _condition(least, node.place)
+                found.setdefault(condition.text, condition)
     return tuple(found.values())
 
 
@@ -69,16 +67,23 @@ def _keep(
     sharpest: dict[tuple[str, bool] | str, Condition], least: Polynomial, place: Place | None
 ) -> None:
     """Keep a condition, unless one is known that says more."""
-    bound = _solved(least)
-    if bound is None:
-        text = _inequality(least)
-        sharpest.setdefault(text, Condition(text, least, place))
+    condition = _condition(least, place)
+    if condition.bound is None:
+        sharpest.setdefault(condition.text, condition)
         return
-    name, number, below = bound
+    name, number, below = condition.bound
     known = sharpest.get((name, below))
     if known is None or known.bound is None or (number > known.bound[1]) == below:
-        text = f"{name} {'>=' if below else '<='} {number}"
-        sharpest[name, below] = Condition(text, least, place, bound)
+        sharpest[name, below] = condition
+
+
+def _condition(least: Polynomial, place: Place | None) -> Condition:
+    """That a number is not below 0, as a bound of one size where it is that."""
+    bound = _solved(least)
+    if bound is None:
+        return Condition(_inequality(least), least, place)
+    name, number, below = bound
+    return Condition(f"{name} {'>=' if below else '<='} {number}", least, place, bound)
 
 
 def _demands(graph: Graph | Builder, node: Node) -> Iterator[Dim]:

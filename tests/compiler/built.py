@@ -8,9 +8,12 @@ import numpy as np
 
 from weft.compiler import reference
 from weft.compiler.build import NetProgram, Program, elaborate, training_net
+from weft.compiler.compile import lower
+from weft.compiler.emit.c.part import Part
+from weft.compiler.native import plan_entry
 from weft.compiler.passes.differentiate import differentiate
 from weft.spec.dims import evaluate, symbols
-from weft.spec.load import load_text
+from weft.spec.load import Spec, load_text
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -18,6 +21,13 @@ Arrays = Mapping[str, np.ndarray]
 def program(text: str, **params: object) -> Program:
     """The program of a `.weft` text."""
     return elaborate(load_text(text, "test.weft", params=params))
+
+
+def part(spec: Spec, kind: str = "train") -> Part:
+    """The plan for CPUs of the first entry of a kind."""
+    lowered = lower(elaborate(spec), native=True)
+    entry = next(e for e in lowered.entries if e.kind == kind)
+    return plan_entry(entry, lowered.arena, lowered.slots, lowered.program.sizes).parts[0]
 
 
 def net(text: str, feeds: Arrays, *, training: bool = False) -> dict[str, np.ndarray]:

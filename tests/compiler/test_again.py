@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 import weft
-from weft.compiler.build import elaborate
-from weft.compiler.compile import lower
 from weft.compiler.emit.c.part import Part
-from weft.compiler.native import plan_entry
 from weft.compiler.plan import traffic as counting
 from weft.compiler.plan.again import chains
+
+from . import built
 
 CHAIN = "conv(16, 3, bias=false) -> batch_norm -> relu -> conv(16, 3, bias=false) -> batch_norm"
 
@@ -36,13 +35,6 @@ train {{
     )
 
 
-def part_of(layers: str) -> Part:
-    lowered = lower(elaborate(spec(layers)), native=True)
-    entry = next(e for e in lowered.entries if e.kind == "train")
-    writer = plan_entry(entry, lowered.arena, lowered.slots, lowered.program.sizes)
-    return writer.parts[0]
-
-
 def stored(part: Part) -> list[str]:
     """Images that are neither fed nor stay within a panel."""
     written = (v for level in part.levels for stage in level for v in stage.writes)
@@ -53,7 +45,7 @@ def stored(part: Part) -> list[str]:
 
 def test_only_convolutions_and_cotangents_are_stored() -> None:
     """z of both convolutions, and the cotangent of what the first normalisation gives."""
-    assert stored(part_of(CHAIN)) == ["convolve", "convolve", "where"]
+    assert stored(built.part(spec(CHAIN))) == ["convolve", "convolve", "where"]
 
 
 def test_a_pool_and_two_convolutions_share_what_they_read() -> None:
@@ -61,7 +53,7 @@ def test_a_pool_and_two_convolutions_share_what_they_read() -> None:
         "conv(16, 3, bias=false) -> batch_norm -> silu -> branch { conv(8, 3, bias=false)"
         " | max_pool(3, stride=1, pad=1) } -> concat(axis=1) -> batch_norm"
     )
-    part = part_of(layers)
+    part = built.part(spec(layers))
     copies = [node for node in part.graph if node.op == "again"]
     numbers = sorted(node["number"] for node in copies)
     assert numbers == [0, 1]  # once forward, once backward: the pool remembers places
@@ -77,14 +69,14 @@ def test_a_pool_and_two_convolutions_share_what_they_read() -> None:
     ],
 )
 def test_what_gains_nothing_is_left_alone(layers: str) -> None:
-    part = part_of(layers)
+    part = built.part(spec(layers))
     assert not [node for node in part.graph if node.op == "again"]
 
 
 def test_a_stream_of_residuals_is_normalised_again() -> None:
     """Its sums are stored; what precedes each convolution is not."""
     unit = "residual { batch_norm -> relu -> conv(16, 3, bias=false) }"
-    part = part_of(f"conv(16, 3, bias=false) -> {unit} -> {unit} -> batch_norm")
+    part = built.part(spec(f"conv(16, 3, bias=false) -> {unit} -> {unit} -> batch_norm"))
     copies = [node for node in part.graph if node.op == "again"]
     assert len(copies) == 4
     assert all(part.cached(node.id) for node in copies)
@@ -92,18 +84,18 @@ def test_a_stream_of_residuals_is_normalised_again() -> None:
 
 def test_joined_values_are_made_once() -> None:
     layers = "conv(16, 3, bias=false) -> branch { relu | tanh } -> concat(axis=1)"
-    part = part_of(f"{layers} -> batch_norm -> relu -> conv(16, 3) -> batch_norm")
+    part = built.part(spec(f"{layers} -> batch_norm -> relu -> conv(16, 3) -> batch_norm"))
     assert not [node for node in part.graph if node.op == "again"]
 
 
 def test_an_output_is_stored_anyway() -> None:
-    graph = part_of(CHAIN).graph
+    graph = built.part(spec(CHAIN)).graph
     found = chains(graph, {"B": 64})
     assert not found & set(graph.outputs.values())
 
 
 def test_a_value_that_left_the_cache_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    part = part_of(CHAIN)
+    part = built.part(spec(CHAIN))
 
     def count() -> counting.Traffic:
         places = part.homes, part.panels, part.strips

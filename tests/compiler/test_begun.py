@@ -7,10 +7,8 @@ import pytest
 import torch
 
 import weft
-from weft.compiler.build import elaborate
-from weft.compiler.compile import lower
-from weft.compiler.emit.c.part import Part
-from weft.compiler.native import plan_entry
+
+from . import built
 
 BEGUN = {  # layers; their width, and how many products begin with biases: in the step, in the net
     "linear(33)": (33, 0, 1),  # in the step it rides in the loss
@@ -43,20 +41,14 @@ train {{
     )
 
 
-def part_of(layers: str, kind: str) -> Part:
-    lowered = lower(elaborate(spec(layers)), native=True)
-    entry = next(e for e in lowered.entries if e.kind == kind)
-    return plan_entry(entry, lowered.arena, lowered.slots, lowered.program.sizes).parts[0]
-
-
 @pytest.mark.parametrize("layers", BEGUN)
 def test_products_begin_with_biases(layers: str) -> None:
-    counts = [len(part_of(layers, kind).begun) for kind in ("train", "forward")]
+    counts = [len(built.part(spec(layers), kind).begun) for kind in ("train", "forward")]
     assert tuple(counts) == BEGUN[layers][1:]
 
 
 def test_probes_keep_what_is_added() -> None:
-    assert not part_of("attention(2) -> linear(33)", "probe").begun
+    assert not built.part(spec("attention(2) -> linear(33)"), "probe").begun
 
 
 def test_nets_and_gradients_are_those_of_the_reference() -> None:

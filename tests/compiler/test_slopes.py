@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 import weft
-from weft.compiler.build import elaborate
-from weft.compiler.compile import lower
-from weft.compiler.emit.c.part import Part
-from weft.compiler.native import plan_entry
 from weft.compiler.plan.slopes import slopes
 from weft.compiler.plan.values import lowering
+
+from . import built
 
 KEPT = {  # layers behind a linear one, and how many slopes are kept
     "relu -> dropout(0.25)": 1,
@@ -52,15 +50,9 @@ train {{
     )
 
 
-def part_of(layers: str) -> Part:
-    lowered = lower(elaborate(spec(layers)), native=True)
-    entry = next(e for e in lowered.entries if e.kind == "train")
-    return plan_entry(entry, lowered.arena, lowered.slots, lowered.program.sizes).parts[0]
-
-
 @pytest.mark.parametrize("layers", KEPT)
 def test_what_is_kept(layers: str) -> None:
-    graph = part_of(layers).graph
+    graph = built.part(spec(layers)).graph
     assert sum(node.op == "slope" for node in graph) == KEPT[layers]
     assert not slopes(graph), "a second look finds nothing"
 
@@ -68,7 +60,7 @@ def test_what_is_kept(layers: str) -> None:
 @pytest.mark.parametrize("layers", [layers for layers, count in KEPT.items() if count])
 def test_a_slope_is_made_where_the_activation_is(layers: str) -> None:
     """By the launch that makes another value of the same source, which leaves no panel itself."""
-    part = part_of(layers)
+    part = built.part(spec(layers))
     launches = [x for level in part.levels for stage in level for x in stage.launches]
     for node in (node for node in part.graph if node.op == "slope"):
         (maker,) = [x for x in launches if node.id in x.writes]

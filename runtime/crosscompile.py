@@ -1,22 +1,19 @@
 """Compiling the kernels of a generated module for GPUs that need not be here, and judging them.
 
-Each target has a worker process: Triton's interpreter setting, an aborting assembler and what
-compilers print stay away from this one.
+Triton works in processes of its own: its interpreter setting, an aborting assembler and what
+compilers print stay away from this one.  What it said of a kernel is kept on disk (`verdicts.py`).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..spec.errors import DeviceError, UsageError
+from ..spec.errors import UsageError
 from . import kernel_module
+from .compilers import answers
+from .verdicts import Verdicts, bodies
 
 SHARED = {
     "cuda:80": 166_912,
@@ -65,27 +62,33 @@ def compile_module(
 ) -> tuple[Report, ...]:
     """A report for each kernel record (`KernelText.spec()`), in order.
 
-    An assembler that dies takes the rest of its worker along; a new worker goes on after it.
+    Kernels whose text was compiled before, in whatever module, are not compiled again.
 
     Raises: UsageError for an unknown target, DeviceError when Triton cannot be started.
     """
     if target not in SHARED:
         raise UsageError(f"cannot compile for `{target}`", hint=f"targets: {', '.join(SHARED)}")
-    path = kernel_module.store(text)
-    order = {"path": str(path), "digest": kernel_module.digest(text), "target": target}
+    verdicts, parts = Verdicts(target), bodies(text)
     records = {record["name"]: record for record in kernels}
-    waiting, reports = list(records), []
-    while waiting:
-        batch = {**order, "kernels": [records[name] for name in waiting]}
-        done = 0
-        for answer in _work(batch):
-            report = _judge(records[answer["kernel"]], target, answer)
-            reports.append(report)
-            done += 1
-            if progress:
-                progress(report)
-        waiting = waiting[done:]
-    return tuple(reports)
+    keys = {name: verdicts.key(parts.get(name, text), record) for name, record in records.items()}
+    reports: dict[str, Report] = {}
+
+    def learn(name: str, answer: dict[str, Any]) -> None:
+        reports[name] = _judge(records[name], target, answer)
+        if progress:
+            progress(reports[name])
+
+    waiting = []
+    for name, record in records.items():
+        known = verdicts.find(keys[name])
+        learn(name, known) if known else waiting.append(record)
+    if waiting:
+        path, digest = kernel_module.store(text), kernel_module.digest(text)
+        order = {"path": str(path), "digest": digest, "target": target}
+        for answer in answers(order, waiting):
+            verdicts.keep(keys[answer["kernel"]], answer)
+            learn(answer["kernel"], answer)
+    return tuple(reports[name] for name in records)
 
 
 def settle(
@@ -97,66 +100,21 @@ def settle(
 ) -> tuple[Report, ...]:
     """Emits and compiles until every kernel passes: refused ones are emitted with smaller tiles.
 
-    `emit` gives the module's text and its kernel records for the number of refusals of each kernel
-    so far (`level` of the tile choice).  Kernels whose text and record stay are not compiled again.
+    `emit` gives the module's text and its kernel records for the number of refusals so far of each
+    choice of a tile (the `key` of a record; without one its kernel has no smaller tile).
     The last reports are returned, passed or not, and belong to what `emit` gave last.
     """
-    refusals: dict[str, int] = {}
-    known: dict[str, Report] = {}
+    levels: dict[str, int] = {}
     reports: tuple[Report, ...] = ()
     for _ in range(rounds):
-        text, records = emit(refusals)
-        keys = {record["name"]: _key(text, record) for record in records}
-        fresh = [record for record in records if keys[record["name"]] not in known]
-        for report in compile_module(text, fresh, target, progress=progress) if fresh else ():
-            known[keys[report.kernel]] = report
-        reports = tuple(known[key] for key in keys.values())
-        bad = [report.kernel for report in reports if not report.ok]
-        if not bad:
+        text, records = emit(levels)
+        reports = compile_module(text, records, target, progress=progress)
+        refused = {report.kernel for report in reports if not report.ok}
+        keys = {record["key"] for record in records if record["name"] in refused}
+        if not keys or "" in keys:
             break
-        for name in bad:
-            refusals[name] = refusals.get(name, 0) + 1
+        levels |= {key: levels.get(key, 0) + 1 for key in keys}
     return reports
-
-
-def _key(text: str, record: dict[str, Any]) -> str:
-    """The kernel's own text and its record."""
-    start = text.find(f"\ndef {record['name']}(")
-    end = text.find("\n\n\n", start)
-    return text[start : end if end > 0 else None] + json.dumps(record, sort_keys=True)
-
-
-def _work(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers of one worker; the kernel that killed it has an `error`."""
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    environment["TRITON_DEFAULT_FP_FUSION"] = "1"
-    environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    with tempfile.TemporaryFile() as errors, tempfile.TemporaryDirectory() as cache:
-        environment["TRITON_CACHE_DIR"] = cache  # an empty one: Triton believes any file it finds
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", f"{__package__}.crosscompile_worker"],
-            input=json.dumps(order).encode(),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            check=False,
-        )
-        errors.seek(0)
-        words = errors.read().decode(errors="replace").strip().splitlines()
-    answers, open_kernel = [], None
-    for line in done.stdout.decode().splitlines():
-        answer = json.loads(line)
-        if "begin" in answer:
-            open_kernel = answer["begin"]
-        else:
-            open_kernel = None
-            answers.append(answer)
-    last = words[-1] if words else f"exit code {done.returncode}"
-    if open_kernel:
-        answers.append({"kernel": open_kernel, "error": f"the compiler died: {last}"})
-    elif done.returncode:
-        raise DeviceError(f"Triton cannot be started: {last}", hint="is triton installed?")
-    return answers
 
 
 def _judge(record: dict[str, Any], target: str, answer: dict[str, Any]) -> Report:

@@ -1,7 +1,7 @@
 """The process in which Triton compiles for machines that are not here: a module in, reports out.
 
-Started by `crosscompile.py`, once for each target; reads one JSON order, writes one JSON line for
-each kernel, so that what was done survives an abort of the assembler.
+Started by `compilers.py`; reads one JSON order and then a record of a kernel a line, and answers
+each with a JSON line, so that what was done survives an abort of the assembler.
 """
 
 from __future__ import annotations
@@ -96,13 +96,14 @@ def _amd(compiled: Any) -> dict[str, int]:
 
 
 def main() -> None:
-    """Compiles the kernels of the order on standard input, one answer a line."""
+    """Loads the module of the order, then compiles the kernels that are asked for."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    order = json.loads(sys.stdin.read())
+    order = json.loads(sys.stdin.readline())
     module = kernel_module.load(Path(order["path"]), order["digest"])
-    for record in order["kernels"]:
-        answers.write(json.dumps({"begin": record["name"]}) + "\n")
+    answers.write(json.dumps({"ready": order["target"]}) + "\n")
+    for line in sys.stdin:
+        record = json.loads(line)
         try:
             answer = compile_kernel(getattr(module, record["name"]), record, order["target"])
         except Exception as error:  # the parent reports it

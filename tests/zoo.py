@@ -9,16 +9,18 @@ cores, seconds; or what is wrong.  No GPU is needed.  It takes hours for everyth
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from weft.compiler.build import elaborate
-from weft.compiler.compile import lower
-from weft.compiler.lowered import Lowered
+from weft.compiler.compile import compile_gpu, lower
 from weft.runtime.crosscompile import SHARED, Report
-from weft.runtime.gate import cross_compiled
+from weft.runtime.gate import gated
 from weft.spec.errors import WeftError
 from weft.spec.load import load
 
@@ -31,29 +33,67 @@ def specs(only: str) -> list[Path]:
     return [path for path in found if "\nnet " in path.read_text(encoding="utf-8")]
 
 
-def judge(lowered: Lowered, target: str) -> tuple[Report, ...]:
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What the kernels of an example became on a target.
+
+    Units: `shared` bytes; `registers` a thread; `seconds` of this run, with those of an earlier one
+    for what was compiled then.
+    """
+
+    kernels: int
+    dots: int
+    registers: int
+    shared: int
+    refused: int
+    seconds: float
+
+
+def judge(path: Path, target: str, heard: Callable[[Report], None]) -> Passed:
     """The kernels as they pass on the target.
 
-    Raises: DeviceError where one does not, with the smallest tiles either.
+    Raises: WeftError where one does not, with the smallest tiles either.
     """
-    return cross_compiled(lowered, target)[1]
+    refused = 0
+
+    def learn(report: Report) -> None:
+        nonlocal refused
+        refused += not report.ok
+        heard(report)
+
+    lowered = lower(elaborate(load(path)), native=False)
+    reports = gated(lambda levels: compile_gpu(lowered, target, levels), target, progress=learn)[1]
+    return Passed(
+        kernels=len(reports),
+        dots=sum(any(report.instructions.values()) for report in reports),
+        registers=max((report.registers for report in reports), default=0),
+        shared=max((report.shared for report in reports), default=0),
+        refused=refused,
+        seconds=round(sum(report.seconds for report in reports), 1),
+    )
 
 
-def line(path: Path, target: str) -> tuple[bool, str]:
-    """Whether everything passed, and what to print."""
+def line(path: Path, target: str, passed: dict[str, dict[str, Any]]) -> tuple[bool, str]:
+    """Whether everything passed, and what to print; what passed is noted."""
     name = str(path.relative_to(EXAMPLES))
-    began = time.perf_counter()
+    began, told = time.perf_counter(), 0
+
+    def heard(_: Report) -> None:
+        nonlocal told
+        told += 1
+        if sys.stderr.isatty():
+            print(f"\r{name:<44}{target:<12}{told:>5}", end="\r", file=sys.stderr, flush=True)
+
     try:
-        reports = judge(lower(elaborate(load(path)), native=False), target)
+        found = judge(path, target, heard)
     except WeftError as error:
+        passed[target].pop(name, None)
         return False, f"{name:<44}{target:<12}WRONG  {str(error).splitlines()[0]}"
-    took = time.perf_counter() - began
-    most = max((report.registers for report in reports), default=0)
-    shared = max((report.shared for report in reports), default=0)
-    dots = sum(1 for report in reports if any(report.instructions.values()))
+    passed[target][name] = asdict(found)
     return True, (
-        f"{name:<44}{target:<12}{len(reports):>5} kernels, {dots} on tensor cores, "
-        f"{most} registers, {shared / 1024:.0f} KiB shared, {took:.0f} s"
+        f"{name:<44}{target:<12}{found.kernels:>5} kernels, {found.dots} on tensor cores, "
+        f"{found.registers} registers, {found.shared / 1024:.0f} KiB shared, "
+        f"{found.refused} refused, {time.perf_counter() - began:.0f} s"
     )
 
 
@@ -61,13 +101,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--targets", default=",".join(SHARED))
     parser.add_argument("--only", default="", metavar="TEXT", help="paths that contain this")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="note there (JSON) what passed")
     given = parser.parse_args(argv)
-    wrong = 0
-    for path in specs(given.only):
-        for target in given.targets.split(","):
-            fine, text = line(path, target)
+    targets, wrong = given.targets.split(","), 0
+    passed = json.loads(given.out.read_text("utf-8")) if given.out and given.out.is_file() else {}
+    for target in targets:
+        passed.setdefault(target, {})
+        for path in specs(given.only):
+            fine, text = line(path, target, passed)
             print(text, flush=True)
             wrong += not fine
+            if given.out:
+                given.out.write_text(json.dumps(passed, indent=1, sort_keys=True) + "\n", "utf-8")
     print(f"{wrong} wrong" if wrong else "all passed")
     return 1 if wrong else 0
 

@@ -28,7 +28,8 @@ from weft.compiler.compile import lower
 from weft.compiler.ir.graph import Graph
 from weft.compiler.passes.reduce_precision import reduce_precision
 from weft.runtime.crosscompile import SHARED, Report, compile_module
-from weft.runtime.gate import bodies, cross_compiled
+from weft.runtime.gate import cross_compiled
+from weft.runtime.verdicts import bodies
 from weft.spec.load import load_text
 
 BATCH = {"B": 256, "T": 1}

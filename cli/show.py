@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..compiler.build import NetProgram, elaborate
+from ..compiler.build import NetProgram, elaborate, outline_of
 from ..spec.errors import UsageError, suggest
 from ..spec.load import Spec
 from .drawing.compose import diagram
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn = FORMATS[form](
         [
             diagram(
-                Source(net, counts, program.spec.texts, sizes),
+                Source(net, outline_of(program, net.name), counts, program.spec.texts, sizes),
                 depth=arguments.depth,
                 folded=not arguments.unfold,
             )

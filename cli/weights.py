@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compiler.build import NetProgram, Program
+from ..compiler.build import NetProgram, Program, outline_of
 from ..compiler.build.outline import Part
 from ..spec.errors import UsageError, suggest
 from .drawing.tiles import Tile, around_zero, save, sheet
@@ -59,7 +59,7 @@ def draw_weights(
     shapes = {p.name: tuple(p.shape) for p in program.parameters}
     check_fit(checkpoint, have, shapes)
     nets = [each for each in program.nets.values() if net in (None, each.name)]
-    found = {w.parameter: w for each in nets for w in weights(each, shapes)}
+    found = {w.parameter: w for each in nets for w in weights(program, each, shapes)}
     written = []
     for weight in _chosen(found, layers, several=len(nets) > 1):
         name = weight.parameter if len(nets) > 1 else weight.parameter.partition(".")[2]
@@ -69,10 +69,12 @@ def draw_weights(
     return written
 
 
-def weights(net: NetProgram, shapes: Mapping[str, tuple[int, ...]]) -> list[Weight]:
+def weights(
+    program: Program, net: NetProgram, shapes: Mapping[str, tuple[int, ...]]
+) -> list[Weight]:
     """The matrices and filters of a net, in the order of its layers."""
     found: dict[str, Weight] = {}
-    for part in _parts(net.outline):
+    for part in _parts(outline_of(program, net.name)):
         path = part.path.removeprefix(f"{net.name}.")
         for name in part.parameters:
             if name not in found and len(shapes[name]) in (2, 4):

@@ -35,13 +35,13 @@ class Inner:
     passed: bool
 
 
-def inner_values(net: NetProgram) -> dict[str, Inner]:
-    """The values of a net by path, in the order in which they are computed.
+def inner_values(net: NetProgram, outline: Iterable[Part]) -> dict[str, Inner]:
+    """The values of a net by path, in the order in which they are computed, from its outline.
 
     A layer with several results has one entry for each: `lstm:0`, `lstm:1`.
     """
     found: dict[str, Inner] = {}
-    for part in _parts(net.outline):
+    for part in _parts(outline):
         path = part.path.removeprefix(f"{net.name}.")
         for number, i in enumerate(part.results):
             name = path if len(part.results) == 1 else f"{path}:{number}"

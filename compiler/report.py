@@ -129,7 +129,7 @@ def check(spec: Spec, length: int | None = None) -> Report:
 
     Raises: SpecError with everything that is wrong.
     """
-    return report(elaborate(spec, replay=True), length)
+    return report(elaborate(spec), length)
 
 
 def report(program: Program, length: int | None = None) -> Report:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..compiler.build import outline_of
 from ..compiler.compile import compile_native, lower_inner
 from ..compiler.inner import KIND, Inner, inner_values
 from ..compiler.lowered import Lowered
@@ -29,7 +30,8 @@ class Activations:
 
     def __init__(self, lowered: Lowered, net: str, *, exact: bool) -> None:
         self.net = net
-        self.known = inner_values(lowered.program.nets[net])
+        program = lowered.program
+        self.known = inner_values(program.nets[net], outline_of(program, net))
         self._lowered = lowered
         self._exact = exact
         self._engines: dict[tuple[int, ...], ReferenceEngine | NativeEngine] = {}

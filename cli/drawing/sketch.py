@@ -66,6 +66,7 @@ class Source:
     """
 
     net: NetProgram
+    outline: tuple[Part, ...]
     counts: Mapping[str, int]
     texts: Mapping[str, str]
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class _Sketch:
                 item.note = self.source.type_text(node.id)
                 self.makers[node.id] = item
                 items.append(item)
-        items += self._walk(self.net.outline)
+        items += self._walk(self.source.outline)
         for name, i in b.outputs.items():
             item = Item("output", name, name, shapes=(self.source.shape(i),))
             item.note = self.source.type_text(i)

@@ -18,7 +18,8 @@ from .data import GUESS, likely
 from .elaboration import Catalogue, Elaboration, ParameterDeclaration
 from .faults import Fault, Faults
 from .hiding import hiding
-from .nets import Layer, NetProgram, build_net
+from .nets import Layer, NetProgram, build_net, build_outline
+from .outline import Part
 from .replay import Memory
 from .steps import StepProgram, build_training
 from .trace import Trace
@@ -31,6 +32,7 @@ __all__ = [
     "StepProgram",
     "Trace",
     "elaborate",
+    "outline_of",
     "training_net",
 ]
 
@@ -55,11 +57,11 @@ class Program:
 
 
 @uncollected()
-def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = False) -> Program:
+def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = True) -> Program:
     """The program of a spec; `trace` takes down what is seen on the way, errors or not.
 
-    `replay`: blocks that are used again are played back, which is faster and gives the same graphs,
-    but no outline.
+    `replay`: blocks that are used again are played back, which is faster and gives the same graphs;
+    where there is a trace, each of them is elaborated.
 
     Raises: SpecError with everything that is wrong, in the order of the text.
     """
@@ -89,11 +91,24 @@ def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = False) -
 
 def training_net(program: Program, name: str) -> NetProgram:
     """A net as it runs while it is trained; the program has shown that it can be built."""
-    catalogue = Catalogue(program.spec)
+    catalogue = Catalogue(program.spec, memory=Memory())
     with _deep():
         for index, net in enumerate(program.spec.file.nets):
             found = build_net(catalogue, net, index, training=True)
             if net.name == name and found is not None:
+                return found
+    raise KeyError(name)
+
+
+def outline_of(program: Program, name: str) -> tuple[Part, ...]:
+    """What runs in a net, as its text calls it, with the values of its graph: every block is
+    elaborated for it.
+    """
+    catalogue = Catalogue(program.spec)
+    with _deep():
+        for index, net in enumerate(program.spec.file.nets):
+            found = build_outline(catalogue, net, index)
+            if net.name == name:
                 return found
     raise KeyError(name)
 

@@ -39,9 +39,8 @@ class Layer:
 class NetProgram:
     """A net in inference mode; its graph is fed with the inputs and the parameters by name.
 
-    `outline`: what ran, as the text calls it; empty after an elaboration that plays back.  `needs`:
-    what must hold of the sizes of its inputs.  `buffers`: what training leaves in each buffer, or
-    the buffer itself.
+    `needs`: what must hold of the sizes of its inputs.  `buffers`: what training leaves in each
+    buffer, or the buffer itself.
     """
 
     name: str
@@ -51,7 +50,6 @@ class NetProgram:
     layers: tuple[Layer, ...]
     parameters: tuple[str, ...]
     place: Place
-    outline: tuple[Part, ...]
     needs: tuple[Condition, ...]
     buffers: Mapping[str, int]
 
@@ -79,6 +77,13 @@ def build_net(
     return None
 
 
+def build_outline(catalogue: Catalogue, net: Net, index: int) -> tuple[Part, ...]:
+    """What runs in a net without faults, as its text calls it."""
+    e = Elaboration(catalogue, training=False, declaring=True, streams=(index + 1) << 20)
+    _build(e, net)
+    return tuple(e.outline.parts)
+
+
 def _build(e: Elaboration, net: Net) -> NetProgram:
     body = Scope(net.name, e.catalogue.root(net.place, False))
     inputs = _inputs(e, net, body)
@@ -90,13 +95,12 @@ def _build(e: Elaboration, net: Net) -> NetProgram:
     outputs = {name: e.b[i].type for name, i in e.b.outputs.items()}
     parameters = tuple(name for name in e.parameters)
     layers = _layers(e, net.name)
-    outline = tuple(e.outline.parts) if e.catalogue.memory is None else ()
     declared = e.catalogue.declared
     kept = {name: e.parameters[name].id for name in parameters if not declared[name].trainable}
     buffers = kept | e.updates
     needs = conditions(e.b, live(e.b, e.b.outputs.values()))
     return NetProgram(
-        net.name, inputs, outputs, e.b, layers, parameters, net.place, outline, needs, buffers
+        net.name, inputs, outputs, e.b, layers, parameters, net.place, needs, buffers
     )
 
 

@@ -168,20 +168,15 @@ class Statements:
     ) -> list[Statement]:
         """The statements of pass `p` that define `targets` and what they need."""
         body: list[Statement] = []
-
-        def visit(target: str) -> None:
+        for target in targets:
             if target in done or self.infos[target].kind not in kinds:
-                return
+                continue
             done.add(target)
             if target in self._again and p > self._again[target][0]:
                 body.append(self._again[target][1])
-                return
-            for name in self._needs[target]:
-                visit(name)
+                continue
+            body += self._needed(p, self._needs[target], kinds, done)
             statement = self.made[target]
             if statement is not None:
                 body.append(statement)
-
-        for target in targets:
-            visit(target)
         return body

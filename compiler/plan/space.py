@@ -53,24 +53,24 @@ def space(values: Values, roots: Iterable[int]) -> Space:
     if roots not in values.spaces:
         values.spaces[roots] = _by_form(values, roots)
     found = values.spaces[roots]
-    if isinstance(found, Refused):
-        raise found
+    if isinstance(found, str):
+        raise Refused(found)
     assert isinstance(found, Space)
     return found
 
 
-def _by_form(values: Values, roots: frozenset[int]) -> Space | Refused:
-    """What was found for roots of this form, with the values at hand."""
+def _by_form(values: Values, roots: frozenset[int]) -> Space | str:
+    """What was found for roots of this form, with the values at hand; or why there is none."""
     form = values.form(values.cone(roots)[0], named=False)
     ranks = form.ranks()
     key = form.key, tuple(sorted(ranks[r] for r in roots))
     known = values.plans.spaces
-    if key not in known:
+    found: Space | str | None = known.get(key)
+    if found is None:
         found = _found_or_refused(values, roots)
-        known[key] = found if isinstance(found, Refused) else _renumbered(found, ranks)
+        known[key] = found if isinstance(found, str) else _renumbered(found, ranks)
         return found
-    found = known[key]
-    return found if isinstance(found, Refused) else _renumbered(found, form.ids)
+    return found if isinstance(found, str) else _renumbered(found, form.ids)
 
 
 def _renumbered(found: Space, new: Mapping[int, int] | Sequence[int]) -> Space:
@@ -101,7 +101,7 @@ def channel_sums(values: Values, roots: frozenset[int]) -> list[int]:
     return sums
 
 
-def _found_or_refused(values: Values, roots: frozenset[int]) -> Space | Refused:
+def _found_or_refused(values: Values, roots: frozenset[int]) -> Space | str:
     """A leaf is read once, along the same axes by all its readers, unless they cross."""
     try:
         return _space(values, roots, read_once=True)
@@ -110,7 +110,7 @@ def _found_or_refused(values: Values, roots: frozenset[int]) -> Space | Refused:
     try:
         return _space(values, roots, read_once=False)
     except Refused as refused:
-        return refused
+        return str(refused)
 
 
 def _space(values: Values, roots: frozenset[int], *, read_once: bool) -> Space:

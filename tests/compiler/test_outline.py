@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.compiler.build import elaborate
+from weft.compiler.build import elaborate, outline_of
 from weft.compiler.build.outline import Part
 from weft.spec.load import load_text
 
@@ -24,8 +24,8 @@ net deep {
 
 
 def _net(text: str = TEXT) -> tuple[Part, ...]:
-    (net,) = elaborate(load_text(text, "a.weft")).nets.values()
-    return net.outline
+    program = elaborate(load_text(text, "a.weft"))
+    return outline_of(program, *program.nets)
 
 
 def _told(parts: tuple[Part, ...] | list[Part]) -> list[object]:

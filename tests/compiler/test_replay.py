@@ -109,9 +109,9 @@ def plays(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts(name: str, plays: list[str]) -> None:
     spec = load_text(TEXTS[name], f"{name}.weft")
-    plain = elaborate(spec)
+    plain = elaborate(spec, replay=False)
     assert not plays
-    _equal(plain, elaborate(spec, replay=True))
+    _equal(plain, elaborate(spec))
     assert plays
 
 
@@ -132,12 +132,12 @@ def test_examples(path: Path, variant: str | None) -> None:
     spec = load(path, variant=variant)
     if not spec.file.nets:
         pytest.skip("blocks to import")
-    _equal(elaborate(spec), elaborate(spec, replay=True))
+    _equal(elaborate(spec, replay=False), elaborate(spec))
 
 
 def test_most_of_a_deep_net_is_played_back(plays: list[str]) -> None:
     text = "net a {\n  in x: f32[B, 8]\n  x -> repeat 50 { layer_norm -> linear(8) } as body\n}\n"
-    elaborate(load_text(text, "deep.weft"), replay=True)
+    elaborate(load_text(text, "deep.weft"))
     assert len(plays) >= 2 * 50 - 6
 
 
@@ -184,7 +184,7 @@ def test_what_comes_out_otherwise_is_taken_back(
 ) -> None:
     """A call that differs after some of its events leaves nothing behind."""
     spec = load_text(GAN.replace(" as out_", ""), "gan.weft")
-    plain = elaborate(spec)
+    plain = elaborate(spec, replay=False)
     insert, count, refused = recorder.Recorder.insert, 0, 0
 
     def other(self, *arguments, **attributes):  # type: ignore[no-untyped-def]
@@ -197,5 +197,5 @@ def test_what_comes_out_otherwise_is_taken_back(
         return insert(self, *arguments, **attributes)
 
     monkeypatch.setattr(recorder.Recorder, "insert", other)
-    _equal(plain, elaborate(spec, replay=True))
+    _equal(plain, elaborate(spec))
     assert refused > 3

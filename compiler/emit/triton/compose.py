@@ -35,6 +35,8 @@ from .template import call
 from .tiles import Tile
 from .window_kernels import windowed
 
+UNKNOWN = object()
+
 
 def compose(part: Part, work: Work, machine: Machine) -> Composed:
     """The kernels of a piece of work.
@@ -55,9 +57,9 @@ def hosted(part: Part, work: Work, machine: Machine) -> Composed | None:
     if work not in part.hosted:
         key, form = part.form(work)
         known = part.values.plans.composed
-        if key not in known:
-            known[key] = _written(part, work, machine, form)
-        found = known[key]
+        found = known.get(key, UNKNOWN)
+        if found is UNKNOWN:
+            found = known[key] = _written(part, work, machine, form)
         if isinstance(found, Composed):
             found = replace(found.of(form.ids), places=part.sources(work))
             if work.roots:
@@ -65,13 +67,13 @@ def hosted(part: Part, work: Work, machine: Machine) -> Composed | None:
                 found = replace(found, streams=lowered.streams, starts=lowered.starts)
         part.hosted[work] = found
     found = part.hosted[work]
-    if isinstance(found, LookupError):
-        raise found
+    if isinstance(found, str):
+        raise LookupError(found)
     return found
 
 
-def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed | LookupError | None:
-    """The kernels for the numbers of a form in place of values."""
+def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed | str | None:
+    """The kernels for the numbers of a form in place of values, or why no tile is left."""
     write: Callable[[Part, Work, Machine], Composed | None]
     write = _loops if work.heavy is None else _scatter
     if work.heavy is not None and part.graph[work.heavy].op == "moments":
@@ -87,7 +89,7 @@ def _written(part: Part, work: Work, machine: Machine, form: Form) -> Composed |
     try:
         found = write(part, work, machine)
     except LookupError as none_left:
-        return none_left
+        return str(none_left)
     return found.of(form.ranks()) if found else None
 
 

@@ -72,6 +72,15 @@ class Work:
     pair: tuple[Work, ...] = ()
     shares: int = 0
     apart: int = 0
+    _hash: int = field(default=0, init=False, compare=False, repr=False)
+
+    def __hash__(self) -> int:
+        """Worked out once: work is looked up by the hundred thousands."""
+        if not self._hash:
+            own = self.heavy, self.roots, self.reads, self.writes, self.summed, self.moments
+            beside = self.weight, self.then, self.members, self.pair, self.shares
+            object.__setattr__(self, "_hash", hash((own, beside)) or 1)
+        return self._hash
 
     @property
     def key(self) -> int:
@@ -92,7 +101,7 @@ class Part:
     works: list[Work] = field(default_factory=list)
     done: set[Work] = field(default_factory=set)
     names: dict[int, str] = field(default_factory=dict)
-    hosted: dict[Work, Composed | LookupError | None] = field(default_factory=dict)
+    hosted: dict[Work, Composed | str | None] = field(default_factory=dict)
     known: dict[Roots, Kernel] = field(default_factory=dict)
     planned: DeviceFusion | None = None
     made: set[int] = field(default_factory=set)
@@ -101,6 +110,7 @@ class Part:
 
     def __post_init__(self) -> None:
         self.layouts: dict[int, Layout] = {}
+        self.products: dict[int, Product] = {}
         self.replaced = self._replaced()
         self.fusion = self.planned or DeviceFusion(self.values, self.replaced)
 
@@ -229,9 +239,11 @@ class Part:
 
     def product(self, z: int) -> Product:
         """A contraction, or a convolution that is one, as matrix products."""
-        node = self.graph[z]
-        read = product_of if node.op == "contract" else pointwise
-        return read(self.graph, node, self.layout)
+        if z not in self.products:
+            node = self.graph[z]
+            read = product_of if node.op == "contract" else pointwise
+            self.products[z] = read(self.graph, node, self.layout)
+        return self.products[z]
 
     def result(self, work: Work) -> int:
         """What a product makes: its value, or that of a sum of products."""

@@ -10,7 +10,7 @@ import pytest
 from weft.cli.drawing.compose import diagram
 from weft.cli.drawing.diagram import Diagram
 from weft.cli.drawing.sketch import Source
-from weft.compiler.build import elaborate
+from weft.compiler.build import elaborate, outline_of
 from weft.spec.load import load_text
 
 
@@ -18,7 +18,10 @@ def sources(text: str) -> list[Source]:
     """All nets of a spec."""
     program = elaborate(load_text(text, "a.weft"))
     counts = {p.name: math.prod(p.shape) for p in program.parameters if p.trainable}
-    return [Source(net, counts, program.spec.texts) for net in program.nets.values()]
+    return [
+        Source(net, outline_of(program, name), counts, program.spec.texts)
+        for name, net in program.nets.items()
+    ]
 
 
 @pytest.fixture

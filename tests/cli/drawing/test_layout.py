@@ -15,7 +15,7 @@ from weft.cli.drawing.geometry import Label, Rectangle, Scene
 from weft.cli.drawing.layout import arrange
 from weft.cli.drawing.metrics import HEADER, SMALL, frame_width, strip_width, width
 from weft.cli.drawing.sketch import Source
-from weft.compiler.build import elaborate
+from weft.compiler.build import elaborate, outline_of
 from weft.spec.load import load
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -30,9 +30,12 @@ SETTINGS = ({}, {"depth": 1}, {"folded": False})
 @functools.cache
 def sources(spec: str) -> list[Source]:
     """All nets of an example."""
-    program = elaborate(load(EXAMPLES / spec), replay=False)
+    program = elaborate(load(EXAMPLES / spec))
     counts = {p.name: math.prod(p.shape) for p in program.parameters if p.trainable}
-    return [Source(net, counts, program.spec.texts) for net in program.nets.values()]
+    return [
+        Source(net, outline_of(program, name), counts, program.spec.texts)
+        for name, net in program.nets.items()
+    ]
 
 
 def diagrams(spec: str, **settings: object) -> list[Diagram]:

@@ -269,6 +269,16 @@ def _channels_first(b: Builder) -> dict[str, int]:
     return {"z": b.copy(b.transpose(z, (0, 3, 1, 2)), "z"), "mean": b.mean(h, (2, 3))}
 
 
+def _itself(b: Builder) -> dict[str, int]:
+    """A tensor that is its own weight, in both directions, and its own cotangent."""
+    x = f32(b, "x", 3, 3, 3, 3)
+    whole = {"stride": (1, 1), "dilation": (1, 1), "low": (0, 0), "groups": 1}
+    y = b.insert("convolve", (x, x), sizes=(1, 1), **whole)
+    wide = b.insert("convolve_input", (x, x), sizes=(5, 5), **whole)
+    weight = b.insert("convolve_weight", (x, x), kernel=(1, 1), **whole)
+    return {"y": b.copy(y, "y"), "wide": wide, "weight": weight}
+
+
 SIZES = ({"B": 1, "T": 1}, {"B": 3, "T": 1}, {"B": 19, "T": 1})
 EMPTY = ("pool_max", "oblong")  # some windows hold nothing: their maximum is -inf
 POOLED = ("plain", "even_kernel", "strided", "gap", "dilated", "oblong", "line", "volume")
@@ -289,6 +299,7 @@ WINDOW_CASES: tuple[Case, ...] = (
         if g.name in POOLED
     ),
     Case("channels_first", _channels_first, SIZES),
+    Case("convolve_itself", _itself, SIZES[:1]),
     Case("convolve_nothing", _convolve(GEOMETRIES[1]), ({"B": 0, "T": 1},), smooth=False),
 )
 

@@ -48,6 +48,11 @@ class Windows:
     ahead: Prologue | None = None
 
     @property
+    def weight(self) -> str:
+        """What the weight is called where it is loaded: x may be its own."""
+        return self.w.buffer + ("_weight" if self.w.buffer == self.x.buffer else "")
+
+    @property
     def phases(self) -> int:
         """How many classes of elements meet different taps."""
         total = 1
@@ -106,7 +111,7 @@ def bases(w: Windows) -> list[str]:
     deep = times("group", w.w.group) if w.groups > 1 else ""
     x = sum_of(f"{w.x.buffer}_ptr", times("image", w.x.image), across)
     v = sum_of(f"{w.w.buffer}_ptr", deep, times(w.local, w.w.column))
-    return [f"{w.x.buffer}_at = {x}", f"{w.w.buffer}_at = {v}"]
+    return [f"{w.x.buffer}_at = {x}", f"{w.weight}_at = {v}"]
 
 
 # ---- windows that read ---------------------------------------------------------------------------
@@ -134,11 +139,11 @@ def _dot(w: Windows, tile: Tile, product: str, masks: tuple[str | None, str | No
         channels, made = w.ahead.lines(tile_of, source, across, mask, indent)
         (before if per == 1 else step).extend(channels)
         step += made
-    at = [f"{w.w.buffer}_at", *_weight_at(w, "{}[:, None]" if w.flat else "{}")]
+    at = [f"{w.weight}_at", *_weight_at(w, "{}[:, None]" if w.flat else "{}")]
     at.append(times(f"{deep}[:, None]", w.w.depth) if deep else "")
     if w.flat and w.packed:
-        at = [f"{w.w.buffer}_at", times("index[:, None]", w.w.depth)]
-    step += _load(f"{w.w.buffer}_tile", sum_of(*at), both(down, in_column), indent)
+        at = [f"{w.weight}_at", times("index[:, None]", w.w.depth)]
+    step += _load(f"{w.weight}_tile", sum_of(*at), both(down, in_column), indent)
     step += _multiplied(w, product, single, indent)
     if single:
         return Loop(tuple(before), tuple(step), (), 1)
@@ -186,7 +191,7 @@ def _weight_at(w: Windows, spread: str = "{}") -> list[str]:
 
 def _multiplied(w: Windows, product: str, single: bool, indent: int) -> list[str]:
     carried = [] if single else [product]
-    operands = [f"{w.x.buffer}_patch", f"{w.w.buffer}_tile", *carried]
+    operands = [f"{w.x.buffer}_patch", f"{w.weight}_tile", *carried]
     return call(f"{product} = tl.dot", [*operands, f'input_precision="{w.precision}"'], indent)
 
 
@@ -222,7 +227,7 @@ def _direct(w: Windows, product: str, masks: tuple[str | None, str | None]) -> L
     depth = "depth" if w.depth > 1 else ""
     loop_name = "at" if step else "depth" if w.depth > 1 else "tap"
     step += windows.taps(tap, w.axes)
-    x, v = f"{w.x.buffer}_patch", f"{w.w.buffer}_tile"
+    x, v = f"{w.x.buffer}_patch", f"{w.weight}_tile"
     if w.adjoint:
         step += adjoint_windows(w.axes)
         tests = adjoint_tests(w.axes)
@@ -238,7 +243,7 @@ def _direct(w: Windows, product: str, masks: tuple[str | None, str | None]) -> L
         across = times(depth, w.x.channel) if depth else ""
     x_mask = windows.guard(step, in_row, *tests, in_column if w.groups > 1 else None)
     step += _load(x, sum_of(f"{w.x.buffer}_at", *at, across), x_mask, STEP)
-    at = [f"{w.w.buffer}_at", *_weight_at(w), times(depth, w.w.depth) if depth else ""]
+    at = [f"{w.weight}_at", *_weight_at(w), times(depth, w.w.depth) if depth else ""]
     step += _load(v, sum_of(*at), in_column, STEP)
     step.append(f"{product} += {x}{w.wider} * {v}{w.wider}")
     numbers = f"tl.static_range({number})" if number <= UNROLLED else f"range(0, {number})"
@@ -257,7 +262,7 @@ def direct_bases(w: Windows) -> list[str]:
     else:
         inner = times(f"(column % {w.columns})", w.w.column)
         at = sum_of(times(f"(column // {w.columns})", w.w.group), inner)
-    return [f"{w.x.buffer}_at = {x}", f"{w.w.buffer}_at = " + sum_of(f"{w.w.buffer}_ptr", at)]
+    return [f"{w.x.buffer}_at = {x}", f"{w.weight}_at = " + sum_of(f"{w.w.buffer}_ptr", at)]
 
 
 # ---- elements that are read by windows -----------------------------------------------------------
@@ -367,7 +372,7 @@ def _phased(w: Windows, tile: Tile, product: str, masks: tuple[str | None, str |
     if w.depth % tile.depth:
         step.append(f"in_depth = depth < {w.depth}")
         depth_mask = "in_depth"
-    at, tests, weight = [f"{w.x.buffer}_at"], [], [f"{w.w.buffer}_at"]
+    at, tests, weight = [f"{w.x.buffer}_at"], [], [f"{w.weight}_at"]
     for a, stride, across in zip(w.axes, w.x.space, w.w.taps, strict=True):
         n = a.name
         back = times(f"tap_{n}", a.dilation // a.common) if a.kernel > 1 else ""
@@ -386,7 +391,7 @@ def _phased(w: Windows, tile: Tile, product: str, masks: tuple[str | None, str |
     down = f"{depth_mask}[:, None]" if depth_mask else None
     mask = windows.guard(step, in_row, *tests, across_mask)
     step += _load(f"{w.x.buffer}_patch", sum_of(*at), mask, STEP)
-    step += _load(f"{w.w.buffer}_tile", sum_of(*weight), both(down, in_column), STEP)
+    step += _load(f"{w.weight}_tile", sum_of(*weight), both(down, in_column), STEP)
     step += _multiplied(w, product, False, STEP)
     factors = [*numbers, *gone, *([str(per)] if per > 1 else [])]
     total = " * ".join(f for f in factors if f != "1") or "1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ..ir.graph import Node
+from ..ops.products import letters
 from .fuse import Fusion, Roots
 from .moments import LONG
 from .space import channel_sums, space
@@ -31,6 +32,7 @@ class DeviceFusion(Fusion):
         super()._index()
         folds = [self.values.graph[r] for r in sorted(self.values.stored)]
         self.parted = frozenset(node.id for node in folds if self._is_parted(node))
+        self.ridden = frozenset(node.id for node in folds if self._is_ridden(node))
 
     def _is_parted(self, node: Node) -> bool:
         """Does a fold of long rows of what a product makes feed nothing as large as these?
@@ -53,10 +55,23 @@ class DeviceFusion(Fusion):
         walked = (graph[r].operands[0] if lowering(graph[r]) == "fold" else r for r in readers)
         return any(count(i) == whole for i in made) and all(count(i) < whole for i in walked)
 
+    def _is_ridden(self, node: Node) -> bool:
+        """Does a fold sum what a product makes of what it loads, and sums as well?
+
+        Then the product takes it along, if it is not in a group with others.
+        """
+        ahead = self.values.ahead.get(node.operands[0]) if node.op == "sum" else None
+        if ahead is None:
+            return False
+        readers = (self.values.graph[r] for r in ahead.readers)
+        return any(_sums(r, node.operands[0], node["axes"]) for r in readers)
+
     def legal(self, roots: Roots) -> bool:
         """Also: rows folded beside other sums are short, a long batch is folded by many, folds
-        that products take along wait for nobody, and what is replaced is made once.
+        that products take along wait for nobody or are alone, and what is replaced is made once.
         """
+        if roots & self.ridden and len(roots) > 1:
+            return False
         parted = roots & self.parted
         if parted and any(self.leaves[r] & parted for r in roots):
             return False
@@ -93,6 +108,15 @@ class DeviceFusion(Fusion):
         over_columns = any(set(found.folded(f)) & set(found.columns) for f in folds)
         over_rows = [f for f in folds if set(found.folded(f)) & set(found.rows) and f.shape]
         return not (over_columns and over_rows) or width <= LONGEST
+
+
+def _sums(reader: Node, i: int, axes: tuple[int, ...]) -> bool:
+    """Does a product sum over these axes of an operand?"""
+    if reader.op != "contract":
+        return reader.op == "convolve_weight"
+    left, right, made = letters(reader["spec"])
+    mine = left if reader.operands[0] == i else right
+    return not any(mine[axis] in made for axis in axes)
 
 
 def _number(extents: Iterable[object]) -> float:

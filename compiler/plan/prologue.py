@@ -4,6 +4,8 @@
     a = relu(normalise(z)):      convolve(a, w)  ->  convolve(z, w), with a made of each block
     s = relu(x + normalise(z)):  convolve(s, w)  ->  convolve(x, z, w), which writes s on the way
     n = layer_norm(x):           n @ w, n' @ d   ->  x @ w, x' @ d, with n made of each block
+    e = back(d, z):   convolve_weight(x, e)      ->  convolve_weight(x, d, z), where nobody else
+                                                     reads e
 
 `a` is not stored: whoever else wants it makes it of `z`.  Of several large values only a product of
 matrices makes its operand, since it loads every element once for a block of columns, and it stores
@@ -56,6 +58,8 @@ def ahead_of(values: Values, i: int) -> Ahead | None:
         loads = sum(_loads(values, u) for u in stores)
         if found.work * loads <= 3 * ACCESS:  # one to write it, two to read it
             return Ahead(tuple(u.id for u in stores), source, written=False)
+    if all(_takes_cotangent(values, u, i) for u in stores) and _gains(values, found, stores):
+        return Ahead(tuple(u.id for u in stores), source, written=False)
     writers = [u for u in stores if _writes(values, u, i, found)]
     best = min(writers, key=lambda u: (_loads(values, u), u.id), default=None)
     return None if best is None else Ahead((best.id,), source, written=True)
@@ -147,6 +151,31 @@ def _in_blocks(values: Values, reader: Node) -> bool:
     g = geometry(values.graph, reader)
     whole = g.groups == 1 and g.outputs > 1
     return whole and g.channels >= FEW and (g.channels % FEW == 0 or g.channels >= 2 * FEW)
+
+
+def _takes_cotangent(values: Values, reader: Node, i: int) -> bool:
+    """Is the reader the adjoint in a weight, whose kernel loads blocks of channels of it?"""
+    if reader.op != "convolve_weight" or reader.operands[1] != i or reader.operands[0] == i:
+        return False
+    g = geometry(values.graph, reader)
+    return g.groups == 1 and g.outputs >= FEW
+
+
+def _gains(values: Values, found: Chain, readers: list[Node]) -> bool:
+    """Does it save more to make cotangents in front of all readers than it costs?"""
+    large = len(found.large)
+    loads = [_column_blocks(values, u) for u in readers]
+    saved = large + 1 + len(loads) - large * len(loads)  # accesses: read, write, and read again
+    near = (large - 1) * sum(n - 1 for n in loads)
+    return large <= MOST and found.work * (sum(loads) - 1) + NEAR * near <= ACCESS * saved
+
+
+def _column_blocks(values: Values, reader: Node) -> int:
+    """How often the adjoint in a weight loads an element of the cotangent."""
+    g = geometry(values.graph, reader)
+    taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
+    few = g.channels % FEW != 0 and g.channels < 2 * FEW
+    return -(-taps * g.channels // COLUMNS) if few else taps * -(-g.channels // COLUMNS)
 
 
 def _writes(values: Values, reader: Node, i: int, found: Chain) -> bool:

@@ -184,6 +184,17 @@ def test_a_gpu_stores_nothing_of_that_width() -> None:
     assert said.endswith("n.conv_2")
 
 
+def test_sums_of_activated_rows_ride_where_statistics_run() -> None:
+    """Though the numbers that the rows lie about are stored for the running mean."""
+    text = TRAINED.format(offset=0).replace("-> conv(64", "-> relu -> conv(64")
+    lowered = lower(elaborate(weft.load_text(text, "n.weft")), native=False)
+    artifact = compile_gpu(lowered, "cuda:90")
+    step = [k for k in artifact.kernels if k.entry == "train_main"]
+    assert not [k for k in step if k.kind == "loops" and "sum_about_centre" in k.writes]
+    (gram,) = [k for k in step if "gram_partial" in k.writes]
+    assert "sum_about_centre_partial" in gram.writes
+
+
 def test_products_of_a_block_and_its_projection_are_one_launch() -> None:
     """Each makes its rows of what it loads; the bound knows no products of symmetric matrices."""
     block = f"{FIRST} -> residual {{ {WIDE} | conv(6, 3) -> batch_norm -> relu -> {WIDE} }} -> relu"

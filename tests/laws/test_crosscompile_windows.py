@@ -57,6 +57,7 @@ SMALL = (
     Case("summed", summed(POINT)),
     Case("pooled", pooled(POOLED)),
     Case("back", spread_back(WIDE)),
+    Case("d_stem", spread_back(STEM, alone=True)),
     Case("grouped", _convolve_input(GROUPED)),
     Case("depthwise", _ridden(DEPTHWISE)),
     Case("d_depthwise", _convolve_weight(DEPTHWISE)),
@@ -74,6 +75,7 @@ WHOLE = (
     ),
     *(Case(f"summed_{g.name}", summed(g)) for g in (POINT, NARROW)),
     *(Case(f"back_{g.name}", spread_back(g)) for g in (WIDE, NARROW)),
+    *(Case(f"alone_{g.name}", spread_back(g, alone=True)) for g in (STEM, POINT, SKIPPED)),
     *(Case(f"moments_{g.name}", moments(g)) for g in (STEM, SKIPPED, POINT, GROUPED)),
     *(Case(op, _pool(op, POOLED)) for op in ("pool_max", "pool_sum")),
 )

@@ -14,6 +14,7 @@ from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.window_cases import (
     AHEAD,
     AHEAD_OF_POOLS,
+    COTANGENTS,
     WINDOW_CASES,
     WRITERS,
     Geometry,
@@ -92,8 +93,10 @@ WRITTEN = (
     *(Case(f"summed_{g.name}", summed(g)) for g in WRITERS),
     *(Case(f"back_{g.name}", spread_back(g)) for g in BACK),
 )
+ALONE = tuple(Case(g.name, spread_back(g, alone=True)) for g in COTANGENTS)
 FORWARD = (
     *WINDOW_CASES,
+    *ALONE,
     *RIDDEN,
     *PROLOGUES,
     *WRITTEN,
@@ -111,6 +114,7 @@ ORDERED = (
     *RIDDEN[6:7],
     *PROLOGUES[:3],
     WRITTEN[1],
+    ALONE[0],
     POOLED[0],
     *(c for c in WINDOW_CASES if c.name in ("pool_max_even_kernel", "convolve_weight_depthwise")),
 )
@@ -164,6 +168,26 @@ def test_normalised_values_are_not_stored(case: Case, graphs: dict[Key, Graph]) 
     assert all("x" in k.reads for k in readers if len(k.reads) > 1)
     written = {name for k in artifact.kernels for name in k.writes}
     assert not [name for name in written if name.startswith("maximum")]
+
+
+@pytest.mark.parametrize("case", ALONE, ids=lambda c: c.name)
+def test_a_cotangent_that_one_adjoint_reads_is_not_stored(
+    case: Case, graphs: dict[Key, Graph]
+) -> None:
+    artifact = emitted({("forward", case.name): graphs["forward", case.name]}, NOMINAL, "cuda:90")
+    (reader,) = [k for k in artifact.kernels if "x" in k.reads]
+    assert {"d", "z"} < {*reader.reads}
+    buffers = [b for b in artifact.entries[0].buffers if b.space == "workspace"]
+    assert not [b for b in buffers if b.shape[0] == "B"]
+
+
+def test_many_taps_read_a_stored_cotangent() -> None:
+    """Each tap would load both values again."""
+    made = spread_back(square("taps", 5, 3, pad=1, channels=(16, 20)), alone=True)
+    graph = graph_of(*build(Case("taps", made)))
+    artifact = emitted({("forward", "taps"): graph}, NOMINAL, "cuda:90")
+    (reader,) = [k for k in artifact.kernels if "x" in k.reads]
+    assert "z" not in reader.reads
 
 
 @pytest.mark.parametrize("case", WRITTEN, ids=lambda c: c.name)

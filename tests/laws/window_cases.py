@@ -169,8 +169,18 @@ def summed(g: Geometry) -> Build:
     return build
 
 
-def spread_back(g: Geometry) -> Build:
-    """The cotangent of what is normalised: the adjoint in x makes it, that in w reads it."""
+COTANGENTS = (
+    square("cotangent_stem", 13, 7, stride=4, pad=3, channels=(3, 20)),
+    square("cotangent_pointwise", 4, 1, channels=(40, 33)),
+    Geometry("cotangent_line", (11,), (2,), (2,), ((2, 1),), (1,), (35, 18)),
+)
+"""Adjoints in a weight that make the cotangent of what they load."""
+
+
+def spread_back(g: Geometry, *, alone: bool = False) -> Build:
+    """The cotangent of what is normalised: the adjoint in x makes it, that in w reads it; `alone`:
+    nobody asks for the one in x.
+    """
 
     def build(b: Builder) -> dict[str, int]:
         outputs = g.channels[1]
@@ -184,8 +194,10 @@ def spread_back(g: Geometry) -> Build:
         centred = b.map("sub", z, spread(b.mean(z, axes)))
         share = spread(b.mean(b.map("mul", d, centred), axes))
         d_z = b.map("sub", b.map("sub", d, spread(b.mean(d, axes))), b.map("mul", centred, share))
-        d_x = b.insert("convolve_input", (d_z, turned(b, w)), sizes=g.space, **shared(g))
         d_w = b.insert("convolve_weight", (x, d_z), kernel=g.kernel, **shared(g))
+        if alone:
+            return {"d_w": b.map("mul", d_w, 0.02)}
+        d_x = b.insert("convolve_input", (d_z, turned(b, w)), sizes=g.space, **shared(g))
         masked = b.map("where", b.map("gt", x, 0.0), b.map("mul", d_x, 0.1), 0.0)
         return {"d_x": masked, "sums": b.sum(masked, axes), "d_w": b.map("mul", d_w, 0.02)}
 

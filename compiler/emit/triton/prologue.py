@@ -151,7 +151,8 @@ def prologue(
     kernel = rename(kernel, {v: free(name, known) for v, name in clashes.items()}, {})
     column = kernel.columns[-1]
     kernel = renamed_axis(kernel, column, Axis(word, column.extent))
-    if part.graph[reader].op == "contract":
+    node = part.graph[reader]
+    if node.op == "contract" or (node.op == "convolve_weight" and node.operands[1] == i):
         many = len(kernel.rows) > 1
         for k, axis in enumerate(kernel.rows):
             name = f"{word}_row_{k}" if many else f"{word}_row"

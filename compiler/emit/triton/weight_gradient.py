@@ -41,6 +41,7 @@ class WeightGradient:
     wide: bool
     wider: str = ""
     ahead: Prologue | None = None
+    beside: Prologue | None = None
 
     @property
     def direct(self) -> bool:
@@ -142,23 +143,36 @@ def loop(w: WeightGradient, tile: Tile, product: str, masks: tuple[str | None, s
     step += windows.pixels("pixel", w.axes, "out", wide=w.wide)
     down = "in_depth[:, None]" if masked else None
     d, x = f"{w.d}_tile", f"{w.x.buffer}_patch"
-    made = w.groups * w.columns
     channels, patch = _patch(w, x, both(down, in_column), in_column)
     step += patch
     if w.direct:
-        at = sum_of(f"{w.d}_ptr", times("pixel[:, None]", made), "column")
+        at = sum_of(f"{w.d}_ptr", times("pixel[:, None]", w.groups * w.columns), "column")
         step += _load(d, at, both(down, in_column))
         step.append(f"{product} += {x}{w.wider} * {d}{w.wider}")
         after = [f"{product} = tl.sum({product}, axis=0, keep_dims=True)"]
         before = [f"{product} = tl.zeros([BK, BN], tl.float32)"]
         return Loop(tuple(before), tuple(_looped(w, tile, step)), tuple(after), 0)
-    at = sum_of(f"{w.d}_ptr", times("pixel[None, :]", made), "row")
-    across = "in_depth[None, :]" if masked else None
-    step += _load(d, at, both(in_row, across))
+    numbers, lines = _cotangent(w, d, in_row, "in_depth[None, :]" if masked else None)
+    step += lines
+    before = [*channels, *numbers, f"{product} = tl.zeros([BM, BN], tl.float32)"]
     arguments = [d, x, product, f'input_precision="{w.precision}"']
     step += call(f"{product} = tl.dot", arguments, STEP)
-    before = [*channels, f"{product} = tl.zeros([BM, BN], tl.float32)"]
     return Loop(tuple(before), tuple(_looped(w, tile, step)), (), 1)
+
+
+def _cotangent(
+    w: WeightGradient, tile: str, in_row: str | None, across: str | None
+) -> tuple[list[str], list[str]]:
+    """A block of what the windows made, or its cotangent made of that; first the lines before the
+    loop.
+    """
+    mask, pixels = both(in_row, across), "pixel[None, :]"
+    at = sum_of(f"{w.d}_ptr", times(pixels, w.groups * w.columns), "row")
+    lines = _load(tile, at, mask)
+    if w.beside is None:
+        return [], lines
+    made = w.beside.made(tile, "row", pixels, (across, in_row), mask, STEP)
+    return [*made.numbers, *made.channels], [*lines, *made.rows, *made.elements]
 
 
 def _patch(

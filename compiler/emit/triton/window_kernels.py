@@ -232,12 +232,13 @@ def _weight_gradient(k: Windowed) -> Composed:
         depth=g.channels // g.groups,
         columns=g.outputs // g.groups,
         x=k.image(x),
-        d=k.names[part.values.base(d)],
+        d=k.names[part.values.memory(node.id, d)],
         result=(k.sizes.stride(made), k.sizes.stride(read), k.spatial(taps)),
         precision=k.machine.precision,
         wide=k.wide,
         wider=widened(part.graph[x].dtype),
         ahead=k.ahead,
+        beside=k.beside,
     )
     count = nominal(pixels, part.values.sizes)
     tile = _gradient_tile(k, w, count, k.level())

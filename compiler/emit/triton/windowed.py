@@ -24,7 +24,7 @@ from .moments import left, words_of
 from .part import Machine, Part, Work
 from .printer import prepared
 from .products import Names
-from .prologue import leaves, prologue
+from .prologue import OTHER, Prologue, leaves, prologue
 from .template import call
 from .tiles import Tile, blocks
 from .windows import NAMES, Axes, Image, Weight, WindowAxis
@@ -50,6 +50,11 @@ class Windowed:
         self.operands = operands
         first, taken = self.node.operands[0], self._tiles()
         self.ahead = prologue(part, self.node.id, first, self.names, self.sizes, taken)
+        self.beside: Prologue | None = None
+        if self.node.op == "convolve_weight":
+            taken |= frozenset(self.ahead.kernel.values) if self.ahead else frozenset()
+            second = self.node.operands[1]
+            self.beside = prologue(part, self.node.id, second, self.names, self.sizes, taken, OTHER)
         rank = len(self.node["stride"])
         self.rank = rank
         turned = self.node.op == "convolve_input"

@@ -21,7 +21,10 @@ from .windows import Geometry, geometry
 
 PICKED = 4  # channels at most whose numbers are picked, as in window_picked.c
 MOST_LANES = 4096  # of the sums of a channel
-CACHED = 20480  # floats of what is laid out, in a second-level cache
+NEAR = 7168  # floats of a plane of 16 channels, in a first-level cache
+CACHED = 20480  # floats of windows of what fills no vectors
+FAR = 1 << 17  # floats of all that is laid out, in a second-level cache
+IMAGES = 32  # at once, at most
 GAIN = 0.4  # of all windows' multiply-adds, idle lanes too: tile units are that much faster
 
 
@@ -99,16 +102,28 @@ def pool_of(graph: Graph, node: Node) -> Pool:
 def rows_of(g: Geometry, pool: Pool) -> int:
     """Rows of the pool at once: what their windows read stays in cache."""
     most = 1
-    while most < pool.out[0] and _laid(g, pool, most + 1) <= CACHED:
+    while most < pool.out[0] and _fits(g, pool, most + 1, 1):
         most += 1
-    return most
+    return -(-pool.out[0] // -(-pool.out[0] // most))
 
 
 def images_of(g: Geometry, pool: Pool) -> int:
     """Images at once, where all rows of one are."""
     if rows_of(g, pool) < pool.out[0]:
         return 1
-    return max(1, CACHED // _laid(g, pool, pool.out[0]))
+    most = 1
+    while most < IMAGES and _fits(g, pool, pool.out[0], most + 1):
+        most += 1
+    return most
+
+
+def _fits(g: Geometry, pool: Pool, rows: int, images: int) -> bool:
+    """Does what is read again and again stay in cache?"""
+    (tall, across), _ = _extents(g, pool, rows)
+    plane = _pixels(g, pool, rows) * LANES if _main(g) else 0
+    second = tall * across * _each(g)
+    laid = images * _laid(g, pool, rows)
+    return images * plane <= NEAR and images * second <= CACHED and laid <= FAR
 
 
 def room(g: Geometry, pool: Pool) -> int:
@@ -121,7 +136,7 @@ def room(g: Geometry, pool: Pool) -> int:
         _pixels(g, pool, rows) * (g.channels % LANES),
     )
     sums = (_whole(g.outputs) + 1) * (lanes + LANES)
-    return _whole(padded) + _whole(thin) + laid + found + sums + 8 * LANES
+    return _whole(padded) + _whole(thin) + laid + 3 * found + sums + 8 * LANES
 
 
 def _extents(g: Geometry, pool: Pool, rows: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -42,6 +42,7 @@ CASES = (
     Winners("few_with_borders", (13, 11), (18, 40), (3, 3), (2, 2), low=(1, 1)),
     Winners("few_with_strides", (18, 13), (16, 33), (3, 3), (2, 2), stride=(2, 1), low=(1, 0)),
     Winners("few_dilated", (14, 12), (9, 48), (3, 5), (2, 2), dilation=(2, 1), low=(2, 2)),
+    Winners("planes", (24, 40), (48, 5), (3, 3), (2, 2), low=(1, 1)),
     Winners("bands", (40, 40), (16, 4), (3, 3), (2, 2), low=(1, 1)),
     Winners("picked", (12, 15), (3, 21), (3, 3), (2, 2), low=(1, 1)),
     Winners("picked_bands", (40, 40), (3, 17), (3, 3), (2, 2)),

@@ -2,14 +2,21 @@
    cotangent.  So a quarter of the multiply-adds is left behind a pool of two by two, on vectors, which beats tile units and all windows. */
 enum { WEFT_TOGETHER = WEFT_VECTOR_BYTES == 64 ? 28 : 12 };             /* vectors of sums at a time */
 
-/* What windows read lies in memory once, of some rows of the pool or of some images: pixels with the `main` channels that fill vectors, and window for
-   window what the `rest` of channels is.  So vectors begin with cache lines.  `lanes` of a window, `whole` of them in the first of both, `each` in the
-   second; `number[lane]`: which of the weight's numbers, or -1. */
+/* What windows read lies in memory once, of some rows of the pool or of some images: planes of 16 of the `main` channels that fill vectors, one pixel after
+   the other, and window for window what the `rest` of channels is.  So vectors begin with cache lines, and a plane stays in the first-level cache
+   for all outputs.  `lanes` of a window, `whole` of them in the first of both, `each` in the second; `number[lane]`: which of the weight's numbers, or -1. */
+#if WEFT_VECTOR_BYTES == 64
+#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
+#elif WEFT_VECTOR_BYTES == 32
+#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = u[t];
+#else
+#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
+#endif
 typedef struct {
     long main, rest, lanes, whole, each, rows, images;                  /* rows of the pool, and images */
     long high, wide, tall, across, pixels, windows;                     /* padded rows, windows that the pool reads; all of an image */
-    float *x, *thin, *first, *second, *sums;
-    int *number, *at;
+    float *x, *thin, *first, *second, *sums, *d;
+    int *number, *at, *found;
 } weft_winners;
 WEFT_INLINE long weft_lanes_up(long count) { return (count + 15) / 16 * 16; }
 static __attribute__((noinline, unused)) weft_winners weft_winners_of(const weft_windows *g, float *planes)
@@ -32,15 +39,32 @@ static __attribute__((noinline, unused)) weft_winners weft_winners_of(const weft
     n.sums = n.second + n.images * n.windows * n.each + 16;
     n.number = (int *)(n.sums + g->outputs * n.lanes);
     n.at = n.number + n.lanes;
+    n.d = (float *)n.at + weft_lanes_up(n.images * n.rows * g->pool_out[2] * g->outputs);
+    n.found = (int *)n.d + weft_lanes_up(n.images * n.rows * g->pool_out[2] * g->outputs);
     return n;
 }
 /* Which number of the weight a lane of the sums belongs to. */
 static __attribute__((noinline, unused)) void weft_number_lanes(const weft_windows *g, const weft_winners *n)
 {
     const long c = g->channels, some = g->kernel[1] * g->kernel[2] * n->rest;
-    for (long lane = 0; lane < n->whole; ++lane) n->number[lane] = (int)(lane / n->main * c + lane % n->main);
+    const long taps = g->kernel[1] * g->kernel[2];
+    for (long lane = 0; lane < n->whole; ++lane)
+        n->number[lane] = (int)(lane / 16 % taps * c + lane / (16 * taps) * 16 + lane % 16);
     for (long lane = 0; lane < n->each; ++lane)
         n->number[n->whole + lane] = lane < some ? (int)(lane / n->rest * c + n->main + lane % n->rest) : -1;
+}
+/* Rows of 32 bits as columns, `next` apart: what an output takes of all windows lies in a row. */
+static __attribute__((noinline, unused)) void weft_turn_winners(long rows, long columns, const void *from, void *to, long next)
+{
+    for (long i = 0; i < rows; i += WEFT_LANES) for (long j = 0; j < columns; j += WEFT_LANES) {
+        const long high = rows - i < WEFT_LANES ? rows - i : WEFT_LANES, wide = columns - j < WEFT_LANES ? columns - j : WEFT_LANES;
+        const weft_mask some = weft_first(wide), all = weft_first(high);
+        weft_vector v[WEFT_LANES], u[WEFT_LANES];
+        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t)
+            v[t] = t < high ? weft_load((const float *)from + (i + t) * columns + j, some) : (weft_vector){0};
+        WEFT_TURN(v, u)
+        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) if (t < wide) weft_store((float *)to + (j + t) * next + i, v[t], all);
+    }
 }
 /* Where the windows which won begin, of every window of some rows of the pool, and every channel; -1 where none did.  `down`, `right`: to the next window
    of the convolution. */
@@ -69,17 +93,19 @@ WEFT_INLINE const float *weft_winning_rows(const weft_windows *g, const weft_win
     weft_plane(g, x, 1, above, n->high, left, n->wide, n->x);
     return n->x;
 }
-/* The same, laid out: pixels of whole vectors, and windows of the rest. */
-static __attribute__((noinline, unused)) void weft_lay_windows(const weft_windows *g, const weft_winners *n, const float *x, long top, float *first, float *second)
+/* The same, laid out: planes of whole vectors, `plane` apart, and windows of the rest. */
+static __attribute__((noinline, unused)) void weft_lay_windows(const weft_windows *g, const weft_winners *n, const float *x, long top, long plane,
+    float *first, float *second)
 {
     const long c = g->channels;
     long step;
     const float *from = weft_winning_rows(g, n, x, top, &step);
     if (n->main) {
         float *thin = n->thin;
-        for (long i = 0; i < n->high; ++i) for (long k = 0; k < n->wide; ++k, first += n->main, thin += n->rest) {
+        for (long i = 0; i < n->high; ++i) for (long k = 0; k < n->wide; ++k, first += 16, thin += n->rest) {
             const float *const p = from + i * step + k * c;
-            for (long t = 0; t < n->main; t += WEFT_LANES) *(weft_vector *)(first + t) = *(const weft_vector *)(p + t);
+            for (long t = 0; t < n->main; t += 16)
+                for (long u = 0; u < 16; u += WEFT_LANES) *(weft_vector *)(first + t / 16 * plane + u) = *(const weft_vector *)(p + t + u);
             for (long t = 0; t < n->rest; ++t) thin[t] = p[n->main + t];
         }
         from = n->thin;
@@ -97,18 +123,24 @@ static __attribute__((noinline, unused)) void weft_lay_windows(const weft_window
 }
 
 /* sums[channel][row][vector] += d * what the window that won reads there: `rows` rows of `count` vectors, `step` apart, for `wide` channels side by
-   side, whose sums lie `next` apart and their rows `lane`.  Many sums at once: few walks, and no sum waits for the one before. */
-#define WEFT_SUMS long windows, long channels, const int *at, const float *d, const float *x, long pixel, long step, float *sums, long lane, long next
+   side, whose sums lie `next` apart and their rows `lane`; `fresh`: begin with zeros.  Many sums at once: few walks, and no sum waits for the one
+   before.  Those of the next channels are asked for meanwhile. */
+#define WEFT_SUMS long windows, const int *at, const float *d, const float *x, long pixel, long step, float *sums, long lane, long next, int fresh
 #define WEFT_EACH_SUM(rows, count) WEFT_UNROLL for (int r = 0; r < rows; ++r) WEFT_UNROLL for (int k = 0; k < count; ++k)
 WEFT_INLINE void weft_sum_winners(const int rows, const int count, const int wide, WEFT_SUMS)
 {
     weft_vector sum[WEFT_TOGETHER];
-    WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_EACH_SUM(rows, count)
-        sum[(u * rows + r) * count + k] = *(weft_vector *)(sums + u * next + r * lane + k * WEFT_LANES);
-    for (long w = 0; w < windows; ++w, at += channels, d += channels) WEFT_UNROLL for (int u = 0; u < wide; ++u) {
-        if (at[u] < 0) continue;
-        const float *from = x + at[u] * pixel;
-        const float t = d[u];
+    if (fresh) WEFT_UNROLL for (int t = 0; t < wide * rows * count; ++t) sum[t] = (weft_vector){0};
+    else WEFT_UNROLL for (int u = 0; u < wide; ++u) WEFT_EACH_SUM(rows, count) {
+        float *const from = sums + u * next + r * lane + k * WEFT_LANES;
+        sum[(u * rows + r) * count + k] = *(weft_vector *)from;
+        __builtin_prefetch(from + wide * next, 1);
+    }
+    for (long w = 0; w < windows; ++w) WEFT_UNROLL for (int u = 0; u < wide; ++u) {
+        const int where = at[u * windows + w];
+        if (where < 0) continue;
+        const float *from = x + where * pixel;
+        const float t = d[u * windows + w];
         WEFT_UNROLL for (int r = 0; r < rows; ++r, from += step) {
             __asm__("" : "+r"(from));                                   /* one address for a row: it finds many invariants otherwise, and spills them */
             WEFT_UNROLL for (int k = 0; k < count; ++k) sum[(u * rows + r) * count + k] += t * *(const weft_vector *)(from + k * WEFT_LANES);
@@ -119,7 +151,7 @@ WEFT_INLINE void weft_sum_winners(const int rows, const int count, const int wid
 }
 #define WEFT_WINNERS(rows, count, wide) \
 static __attribute__((noinline, unused)) void weft_sum_winners_##rows##count##wide(WEFT_SUMS) \
-{ weft_sum_winners(rows, count, wide, windows, channels, at, d, x, pixel, step, sums, lane, next); }
+{ weft_sum_winners(rows, count, wide, windows, at, d, x, pixel, step, sums, lane, next, fresh); }
 #define WEFT_WINNER_ROWS(rows) WEFT_WINNERS(rows, 1, 1) WEFT_WINNERS(rows, 2, 1) WEFT_WINNERS(rows, 3, 1) WEFT_WINNERS(rows, 4, 1) WEFT_WINNERS(rows, 5, 1) \
     WEFT_WINNERS(rows, 6, 1) WEFT_WINNERS(rows, 7, 1) WEFT_WINNERS(rows, 8, 1)
 #define WEFT_WINNER_NAMES(rows) {weft_sum_winners_##rows##11, weft_sum_winners_##rows##21, weft_sum_winners_##rows##31, weft_sum_winners_##rows##41, \
@@ -133,7 +165,7 @@ static void (*const weft_winners_beside[4])(WEFT_SUMS) = {weft_sum_winners_114, 
 /* All channels: `high` rows of taps of `lanes` each, whose sums begin with lane `first` and which lie at x, `step` apart, from the pixel on, whose
    numbers are `pixel` apart. */
 static __attribute__((noinline, unused)) void weft_sum_lanes(const weft_windows *g, const weft_winners *n, long windows, const float *d, const float *x,
-    long pixel, long step, long first, long high, long lanes)
+    long pixel, long step, long first, long high, long lanes, int fresh)
 {
     const long vectors = lanes / WEFT_LANES, groups = (vectors + 7) / 8, o = g->outputs;
     for (long group = 0, v = 0, count; group < groups; ++group, v += count) {
@@ -145,7 +177,8 @@ static __attribute__((noinline, unused)) void weft_sum_lanes(const weft_windows 
             for (long c = 0, some; c < o; c += some) {
                 some = c + wide <= o ? wide : 1;
                 (some > 1 ? weft_winners_beside[count - 1] : weft_winners_of_rows[rows == 5 ? 3 : rows - 1][count - 1])
-                    (windows, o, n->at + c, d + c, x + r * step + at, pixel, step, n->sums + c * n->lanes + first + r * lanes + at, lanes, n->lanes);
+                    (windows, n->at + c * windows, d + c * windows, x + r * step + at, pixel, step, n->sums + c * n->lanes + first + r * lanes + at, lanes,
+                        n->lanes, fresh);
             }
         }
     }
@@ -158,13 +191,7 @@ static __attribute__((noinline, unused)) void weft_add_winners(const weft_window
         const weft_mask some = weft_first(outputs);
         weft_vector v[WEFT_LANES], u[WEFT_LANES];
         WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = t < outputs ? *(const weft_vector *)(n->sums + (o + t) * n->lanes + lane) : (weft_vector){0};
-        WEFT_ROUND(v, u) WEFT_ROUND(u, v)
-#if WEFT_VECTOR_BYTES == 32
-        WEFT_ROUND(v, u)
-        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = u[t];
-#elif WEFT_VECTOR_BYTES == 64
-        WEFT_ROUND(v, u) WEFT_ROUND(u, v)
-#endif
+        WEFT_TURN(v, u)
         for (long t = 0; t < WEFT_LANES; ++t) if (n->number[lane + t] >= 0) {
             float *const to = w + n->number[lane + t] * g->lead + o;
             weft_store(to, weft_load(to, some) + v[t], some);
@@ -193,7 +220,8 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
 {
     (void)scratch;
     const weft_winners n = weft_winners_of(g, planes);
-    const long row = g->pool_out[2] * g->outputs, down = g->dilation[1] * n.wide * n.main;
+    const long row = g->pool_out[2] * g->outputs, down = g->dilation[1] * n.wide * 16, plane = n.images * n.pixels * 16;
+    const long line = g->kernel[2] * 16;
     const int lower = (int)(n.wide * g->stride[1]), beside = (int)g->stride[2], across = (int)n.across;
 #if WEFT_VECTOR_BYTES == 64
     weft_picking picking;
@@ -202,20 +230,25 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
         return;
     }
 #endif
-    memset(n.second, 0, (size_t)((float *)n.number - n.second) * sizeof(float));                            /* lanes that idle too: what lies there may be slow */
+    memset(n.second, 0, (size_t)(n.sums - n.second) * sizeof(float));                                       /* lanes that idle too: what lies there may be slow */
     weft_number_lanes(g, &n);
     for (long b = 0; b < images; b += n.images, x += n.images * g->xb) for (long top = 0; top < g->pool_out[1]; top += n.rows) {
         const long left = g->pool_out[1] - top, rows = left < n.rows ? left : n.rows, some = images - b < n.images ? images - b : n.images;
         const long count = some * rows * g->pool_out[2];                 /* windows of whole images, or of one */
+        const int fresh = b + top == 0;
         for (long i = 0; i < some; ++i)
-            weft_lay_windows(g, &n, x + i * g->xb, top, n.first + i * n.pixels * n.main, n.second + i * n.windows * n.each);
+            weft_lay_windows(g, &n, x + i * g->xb, top, plane, n.first + i * n.pixels * 16, n.second + i * n.windows * n.each);
+        weft_turn_winners(count, g->outputs, d, n.d, count);
         if (n.whole) {
-            for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.pixels), lower, beside, place + i * rows * row, n.at + i * rows * row);
-            weft_sum_lanes(g, &n, count, d, n.first, n.main, down, 0, g->kernel[1], g->kernel[2] * n.main);
+            for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.pixels), lower, beside, place + i * rows * row, n.found + i * rows * row);
+            weft_turn_winners(count, g->outputs, n.found, n.at, count);
+            for (long t = 0; t < n.main / 16; ++t)
+                weft_sum_lanes(g, &n, count, n.d, n.first + t * plane, 16, down, t * g->kernel[1] * line, g->kernel[1], line, fresh);
         }
         if (n.each) {
-            for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.windows), across, 1, place + i * rows * row, n.at + i * rows * row);
-            weft_sum_lanes(g, &n, count, d, n.second, n.each, 0, n.whole, 1, n.each);
+            for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.windows), across, 1, place + i * rows * row, n.found + i * rows * row);
+            weft_turn_winners(count, g->outputs, n.found, n.at, count);
+            weft_sum_lanes(g, &n, count, n.d, n.second, n.each, 0, n.whole, 1, n.each, fresh);
         }
         place += some * rows * row, d += some * rows * row;
     }

@@ -43,11 +43,12 @@ fuzz: setup
 	@$(BIN)/python tests/fuzz.py --seconds 300
 
 zoo: setup
-	@$(BIN)/python tests/zoo.py
+	@$(BIN)/python -m tests.zoo kernels
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q --sweep tests/laws tests/runtime/test_crosscompile.py -k compile
 
 docs: setup
 	@$(BIN)/python docs/errors_page.py
+	@$(BIN)/python docs/zoo_page.py
 
 snapshots: setup
 	@WEFT_SNAPSHOTS=write $(BIN)/python -m pytest -q -m snapshot

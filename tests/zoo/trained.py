@@ -1,0 +1,67 @@
+"""Some steps of training for every net that has a twin, at the size of the twin.
+
+What a net answers to a batch is drawn towards numbers that another start of it gave, so that there
+is something to learn whatever its last layer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+import weft
+from tests.examples.test_twins import Case
+from tests.zoo.notes import EXAMPLES
+from weft.spec.errors import UsageError
+
+STEPS = 12
+RATE = 2e-3
+
+
+def train(case: Case) -> dict[str, Any]:
+    """The squared error before and after a few steps of Adam, on the CPU.
+
+    Raises: UsageError where it does not fall.
+    """
+    torch.manual_seed(0)
+    spec = weft.load(EXAMPLES / f"{case.spec}.weft", variant=case.variant, params=dict(case.params))
+    goal, net = (
+        weft.compile(spec, target="cpu", seed=seed).nets[case.net].train() for seed in (1, 0)
+    )
+    inputs = [_input(case, dtype) for dtype in _types(net)]
+    with torch.no_grad():
+        wanted = _outputs(goal(*inputs))
+    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
+    losses = []
+    for _ in range(STEPS + 1):
+        optimizer.zero_grad()
+        found = _outputs(net(*inputs))
+        loss = sum(((y - t) ** 2).mean() for y, t in zip(found, wanted, strict=True))
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    if not losses[-1] < 0.9 * losses[0]:
+        raise UsageError(f"the loss goes from {losses[0]:.3g} to {losses[-1]:.3g}")
+    return {"steps": STEPS, "first": losses[0], "last": losses[-1]}
+
+
+def _types(net: Any) -> list[str]:
+    return [type.dtype for type in net.program.program.nets[net.net].inputs.values()]
+
+
+def _input(case: Case, dtype: str) -> torch.Tensor:
+    """A batch: pictures, or steps of a diffusion."""
+    if dtype == "i32":
+        return torch.randint(0, case.times, case.shape[:1], dtype=torch.int32)
+    return torch.randn(case.shape)
+
+
+def _outputs(found: Any) -> tuple[torch.Tensor, ...]:
+    return found if isinstance(found, tuple) else (found,)
+
+
+def line(found: Mapping[str, Any]) -> str:
+    """What to print."""
+    return f"{found['first']:.3g} -> {found['last']:.3g} in {found['steps']} steps"

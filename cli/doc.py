@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from ..compiler.build import NetProgram, Program, elaborate
-from ..compiler.build.callees import PYTORCH
+from ..compiler.build.other_names import operation_hint
 from ..spec import usages
 from ..spec.errors import SpecError, UsageError, suggest
 from ..spec.load import load, load_text
@@ -51,8 +51,7 @@ def find(name: str, own: Sequence[Entry] = ()) -> list[Entry]:
     found = [e for e in catalogue() if e.name == name and e.kind not in hidden]
     if not mine and not found:
         known = [entry.name for entry in (*own, *catalogue())]
-        other = PYTORCH.get(name.lower())
-        hint = f"`{other}` is what it is called here" if other else suggest(name, known)
+        hint = operation_hint(name, known) or suggest(name, known)
         hint = hint or "`weft doc` lists everything"
         raise UsageError(f"there is nothing called `{name}`", hint=hint)
     return [*mine, *found]

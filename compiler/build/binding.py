@@ -6,48 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...spec.errors import suggest
-from ...spec.expressions import Call, Expr, Name
+from ...spec.expressions import Call, Expr, Name, Number
 from ...spec.expressions import Setting as Argument
 from ...spec.place import Place
+from ...spec.spell import expression as spell
 from ...spec.static import SPELT
-from . import expressions, starts
+from . import expressions, other_names, starts
 from .elaboration import TRAINING, Elaboration, is_operand
 from .faults import Silent, fault
 from .scope import Scope
 from .signature import REQUIRED, Setting, Signature, accepts, wanted
 from .values import BROKEN, Layer, Operation, Tensor, Value, Values, is_number, show
-
-PYTORCH_SETTINGS = {
-    "dim": "axis",
-    "keepdim": "keep",
-    "keepdims": "keep",
-    "out_features": "features",
-    "num_embeddings": "entries",
-    "embedding_dim": "features",
-    "negative_slope": "slope",
-    "ignore_index": "ignore",
-    "min": "low",
-    "max": "high",
-    "elementwise_affine": "affine",
-    "num_classes": "classes",
-    "lambd": "by",
-    "out_channels": "channels",
-    "padding_mode": "pad_mode",
-    "output_padding": "output_pad",
-    "scale_factor": "scale",
-    "upscale_factor": "r",
-    "downscale_factor": "r",
-    "num_groups": "groups",
-    "num_heads": "heads",
-    "num_kv_heads": "key_heads",
-    "is_causal": "causal",
-    "attn_mask": "mask",
-    "dropout_p": "dropout",
-    "hidden_size": "units",
-    "dims": "axis",
-}
-"""Names that users of PyTorch will try."""
-
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -106,12 +75,26 @@ def bind(
     for found, name in zip(taken, open_inputs or [""] * len(taken), strict=True):
         _check_input(found, name, site)
     bound.inputs = _in_order(signature, open_inputs, taken, bound)
+    _check_list(signature, queue, free, site)
     for expr in queue:
         if not free:
             raise _too_many(signature, expr, site)
         _bind_setting(e, free.pop(0), expr, expr.place, bound, site)
     _add_defaults(e, signature, bound, site)
     return bound
+
+
+def _check_list(
+    signature: Signature, queue: Sequence[Expr], free: Sequence[Setting], site: Site
+) -> None:
+    """Raises: Faults E305 for `resize(64, 64)` and its like, which mean a list."""
+    if len(queue) < 2 or not free or not all(isinstance(each, Number) for each in queue):
+        return
+    fits = [accepts(setting, 0) for setting in free[: len(queue)]]
+    if len(free) < len(queue) or not all(fits):
+        listed = ", ".join(spell(each) for each in queue)
+        hint = f"several numbers for one setting stand in brackets: `{site.name}([{listed}])`"
+        raise fault("E305", f"too many arguments for `{site.name}`", queue[1].place, hint)
 
 
 def evaluate_setting(e: Elaboration, setting: Setting, expr: Expr, scope: Scope) -> Value:
@@ -141,7 +124,8 @@ def _no_word(setting: Setting, name: str, place: Place) -> Exception:
     if not setting.kind and len(setting.words) == 1:
         what = f"a value or {what}"
     text = f"`{setting.name}` must be {what}, not `{name}`"
-    return fault("E311", text, place, suggest(name, setting.words))
+    hint = other_names.value_hint(setting.name, name) or suggest(name, setting.words)
+    return fault("E311", text, place, hint)
 
 
 def check_setting(setting: Setting, value: Value, place: Place, subject: str) -> None:
@@ -196,10 +180,8 @@ def _bind_named(
 def setting_hint(signature: Signature, name: str) -> str:
     """What to write in place of a setting that does not exist."""
     own = [s.name for s in signature.settings]
-    if PYTORCH_SETTINGS.get(name) in own:
-        return f"PyTorch's `{name}` is called `{PYTORCH_SETTINGS[name]}` here"
     listed = f"its settings are {', '.join(own)}" if own else "it has no settings"
-    return suggest(name, signature.known()) or listed
+    return other_names.setting_hint(name, own) or suggest(name, signature.known()) or listed
 
 
 def _bind_setting(

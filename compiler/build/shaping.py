@@ -146,6 +146,11 @@ def _pad(r: Request) -> Result:
         message = f"`widths` has {len(widths)} entries, {shown(r.shape())} {len(r.shape())} axes"
         raise Refusal("E402", message, (0,), "one entry for each axis: widths=[0, [1, 1]]")
     pairs = [w if isinstance(w, tuple) else (w, w) for w in widths]
+    if not isinstance(r["widths"], tuple) and not isinstance(r.shape()[0], int):
+        kept = min(2, len(widths) - 1)
+        each = ", ".join(["0"] * kept + [show(r["widths"])] * (len(widths) - kept))
+        message = f"one number for all axes of {shown(r.shape())} would pad the samples, too"
+        raise Refusal("E402", message, (0,), f"a number for each axis: pad([{each}])")
     if r["mode"] != "constant":
         return continued(r, r.x[0], pairs, r["mode"])
     if any(isinstance(w, int) and w < 0 for pair in pairs for w in pair):

@@ -1,10 +1,10 @@
 """Loss curves with and without ways round the layers, from the tables that training writes.
 
-    weft train examples/skips/resnet.weft --out runs/skips/resnet
-    weft train examples/skips/resnet.weft --variant plain --out runs/skips/resnet_plain
-    weft train examples/skips/densenet.weft --out runs/skips/densenet
-    weft train examples/skips/densenet.weft --variant plain --out runs/skips/densenet_plain
-    python examples/skips/plot.py runs/skips curves.png
+    weft train examples/skips/resnet.weft
+    weft train examples/skips/resnet.weft --variant plain
+    weft train examples/skips/densenet.weft
+    weft train examples/skips/densenet.weft --variant plain
+    python examples/skips/plot.py runs curves.png
 
 Needs matplotlib: `pip install weft[plot]`.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 
 STYLES = {
     "resnet": ("ResNet", "C0", "-"),
-    "resnet_plain": ("the same without skips", "C0", "--"),
+    "resnet-plain": ("the same without skips", "C0", "--"),
     "densenet": ("DenseNet", "C1", "-"),
-    "densenet_plain": ("a chain of as many layers", "C1", "--"),
+    "densenet-plain": ("a chain of as many layers", "C1", "--"),
 }
 
 

@@ -84,7 +84,11 @@ def test_for_programs(weft) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("layernorm", "did you mean `layer_norm`?"), ("cat", "`concat`"), ("zzz", "lists everything")],
+    [
+        ("layernorm", "it is called `layer_norm` here"),
+        ("cat", "`concat`"),
+        ("zzz", "lists everything"),
+    ],
 )
 def test_unknown_names(weft, name: str, hint: str) -> None:
     answer = weft("doc", name)

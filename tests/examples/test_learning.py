@@ -84,8 +84,8 @@ SMALLER = {"resnet": {"n": 5}, "densenet": {"layers": 7}}
 def skips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Three epochs of networks with and without ways round their layers, less deep ones."""
     runs, found = tmp_path_factory.mktemp("skips"), {}
-    for name in ("resnet", "resnet_plain", "densenet", "densenet_plain"):
-        net, _, variant = name.partition("_")
+    for name in ("resnet", "resnet-plain", "densenet", "densenet-plain"):
+        net, _, variant = name.partition("-")
         spec, params = f"skips/{net}.weft", SMALLER[net]
         found[name] = _train(spec, runs / name, variant, params=params, epochs=3)
     return runs, found
@@ -94,7 +94,7 @@ def skips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
 @pytest.mark.parametrize("net", ["resnet", "densenet"])
 def test_deep_networks_need_skips(skips: tuple[Path, dict[str, dict[str, Any]]], net: str) -> None:
     """0.13 and 0.05 with skips, 1.1 and 1.5 without."""
-    own, plain = skips[1][net], skips[1][f"{net}_plain"]
+    own, plain = skips[1][net], skips[1][f"{net}-plain"]
     assert own["train"]["loss"] < 0.35
     assert plain["train"]["loss"] > 2 * own["train"]["loss"] + 0.2
     assert own["test"]["accuracy"] > 0.9

@@ -1,0 +1,152 @@
+"""What other libraries call things: hints for those who know PyTorch, Keras and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+OPERATIONS = {
+    "cat": "concat",
+    "dense": "linear",
+    "fc": "linear",
+    "view": "reshape",
+    "permute": "transpose",
+    "swish": "silu",
+    "amax": "max",
+    "amin": "min",
+    "rand": "uniform",
+    "randn": "normal",
+    "detach": "stop_gradient",
+    "gather": "take",
+    "index_select": "take",
+    "mse_loss": "mse",
+    "l1_loss": "mae",
+    "huber_loss": "huber",
+    "nll_loss": "cross_entropy",
+    "softmax_cross_entropy": "cross_entropy",
+    "binary_cross_entropy": "bce",
+    "binary_cross_entropy_with_logits": "bce",
+    "clip": "clamp",
+    "im2col": "unfold",
+    "interpolate": "resize",
+    "drop_path": "stochastic_depth",
+    "se_block": "squeeze_excite",
+    "se": "squeeze_excite",
+    "deconv": "conv_transpose",
+    "up_conv": "conv_transpose",
+    "transposed_conv": "conv_transpose",
+    "depthwise_conv": "separable_conv",
+    "conv_depthwise": "separable_conv",
+    "crop": "center_crop",
+    "centre_crop": "center_crop",
+    "gap": "global_avg_pool",
+    "global_average_pool": "global_avg_pool",
+    "global_average_pooling": "global_avg_pool",
+    "max_pooling": "max_pool",
+    "average_pool": "avg_pool",
+    "average_pooling": "avg_pool",
+    "up_sampling": "upsample",
+    "zero_padding": "pad",
+    "zero_pad": "pad",
+    "lrn": "local_response_norm",
+    "spatial_dropout": "channel_dropout",
+    "depth_to_space": "pixel_shuffle",
+    "space_to_depth": "pixel_unshuffle",
+    "weight_standardised_conv": "standardised_conv",
+    "ws_conv": "standardised_conv",
+}
+"""Operations by their other names, of which capitals, `_` and axes do not matter."""
+
+WITH_AXES = {"dropout2d": "channel_dropout", "dropout3d": "channel_dropout"}
+
+SETTINGS = {
+    "dim": "axis",
+    "dims": "axis",
+    "keepdim": "keep",
+    "keepdims": "keep",
+    "out_features": "features",
+    "units": "features",
+    "num_embeddings": "entries",
+    "embedding_dim": "features",
+    "negative_slope": "slope",
+    "ignore_index": "ignore",
+    "min": "low",
+    "max": "high",
+    "elementwise_affine": "affine",
+    "num_classes": "classes",
+    "lambd": "by",
+    "out_channels": "channels",
+    "filters": "channels",
+    "kernel_size": "kernel",
+    "pool_size": "kernel",
+    "strides": "stride",
+    "padding": "pad",
+    "dilation_rate": "dilation",
+    "use_bias": "bias",
+    "kernel_initializer": "weight_init",
+    "bias_initializer": "bias_init",
+    "padding_mode": "pad_mode",
+    "output_padding": "output_pad",
+    "scale_factor": "scale",
+    "upscale_factor": "r",
+    "downscale_factor": "r",
+    "num_groups": "groups",
+    "num_heads": "heads",
+    "num_kv_heads": "key_heads",
+    "is_causal": "causal",
+    "attn_mask": "mask",
+    "dropout_p": "dropout",
+    "drop_prob": "p",
+    "rate": "p",
+    "hidden_size": "units",
+}
+"""Settings by their other names."""
+
+ELSEWHERE = {
+    "activation": "an activation is a stage of its own: `… -> relu`",
+    "in_channels": "how many channels come in follows from what arrives",
+    "in_features": "how many features come in follows from what arrives",
+    "num_features": "how many features come in follows from what arrives",
+    "input_shape": "shapes follow from the input of the net",
+    "data_format": "channels are axis 1, as in PyTorch",
+    "size": "`resize([H, W])` scales to a size",
+    "inplace": "values never change: leave it out",
+}
+"""Settings that nothing here has, and what takes their place."""
+
+VALUES = {
+    ("pad", "valid"): "pad=0 pads nothing",
+    ("mode", "linear"): "mode=bilinear is for one axis or three, too",
+    ("mode", "trilinear"): "mode=bilinear is for one axis or three, too",
+    ("mode", "bicubic"): "mode=bilinear blends with neighbours",
+    ("mode", "area"): "adaptive_avg_pool averages areas",
+}
+"""Words that a setting has elsewhere."""
+
+
+def operation_hint(name: str, known: Collection[str]) -> str | None:
+    """What an operation of that name is called here, if `known` has it."""
+    own = {each.replace("_", ""): each for each in known}
+    bare = _bare(name)
+    found = WITH_AXES.get(name.lower()) or BARE.get(bare) or own.get(bare)
+    return f"it is called `{found}` here" if found in known else None
+
+
+def setting_hint(name: str, own: Collection[str]) -> str | None:
+    """What a setting is called here, or what takes its place; `own` are those of the operation."""
+    if SETTINGS.get(name) in own:
+        return f"it is called `{SETTINGS[name]}` here"
+    return ELSEWHERE.get(name)
+
+
+def value_hint(setting: str, word: str) -> str | None:
+    """What to write for a word that other libraries know."""
+    return VALUES.get((setting, word))
+
+
+def _bare(name: str) -> str:
+    """`MaxPooling2D` and `max_pooling` alike."""
+    text = name.lower().replace("_", "")
+    return text[:-2] if text[-2:] in ("1d", "2d", "3d") else text
+
+
+BARE = {_bare(name): here for name, here in OPERATIONS.items()}

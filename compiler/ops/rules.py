@@ -14,6 +14,7 @@ import numpy as np
 from ..ir.builder import Builder, Rule
 from ..ir.graph import Node
 from . import orders
+from .concats import map_of_parts, sum_of_parts
 from .factors import sum_behind_product
 from .maps import MAPS
 from .pooled import pool_first
@@ -314,6 +315,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         bare_constants,
         *_MAP_RULES.get(name, ()),
         broadcast_outwards,
+        map_of_parts,
         orders.map_outwards,
     )
     for name in MAPS
@@ -329,7 +331,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         orders.concat_outwards,
     ),
     "contract": (contract,),
-    "sum": (sum_rule, sum_behind_product, orders.fold_outwards),
+    "sum": (sum_rule, sum_behind_product, orders.fold_outwards, sum_of_parts),
     "max": (orders.fold_outwards,),
     "min": (orders.fold_outwards,),
     "logsumexp": (orders.fold_outwards,),

@@ -8,6 +8,7 @@ Both targets look for them (`again.py` on a CPU, `prologue.py` on a GPU), each a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...spec.dims import numel
@@ -25,7 +26,7 @@ class Chain:
 
     `large`: the values that are no numbers of channels, ascending; `bytes`: of all these; `work`:
     operations an element; `by_channel`: everything else is a number, or one for each channel;
-    `moved`: small values that are read elsewhere than they lie.
+    `moved`: small values that are read elsewhere than they lie, or joined.
     """
 
     large: tuple[int, ...]
@@ -49,16 +50,16 @@ def chain(values: Values, node: Node) -> Chain | None:
     whole = values.bytes_of(node.id)
     large = sorted(i for i in leaves if values.bytes_of(i) * SMALL >= whole)
     drawn = any(graph[i].op == "random" for i in leaves)
-    moved = any(
-        OPS[graph[i].op].lowering in ("reindex", "leaf") and graph[i].op != "input" for i in large
-    )
-    if drawn or moved or not any(_is_sum(values, graph[i]) for i in leaves):
+    apart = [i for i in leaves - values.stored if OPS[graph[i].op].lowering in ("reindex", "leaf")]
+    away = any(i in large and graph[i].op != "input" for i in apart)
+    if drawn or away or not _reaches_sum(values, leaves):
         return None
+    moved = [i for i in apart if graph[i].op == "concat"]
     if any(OPS[graph[i].op].lowering == "heavy" and members >= {*values.users[i]} for i in large):
         return None
     work = sum(OPS[graph[i].op].flops for i in members if graph[i].shape == node.shape)
     by_channel = all(_by_channel(graph[i], node) for i in members)
-    return Chain(tuple(large), sum(map(values.bytes_of, large)), work, by_channel)
+    return Chain(tuple(large), sum(map(values.bytes_of, large)), work, by_channel, tuple(moved))
 
 
 def chain_of_rows(values: Values, node: Node) -> Chain | None:
@@ -97,11 +98,19 @@ def _below(values: Values, node: Node, *, counted: bool = False) -> tuple[set[in
     return members, leaves
 
 
-def _is_sum(values: Values, leaf: Node) -> bool:
-    """Is it known when the whole batch has been seen?"""
-    source = values.graph[leaf.operands[0]] if leaf.op == "slice" else leaf
-    made = OPS[leaf.op].lowering == "fold" or source.op == "moments"
-    return made and isinstance(numel(leaf.shape), int)
+def _reaches_sum(values: Values, leaves: Iterable[int]) -> bool:
+    """Are numbers among them that are known when the whole batch has been seen?"""
+    graph, seen, stack = values.graph, set[int](), list(leaves)
+    while stack:
+        node = graph[stack.pop()]
+        if node.id in seen or not isinstance(numel(node.shape), int):
+            continue
+        seen.add(node.id)
+        if OPS[node.op].lowering == "fold" or node.op == "moments":
+            return True
+        if OPS[node.op].lowering in ("map", "view", "reindex"):
+            stack.extend(node.operands)
+    return False
 
 
 def _by_channel(member: Node, node: Node) -> bool:

@@ -57,12 +57,12 @@ def ahead_of(values: Values, i: int) -> Ahead | None:
     if len(found.large) == 1 and all(_takes(values, u, i) for u in stores):
         loads = sum(_loads(values, u) for u in stores)
         if found.work * loads <= 3 * ACCESS:  # one to write it, two to read it
-            return Ahead(tuple(u.id for u in stores), source, written=False)
+            return Ahead(tuple(u.id for u in stores), source, written=False, moved=found.moved)
     if all(_takes_cotangent(values, u, i) for u in stores) and _gains(values, found, stores):
-        return Ahead(tuple(u.id for u in stores), source, written=False)
+        return Ahead(tuple(u.id for u in stores), source, written=False, moved=found.moved)
     writers = [u for u in stores if _writes(values, u, i, found)]
     best = min(writers, key=lambda u: (_loads(values, u), u.id), default=None)
-    return None if best is None else Ahead((best.id,), source, written=True)
+    return None if best is None else Ahead((best.id,), source, written=True, moved=found.moved)
 
 
 def _ahead_of_products(values: Values, node: Node, readers: list[Node]) -> Ahead | None:

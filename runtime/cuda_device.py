@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from ..spec.errors import DeviceError
 from . import kernel_module
+from .compile_ahead import compile_ahead
 from .launch import NUMPY_TYPES, Launch, Pointer, contiguous, nonempty
 
 if TYPE_CHECKING:
@@ -70,6 +72,23 @@ class GraphedStep:
         current.wait_stream(self._stream)
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A launch as Triton takes it."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    arguments: list[Any]
+    settings: dict[str, Any]
+
+    def compile(self) -> None:
+        """Ask for the kernel without launching it."""
+        self.kernel.warmup(*self.arguments, grid=self.grid, **self.settings)
+
+    def launch(self) -> None:
+        self.kernel[self.grid](*self.arguments, **self.settings)
+
+
 class CudaDevice:
     """One GPU with one module of kernels; `graphs` False launches one by one (for debugging)."""
 
@@ -81,6 +100,7 @@ class CudaDevice:
         self._backend = "hip" if torch.version.hip else "cuda"
         self._arenas: dict[str, Any] = {}
         self._steps: dict[Hashable, Any] = {}
+        self._unknown: dict[Hashable, list[_Call]] = {}
         self._graphs = graphs
         with binaries(self._cache):
             self._module = kernel_module.load(path, expected)
@@ -123,13 +143,14 @@ class CudaDevice:
         return self._tensor(pointer, count).cpu().numpy().reshape(shape)
 
     def prepare(self, key: Hashable, launches: Sequence[Launch]) -> None:
-        """Resolves the launches; kernels are compiled when they first run."""
+        """Resolves the launches; kernels are compiled before they first run."""
         calls = [self._call(launch) for launch in nonempty(launches)]
 
         def launch_all() -> None:
             for call in calls:
-                call()
+                call.launch()
 
+        self._unknown[key] = calls
         self._steps[key] = GraphedStep(launch_all, self._device) if self._graphs else launch_all
 
     def run(self, key: Hashable) -> None:
@@ -139,22 +160,19 @@ class CudaDevice:
             step.run()
             return
         with binaries(self._cache):
+            compile_ahead(call.compile for call in self._unknown.pop(key, ()))
             step.run() if isinstance(step, GraphedStep) else step()
 
     def close(self) -> None:
         """Drops graphs and memory."""
         self._steps.clear()
+        self._unknown.clear()
         self._arenas.clear()
 
-    def _call(self, launch: Launch) -> Callable[[], None]:
-        kernel = getattr(self._module, launch.kernel)[launch.grid]
+    def _call(self, launch: Launch) -> _Call:
         arguments = [self._tensor(a) if isinstance(a, Pointer) else a for a in launch.arguments]
-        options = launch.options(self._backend)
-
-        def call() -> None:
-            kernel(*arguments, **launch.constants, **options, enable_fp_fusion=True)
-
-        return call
+        settings = {**launch.constants, **launch.options(self._backend), "enable_fp_fusion": True}
+        return _Call(getattr(self._module, launch.kernel), launch.grid, arguments, settings)
 
     def _tensor(self, pointer: Pointer, count: int | None = None) -> Any:
         import torch

@@ -70,15 +70,19 @@ def with_indices(kernel: Kernel, change: Callable[[Affine], Affine]) -> Kernel:
     """The kernel with every index changed."""
 
     def of(s: Statement) -> Statement:
-        changes: dict[str, Any] = {}
-        if hasattr(s, "index"):
-            changes["index"] = change(s.index)
-        if isinstance(s, Load) and s.guards:
-            changes["guards"] = tuple(Guard(change(g.index), g.low, g.high) for g in s.guards)
+        changes = indices(s, change)
         return replace(s, **changes) if changes else s
 
     passes = tuple(Pass(p.over_columns, tuple(of(s) for s in p.body)) for p in kernel.passes)
     return replace(kernel, passes=passes)
+
+
+def indices(s: Statement, change: Callable[[Affine], Affine]) -> dict[str, Any]:
+    """What is changed in a statement where all its indices are."""
+    found: dict[str, Any] = {"index": change(s.index)} if hasattr(s, "index") else {}
+    if isinstance(s, Load) and s.guards:
+        found["guards"] = tuple(Guard(change(g.index), g.low, g.high) for g in s.guards)
+    return found
 
 
 def named(kernel: Kernel, *, flat: str = "row") -> Kernel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ...spec.dims import Dim, symbol
 from ..ir.graph import Graph, Node
@@ -375,26 +376,29 @@ def lower(
     laid = tuple(layout(i) for i in form.ids if values.graph[i].op != "constant")
     marks = [sorted(ranks[i] for i in some) for some in (roots, written, roots & values.dear)]
     key = form.key, laid, *map(tuple, marks)
-    known = values.plans.kernels
-    if key not in known:
+    known: Kernel | None = values.plans.kernels.get(key)
+    if known is None:
         lowering = Lowering(values, roots, frozenset(written), layout, space(values, roots))
         streams = {stream: rank for rank, stream in enumerate(form.streams)}
-        known[key] = of_values(lowering.run(), ranks, streams, ranks)
+        known = values.plans.kernels[key] = of_values(lowering.run(), ranks, streams, ranks)
     lines = tuple(dict.fromkeys(places[i] for i in members if i in places))
     graph = values.graph
     starts = {
         rank: graph[form.ids[rank]]["starts"][shifted(graph, graph[form.ids[rank]])]
-        for rank in known[key].starts
+        for rank in known.starts
     }
-    found = of_values(known[key], form.ids, form.streams, starts)
-    return replace(found, name=name, places=lines, bytes=bytes_, flops=flops)
+    about: dict[str, Any] = {"name": name, "places": lines, "bytes": bytes_, "flops": flops}
+    return of_values(known, form.ids, form.streams, starts, **about)
 
 
-def of_values(kernel: Kernel, ids: Numbers, streams: Numbers, starts: Numbers) -> Kernel:
-    """The kernel of other values of the same form."""
+def of_values(
+    kernel: Kernel, ids: Numbers, streams: Numbers, starts: Numbers, **about: Any
+) -> Kernel:
+    """The kernel of other values of the same form; `about`: what else differs."""
     return replace(
         kernel,
         buffers=tuple(b.of(ids[b.value]) for b in kernel.buffers),
         streams=tuple(streams[s] for s in kernel.streams),
         starts=tuple(starts[s] for s in kernel.starts),
+        **about,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from ...spec.dims import Dim, shape_text
@@ -106,7 +105,9 @@ class Builder:
         """Suggest another name for a value; leaves and constants keep theirs."""
         n = self.nodes[i]
         if n.name != name and n.op not in ("input", "constant"):
-            self.nodes[i] = replace(n, name=name)
+            self.nodes[i] = Node(
+                i, n.op, n.operands, n.attributes, n.type, name, n.place, n.scope, n.phase
+            )
         return i
 
     # ---- leaves ------------------------------------------------------------------------------

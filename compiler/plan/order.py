@@ -12,27 +12,35 @@ Launch = TypeVar("Launch", bound=Hashable)
 
 
 class Order(Generic[Launch]):
-    """Launches and who reads whom; `after` maps every launch to its direct readers."""
+    """Launches and who reads whom; `after` maps every launch to its direct readers.
+
+    Inside, launches are numbers: sets of them are what nearly all of the time goes to.
+    """
 
     def __init__(self, after: Mapping[Launch, Iterable[Launch]]) -> None:
-        self._after = {launch: set(readers) - {launch} for launch, readers in after.items()}
-        self._before: dict[Launch, set[Launch]] = {launch: set() for launch in self._after}
-        for launch, readers in self._after.items():
+        self._launches = list(after)
+        self._numbers = numbers = {launch: n for n, launch in enumerate(self._launches)}
+        self._after = {
+            number: {numbers[reader] for reader in readers} - {number}
+            for number, readers in enumerate(after.values())
+        }
+        self._before: dict[int, set[int]] = {number: set() for number in self._after}
+        for number, readers in self._after.items():
             for reader in readers:
-                self._before[reader].add(launch)
-        self._row: list[Launch | None] = [*self._sorted()]
-        self._place = {launch: at for at, launch in enumerate(self._row) if launch is not None}
+                self._before[reader].add(number)
+        self._row: list[int | None] = [*self._sorted()]
+        self._place = {number: at for at, number in enumerate(self._row) if number is not None}
 
-    def _sorted(self) -> list[Launch]:
-        """By the longest way from a launch that reads no other; ties as they were given."""
-        waits = {launch: len(before) for launch, before in self._before.items()}
-        row: list[Launch] = []
-        ready = [launch for launch, count in waits.items() if not count]
+    def _sorted(self) -> list[int]:
+        """By the longest way from a launch that reads no other."""
+        waits = {number: len(before) for number, before in self._before.items()}
+        row: list[int] = []
+        ready = [number for number, count in waits.items() if not count]
         while ready:
             row += ready
-            following: dict[Launch, None] = {}
-            for launch in ready:
-                for reader in self._after[launch]:
+            following: dict[int, None] = {}
+            for number in ready:
+                for reader in self._after[number]:
                     waits[reader] -= 1
                     if not waits[reader]:
                         following[reader] = None
@@ -41,48 +49,55 @@ class Order(Generic[Launch]):
 
     def readers(self, launch: Launch) -> set[Launch]:
         """The direct readers."""
-        return self._after[launch]
+        return {self._launches[reader] for reader in self._after[self._numbers[launch]]}
 
     def reaches(self, first: Launch, last: Launch) -> bool:
         """Does something lead from one launch to another?"""
-        return last in self._after[first] or self._beyond((first,), (last,)) is None
+        start, end = self._numbers[first], self._numbers[last]
+        return end in self._after[start] or self._beyond({start}, {end}) is None
 
     def apart(self, parts: Collection[Launch]) -> bool:
         """Does nothing lead from one of the launches to another through a third?"""
-        return self._beyond(parts, parts) is not None
+        numbers = {self._numbers[part] for part in parts}
+        return self._beyond(numbers, numbers) is not None
 
-    def _beyond(self, starts: Collection[Launch], ends: Collection[Launch]) -> set[Launch] | None:
+    def _beyond(self, starts: set[int], ends: set[int]) -> set[int] | None:
         """What must run after the starts, as far as it stands before the last of the ends; None if
         something beyond a direct reader leads to an end.
         """
         place, last = self._place, max(self._place[end] for end in ends)
         stack = [x for start in starts for x in self._after[start] if x not in ends]
-        seen: set[Launch] = set()
+        seen: set[int] = set()
         while stack:
-            launch = stack.pop()
-            if launch in seen or place[launch] > last:
+            number = stack.pop()
+            if number in seen or place[number] > last:
                 continue
-            seen.add(launch)
-            for reader in self._after[launch]:
-                if reader in ends:
-                    return None
-                stack.append(reader)
+            seen.add(number)
+            readers = self._after[number]
+            if not readers.isdisjoint(ends):
+                return None
+            stack += readers
         return seen
 
     def merge(self, parts: Collection[Launch], whole: Launch) -> None:
         """Make one launch of some that are `apart`."""
-        late = self._beyond(parts, parts)
+        gone, number = {self._numbers.pop(part) for part in parts}, len(self._launches)
+        self._launches.append(whole)
+        self._numbers[whole] = number
+        late = self._beyond(gone, gone)
         assert late is not None
-        places = [self._place.pop(part) for part in parts]
+        places = [self._place.pop(part) for part in gone]
         first, last = min(places), max(places)
-        window = [x for x in self._row[first : last + 1] if x is not None and x not in parts]
-        row = [*(x for x in window if x not in late), whole, *(x for x in window if x in late)]
+        window = [x for x in self._row[first : last + 1] if x is not None and x not in gone]
+        row = [*(x for x in window if x not in late), number, *(x for x in window if x in late)]
         self._row[first : last + 1] = [*row, *[None] * (last + 1 - first - len(row))]
-        self._place |= {launch: at for at, launch in enumerate(row, first)}
-        after = set().union(*(self._after.pop(part) for part in parts)) - set(parts)
-        before = set().union(*(self._before.pop(part) for part in parts)) - set(parts)
-        self._after[whole], self._before[whole] = after, before
-        for launch in after:
-            self._before[launch] = self._before[launch] - set(parts) | {whole}
-        for launch in before:
-            self._after[launch] = self._after[launch] - set(parts) | {whole}
+        self._place |= {x: at for at, x in enumerate(row, first)}
+        after = set().union(*(self._after.pop(part) for part in gone)) - gone
+        before = set().union(*(self._before.pop(part) for part in gone)) - gone
+        self._after[number], self._before[number] = after, before
+        for x in after:
+            self._before[x] -= gone
+            self._before[x].add(number)
+        for x in before:
+            self._after[x] -= gone
+            self._after[x].add(number)

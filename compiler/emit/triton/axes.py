@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..axes import join_as_one, joined, merge, named, statements, with_indices
+from ..axes import indices, join_as_one, joined, merge, named, statements, with_indices
 from ..loops import (
     Affine,
     Axis,
@@ -123,7 +123,7 @@ def rename(kernel: Kernel, values: Mapping[str, str], buffers: Mapping[str, str]
             changes["operand"] = value(s.operand)
         if isinstance(s, (Load, Gather, Store)):
             changes["buffer"] = buffers.get(s.buffer, s.buffer)
-        return replace(s, **changes)
+        return replace(s, **changes, **indices(s, index))
 
     passes = tuple(Pass(p.over_columns, tuple(of(s) for s in p.body)) for p in kernel.passes)
     pointers: dict[str, KernelBuffer] = {}
@@ -133,5 +133,4 @@ def rename(kernel: Kernel, values: Mapping[str, str], buffers: Mapping[str, str]
         role = b.role if known is None or known.role == "in" else known.role
         pointers[name] = replace(b, name=name, role=role)
     infos = {value(name): info for name, info in kernel.values.items()}
-    renamed = replace(kernel, passes=passes, values=infos, buffers=tuple(pointers.values()))
-    return with_indices(renamed, index)
+    return replace(kernel, passes=passes, values=infos, buffers=tuple(pointers.values()))

@@ -72,14 +72,14 @@ class Beside:
         and the pointers that it writes through.
         """
         parameters, known = list[Parameter](), dict[str, Argument]()
+        called: dict[tuple[Parameter, Argument], str] = {}  # but for their names
         stored, calls = set[str](), list[list[str]]()
         for side in self.sides:
             written, chosen = stores(side.text.text), list[str]()
             for p in side.text.parameters:
                 argument, word = side.known[p.name], p.name
-                alike = (replace(p, name=q.name) == q for q in parameters)
-                same = zip(parameters, alike, strict=True)
-                found = next((q.name for q, a in same if a and known[q.name] == argument), None)
+                nameless = replace(p, name="")
+                found = called.get((nameless, argument))
                 if found is None:
                     stem = p.name.removesuffix("_ptr")
                     ending = "_ptr" if p.name.endswith("_ptr") else ""
@@ -87,6 +87,7 @@ class Beside:
                     word = free(stem, taken) + ending
                     parameters.append(replace(p, name=word))
                     known[word] = argument
+                    called[nameless, argument] = word
                 chosen.append(found or word)
                 stored |= {found or word} if p.name in written else set()
             calls.append(chosen)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 
 from .contraction import Contraction
@@ -72,20 +73,18 @@ def choose(
     limit, deepest = room(machine, pressure, item), max(16, power_of_two(k))
     found = [
         tile
-        for tile in (replace(t, depth=min(t.depth, deepest)) for t in (SINGLE if wide else HALF))
+        for tile in _shapes(wide, deepest)
         if shared_bytes(machine, tile, item) <= machine.shared
         and tile.load <= limit
         and (not whole_rows or tile.columns == max(16, power_of_two(n)))
     ]
     splits = [s for s in SPLITS if s == 1 or k >= 256 * s]
+    text = {tile: str(tile) for tile in found}  # tells equal costs apart
 
     def cost(tile: Tile) -> tuple[float, str]:
         if arch not in MACHINES:  # interpreted: about a millisecond a step of a program
-            return _programs(tile, m, n, batch) * (2 + blocks(k, tile.depth)), str(tile)
-        return min(
-            (_cost(machine, replace(tile, split=s), m, n, k, batch, item), str(tile))
-            for s in splits
-        )
+            return _programs(tile, m, n, batch) * (2 + blocks(k, tile.depth)), text[tile]
+        return min((_cost(machine, tile, s, m, n, k, batch, item), text[tile]) for s in splits)
 
     best = _best(found, cost, level)
     if best is None:
@@ -93,13 +92,10 @@ def choose(
         raise LookupError(f"no tile for {arch}{rows} after {level} refusals")
     if arch not in MACHINES:
         return best
-    best = min(
-        (replace(best, split=s) for s in splits),
-        key=lambda t: _cost(machine, t, m, n, k, batch, item),
-    )
+    split = min((_cost(machine, best, s, m, n, k, batch, item), s) for s in splits)[1]
     tiles_m, tiles_n = blocks(m, best.rows), blocks(n, best.columns)
     grouped = tiles_n >= 8 and tiles_m >= 16 and tiles_m * tiles_n >= 2 * machine.processors
-    return replace(best, group=8 if grouped else 1)
+    return replace(best, split=split, group=8 if grouped else 1)
 
 
 def _best(found: list[Tile], cost: Callable[[Tile], tuple[float, str]], level: int) -> Tile | None:
@@ -114,10 +110,19 @@ def _best(found: list[Tile], cost: Callable[[Tile], tuple[float, str]], level: i
     return best
 
 
-def _cost(machine: Machine, tile: Tile, m: int, n: int, k: int, batch: int, item: int) -> float:
+@lru_cache(maxsize=64)
+def _shapes(wide: bool, deepest: int) -> tuple[Tile, ...]:
+    """The tiles there are, no deeper than the products."""
+    tiles = SINGLE if wide else HALF
+    return tuple(replace(t, depth=min(t.depth, deepest)) for t in tiles)
+
+
+def _cost(
+    machine: Machine, tile: Tile, split: int, m: int, n: int, k: int, batch: int, item: int
+) -> float:
     """Clock cycles."""
-    programs = _programs(tile, m, n, batch) * tile.split
-    steps = blocks(blocks(k, tile.depth), tile.split)
+    programs = _programs(tile, m, n, batch) * split
+    steps = blocks(blocks(k, tile.depth), split)
     threads = tile.warps * machine.warp
     registers = tile.rows * tile.columns / threads * 1.25 + 50
     fit = min(
@@ -133,8 +138,8 @@ def _cost(machine: Machine, tile: Tile, m: int, n: int, k: int, batch: int, item
     step = max(resident * work, resident * traffic, LATENCY / max(1, tile.stages - 1))
     store = resident * tile.rows * tile.columns * 4 / machine.memory
     time = rounds * (steps * (step + STEP) + REST + store)
-    if tile.split > 1:
-        traffic = 8 * m * n * batch * tile.split
+    if split > 1:
+        traffic = 8 * m * n * batch * split
         time += PHASE + traffic / (machine.memory * machine.processors)
     return time
 

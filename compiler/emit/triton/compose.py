@@ -61,10 +61,15 @@ def hosted(part: Part, work: Work, machine: Machine) -> Composed | None:
         if found is UNKNOWN:
             found = known[key] = _written(part, work, machine, form)
         if isinstance(found, Composed):
-            found = replace(found.of(form.ids), places=part.sources(work))
-            if work.roots:
-                lowered = part.lowered(work.roots)
-                found = replace(found, streams=lowered.streams, starts=lowered.starts)
+            names = {form.ids[i]: name for i, name in found.names.items()}
+            lowered = part.lowered(work.roots) if work.roots else found
+            found = replace(
+                found,
+                names=names,
+                places=part.sources(work),
+                streams=lowered.streams,
+                starts=lowered.starts,
+            )
         part.hosted[work] = found
     found = part.hosted[work]
     if isinstance(found, str):

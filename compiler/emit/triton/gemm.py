@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from .contraction import placement, sum_tile
 from .gemm_loop import loop, sum_guard
@@ -182,7 +183,13 @@ def needed(definitions: Sequence[str], readers: Sequence[str]) -> list[str]:
 
 
 def _words(lines: Sequence[str]) -> set[str]:
-    return {word for line in lines for word in re.findall(r"\w+", line.split("  #")[0])}
+    return set().union(*map(_words_of, lines))
+
+
+@lru_cache(maxsize=1 << 14)
+def _words_of(line: str) -> frozenset[str]:
+    """Without those of a comment; kernels have many lines in common."""
+    return frozenset(re.findall(r"\w+", line.split("  #")[0]))
 
 
 def partials_of(gemm: Gemm) -> tuple[Workspace, ...]:

@@ -16,6 +16,8 @@ SHOWN = 3
 PLACES = "@places@"
 """Stands in a docstring for the spec lines until all layers that share the kernel are known."""
 
+DOCSTRING = '"""'
+
 
 class Kernels:
     """Texts by name; two that differ in nothing but name and docstring are one."""
@@ -37,12 +39,12 @@ class Kernels:
 
     def _named(self, text: KernelText) -> KernelText:
         """The kernel with its name in the module, where a new text gets one."""
-        body = re.sub(r'""".*?"""', "", text.text, count=1, flags=re.DOTALL)
-        body = re.sub(rf"\b{text.name}\b", "@", body, count=1)
+        before, _, rest = text.text.partition(DOCSTRING)
+        body = (before + rest.partition(DOCSTRING)[2]).replace(f"def {text.name}(", "def @(", 1)
         key = (body, text.parameters, text.warps, text.stages, text.dots, text.alone)
         if key not in self._known:
             name = self._fresh(text.name)
-            whole = re.sub(rf"\bdef {text.name}\(", f"def {name}(", text.text, count=1)
+            whole = text.text.replace(f"def {text.name}(", f"def {name}(", 1)
             self.texts[name] = replace(text, name=name, text=whole)
             self._known[key] = name
         return replace(text, name=self._known[key])

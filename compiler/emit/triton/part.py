@@ -110,6 +110,7 @@ class Part:
 
     def __post_init__(self) -> None:
         self.layouts: dict[int, Layout] = {}
+        self.laid: dict[int, int] = {}
         self.products: dict[int, Product] = {}
         self.replaced = self._replaced()
         self.fusion = self.planned or DeviceFusion(self.values, self.replaced)
@@ -259,13 +260,19 @@ class Part:
         form = self.values.form(own, named=not alike, origins=not alike)
         ranks = form.ranks()
         stored = [i for i in form.ids if self.graph[i].op != "constant"]
-        laid = tuple(None if alike and self._is_plain(i) else self.layout(i) for i in stored)
+        laid = tuple(-1 if alike and self._is_plain(i) else self._laid(i) for i in stored)
         sets = [own, work.reads, work.writes]
         for each in (work, work.then):
             if each is not None:
                 sets += [each.roots, self.fusion.written(each.roots)]
         marks = tuple(tuple(sorted(ranks[i] for i in some)) for some in sets)
         return (form.key, laid, self.in_place(work), work.times, work.shares, *marks), form
+
+    def _laid(self, i: int) -> int:
+        """A number that values of the same layout share."""
+        if i not in self.laid:
+            self.laid[i] = self.values.plans.token(self.layout(i))
+        return self.laid[i]
 
     def _own(self, work: Work) -> list[int]:
         """What a launch computes, riders of a recurrence last."""

@@ -70,12 +70,13 @@ class Forms:
     def _token(self, i: int, named: bool) -> int:
         """What a value is, apart from its operands; `named`: and what texts call it."""
         known = self._named if named else self._bare
-        if i not in known:
+        found = known.get(i)
+        if found is None:
             node = self.graph[i]
             bare = _bare(node, shifted(self.graph, node))
             key = (*bare, *_words(node)) if named else bare
-            known[i] = self.plans.token(key)
-        return known[i]
+            found = known[i] = self.plans.token(key)
+        return found
 
     def form(
         self, members: Iterable[int], through: Through, *, named: bool, origins: bool = True
@@ -83,28 +84,29 @@ class Forms:
         """The form of `members` and what they read, `through` aliases and views as far as the
         memory that these lie in; `origins`: also by which operation that was made.
         """
-        graph = self.graph
+        nodes = self.graph.nodes
         own = set(members)
         touched, inner = set(own), set[int]()
-        stack = [o for i in own for o in graph[i].operands]
+        stack = [o for i in own for o in nodes[i].operands]
         while stack:
             i = stack.pop()
             if i not in touched:
                 touched.add(i)
                 if through(i):
                     inner.add(i)
-                    stack.extend(graph[i].operands)
+                    stack.extend(nodes[i].operands)
         ids = tuple(sorted(touched))
         rank = {i: number for number, i in enumerate(ids)}
-        reshaped = {o for i in inner if graph[i].op == "reshape" for o in graph[i].operands}
-        reshaped -= {o for i in own for o in graph[i].operands}
+        reshaped = {o for i in inner if nodes[i].op == "reshape" for o in nodes[i].operands}
+        if reshaped:
+            reshaped -= {o for i in own for o in nodes[i].operands}
         streams: dict[int, int] = {}
         key: list[int] = []
         for i in ids:
             inside = i in own or i in inner
             key.append(self._token(i, named) if inside or origins else self._read(i, i in reshaped))
             if inside:
-                node = graph[i]
+                node = nodes[i]
                 key.append(-1 if i in own else -2)
                 key += [rank[o] for o in node.operands]
                 if node.op == "random":

@@ -55,6 +55,7 @@ class Fusion:
 
     def _index(self) -> None:
         values = self.values
+        self.moved = {node.id for node in values.graph if lowering(node) == "reindex"}
         self.leaves = {r: set(values.cone({r})[1]) for r in values.stored}
         self.readers: dict[int, set[int]] = {}
         for root, leaves in self.leaves.items():
@@ -92,7 +93,7 @@ class Fusion:
         if any(self.values.base(i) in roots for i in leaves):
             return True
         graph = self.values.graph
-        moved = (graph[i] for i in members if lowering(graph[i]) == "reindex")
+        moved = (graph[i] for i in members if i in self.moved)
         sources = {o for n in moved for o in (n.operands[:1] if n.op == "take" else n.operands)}
         return any(self.values.base(o) in roots for o in sources)
 

@@ -10,9 +10,10 @@ import math
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ...spec.dims import Dim, Polynomial, evaluate, exact_quotient
-from ...spec.polynomial import Atom, Quotient
+from ...spec.polynomial import REMEMBERED, Atom, Quotient
 from ..artifact import Expression
 from .layout import LANES, Layout
 
@@ -104,8 +105,11 @@ def _aligned(base: Dim) -> Dim:
 
 def expression(dim: Dim) -> Expression:
     """A dimension as plain data for the artifact."""
-    if not isinstance(dim, Polynomial):
-        return dim
+    return _expression(dim) if isinstance(dim, Polynomial) else dim
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _expression(dim: Polynomial) -> Expression:
     terms: list[Expression] = []
     for monomial, coefficient in dim.terms:
         factors: list[Expression] = [] if coefficient == 1 and monomial else [coefficient]

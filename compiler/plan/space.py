@@ -127,24 +127,35 @@ def _unified(
     values: Values, members: list[int], *, read_once: bool
 ) -> tuple[Classes, dict[Key, Dim]]:
     """The dimensions that members share along dataflow, and the extent of each."""
-    graph, inside = values.graph, set(members)
+    nodes, inside = values.graph.nodes, set(members)
     classes = Classes()
     extents: dict[Key, Dim] = {}
     for i in members:
-        node = graph[i]
-        for d, extent in enumerate(node.shape):
+        node = nodes[i]
+        for d, extent in enumerate(node.type.shape):
             extents[i, d] = extent
-        for slot, o in enumerate(node.operands):
-            operand = graph[o]
-            for d in range(len(operand.shape)):
-                key = operand_key(node, slot, d, operand)
+        for o, keys in zip(node.operands, _operand_keys(values, node), strict=True):
+            linked = o in inside or (read_once and nodes[o].op != "constant")
+            for d, key in enumerate(keys):
                 if key is None:
                     continue
                 if key[0] < 0:
-                    extents[key] = operand.shape[d]
-                if o in inside or (read_once and operand.op != "constant"):
+                    extents[key] = nodes[o].shape[d]
+                if linked:
                     classes.join((o, d), key)
     return classes, extents
+
+
+def _operand_keys(values: Values, node: Node) -> list[list[Key | None]]:
+    """Where each dimension of each operand stands; nodes are looked at for many kernels."""
+    found = values.keys.get(node.id)
+    if found is None:
+        operands = [values.graph[o] for o in node.operands]
+        found = values.keys[node.id] = [
+            [operand_key(node, slot, d, operand) for d in range(len(operand.shape))]
+            for slot, operand in enumerate(operands)
+        ]
+    return found
 
 
 def streamed_space(values: Values, launch: Attention) -> Space:
@@ -197,10 +208,7 @@ def _full_keys(values: Values, root: int) -> list[Key]:
     node = values.graph[root]
     if lowering(node) != "fold":
         return [(root, d) for d in range(len(node.shape))]
-    operand = values.graph[node.operands[0]]
-    return [
-        k for d in range(len(operand.shape)) if (k := operand_key(node, 0, d, operand)) is not None
-    ]
+    return [k for k in _operand_keys(values, node)[0] if k is not None]
 
 
 def _full_rank(values: Values, root: int) -> int:
@@ -304,8 +312,7 @@ def _memory_order(values: Values, members: list[int], axis: dict[Key, Key | None
         own = [axis[i, d] for d in range(len(node.shape))]
         ranked.append((-len([a for a in own if a]), i, [a for a in own if a is not None]))
         if lowering(node) == "fold":
-            operand = graph[node.operands[0]]
-            keys = [operand_key(node, 0, d, operand) for d in range(len(operand.shape))]
+            keys = _operand_keys(values, node)[0]
             wide = [a for k in keys if k is not None and (a := axis[k]) is not None]
             ranked.append((-len(wide), i, wide))
     ranked.sort()

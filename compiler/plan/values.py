@@ -14,7 +14,7 @@ from ..artifact import ITEM_BYTES
 from ..ir.graph import Graph, Node
 from ..ops import OPS
 from .attention import Attention
-from .crossings import crossings
+from .crossings import Key, crossings
 from .forms import Form, Forms, Plans
 from .layout import narrow
 from .windows import turned_from
@@ -78,7 +78,9 @@ class Values:
         self.plans = plans or Plans()
         self.forms = Forms(graph, self.plans)
         self.spaces: dict[frozenset[int], object] = {}
+        self.keys: dict[int, list[list[Key | None]]] = {}
         self._counts: dict[int, int] = {}
+        self._bytes: dict[int, int] = {}
         self.ahead: dict[int, Ahead] = {}
         self.writers: dict[int, int] = {}
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
@@ -111,15 +113,19 @@ class Values:
 
     def count(self, i: int) -> int:
         """Elements of a value at the nominal sizes."""
-        if i not in self._counts:
+        total = self._counts.get(i)
+        if total is None:
             total = 1
             for dim in self.graph[i].shape:
                 total *= evaluate(dim, self.sizes)
             self._counts[i] = total
-        return self._counts[i]
+        return total
 
     def bytes_of(self, i: int) -> int:
-        return self.count(i) * ITEM_BYTES[self.graph[i].dtype]
+        found = self._bytes.get(i)
+        if found is None:
+            found = self._bytes[i] = self.count(i) * ITEM_BYTES[self.graph[i].dtype]
+        return found
 
     def read_bytes(self, members: Iterable[int], i: int) -> int:
         """What members of a kernel read of a value: pieces or rows of it, where they only take
@@ -284,17 +290,18 @@ class Values:
     def _cone_of(self, root: int) -> tuple[frozenset[int], frozenset[int]]:
         if root in self._cones:
             return self._cones[root]
+        nodes = self.graph.nodes
         members, leaves = {root}, set()
-        stack = list(self.graph[root].operands)
+        stack = list(nodes[root].operands)
         while stack:
             i = stack.pop()
-            if i in members or self.graph[i].op == "constant":
+            if i in members or i in leaves or nodes[i].op == "constant":
                 continue
-            if self.is_leaf(i) or i in self.stored:
+            if i in self.stored or self.is_leaf(i):
                 leaves.add(i)
             else:
                 members.add(i)
-                stack.extend(self.graph[i].operands)
+                stack.extend(nodes[i].operands)
         self._cones[root] = frozenset(members), frozenset(leaves)
         return self._cones[root]
 

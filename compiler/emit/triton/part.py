@@ -111,6 +111,7 @@ class Part:
     def __post_init__(self) -> None:
         self.layouts: dict[int, Layout] = {}
         self.laid: dict[int, int] = {}
+        self.lines: dict[int, str | None] = {}
         self.products: dict[int, Product] = {}
         self.replaced = self._replaced()
         self.fusion = self.planned or DeviceFusion(self.values, self.replaced)
@@ -259,8 +260,7 @@ class Part:
             own = [*own, *self._own(work.then)]
         form = self.values.form(own, named=not alike, origins=not alike)
         ranks = form.ranks()
-        stored = [i for i in form.ids if self.graph[i].op != "constant"]
-        laid = tuple(-1 if alike and self._is_plain(i) else self._laid(i) for i in stored)
+        laid = tuple(-1 if alike and self._is_plain(i) else self._laid(i) for i in form.ids)
         sets = [own, work.reads, work.writes]
         for each in (work, work.then):
             if each is not None:
@@ -270,9 +270,11 @@ class Part:
 
     def _laid(self, i: int) -> int:
         """A number that values of the same layout share."""
-        if i not in self.laid:
-            self.laid[i] = self.values.plans.token(self.layout(i))
-        return self.laid[i]
+        found = self.laid.get(i)
+        if found is None:
+            stored = self.graph[i].op != "constant"
+            found = self.laid[i] = self.values.plans.token(self.layout(i)) if stored else -2
+        return found
 
     def _own(self, work: Work) -> list[int]:
         """What a launch computes, riders of a recurrence last."""
@@ -311,7 +313,7 @@ class Part:
         """The loop kernel of a group."""
         if roots not in self.known:
             members, _ = self.values.cone(roots)
-            places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
+            places = {i: text for i in members if (text := self._line(i)) is not None}
             written = self.fusion.written(roots)
             flops = sum(map(self._flops, members))
             self.known[roots] = lower(
@@ -353,8 +355,15 @@ class Part:
 
     def places(self, nodes: Iterable[int]) -> tuple[str, ...]:
         """The spec lines of values."""
-        found = (line(self.graph[i]) for i in nodes if self.graph[i].place is not None)
-        return tuple(dict.fromkeys(found))
+        found = (self._line(i) for i in nodes)
+        return tuple(dict.fromkeys(text for text in found if text is not None))
+
+    def _line(self, i: int) -> str | None:
+        """Where in the spec a value comes from."""
+        if i not in self.lines:
+            node = self.graph[i]
+            self.lines[i] = None if node.place is None else line(node)
+        return self.lines[i]
 
 
 def shape(dims: tuple[Dim, ...]) -> str:

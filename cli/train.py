@@ -57,8 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, and say what came out and where it lies."""
     from ..runtime.data.shard import shard_of
     from ..runtime.program import compile
+    from ..runtime.tensorboard import writer
 
     _plausible(arguments)
+    if arguments.tensorboard:
+        writer()
     shard = None if arguments.shard is None else shard_of(arguments.shard)
     silent = arguments.quiet or arguments.json
     options = {

@@ -140,6 +140,13 @@ class Sampling:
         )
 
 
+def _fitting(room: int) -> str:
+    """What to do where a prompt leaves so many positions, none of them or fewer at worst."""
+    if room < 1:
+        return "shorten the prompt, or let it --slide"
+    return f"at most --length {room} fits, or let it --slide"
+
+
 def sampling_of(
     writer: Writer,
     prompts: Sequence[Sequence[int]],
@@ -170,7 +177,7 @@ def sampling_of(
         raise UsageError(
             f"a prompt of {len(prompts[0])} tokens and {room - before} more need {room} positions, "
             f"`{writer.net}` has {most}",
-            hint=f"at most --length {max(0, most - before)} fits, or let it --slide",
+            hint=_fitting(most - before),
         )
     decoder, cached = opened(arrays_of(writer, given or {}, len(prompts)))
     if slides:

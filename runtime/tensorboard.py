@@ -24,7 +24,7 @@ class Logged:
 
     def __init__(self, display: Progress, out: Path) -> None:
         self._display, self._folder = display, out / EVENTS
-        self._make = _writer()
+        self._make = writer()
         self._events: Any = None
 
     def start(self, title: str, step: int, total: int) -> None:
@@ -51,7 +51,7 @@ class Logged:
         self._display.finish()
 
 
-def _writer() -> Any:
+def writer() -> Any:
     """The class that writes event files.
 
     Raises: UsageError where it is not installed.

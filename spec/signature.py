@@ -154,6 +154,13 @@ CALLED = {
     "epsilon": "eps",
     "warmup_steps": "warmup",
     "stddev": "std",
+    "seq_len": "length",
+    "seq_length": "length",
+    "sequence_length": "length",
+    "context_length": "length",
+    "max_length": "length",
+    "block_size": "length",
+    "vocab_size": "size",
 }
 """Names of settings that other libraries use."""
 

@@ -120,12 +120,15 @@ def _means_nothing(e: Elaboration, name: str, setting: Setting, scope: Scope) ->
 
 
 def _no_word(setting: Setting, name: str, place: Place) -> Exception:
-    what = wanted(setting)
-    if not setting.kind and len(setting.words) == 1:
-        what = f"a value or {what}"
-    text = f"`{setting.name}` must be {what}, not `{name}`"
+    text = f"`{setting.name}` must be {_accepted(setting)}, not `{name}`"
     hint = other_names.value_hint(setting.name, name) or suggest(name, setting.words)
     return fault("E311", text, place, hint)
+
+
+def _accepted(setting: Setting) -> str:
+    """What a setting takes: one of its words, or a value where there is but one word."""
+    what = wanted(setting)
+    return f"a value or {what}" if not setting.kind and len(setting.words) == 1 else what
 
 
 def check_setting(setting: Setting, value: Value, place: Place, subject: str) -> None:
@@ -134,9 +137,10 @@ def check_setting(setting: Setting, value: Value, place: Place, subject: str) ->
     if not setting.kind and setting.words:
         text = isinstance(value, str)
         fits = value in setting.words if text or len(setting.words) > 1 else True
+        fits = fits and not isinstance(value, bool)
     if not fits:
         hint = suggest(value, setting.words) if isinstance(value, str) else None
-        what = f"`{setting.name}` must be {wanted(setting)}, not {show(value)}"
+        what = f"`{setting.name}` must be {_accepted(setting)}, not {show(value)}"
         raise fault("E311", what, place, hint, subject)
 
 

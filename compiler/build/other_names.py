@@ -53,8 +53,32 @@ OPERATIONS = {
     "space_to_depth": "pixel_unshuffle",
     "weight_standardised_conv": "standardised_conv",
     "ws_conv": "standardised_conv",
+    "multi_head_attention": "attention",
+    "self_attention": "attention",
+    "cross_attention": "attention",
+    "mixture_of_experts": "moe",
+    "rotary": "rope",
+    "rotary_embedding": "rope",
 }
 """Operations by their other names, of which capitals, `_` and axes do not matter."""
+
+_HIDDEN = "linear(4*width) -> gelu -> linear(width)"
+_LAYER = f"residual {{ layer_norm -> attention(heads) }} -> residual {{ layer_norm -> {_HIDDEN} }}"
+WRITTEN_OUT = {
+    "transformer": f"a layer is `{_LAYER}`",
+    "transformer_block": f"it is written out: `{_LAYER}`",
+    "transformer_layer": f"it is written out: `{_LAYER}`",
+    "transformer_encoder_layer": f"it is written out: `{_LAYER}`",
+    "transformer_decoder_layer": f"it is written out: `{_LAYER}`",
+    "mlp": f"it is written out: `{_HIDDEN}`; `swiglu` is a gated one",
+    "ffn": f"it is written out: `{_HIDDEN}`; `swiglu` is a gated one",
+    "feed_forward": f"it is written out: `{_HIDDEN}`; `swiglu` is a gated one",
+    "positional_encoding": "`sinusoidal_positions` or `learned_positions(entries)`; `rope` is a "
+    "setting of attention",
+    "position_embedding": "`learned_positions(entries)`",
+    "positional_embedding": "`learned_positions(entries)`",
+}
+"""What other libraries have as a whole, and how it is written here."""
 
 WITH_AXES = {"dropout2d": "channel_dropout", "dropout3d": "channel_dropout"}
 
@@ -109,6 +133,8 @@ ELSEWHERE = {
     "input_shape": "shapes follow from the input of the net",
     "data_format": "channels are axis 1, as in PyTorch",
     "size": "`resize([H, W])` scales to a size",
+    "num_layers": "layers are stages: `lstm(n) -> lstm(n)`, or `repeat 2 { lstm(n) }`",
+    "batch_first": "axes are batch, time, features",
     "inplace": "values never change: leave it out",
 }
 """Settings that nothing here has, and what takes their place."""
@@ -128,7 +154,7 @@ def operation_hint(name: str, known: Collection[str]) -> str | None:
     own = {each.replace("_", ""): each for each in known}
     bare = _bare(name)
     found = WITH_AXES.get(name.lower()) or BARE.get(bare) or own.get(bare)
-    return f"it is called `{found}` here" if found in known else None
+    return f"it is called `{found}` here" if found in known else WHOLE.get(bare)
 
 
 def setting_hint(name: str, own: Collection[str]) -> str | None:
@@ -150,3 +176,4 @@ def _bare(name: str) -> str:
 
 
 BARE = {_bare(name): here for name, here in OPERATIONS.items()}
+WHOLE = {_bare(name): way for name, way in WRITTEN_OUT.items()}

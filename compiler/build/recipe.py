@@ -24,7 +24,7 @@ from .starts import bind_table, plain, problem
 
 AMOUNT = 'bytes, or a text such as "6GiB" or "512 MB"'
 UNITS = {
-    "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 COUNT = "so many epochs or steps, as the training is counted"
@@ -124,7 +124,7 @@ def _known(
 ) -> dict[str, Setting]:
     for setting in settings:
         if setting.name not in options:
-            hint = suggest(setting.name, options) or setting_of(setting.name)
+            hint = setting_of(setting.name) or suggest(setting.name, options)
             hint = hint or f"its settings are {', '.join(options)}"
             text = f"`{what}` has no setting `{setting.name}`"
             faults.append(Fault("E304", text, setting.place, hint))

@@ -10,9 +10,10 @@ from ...spec.errors import suggest
 from ...spec.expressions import Call, Expr, Name
 from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
+from ...spec.static import SPELT
 from ..artifact import Initialiser
 from . import expressions
-from .elaboration import Elaboration
+from .elaboration import TRAINING, Elaboration
 from .faults import Faults, fault
 from .scope import Scope
 from .values import Start, show
@@ -84,7 +85,15 @@ def plain(e: Elaboration, expr: Expr, scope: Scope, words: Sequence[str]) -> obj
     """A compile-time value as plain data, with lists as lists."""
     if isinstance(expr, Name) and expr.id in words:
         return expr.id
+    if isinstance(expr, Name) and words and not scope.has(expr.id) and _unknown(e, expr.id, scope):
+        hint = suggest(expr.id, [*words, *scope.visible()]) or f"a word: {', '.join(words)}"
+        raise fault("E301", f"unknown name `{expr.id}`", expr.place, hint)
     return as_data(expressions.known(e, expr, scope, "a setting"), expr.place)
+
+
+def _unknown(e: Elaboration, name: str, scope: Scope) -> bool:
+    """Is it neither an operation nor a word that is spelt otherwise here?"""
+    return name != TRAINING and name not in SPELT and e.catalogue.find(name, scope.library) is None
 
 
 def as_data(value: object, place: Place) -> object:

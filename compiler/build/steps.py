@@ -18,6 +18,7 @@ from . import bodies, expressions, flows, recipe
 from .cost import live
 from .data import DataLine, data_lines, nominal_sizes, unknown_tokens
 from .elaboration import Catalogue, Elaboration
+from .elsewhere import setting_of
 from .faults import Fault, Faults, fault
 from .frozen import frozen_by
 from .names import names_in
@@ -218,9 +219,10 @@ class _Run:
             id = self._number(metric.flow, metric.name, f"the metric `{metric.name}`", faults)
             if id is not None:
                 self.metrics[metric.name] = id
+        unused = "use it, or leave it out"
         for name, entry in scope.unused():
             faults.append(
-                Fault("E204", f"`{name}` is never used", entry.place, "use it, or leave it out")
+                Fault("E204", f"`{name}` is never used", entry.place, setting_of(name) or unused)
             )
 
     def answers(self, step: Step, own: Collection[str]) -> dict[str, int]:

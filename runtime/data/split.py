@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 
-def split(count: int, fraction: float, seed: int, labels: Array | None = None) -> tuple[Rows, Rows]:
+def split(
+    count: int,
+    fraction: float,
+    seed: int,
+    labels: Array | None = None,
+    *,
+    what: str = "sample",
+    hint: str = "give more samples or another split",
+) -> tuple[Rows, Rows]:
     """The rows for training and for testing, both in their original order.
 
-    `fraction` is the training part; with `labels` every class is split by itself.
+    `fraction` is the training part; with `labels` every class is split by itself.  `what` is
+    divided, and `hint` what to do where there are too few.
 
     Raises: DataError when one part would be empty.
     """
@@ -37,8 +46,7 @@ def split(count: int, fraction: float, seed: int, labels: Array | None = None) -
         held_out = np.concatenate([_some(rows, share, random) for rows, share in pairs])
     if not 0 < len(held_out) < count:
         raise DataError(
-            f"split={fraction:g} of {count} samples leaves one part empty",
-            hint="give more samples or another split",
+            f"split={fraction:g} of {counted(count, what)} leaves one part empty", hint=hint
         )
     mask = np.zeros(count, bool)
     mask[held_out] = True
@@ -106,10 +114,15 @@ def batch_size(
     if batch > samples:
         held_out = f" ({everything - samples} more are held out)" if everything > samples else ""
         raise DataError(
-            f"batch={batch} is larger than the {samples} samples for training{held_out}",
+            f"batch={batch} is larger than the {counted(samples, 'sample')} for training{held_out}",
             hint="write batch=full to use all of them at once",
         )
     return batch, isinstance(declared, int)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 sample`, `3 files`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _some(rows: Rows, wanted: int, random: np.random.Generator) -> Rows:

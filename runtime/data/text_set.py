@@ -121,7 +121,8 @@ def _parts(raw: Raw, settings: Mapping[str, Any]) -> tuple[Text, Text | None]:
     files = len(text.starts)
     by = settings.get("by") or ("files" if files > 1 else "tail")
     if by == "files":
-        train, test = split(files, fraction, settings["seed"])
+        hint = "by=tail divides the text itself, test= names files that are held out"
+        train, test = split(files, fraction, settings["seed"], what="file", hint=hint)
         return text.documents(train), text.documents(test)
     cut = round(len(text.numbers) * fraction)
     return text.part(0, cut), text.part(cut, len(text.numbers))

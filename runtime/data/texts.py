@@ -109,8 +109,8 @@ def files_of(root: Path, path: str, suffixes: Sequence[str]) -> Iterator[tuple[s
     chosen = [each for each in every if not suffixes or each[0].endswith(tuple(suffixes))]
     if not chosen:
         ends = sorted({Path(name).suffix for name, _ in every} - {""})
-        hint = f"its files end in {', '.join(ends[:8])}" if ends else "it holds no files"
-        wanted = f" that end in {' or '.join(suffixes)}" if suffixes else ""
+        hint = f"its files end in {', '.join(ends[:8])}" if ends else "put texts into it"
+        wanted = f" that end in {' or '.join(suffixes)}" if suffixes and every else ""
         raise DataError(f"`{path}` holds no files{wanted}", hint=hint)
     yield from chosen
 

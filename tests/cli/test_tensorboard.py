@@ -115,6 +115,7 @@ def test_without_the_package_nothing_is_trained(
     answer = weft("train", spec, "--target", "cpu", "--tensorboard")
     assert answer.code == 2
     assert "pip install 'weft[tensorboard]'" in answer.err
+    assert not answer.out  # before anything is built
     assert not Path("runs").exists()
 
 

@@ -171,7 +171,7 @@ def test_a_batch_larger_than_the_data_is_refused_with_the_place() -> None:
     with pytest.raises(DataError) as caught:
         digits(batch=2000)
     text = str(caught.value)
-    assert "net.weft:3:3: batch=2000 is larger than the 1438 samples for training" in text
+    assert "net.weft:3:3: batch=2000 is larger than the 1,438 samples for training" in text
     assert "(359 more are held out)" in text
     assert "batch=full" in text
 

@@ -61,7 +61,9 @@ def test_positions_end_somewhere() -> None:
     assert begin(program, [[1, 2]], length=99).length == 99
     assert begin(program, [[1, 2]]).length == 99  # as many as there are
     assert len(program.sample([[1] * 100], 1)[0]) == 1
-    with pytest.raises(UsageError, match="`small` has 100"):
+    with pytest.raises(UsageError, match="at most --length 99 fits"):
+        begin(program, [[1, 2]], length=100)
+    with pytest.raises(UsageError, match="shorten the prompt, or let it --slide"):
         begin(program, [[1] * 101])
 
 

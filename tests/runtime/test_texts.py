@@ -176,6 +176,10 @@ def test_the_tail_or_some_files_are_held_out(tmp_path: Path) -> None:
     assert len(train) == 7 and len(test) == 3 and not train & test
     tail = texts(tmp_path, "text", "f", split=0.7, by="tail")
     assert set(np.unique(np.asarray(tail.test["tokens"]))) - {0} == {*b"hij"}
+    _with(tmp_path, "g/a", "a" * 40)
+    _with(tmp_path, "g/b", "b" * 40)
+    text = said(tmp_path, "g", split=0.95)
+    assert "split=0.95 of 2 files leaves one part empty" in text and "by=tail" in text
     named = texts(tmp_path, "text", "a.txt", test="f/b")
     assert (np.asarray(named.test["tokens"])[:, :7] == ord("b")).all()
     assert texts(tmp_path, "text", "a.txt", limit=3).batches(0).samples == 3
@@ -315,6 +319,9 @@ def test_texts_that_are_not_there(tmp_path: Path) -> None:
     assert "lies outside the folder" in said(tmp_path, "../t")
     assert "its files end in .txt" in said(tmp_path, "t", suffix=".md")
     assert "no file is called like `t/*.md`" in said(tmp_path, "t/*.md")
+    (tmp_path / "empty").mkdir()
+    text = said(tmp_path, "empty", suffix=".md")
+    assert "`empty` holds no files\n  = hint: put texts into it" in text
     assert "there is no vocabulary `v.json`" in said(tmp_path, "t", vocabulary="v.json")
 
 

@@ -248,8 +248,8 @@ class Step:
         where = f" ({place})" if place is not None else ""
         return UsageError(
             f"`{node.name}`{where} lets a position see later ones, so nothing can be kept",
-            hint="a net that writes looks back only: attention(…, causal=true), recurrent layers from "
-            "the beginning; --no-cache computes the whole net anew for each token",
+            hint="a net that writes looks back only: attention(…, causal=true), recurrent layers "
+            "from the beginning; --no-cache computes the whole net anew for each token",
         )
 
     def unable(self, node: Node, what: str) -> NoStep:

@@ -1,5 +1,5 @@
 """The loss and the metrics of a trained network on its held-out data; with --report, precision,
-recall, F1 and confusions of classes, or the errors of numbers."""
+recall, F1 (of pixels: Dice and IoU) and confusions of classes, or the errors of numbers."""
 
 from __future__ import annotations
 

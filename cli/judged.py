@@ -40,10 +40,10 @@ def as_json(found: Confusion | Deviation) -> dict[str, Any]:
     return {
         "field": found.field,
         "accuracy": found.accuracy,
-        "mean": dict(zip(keys, found.means(), strict=False)),
+        "mean": dict(zip(keys, found.means(), strict=False)) | {"iou": found.mean_overlap()},
         "auc": found.auc,
         "classes": {
-            name: dict(zip(keys, found.of(kind), strict=True))
+            name: dict(zip(keys, found.of(kind), strict=True)) | {"iou": found.overlap(kind)}
             for kind, name in enumerate(found.names)
         },
         "confusion": found.counts.tolist(),
@@ -54,16 +54,29 @@ def _classes(found: Confusion) -> str:
     def row(name: str, *shares: float) -> tuple[str, ...]:
         return (name, *(f"{share:.4f}" for share in shares))
 
+    pixels = found.pixels
     rows = [
-        (*row(name, *found.of(kind)[:3]), f"{found.of(kind)[3]:,}")
+        (
+            *row(name, *found.of(kind)[:3], *([found.overlap(kind)] if pixels else [])),
+            f"{found.of(kind)[3]:,}",
+        )
         for kind, name in enumerate(found.names)
     ]
     if len(rows) > MANY:
         frequent = sorted(range(len(rows)), key=lambda kind: -found.of(kind)[3])[:WIDE]
-        rows = [*(rows[kind] for kind in frequent), (f"… {len(rows) - WIDE:,} more", *[""] * 4)]
-    total = (*row("mean of the classes", *found.means()), f"{int(found.counts.sum()):,}")
-    head = (found.field, "precision", "recall", "F1", "samples")
-    lines = [table(head, rows, total, align="<>>>>"), "", f"accuracy  {found.accuracy:.4f}"]
+        rows = [
+            *(rows[kind] for kind in frequent),
+            (f"… {len(rows) - WIDE:,} more", *[""] * (len(rows[0]) - 1)),
+        ]
+    means = (*found.means(), *([found.mean_overlap()] if pixels else []))
+    total = (*row("mean of the classes", *means), f"{int(found.counts.sum()):,}")
+    measured = ("Dice", "IoU", "pixels") if pixels else ("F1", "samples")
+    head = (found.field, "precision", "recall", *measured)
+    lines = [
+        table(head, rows, total, align="<" + ">" * (len(head) - 1)),
+        "",
+        f"accuracy  {found.accuracy:.4f}",
+    ]
     if found.auc is not None:
         lines.append(f"AUC       {found.auc:.4f}")
     if len(found.names) <= WIDE:

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import UsageError
 from .options import add_json, add_spec, add_target, load, print_json
 from .runs import add_checkpoint, add_ema, checkpoint
+from .table import table
 
 if TYPE_CHECKING:
     from ..runtime.program import CompiledProgram
+
+ROWS, COLUMNS = 20, 24
+"""Of so much a table is shown where no file is named."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="PATH",
-        required=True,
-        help="a csv, tsv or npz file; with --activations, a folder",
+        help="a csv, tsv or npz file; a folder for masks and images as PNG, and for --activations "
+        "(default: a table here)",
     )
     parser.add_argument("--net", metavar="NAME", help="which net, where the spec has several")
     add_checkpoint(parser)
@@ -57,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.activations is None and arguments.npy:
         raise UsageError("--npy goes with --activations", hint="name the output .npz instead")
+    if arguments.activations is not None and arguments.output is None:
+        raise UsageError("--activations needs -o", hint="-o FOLDER says where the pictures go")
     if arguments.rows < 1:
         raise UsageError("--rows counts from 1")
     spec = load(arguments)
@@ -69,22 +75,55 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path | None) -> int:
-    from ..runtime.predict import predict
+    from ..runtime.predict import predicted
+    from ..runtime.predictions import table_of, write
 
-    rows = predict(
+    found = predicted(
         program.engine,
         program.artifact,
         checkpoint=path,
         source=Path(arguments.input),
-        out=Path(arguments.output),
         net=arguments.net,
         ema=arguments.ema,
     )
+    rows = len(found)
+    if arguments.output is not None:
+        write(Path(arguments.output), found)
     if arguments.json:
-        print_json({"checkpoint": _name(path), "rows": rows, "output": arguments.output})
+        answer: dict[str, Any] = {"checkpoint": _name(path), "rows": rows}
+        answer["output"] = arguments.output
+        if arguments.output is None:
+            answer["columns"] = {name: each.tolist() for name, each in found.columns().items()}
+        print_json(answer)
+    elif arguments.output is None:
+        print(_shown(table_of(_narrow(found.columns()))))
     else:
         print(f"{arguments.output}: {rows:,} rows" + (f" from {path}" if path else ""))
     return 0
+
+
+def _narrow(columns: dict[str, Any]) -> dict[str, Any]:
+    """Without the scores of many classes, where the class is there."""
+    narrow = {n: each for n, each in columns.items() if each.size <= COLUMNS * len(each) // 2}
+    return narrow if "class" in columns else columns
+
+
+def _shown(cells: list[list[str]]) -> str:
+    """The first rows, their numbers with four digits."""
+    head, *rows = cells
+    if len(head) > COLUMNS:
+        hint = "-o FILE.csv or FILE.npz keeps them; -o FOLDER draws masks and images"
+        raise UsageError(f"each row has {len(head):,} numbers, too many to show", hint=hint)
+    lines = table(head, [[_short(cell) for cell in row] for row in rows[:ROWS]])
+    more = len(rows) - ROWS
+    return f"{lines}\n… {more:,} more: -o FILE.csv has all" if more > 0 else lines
+
+
+def _short(cell: str) -> str:
+    try:
+        return f"{float(cell):.4g}" if "." in cell or "e" in cell else cell
+    except ValueError:
+        return cell
 
 
 def _draw(arguments: argparse.Namespace, program: CompiledProgram, path: Path | None) -> int:

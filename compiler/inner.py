@@ -63,9 +63,9 @@ def answer_entry(step: StepProgram, field: str) -> EntryGraph:
     """What a step compares with a field of the data, as it is evaluated: `answer`."""
     b = Builder(OPS, RULES)
     b.nodes = list(step.evaluated.nodes)
-    b.outputs = own_memory(b, {"answer": step.answers[field]})
+    b.outputs = own_memory(b, {"answer": step.answers[field].id})
     inputs = tuple(port(name, type) for name, type in step.inputs.items())
-    outputs = (port("answer", b[step.answers[field]].type),)
+    outputs = (port("answer", b[step.answers[field].id].type),)
     return EntryGraph(KIND, step.name, b.graph(), inputs, outputs, {})
 
 

@@ -36,13 +36,15 @@ class Confusion:
     """How often each class was taken for each other.
 
     Shapes: `counts` [true, predicted].  `auc`, of two classes, is the probability that a sample of
-    the second has a higher score than one of the first (Hanley & McNeil 1982).
+    the second has a higher score than one of the first (Hanley & McNeil 1982).  `pixels`: every
+    pixel of a mask has a class.
     """
 
     field: str
     names: tuple[str, ...]
     counts: Counts
     auc: float | None = None
+    pixels: bool = False
 
     @property
     def accuracy(self) -> float:
@@ -56,15 +58,28 @@ class Confusion:
         precision, recall = _share(right, taken), _share(right, there)
         return precision, recall, _share(2 * right, taken + there), there
 
+    def overlap(self, kind: int) -> float:
+        """Intersection over union: what truth and prediction share, of what is either."""
+        right = int(self.counts[kind, kind])
+        return _share(right, self.counts[:, kind].sum() + self.counts[kind].sum() - right)
+
     def means(self) -> tuple[float, float, float]:
         """Precision, recall and F1, every class that has samples weighing the same.
 
         The mean of the recalls is the balanced accuracy.
         """
-        met = [k for k in range(len(self.names)) if self.counts[k].any()]
+        met = self._met()
         rows = np.array([self.of(k)[:3] for k in met]).reshape(-1, 3)
         precision, recall, f1 = rows.mean(axis=0) if met else np.zeros(3)
         return float(precision), float(recall), float(f1)
+
+    def mean_overlap(self) -> float:
+        """The mean of the overlaps of all classes that have samples."""
+        met = self._met()
+        return _share(sum(map(self.overlap, met)), len(met))
+
+    def _met(self) -> list[int]:
+        return [k for k in range(len(self.names)) if self.counts[k].any()]
 
     def mistaken(self, most: int) -> list[tuple[str, str, int]]:
         """The most frequent mistakes: true class, predicted class, how often."""
@@ -110,15 +125,20 @@ def report(
         known = next(d.statistics for d in data if target in d.names)
         words = known.get("facts", {}).get("classes")
         first, output = next(pairs)
-        classes, axis = _classes(first, output, words)
+        scores = program.program.steps[step].answers[target].block == "bce"
+        classes, axis = _classes(first, output, words, scores)
         if classes is None:
             shift = known.get("fields", {}).get(target, {})
-            return _deviation(target, _chain(first, output, pairs), shift)
+            every = _chain(first, output, pairs)
+            if scores:
+                every = ((truth, 1 / (1 + np.exp(-score))) for truth, score in every)
+            return _deviation(target, every, shift)
         if classes > MOST_CLASSES:
             text = f"`{target}` has {classes:,} classes: too many for a table of all pairs"
             raise UsageError(text)
         shown = words if words and len(words) == classes else range(classes)
-        return _confusion(target, tuple(map(str, shown)), axis, _chain(first, output, pairs))
+        found = _confusion(target, tuple(map(str, shown)), axis, _chain(first, output, pairs))
+        return replace(found, pixels=first.ndim > 2)
 
 
 def _compared(program: CompiledProgram, field: str | None) -> tuple[str, str]:
@@ -162,8 +182,10 @@ def _chain(truth: Array, output: Array, rest: Iterator[tuple[Array, Array]]) -> 
     yield from rest
 
 
-def _classes(truth: Array, output: Array, words: Any) -> tuple[int | None, int]:
+def _classes(truth: Array, output: Array, words: Any, scores: bool) -> tuple[int | None, int]:
     """The number of classes and their axis in the output; none where numbers are compared.
+
+    With `scores`, the output says of each number of the field whether it is 1.
 
     Raises: UsageError where the output is not an answer for the field.
     """
@@ -172,7 +194,7 @@ def _classes(truth: Array, output: Array, words: Any) -> tuple[int | None, int]:
         for axis in (output.ndim - 1, 1):
             if (*output.shape[:axis], *output.shape[axis + 1 :]) == truth.shape:
                 return output.shape[axis], axis
-    elif truth.size == output.size and _is_binary(truth, words):
+    elif truth.size == output.size and _is_binary(truth, words, scores):
         return 2, -1
     elif shares and truth.shape[1] > 1 and np.allclose(truth.sum(1), 1):
         return output.shape[1], 1  # shares of the classes, as mixup makes them
@@ -184,9 +206,11 @@ def _classes(truth: Array, output: Array, words: Any) -> tuple[int | None, int]:
     )
 
 
-def _is_binary(truth: Array, words: Any) -> bool:
+def _is_binary(truth: Array, words: Any, scores: bool) -> bool:
     """Is each label one of two, which one score tells apart?"""
-    return len(words) == 2 if words else truth.dtype.kind in "biu"
+    if words:
+        return len(words) == 2
+    return truth.dtype.kind in "biu" or (scores and bool(np.isin(truth, (0, 1)).all()))
 
 
 def _confusion(field: str, names: tuple[str, ...], axis: int, pairs: Any) -> Confusion:

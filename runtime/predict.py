@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +17,12 @@ from .data import load
 from .data.arrays import load_npy, load_npz, names_in
 from .data.conform import check_finite, fit
 from .data.loose import is_pictures, load_pictures, picture_names
-from .data.normalise import apply, fill, undo
+from .data.normalise import apply, fill
 from .data.table import is_number, read_cells, read_features
 from .evaluation import evaluate as evaluate_part
 from .evaluation import per_byte
 from .nets import named_net
+from .predictions import DELIMITERS, Predictions, write
 from .recipe import recipe_of
 from .snapshot import restore_parameters
 from .stream import part_of
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NO_DATA: Mapping[str, Any] = {"names": [], "types": [], "source": "", "settings": {}}
 
 
@@ -107,13 +106,32 @@ def predict(
 ) -> int:
     """Run a net on the rows of a file or on images, write its outputs, return their number.
 
+    `out` is a csv, tsv or npz file, or a folder for masks and images.
+
+    Raises: CheckpointError, DataError, UsageError.
+    """
+    found = predicted(engine, artifact, checkpoint=checkpoint, source=source, net=net, ema=ema)
+    write(out, found)
+    return len(found)
+
+
+def predicted(
+    engine: Engine,
+    artifact: Artifact,
+    *,
+    checkpoint: Path | None,
+    source: Path,
+    net: str | None = None,
+    ema: bool | None = None,
+) -> Predictions:
+    """The outputs of a net for the rows of a file or for images.
+
     The file is a csv, tsv, npz or npy file, an image, or a folder of images; a net without
     parameters needs no checkpoint.
 
     `ema`: with the average of the weights; without it, where the checkpoint has one.
 
-    The inputs are laid out, filled and scaled as those of the training were; outputs that stand for
-    a scaled target are given in its own units; for classes their number or word is added.
+    The inputs are laid out, filled and scaled as those of the training were.
 
     Raises: CheckpointError, DataError, UsageError.
     """
@@ -121,11 +139,17 @@ def predict(
     recipe, known = _restored(engine, artifact, checkpoint, entry, ema)
     inputs = _inputs(entry, source, recipe, known)
     found = in_batches(entry, inputs, lambda piece: engine.forward(entry.subject, piece))
-    outputs = _outputs(found, recipe, known)
-    if is_pictures(source):
-        outputs = {"name": np.array(picture_names(source)), **outputs}
-    _write(out, outputs)
-    return len(next(iter(outputs.values())))
+    rows = tuple(picture_names(source)) if is_pictures(source) else ()
+    return Predictions(rows, found, recipe, known, _compared(artifact, entry.subject))
+
+
+def _compared(artifact: Artifact, net: str) -> tuple[str, str] | None:
+    """The field that the output of a net stands for in the training, and what compares them."""
+    for step in (artifact.train or {}).get("step") or []:
+        if net in step.get("answers", {}):
+            field, block = step["answers"][net]
+            return field, block
+    return None
 
 
 def prepare(
@@ -274,56 +298,3 @@ def in_batches(
         for name, array in run(piece).items():
             parts.setdefault(name, []).append(np.array(array[:rows]))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
-
-
-def _outputs(
-    outputs: dict[str, Array], recipe: Mapping[str, Any], known: Mapping[str, Any]
-) -> dict[str, Array]:
-    """Outputs in the units of the target, with the class where the target is one."""
-    if len(recipe["names"]) < 2 or len(outputs) != 1:
-        return outputs
-    name, array = next(iter(outputs.items()))
-    dtype, dims = recipe["types"][1]
-    numbers = known.get("fields", {}).get(recipe["names"][1], {})
-    if "shift" in numbers and array.ndim == len(dims):
-        return {name: undo(array, numbers)}
-    words = known.get("facts", {}).get("classes")
-    classes = dtype in ("i32", "i64") or recipe["settings"].get("mixup")
-    if classes and array.ndim == 2 and array.shape[1] > 1:
-        best = array.argmax(axis=1)
-        return {name: array, "class": np.array(words)[best] if words else best}
-    return outputs
-
-
-def _write(out: Path, outputs: Mapping[str, Array]) -> None:
-    try:
-        if out.suffix.lower() == ".npz":
-            arrays: Any = outputs
-            np.savez(out, **arrays)
-        elif out.suffix.lower() in DELIMITERS:
-            _write_table(out, outputs)
-        else:
-            raise UsageError(f"`{out}` is not a csv, tsv or npz file")
-    except OSError as error:
-        raise DataError(f"`{out}` cannot be written: {error.strerror or error}") from None
-
-
-def _write_table(out: Path, outputs: Mapping[str, Array]) -> None:
-    columns: dict[str, Array] = {}
-    for name, array in outputs.items():
-        flat = array.reshape(len(array), -1)
-        if flat.shape[1] == 1:
-            columns[name] = flat[:, 0]
-        else:
-            columns |= {f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])}
-    with open(out, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=DELIMITERS[out.suffix.lower()], lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(_cells(column) for column in columns.values()), strict=True))
-
-
-def _cells(column: Array) -> list[str]:
-    """Shortest text that reads back as the same number."""
-    if column.dtype.kind == "f":
-        return [str(value) for value in column]
-    return [str(value) for value in column.tolist()]

@@ -168,7 +168,9 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
         allow_abbrev=False,
     )
     parser.add_argument("--input", metavar="FILE", required=True, help="csv, tsv, npz, npy, images")
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="csv, tsv or npz")
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", required=True, help="csv, tsv, npz, or a folder"
+    )
     parser.add_argument("--net", metavar="NAME", help="which net, where there are several")
     parser.add_argument(
         "--checkpoint",

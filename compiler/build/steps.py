@@ -15,6 +15,7 @@ from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.types import FLOATS, TensorType
 from . import bodies, expressions, flows, recipe
+from .answers import Answer, answers, by_net
 from .cost import live
 from .data import DataLine, data_lines, nominal_sizes, unknown_tokens
 from .elaboration import Catalogue, Elaboration
@@ -24,10 +25,6 @@ from .frozen import frozen_by
 from .names import names_in
 from .scope import Scope
 from .values import BROKEN, Origin, Tensor, Value, Values, show
-
-COMPARISONS = ("cross_entropy", "bce", "mse", "mae", "huber", "accuracy", "bits")
-"""Blocks that take an answer and the field it should have been."""
-
 
 @dataclass(frozen=True, slots=True)
 class StepProgram:
@@ -51,7 +48,7 @@ class StepProgram:
     place: Place
     buffers: Mapping[str, int] = field(default_factory=dict)
     frozen: frozenset[str] = frozenset()
-    answers: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
     def trains(self, parameter: str) -> bool:
         """Whether the step changes the parameter of this full name, if it is one at all."""
@@ -129,14 +126,17 @@ def _build_step(
     if faults or first.loss is None or second.loss is None:
         return None
     inputs = first.inputs()
-    own = "bits" in catalogue.spec.blocks.own
-    bits = {} if own else _bits(step, {name for line in lines for name in line.names})
+    own = catalogue.spec.blocks.own
+    bits = {} if "bits" in own else _bits(step, {name for line in lines for name in line.names})
+    answered = answers(step, second.scope, second.types, own, catalogue.nets)
+    of_nets = by_net(answered)
     entry = {
         "name": step.name,
         "updates": list(step.updates),
         **settings,
         "metrics": list(first.metrics),
         **({"bits": bits} if bits else {}),
+        **({"answers": of_nets} if of_nets else {}),
         **({"frozen": list(frozen)} if frozen else {}),
         "inputs": list(inputs),
         "place": str(step.place),
@@ -158,7 +158,7 @@ def _build_step(
         step.place,
         dict(first.e.updates),
         frozenset(frozen),
-        second.answers(step, catalogue.spec.blocks.own),
+        answered,
     )
     return program, first.e.bounds
 
@@ -224,24 +224,6 @@ class _Run:
             faults.append(
                 Fault("E204", f"`{name}` is never used", entry.place, setting_of(name) or unused)
             )
-
-    def answers(self, step: Step, own: Collection[str]) -> dict[str, int]:
-        """What is compared with a field, by field: `h` of `cross_entropy(h, y)` and `h -> mse(y)`.
-
-        `own` are the blocks of the spec, which may mean anything.
-        """
-        found: dict[str, int] = {}
-        for flow in (step.loss, *(metric.flow for metric in step.metrics)):
-            *before, last = (piece.stage for piece in flow.pieces)
-            if not isinstance(last, Call) or last.name not in COMPARISONS or last.name in own:
-                continue
-            pair = [*before, *last.positional]
-            names = [each.id for each in pair[:2] if isinstance(each, Name)]
-            if len(names) == 2 and len(before) < 2 and names[1] in self.types:
-                value = self.scope.get(names[0]) if self.scope.has(names[0]) else None
-                if isinstance(value, Tensor):
-                    found.setdefault(names[1], value.id)
-        return found
 
     def inputs(self) -> dict[str, TensorType]:
         """The fields that loss and metrics depend on, and those that alone give a size."""

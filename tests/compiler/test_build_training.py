@@ -90,6 +90,7 @@ def test_the_recipe_is_complete_plain_data() -> None:
     assert step == {
         "name": "main",
         "updates": ["mlp"],
+        "answers": {"mlp": ["label", "cross_entropy"]},
         "optimizer": "adamw",
         "settings": {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.02},
         "schedule": {

@@ -1,0 +1,99 @@
+"""Outputs of a net as pictures: masks as those that it learnt from, or images."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..spec.errors import UsageError
+from .data.decode import pillow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .predictions import Predictions
+
+    Array = NDArray[Any]
+
+
+def save_pictures(folder: Path, found: Predictions) -> list[Path]:
+    """A PNG for each input and each output that is a picture; returns their paths.
+
+    Classes of pixels are written as the values that they have in masks of the data, with a colour
+    for each; scores that learnt from masks of one class are 0 or 255; everything else is an image.
+
+    Raises: DataError without Pillow, UsageError where no output is a picture.
+    """
+    module = pillow("PNG")
+    pictures = _pictures(found)
+    if not pictures:
+        listed = ", ".join(f"`{n}` {list(a.shape[1:])}" for n, a in found.values.items())
+        raise UsageError(
+            f"no output is a picture or a mask: {listed}",
+            hint=f"`{folder}` would be a folder of pictures; -o FILE.csv or FILE.npz has numbers",
+        )
+    written = []
+    for row, stem in enumerate(_stems(found)):
+        for name, pixels in pictures.items():
+            file = folder / f"{stem}.png" if len(pictures) == 1 else folder / f"{stem}_{name}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            image = module.fromarray(pixels[row])
+            if _classes(found):
+                image.putpalette(_colours())
+            image.save(file)
+            written.append(file)
+    return written
+
+
+def _pictures(found: Predictions) -> dict[str, Array]:
+    drawn = {n: _drawn(a, found) for n, a in found.in_units().items() if a.ndim == 4}
+    return {name: pixels for name, pixels in drawn.items() if pixels is not None}
+
+
+def _classes(found: Predictions) -> bool:
+    """Does the only output say the class of each pixel?"""
+    if found.field != 1:
+        return False
+    dtype, dims = found.data["types"][1]
+    return dtype in ("i32", "i64") and len(dims) == 3
+
+
+def _drawn(array: Array, found: Predictions) -> Array | None:
+    """Bytes [row, height, width] or [row, height, width, 3]; none for what is no picture."""
+    settings = found.data["settings"]
+    if _classes(found):
+        values = settings.get("values") or range(array.shape[1])
+        return np.array(list(values), np.uint8)[array.argmax(axis=1)]
+    if array.shape[1] not in (1, 3):
+        return None
+    if found.field == 1 and found.block == "bce" and array.shape[1] == 1:
+        return np.where(array[:, 0] > 0, 255, 0).astype(np.uint8)
+    if found.block == "bce":
+        array = 1 / (1 + np.exp(-array))
+    low, high = settings.get("range") or (0, 1)
+    pixels = np.rint(np.clip((array - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
+
+
+def _stems(found: Predictions) -> list[str]:
+    """What the files are called: as the pictures, below the folder that they come from."""
+    if not found.rows:
+        return [f"row_{number}" for number in range(1, len(found) + 1)]
+    paths = [PurePosixPath(row) for row in found.rows]
+    inner = [path.relative_to(path.parts[0]) if len(path.parts) > 1 else path for path in paths]
+    stems = [str(path.with_suffix("")) for path in inner]
+    if len(set(stems)) < len(stems):
+        stems = [str(path) for path in inner]
+    return stems
+
+
+def _colours() -> list[int]:
+    """A colour for each value: black for 0, then as far apart as bits make them (as in VOC)."""
+    found = []
+    for value in range(256):
+        for channel in range(3):
+            bits = (value >> (3 * level + channel) & 1 for level in range(8))
+            found.append(sum(bit << (7 - level) for level, bit in enumerate(bits)))
+    return found

@@ -1,0 +1,133 @@
+"""What a net gives for new inputs, in the words of its data, and the files for it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..spec.errors import DataError, UsageError
+from .data.normalise import undo
+from .prediction_pictures import save_pictures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The outputs of a net for all rows of a file.
+
+    `rows`: what the rows are called, where they are pictures; `data`: the line of the data whose
+    fields the net takes; `known`: its statistics; `compared`: the field that the output stands for,
+    and the block that compares them, where the training says so.
+    """
+
+    rows: tuple[str, ...]
+    values: Mapping[str, Array]
+    data: Mapping[str, Any]
+    known: Mapping[str, Any]
+    compared: tuple[str, str] | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
+
+    @property
+    def field(self) -> int | None:
+        """The place of the field that the only output stands for, as far as is known."""
+        names = self.data["names"]
+        if len(self.values) != 1:
+            return None
+        if self.compared is not None and self.compared[0] in names:
+            return int(names.index(self.compared[0]))
+        return 1 if len(names) > 1 else None
+
+    @property
+    def block(self) -> str | None:
+        """What compares the output with its field."""
+        return self.compared[1] if self.compared else None
+
+    def in_units(self) -> dict[str, Array]:
+        """The outputs, in the units of the data where they stand for a scaled field."""
+        if self.field is None:
+            return dict(self.values)
+        ((name, array),) = self.values.items()
+        numbers = self.known.get("fields", {}).get(self.data["names"][self.field], {})
+        same = array.ndim == len(self.data["types"][self.field][1])
+        return {name: undo(array, numbers) if "shift" in numbers and same else array}
+
+    def columns(self) -> dict[str, Array]:
+        """The outputs, behind them the class and its probability, before them names of pictures."""
+        found = self.in_units()
+        if self.field == 1:
+            found |= self._classes(next(iter(self.values.values())))
+        return {"name": np.array(self.rows), **found} if self.rows else found
+
+    def _classes(self, array: Array) -> dict[str, Array]:
+        words = self.known.get("facts", {}).get("classes")
+        dtype = self.data["types"][1][0]
+        shares = self.data["settings"].get("mixup")
+        if (shares or dtype in ("i32", "i64")) and array.ndim == 2 and array.shape[1] > 1:
+            best = array.argmax(axis=1)
+            found = {"class": np.array(words)[best] if words else best}
+            if self.block == "cross_entropy":
+                parts = np.exp(array - array.max(axis=1, keepdims=True))
+                found["probability"] = parts.max(axis=1) / parts.sum(axis=1)
+            return found
+        if self.block == "bce" and array.size == len(array) and len(words or "01") == 2:
+            score = array.reshape(-1)
+            best = (score > 0).astype(np.int64)
+            probability = 1 / (1 + np.exp(-np.abs(score)))
+            return {"class": np.array(words)[best] if words else best, "probability": probability}
+        return {}
+
+
+def write(out: Path, found: Predictions) -> None:
+    """A csv, tsv or npz file, or a folder of pictures.
+
+    Raises: DataError, UsageError.
+    """
+    kind = out.suffix.lower()
+    try:
+        if kind == ".npz":
+            arrays: Any = found.columns()
+            np.savez(out, **arrays)
+        elif kind in DELIMITERS:
+            with open(out, "w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, delimiter=DELIMITERS[kind], lineterminator="\n")
+                writer.writerows(table_of(found.columns()))
+        elif kind and not out.is_dir():
+            hint = "a name without a dot is a folder, for pictures"
+            raise UsageError(f"`{out}` is not a csv, tsv or npz file", hint=hint)
+        else:
+            save_pictures(out, found)
+    except OSError as error:
+        raise DataError(f"`{out}` cannot be written: {error.strerror or error}") from None
+
+
+def table_of(outputs: Mapping[str, Array]) -> list[list[str]]:
+    """The names of the columns, and a row for each input; an array has a column for each number."""
+    columns: dict[str, Array] = {}
+    for name, array in outputs.items():
+        flat = array.reshape(len(array), -1)
+        if flat.shape[1] == 1:
+            columns[name] = flat[:, 0]
+        else:
+            columns |= {f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])}
+    rows = zip(*(_cells(column) for column in columns.values()), strict=True)
+    return [list(columns), *map(list, rows)]
+
+
+def _cells(column: Array) -> list[str]:
+    """Shortest text that reads back as the same number."""
+    if column.dtype.kind == "f":
+        return [str(value) for value in column]
+    return [str(value) for value in column.tolist()]

@@ -1,0 +1,114 @@
+"""`weft predict` without a file, and into a folder: masks agree with what `weft eval` reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weft.cli import main
+
+MASKS = """
+net n {{
+  in image: f32[B, 3, H, W]
+  image -> conv({channels}, 3) as score
+}}
+train {{
+  steps = 3
+  data image, truth = segmentation(images="in", masks="out", size=8, colour=true, batch=5,
+    classes={classes}{more})
+  step main updates n {{
+    optimizer = adam(lr=1e-2)
+    score = image -> n
+    loss = {loss}
+  }}
+}}
+"""
+KINDS = {
+    "one class": ({"channels": 1, "classes": 1, "more": "", "loss": "bce(score, truth)"}, (0, 255)),
+    "three classes": (
+        {
+            "channels": 3,
+            "classes": 3,
+            "more": ", values=[7, 128, 255]",
+            "loss": "cross_entropy(score, truth, axis=1)",
+        },
+        (7, 128, 255),
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def answer(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def pixels(file: Path) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_are_what_the_report_counts(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings, values = KINDS[kind]
+    random = np.random.default_rng(0)
+    for folder in ("in/left", "out/left"):
+        Path(folder).mkdir(parents=True)
+    for name in ("a", "b", "left/a", "left/c", "é"):
+        Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(f"in/{name}.png")
+        labels = random.integers(0, len(values), (8, 8))
+        Image.fromarray(np.array(values, np.uint8)[labels]).save(f"out/{name}.png")
+    Path("n.weft").write_text(MASKS.format(**settings))
+    assert main(["train", "n.weft", "--quiet"]) == 0
+    assert main(["predict", "n.weft", "--input", "in", "-o", "found"]) == 0
+    assert sorted(str(p.relative_to("found")) for p in Path("found").rglob("*.png")) == sorted(
+        str(p.relative_to("in")) for p in Path("in").rglob("*.png")
+    )
+    capsys.readouterr()
+    report = answer("eval", "n.weft", "--part", "train", "--report", capsys=capsys)["report"]
+    counts = np.zeros((len(values), len(values)), int)
+    for file in Path("out").rglob("*.png"):
+        pair = [pixels(folder / file.relative_to("out")) for folder in (Path("out"), Path("found"))]
+        truth, found = (np.searchsorted(values, each) for each in pair)
+        np.testing.assert_array_equal(np.array(values)[found], pair[1])
+        np.add.at(counts, (truth, found), 1)
+    assert report["confusion"] == counts.tolist()
+    union = counts.sum(0) + counts.sum(1) - np.diag(counts)
+    assert [row["iou"] for row in report["classes"].values()] == pytest.approx(
+        list(np.diag(counts) / union)
+    )
+    assert report["mean"]["iou"] == pytest.approx((np.diag(counts) / union).mean())
+    assert main(["eval", "n.weft", "--part", "train", "--report"]) == 0
+    assert "Dice     IoU  pixels" in capsys.readouterr().out
+    assert main(["predict", "n.weft", "--input", "in"]) == 2
+    assert "-o FOLDER draws masks and images" in capsys.readouterr().err
+
+
+def test_without_a_file_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "hello"]) == 0
+    assert main(["train", "hello/hello.weft", "--epochs", "1", "--quiet"]) == 0
+    predict = ("predict", "hello/hello.weft", "--input", "hello/spirals.csv")
+    capsys.readouterr()
+    assert main([*predict]) == 0
+    head, _, *rows, more = capsys.readouterr().out.splitlines()
+    assert head.split() == ["logits_0", "logits_1", "logits_2", "class", "probability"]
+    assert len(rows) == 20 and more.endswith("more: -o FILE.csv has all")
+    found = answer(*predict, capsys=capsys)
+    logits = np.array(found["columns"]["logits"])
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(found["columns"]["probability"], shares.max(1), rtol=1e-5)
+    assert len(logits) == found["rows"] and found["output"] is None
+    assert main([*predict, "-o", "pictures"]) == 2
+    assert "no output is a picture or a mask: `logits` [3]" in capsys.readouterr().err
+    assert main([*predict, "-o", "answers.txt"]) == 2
+    assert "is not a csv, tsv or npz file" in capsys.readouterr().err
+    assert main([*predict, "--activations"]) == 2

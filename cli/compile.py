@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..compiler.lowered import Lowered
     from ..runtime.crosscompile import Report
 
-HERE = ("cpu", "cuda", "hip", "interpret")
+HERE = ("cpu", "cuda", "interpret")
 """Targets whose package runs on this machine."""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..spec.load import Spec
     from ..spec.static import Value
 
-RUNNABLE = ("cpu", "interpret", "cuda", "hip")
+RUNNABLE = ("cpu", "interpret", "cuda")
 
 FEW = 200
 """Programs of kernels that the interpreter runs unless it is asked to; it takes about 50 ms for
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="TARGETS",
         default="auto",
-        help="cpu, interpret, cuda, hip, comma-separated; auto (default): all that run here, the "
+        help="cpu, interpret, cuda, comma-separated; auto (default): all that run here, the "
         "interpreter for small nets",
     )
     parser.add_argument(

@@ -53,8 +53,12 @@ PLAIN_SGD = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "nesterov":
 
 
 @uncollected()
-def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
-    """Differentiate every step and lay out the parameters; `native`: for the CPU."""
+def lower(
+    program: Program, *, native: bool, precision: str = "f32", machine: str = "cuda:90"
+) -> Lowered:
+    """Differentiate every step and lay out the parameters; `native`: for the CPU, `machine`: the
+    architecture that `cuda` is to stand for.
+    """
     arena = arrange(program.parameters, [net.graph for net in program.nets.values()], native=native)
     entries: list[EntryGraph] = [forward_entry(net) for net in program.nets.values()]
     for step in program.steps.values():
@@ -73,7 +77,7 @@ def lower(program: Program, *, native: bool, precision: str = "f32") -> Lowered:
     for entry in entries:
         if entry.graph is not None:
             _only_f32(entry.graph, program)
-    found = Lowered(program, tuple(entries), arena, _states(program), precision, native)
+    found = Lowered(program, tuple(entries), arena, _states(program), precision, native, machine)
     found = _with(found, _smaller(entries, program.sizes, native=native))
     for entry in found.entries:
         if entry.graph is not None:
@@ -283,7 +287,7 @@ def _gpu(lowered: Lowered, target: str, levels: Mapping[str, int] | None) -> Art
         lowered.slots,
         program.sizes,
         program.name,
-        target,
+        lowered.machine if target == "cuda" else target,
         levels,
     )
     return artifact_of(lowered, target, {"kernels.py": source}, entries, kernels, traffic)

@@ -24,10 +24,8 @@ INTERPRET = Machine("interpret", "ieee")
 def machine_of(
     target: str, precision: str = "tf32", levels: Mapping[str, int] | None = None
 ) -> Machine:
-    """What kernels for a target are written for: interpret, cuda, or a name such as cuda:90."""
-    if target == "interpret":
-        return INTERPRET
-    return Machine("cuda:90" if target == "cuda" else target, precision, levels or {})
+    """What kernels for a target are written for: interpret, or a name such as cuda:90."""
+    return INTERPRET if target == "interpret" else Machine(target, precision, levels or {})
 
 
 def emit_gpu(

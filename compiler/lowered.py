@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Lowered:
     """A program as graphs with their memory: what every target starts from.
 
-    `precision` is the type of products; `native`: for the CPU.
+    `precision` is the type of products; `native`: for the CPU; `machine`: the architecture that the
+    target `cuda` stands for, such as cuda:80.
     """
 
     program: Program
@@ -26,6 +27,7 @@ class Lowered:
     states: tuple[State, ...]
     precision: str = "f32"
     native: bool = True
+    machine: str = "cuda:90"
 
     @property
     def slots(self) -> dict[tuple[str, str], int]:

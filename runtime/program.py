@@ -32,7 +32,7 @@ from .progress import choose
 from .recipe import recipe_of
 from .record import Record
 from .reference_engine import ReferenceEngine
-from .targets import check_precision, check_target, precision_of
+from .targets import check_precision, check_target, machine_here, precision_of
 from .tensorboard import Logged
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class CompiledProgram:
             self.program,
             native=target in ("cpu", "reference"),
             precision="f32" if exact else self.precision,
+            machine=machine_here() if target == "cuda" else "cuda:90",
         )
         self.artifact: Artifact = compile_for(self.lowered, target)
         self._engine: Engine | None = None

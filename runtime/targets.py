@@ -47,6 +47,20 @@ def check_precision(precision: str, target: str) -> str:
     return precision
 
 
+def machine_here() -> str:
+    """The target whose tiles and instructions the GPU of this machine has.
+
+    Generations in between, and those for games, have less of everything than a later one: they are
+    written for as an A100 is.
+    """
+    import torch
+
+    if torch.version.hip:
+        return "hip:gfx942"
+    major = torch.cuda.get_device_capability()[0]
+    return {9: "cuda:90", 10: "cuda:100"}.get(major, "cuda:80")
+
+
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """What a driver shows: NVIDIA's, AMD's, and that of Windows' subsystem for Linux."""
 

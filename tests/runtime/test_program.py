@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import weft
+from weft.runtime import targets
 
 SPEC = """
 net mlp {
@@ -126,6 +127,36 @@ def test_unknown_targets_and_missing_gpus(program: weft.CompiledProgram) -> None
     if not torch.cuda.is_available():
         with pytest.raises(weft.DeviceError, match="no GPU"):
             weft.compile(program.spec, target="cuda")
+
+
+@pytest.mark.parametrize(
+    ("capability", "machine"),
+    [
+        ((8, 0), "cuda:80"),
+        ((8, 9), "cuda:80"),
+        ((9, 0), "cuda:90"),
+        ((10, 0), "cuda:100"),
+        ((12, 0), "cuda:80"),
+        (None, "hip:gfx942"),
+    ],
+)
+def test_kernels_are_written_for_the_gpu_that_is_there(
+    capability: tuple[int, int] | None, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles of the target `cuda` are those of its own architecture."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.version, "hip", None if capability else "6.2")
+    monkeypatch.setattr(targets, "_has_gpu", lambda: True)
+    spec = weft.load_text(
+        "net n {\n  in x: f32[B, 1024]\n  x -> linear(1024) -> relu -> linear(64) as y\n}\n",
+        "n.weft",
+    )
+    artifact = weft.compile(spec, target="cuda").artifact
+    assert artifact.target == "cuda"
+    assert artifact.files == weft.compile(spec, target=machine).artifact.files
+    others = {"cuda:80", "cuda:90", "cuda:100", "hip:gfx942"} - {machine}
+    assert any(artifact.files != weft.compile(spec, other).artifact.files for other in others)
 
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16", "f64"])

@@ -38,6 +38,7 @@ from .passes.look_up import look_up
 from .passes.reduce_precision import LOW, reduce_precision
 from .plan.samples import mixing_inside
 from .plan.schedule import BATCHED
+from .plan.scored import keys_first
 from .update import AVERAGE, update_graph
 
 if TYPE_CHECKING:
@@ -86,15 +87,18 @@ def lower(
 
 
 def _with(lowered: Lowered, entries: Sequence[EntryGraph]) -> Lowered:
-    """These entries in the precision of the program; graphs that are shared stay so."""
-    if lowered.precision not in LOW:
-        return replace(lowered, entries=tuple(entries))
+    """These entries in the precision of the program, scores summed along keys first; graphs that
+    are shared stay so.
+    """
     made: dict[int, Graph] = {}
     for graph in (entry.graph for entry in entries):
         if graph is not None and id(graph) not in made:
-            made[id(graph)] = reduce_precision(graph, lowered.precision, packed=not lowered.native)
-    rounded = (e if e.graph is None else replace(e, graph=made[id(e.graph)]) for e in entries)
-    return replace(lowered, entries=tuple(rounded))
+            rounded = graph
+            if lowered.precision in LOW:
+                rounded = reduce_precision(graph, lowered.precision, packed=not lowered.native)
+            made[id(graph)] = keys_first(rounded)
+    known = (e if e.graph is None else replace(e, graph=made[id(e.graph)]) for e in entries)
+    return replace(lowered, entries=tuple(known))
 
 
 def _smaller(

@@ -57,6 +57,10 @@ FUNCTIONS = [
     Case("x -> clamp(high=0.5)", lambda x: torch.clamp(x, max=0.5)),
     Case("x -> clamp(-1, 0.5)", lambda x: torch.clamp(x, -1, 0.5)),
     Case("x -> clamp", lambda x: x),
+    Case(
+        "cast(position(x) -> clamp(1, 3), f32) + x",
+        lambda x: torch.arange(x.shape[-1]).clamp(1, 3) + x,
+    ),
     Case("x -> ceil", torch.ceil),
     Case("x -> square", torch.square),
     Case("x -> reciprocal", torch.reciprocal),

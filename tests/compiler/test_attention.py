@@ -15,6 +15,7 @@ from weft.compiler.ops import new_builder
 from weft.compiler.passes.differentiate import differentiate
 from weft.compiler.plan.attention import KEY, QUERY, Refusal, attentions
 from weft.compiler.plan.device import DeviceFusion
+from weft.compiler.plan.scored import keys_first
 from weft.compiler.plan.values import Values
 from weft.spec import dims
 
@@ -115,6 +116,34 @@ def test_row_sums_of_the_gradient_need_no_scores(dropped: float) -> None:
             losses.append((np.tanh(o) * o).sum())
         slope = (losses[0] - losses[1]) / (2 * step)
         assert abs(slope - (values[f"d_{name}"] * direction).sum()) < 1e-6 * max(1, abs(slope))
+
+
+@pytest.mark.parametrize("size", [(), (2,), (2, 3)])
+def test_numbers_that_scores_share_are_learnt_without_them(size: tuple[int, ...]) -> None:
+    """A temperature of all, of groups, or of heads: its gradient sums along keys and more."""
+    b = new_builder()
+    q, k = (b.input(x, TensorType("f32", (B, n, 2, 3, 4))) for x, n in (("q", T), ("k", S)))
+    warmth = b.input("warmth", TensorType("f32", size))
+    s = b.contract("bthgd,bshgd->bhgts", q, k, name="scores")
+    s = b.map("mul", s, b.broadcast(warmth, tuple(range(1, 1 + len(size))), SHAPE))
+    lse = b.broadcast(b.reduce("logsumexp", s, (4,)), (0, 1, 2, 3), SHAPE)
+    o = b.contract("bhgts,bshge->bthge", b.map("exp", b.map("sub", s, lse)), k, name="o")
+    found = differentiate(b, b.sum(b.map("mul", o, o), range(5)), [q, k, warmth])
+    b.outputs = {"o": o} | {f"d_{b[i].name}": found[i] for i in (q, k, warmth)}
+    graph = b.graph()
+    refusals: list[Refusal] = []
+    assert not attentions(graph, refusals=refusals)
+    assert [r.reason for r in refusals] == ["a sum of scores along keys and more"]
+    divided = keys_first(graph)
+    values = Values(divided, SIZES, attention=attentions(divided))
+    stored = values.stored | values.launches.keys()
+    assert not [divided[i].name for i in stored if {T, S} <= set(divided[i].shape)]
+    rng = np.random.default_rng(0)
+    fed = {"q": rng.normal(size=(2, 5, 2, 3, 4)), "k": rng.normal(size=(2, 7, 2, 3, 4))}
+    fed["warmth"] = rng.normal(size=size)
+    before, after = (reference.run(g, fed, SIZES, seed=1, step=2) for g in (graph, divided))
+    for name in graph.outputs:
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-12, atol=1e-12)
 
 
 def test_small_scores_are_stored() -> None:

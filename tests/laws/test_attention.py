@@ -19,6 +19,7 @@ from weft.compiler.ops import new_builder
 from weft.compiler.passes.differentiate import differentiate
 from weft.compiler.passes.reduce_precision import reduce_precision
 from weft.compiler.plan.attention import attentions
+from weft.compiler.plan.scored import keys_first
 from weft.compiler.plan.visible import Linear, Range, visible
 from weft.runtime.crosscompile import SHARED, Report
 from weft.spec import dims
@@ -27,6 +28,8 @@ from weft.spec.dims import Dim, evaluate
 B, T, S = (dims.symbol(name) for name in "BTS")
 NOMINAL = {"B": 1, "T": 37, "S": 21}
 TOLERANCE = 3e-6
+TRAINED = ("learned", "warmth", "slope")
+"""Inputs beside queries, keys and values that have gradients."""
 
 
 def _position(b: Builder, shape: tuple[Dim, ...], axis: int) -> int:
@@ -40,11 +43,16 @@ def _score(b: Builder, kind: str, s: int) -> int:
     words = kind.split()
     if "scaled" in words:
         s = b.map("mul", s, 0.0625)
+    if "warmth" in words:
+        warmth = b.input("warmth", TensorType("f32", shape[1:3]))
+        s = b.map("mul", s, b.broadcast(warmth, (1, 2), shape))
     if "softcap" in words:
         s = b.map("mul", b.map("tanh", b.map("mul", s, 0.2)), 5.0)
     if "distance" in words:
         apart = b.cast(b.map("sub", i, j), "f32")
-        s = b.map("sub", s, b.map("mul", b.map("abs", apart), 0.1))
+        slope = 0.1 if "slope" not in words else b.input("slope", TensorType("f32", ()))
+        slope = slope if isinstance(slope, float) else b.broadcast(slope, (), shape)
+        s = b.map("sub", s, b.map("mul", b.map("abs", apart), slope))
     if "causal" in words:
         s = b.map("where", b.map("ge", i, j), s, -1e30)
     if "window" in words:
@@ -91,10 +99,10 @@ def attention_graph(
         p = b.map("where", kept, b.map("mul", p, 1 / (1 - dropped)), 0.0)
     o = b.contract("bhgts,bshe->bthge", p, v, name="o")
     loss = b.sum(b.map("mul", b.map("tanh", o), o), range(5))
-    wrt = [q, k, v, *(n.id for n in b.nodes if n.op == "input" and n.name == "learned")]
+    wrt = [q, k, v, *(n.id for n in b.nodes if n.op == "input" and n.name in TRAINED)]
     found = differentiate(b, loss, wrt)
     b.outputs = {"o": o} | {f"d_{b[i].name}": found[i] for i in wrt}
-    return b.graph()
+    return keys_first(b.graph())
 
 
 CASES: dict[str, tuple[Graph, Mapping[str, int]]] = {
@@ -110,6 +118,10 @@ CASES: dict[str, tuple[Graph, Mapping[str, int]]] = {
     "dropout": (attention_graph("distance", dropped=0.3), {"B": 1, "T": 17}),
     "biased": (attention_graph("biased causal"), {"B": 1, "T": 18}),
     "learned": (attention_graph("causal learned", groups=2), {"B": 3, "T": 18}),
+    "shared numbers": (
+        attention_graph("warmth distance slope causal", groups=2),
+        {"B": 2, "T": 18},
+    ),
 }
 
 

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..spec.counted import counted
 from ..spec.errors import UsageError
 from .options import add_json, add_spec, add_target, load, print_json
 from .runs import add_checkpoint, add_ema, checkpoint
@@ -98,7 +99,7 @@ def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path
     elif arguments.output is None:
         print(_shown(table_of(_narrow(found.columns()))))
     else:
-        print(f"{arguments.output}: {rows:,} rows" + (f" from {path}" if path else ""))
+        print(f"{arguments.output}: {counted(rows, 'row')}" + (f" from {path}" if path else ""))
     return 0
 
 

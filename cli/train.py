@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compiler.report import report
+from ..spec.counted import counted
 from ..spec.errors import UsageError
 from . import check, sweep
 from .main import INTERRUPTED
@@ -121,7 +122,8 @@ def _as_text(record: Record, out: Path, file: str) -> str:
     how = "interrupted after" if record.interrupted else "trained"
     why = ", stopped early" if record.stopped_early else ""
     took = seconds_text(record.seconds)
-    lines = [f"{how} {record.step:,} steps ({record.epochs:g} epochs) in {took}{why}"]
+    steps, epochs = counted(record.step, "step"), counted(record.epochs, "epoch")
+    lines = [f"{how} {steps} ({epochs}) in {took}{why}"]
     names = list(dict.fromkeys(name for values in record.metrics.values() for name in values))
     if names:
         rows = [

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..spec.counted import counted
 from ..spec.errors import DataError, DeviceError, InternalError, UsageError, WeftError
 from . import manifest
 from .data.dataset import GENERATED
@@ -150,7 +151,7 @@ def _where_data_lies(error: DataError, package: Package, data: Path) -> DataErro
 def _ending(record: Record, out: Path) -> str:
     how = "interrupted after" if record.interrupted else "trained"
     why = ", stopped early" if record.stopped_early else ""
-    lines = [f"{how} {record.step:,} steps in {record.seconds:.3g} s{why}"]
+    lines = [f"{how} {counted(record.step, 'step')} in {record.seconds:.3g} s{why}"]
     lines += [f"  {describe({'part': part, **values})}" for part, values in record.metrics.items()]
     lines += [f"  {path}" for path in record.paths.values()]
     if record.interrupted:
@@ -189,7 +190,7 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
             out=Path(options.output),
             net=options.net,
         )
-    print(f"{options.output}: {rows:,} rows from {path}")
+    print(f"{options.output}: {counted(rows, 'row')} from {path}")
     return 0
 
 

@@ -151,6 +151,14 @@ def _source(e: Elaboration, text: Data, scope: Scope) -> tuple[Source, dict[str,
     return source, settings
 
 
+def _example(name: str, field: Field | None) -> str:
+    """A field with its type, `…` for what only the file knows."""
+    dims = field.dims if field and field.dims else ("B", None)
+    listed = ", ".join("…" if dim is None else str(dim) for dim in dims)
+    dtype = (field and field.dtype) or ("i32" if dims == ("B",) else "f32")
+    return f"{name}: {dtype}[{listed}]"
+
+
 def _type(
     e: Elaboration,
     text: Data,
@@ -164,7 +172,8 @@ def _type(
     name, place = text.names[index], text.places[index]
     if text.types is None:
         if field is None or not field.known:
-            hint = f"write `data {name}: f32[B, …] = …`"
+            typed = ", ".join(map(_example, text.names, fields or [None] * len(text.names)))
+            hint = f"types go with all names: `data {typed} = {source}(…)`"
             raise fault(
                 "E318", f"only the file knows the type of `{name}`: declare it", place, hint
             )

@@ -130,6 +130,8 @@ def _fits(have: Sequence[int], dims: Sequence[int | str]) -> bool:
 
 
 def _shape_hint(have: Sequence[int], dims: Sequence[int | str]) -> str | None:
+    if len(have) == len(dims) - 1 == 3 and _fits((have[2], *have[:2]), dims[1:]):
+        return "channels come first here: save it as x.transpose(0, 3, 1, 2)"
     numbers = [dim for dim in dims[1:] if isinstance(dim, int)]
     if len(numbers) == len(dims) - 1 and math.prod(numbers) == math.prod(have):
         return "flat=true or flat=false chooses between rows of pixels and images"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...spec.counted import counted
 from ...spec.errors import DataError, suggest
 from .image_files import image_files, kept, listed
 from .raw import Raw, Request, inside
@@ -43,7 +44,9 @@ def read_images(request: Request) -> Raw:
     fields = (labels,) if classes else ()
     if test is None:
         return Raw(fields, facts=facts, pictures=kept(pictures, settings), where=pictures.where)
-    held_names, held_labels = _labelled(root, test, classes)
+    held_names, held_labels = _labelled(root, test, classes, whole=False)
+    if not held_names:
+        raise DataError(f"`{test}` holds no images", hint="put images into it, or take it away")
     held = image_files(root, held_names, settings, like=pictures)
     return Raw(
         fields,
@@ -122,8 +125,10 @@ def _classes(root: Path, folder: str) -> list[str]:
     return there
 
 
-def _labelled(root: Path, folder: str, classes: Sequence[str]) -> tuple[list[str], Labels]:
-    """The names of all images, and their classes."""
+def _labelled(
+    root: Path, folder: str, classes: Sequence[str], whole: bool = True
+) -> tuple[list[str], Labels]:
+    """The names of all images, and their classes; without `whole` some may have none."""
     if not classes:
         names = listed(inside(root, folder), folder)
         return names, np.zeros(len(names), np.int64)
@@ -136,8 +141,10 @@ def _labelled(root: Path, folder: str, classes: Sequence[str]) -> tuple[list[str
     names, labels = [], []
     for index, word in enumerate(classes):
         place = f"{folder}/{word}"
+        if not whole and not inside(root, place).is_dir():
+            continue
         found = listed(_folder(root, place), place)
-        if not found:
+        if not found and whole:
             holds = [entry.name for entry in inside(root, place).iterdir()][:3]
             what = f"; it holds {', '.join(sorted(holds))}" if holds else ""
             raise DataError(
@@ -159,7 +166,10 @@ def _pairs(root: Path, images: str, masks: str, suffix: str) -> tuple[list[str],
         {name[len(folder) + 1 :].rpartition(".")[0]: name for name in names}
         for folder, names in zip((images, masks), found, strict=True)
     ]
-    counts = f"`{images}` holds {len(found[0])} images, `{masks}` {len(found[1])} masks"
+    counts = (
+        f"`{images}` holds {counted(len(found[0]), 'image')}, "
+        f"`{masks}` {counted(len(found[1]), 'mask')}"
+    )
     for stem, name in stems[0].items():
         if stem + suffix not in stems[1]:
             hint = suggest(stem + suffix, stems[1]) or "suffix=… is what names of masks end in"

@@ -180,9 +180,15 @@ def listed(folder: Path, name: str) -> list[str]:
     found = []
     try:
         for path in sorted(folder.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
-                found.append(f"{name}/{path.relative_to(folder).as_posix()}")
+            below = path.relative_to(folder)
+            hidden = any(part.startswith(".") for part in below.parts)
+            if path.suffix.lower() not in SUFFIXES or hidden:
+                continue
+            if path.is_file():
+                found.append(f"{name}/{below.as_posix()}")
+            elif path.is_symlink() and not path.exists():
+                hint = f"it points to `{path.readlink()}`: mend it or take it away"
+                raise DataError(f"`{name}/{below.as_posix()}` is a link to nothing", hint=hint)
     except OSError as error:
         raise DataError(f"`{name}` cannot be read: {error.strerror}") from None
     return found

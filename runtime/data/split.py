@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...spec.counted import counted
 from ...spec.errors import DataError
 from ..initialise import generator
 
@@ -118,11 +119,6 @@ def batch_size(
             hint="write batch=full to use all of them at once",
         )
     return batch, isinstance(declared, int)
-
-
-def counted(count: int, what: str) -> str:
-    """`1 sample`, `3 files`."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _some(rows: Rows, wanted: int, random: np.random.Generator) -> Rows:

@@ -84,8 +84,7 @@ def test_own_parts_and_a_split_that_keeps_the_mix(tmp_path: Path) -> None:
     write_classes(tmp_path / "set" / "train", {"a": 10, "b": 20})
     write_classes(tmp_path / "set" / "val", {"a": 1, "b": 2})
     write_classes(tmp_path / "set" / "test", {"a": 3})
-    with pytest.raises(DataError, match="no folder `set/test/b`"):
-        images(tmp_path)
+    assert images(tmp_path).test["y"].tolist() == [0, 0, 0]
     write_classes(tmp_path / "set" / "test", {"b": 3})
     data = images(tmp_path)
     assert (len(data.train["x"]), data.test["y"].tolist()) == (30, [0, 0, 0, 1, 1, 1])
@@ -223,6 +222,20 @@ def test_bad_folders(tmp_path: Path) -> None:
     assert "the class folder `set/b` holds no images; it holds readme.md" in text
     (tmp_path / "none").mkdir()
     assert "`none` holds no images" in message(images, tmp_path, "none")
+    (tmp_path / "set" / "a" / "gone.png").symlink_to("nowhere.png")
+    text = message(images, tmp_path)
+    assert "`set/a/gone.png` is a link to nothing" in text and "`nowhere.png`" in text
+
+
+def test_a_held_out_part_needs_no_image_of_every_class(tmp_path: Path) -> None:
+    write_classes(tmp_path / "set" / "train", {"a": 1, "b": 2, "c": 3})
+    write_classes(tmp_path / "set" / "val", {"c": 2})
+    (tmp_path / "set" / "val" / "a").mkdir()
+    data = images(tmp_path)
+    assert data.test is not None and data.test["y"].tolist() == [2, 2]
+    for place in (tmp_path / "set" / "val" / "c").iterdir():
+        place.unlink()
+    assert "`set/val` holds no images" in message(images, tmp_path)
 
 
 def test_sizes_that_differ_are_named(tmp_path: Path) -> None:
@@ -328,7 +341,7 @@ def test_masks_that_do_not_belong_to_their_images(tmp_path: Path) -> None:
     assert "mode RGB; a mask holds one number a pixel" in message(segmentation, tmp_path, BINARY)
     (tmp_path / "out" / "1.png").unlink()
     text = message(segmentation, tmp_path, BINARY)
-    assert "no mask for `in/1.png`: `in` holds 2 images, `out` 1 masks" in text
+    assert "no mask for `in/1.png`: `in` holds 2 images, `out` 1 mask" in text
     (tmp_path / "in" / "1.png").unlink()
     save(tmp_path / "out" / "7.png", halves(1))
     assert "no image for the mask `out/7.png`" in message(segmentation, tmp_path, BINARY)

@@ -461,3 +461,12 @@ def test_flipped_and_cut_files_give_data_errors_only(tmp_path: Path) -> None:
                 load(line, tmp_path)
             except DataError as error:
                 assert len(str(error)) < 1000
+
+
+def test_pictures_with_their_channels_last_are_told_to_turn(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, 16, 12, 3), np.uint8))
+    for dims in (["B", 3, 16, 12], ["B", 3, "H", "W"]):
+        line = data_line(["x"], [["f32", dims]], "npy", "x.npy", batch=2)
+        with pytest.raises(DataError) as caught:
+            load(line, tmp_path)
+        assert caught.value.hint == "channels come first here: save it as x.transpose(0, 3, 1, 2)"

@@ -58,7 +58,7 @@ FUNCTIONS = [
     Case("x -> clamp(-1, 0.5)", lambda x: torch.clamp(x, -1, 0.5)),
     Case("x -> clamp", lambda x: x),
     Case(
-        "cast(position(x) -> clamp(1, 3), f32) + x",
+        "cast(clamp(position(x), 1, 3), f32) + x",
         lambda x: torch.arange(x.shape[-1]).clamp(1, 3) + x,
     ),
     Case("x -> ceil", torch.ceil),

@@ -9,6 +9,7 @@ but a C compiler.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from functools import cache
 from pathlib import Path
 
@@ -51,13 +52,15 @@ def includes(text: str) -> str:
     return "".join(f'#include "{header}"\n' for header in headers)
 
 
-def library(*texts: str) -> dict[str, str]:
-    """The files that these texts include, and the units behind them, by name."""
+def library(*texts: str, beside: Container[str] = ()) -> dict[str, str]:
+    """The files that these texts include, and the units behind them, by name; without those
+    `beside` them.
+    """
     files: dict[str, str] = {}
     waiting = [name for text in texts for name in _INCLUDE.findall(text)]
     while waiting:
         name = waiting.pop()
-        if name not in files:
+        if name not in files and name not in beside:
             files[name] = _file(name)
             waiting += _INCLUDE.findall(files[name])
             stem = name.removesuffix(".h")

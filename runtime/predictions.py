@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec.errors import DataError, UsageError
+from ..spec.picture_options import mixes
 from .data.normalise import undo
 from .prediction_pictures import save_pictures
 
@@ -74,7 +75,7 @@ class Predictions:
     def _classes(self, array: Array) -> dict[str, Array]:
         words = self.known.get("facts", {}).get("classes")
         dtype = self.data["types"][1][0]
-        shares = self.data["settings"].get("mixup")
+        shares = mixes(self.data["settings"])
         if (shares or dtype in ("i32", "i64")) and array.ndim == 2 and array.shape[1] > 1:
             best = array.argmax(axis=1)
             found = {"class": np.array(words)[best] if words else best}

@@ -20,6 +20,7 @@ GEOMETRY = (
     Option("padding", "word", "zero", "what that frame shows", ("zero", "reflect")),
     Option("zoom", "range", None, "cut out so much of the area at random", above=0, high=1),
     Option("aspect", "range", [0.75, 4 / 3], "width to height of what zoom cuts out", above=0),
+    Option("rotate", "number", 0, "turn by up to so many degrees", low=0, high=180),
     Option("cutout", "integer", 0, "blacken a square with such a side", low=0),
 )
 """Changes of places, for training alone."""
@@ -28,10 +29,15 @@ COLOUR = (
     Option("brightness", "number", 0, "by how much it varies", low=0, high=1),
     Option("contrast", "number", 0, "by how much it varies", low=0, high=1),
     Option("saturation", "number", 0, "by how much it varies", low=0, high=1),
+    Option("hue", "number", 0, "by how much of the circle of colours", low=0, high=0.5),
 )
 """Changes of values, for training alone."""
 
-MIXUP = Option("mixup", "number", 0, "mix pairs, by Beta(mixup, mixup)", low=0)
+MIX = (
+    Option("mixup", "number", 0, "mix pairs, by Beta(mixup, mixup)", low=0),
+    Option("cutmix", "number", 0, "put a part of another in, by Beta(cutmix, cutmix)", low=0),
+)
+"""Changes that make labels shares of classes, for training alone."""
 
 MOMENTS = (
     Option("mean", "number|numbers", None, "subtract it from each channel"),
@@ -58,7 +64,7 @@ def varied(settings: Settings) -> list[str]:
     """The settings that change pictures in training."""
     return [
         option.name
-        for option in (*GEOMETRY, *COLOUR, MIXUP)
+        for option in (*GEOMETRY, *COLOUR, *MIX)
         if option.name not in ("aspect", "padding")
         and settings.get(option.name) not in (None, "none", 0)
     ]
@@ -72,10 +78,12 @@ def picture_problems(settings: Settings, channels: int | None = None) -> list[Pr
         hint = "write flat=false"
         message = f"`{names[0]}` changes pictures, and flat=true makes rows of them"
         problems.append(Problem(message, hint, names[0]))
-    if settings.get("saturation") and channels == 1:
-        problems.append(
-            Problem("`saturation` changes colours, and there are none", None, "saturation")
-        )
+    for name in ("saturation", "hue"):
+        if settings.get(name) and channels == 1:
+            problems.append(Problem(f"`{name}` changes colours, and there are none", None, name))
+    if settings.get("mixup") and settings.get("cutmix"):
+        message = "`mixup` and `cutmix` both mix each picture with another"
+        problems.append(Problem(message, "choose one of them", "cutmix"))
     return problems + _moment_problems(settings, channels)
 
 
@@ -98,9 +106,14 @@ def _moment_problems(settings: Settings, channels: int | None) -> list[Problem]:
     return problems
 
 
+def mixes(settings: Settings) -> bool:
+    """Whether pictures are mixed, and labels with them."""
+    return bool(settings.get("mixup") or settings.get("cutmix"))
+
+
 def label(settings: Settings, classes: int | None) -> Field:
-    """The class of a picture: an index, or with mixup the share of every class."""
-    if settings.get("mixup"):
+    """The class of a picture: an index, or the share of every class where pictures are mixed."""
+    if mixes(settings):
         return Field("label", "f32", ("B", classes))
     return Field("label", "i32", ("B",), LABEL_DTYPES)
 

@@ -7,7 +7,7 @@ from .picture_options import (
     COMMON_OF_PICTURES,
     FEED,
     GEOMETRY,
-    MIXUP,
+    MIX,
     MOMENTS,
     label,
     pair,
@@ -18,7 +18,7 @@ from .picture_options import (
 from .signature import Option, Problem, Signature
 from .source_kinds import COMMON, FLAT, RANGE, Dims, Field, Settings, Source, two_parts
 
-VARIED = (*MOMENTS, *GEOMETRY, *COLOUR, MIXUP, *FEED)
+VARIED = (*MOMENTS, *GEOMETRY, *COLOUR, *MIX, *FEED)
 SIZE = Option("size", "integer|integers", None, "height and width; one number for both", low=1)
 FITTED = (
     SIZE,
@@ -86,8 +86,9 @@ def _images_fields(settings: Settings) -> tuple[Field, ...]:
 
 def _idx_problems(settings: Settings) -> list[Problem]:
     problems = [*two_parts(settings), *_grey_problems(settings)]
-    if settings["labels"] is None and settings["mixup"]:
-        problems.append(Problem("`mixup` without `labels`", None, "mixup"))
+    for name in ("mixup", "cutmix"):
+        if settings["labels"] is None and settings[name]:
+            problems.append(Problem(f"`{name}` without `labels`", None, name))
     if (settings["labels"] is None) and settings["test_labels"] is not None:
         problems.append(Problem("`test_labels` without `labels`", None, "test_labels"))
     test = (settings["test_images"], settings["test_labels"])

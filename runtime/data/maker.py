@@ -33,17 +33,29 @@ class Output(NamedTuple):
     dtype: str
 
 
+class Mix(NamedTuple):
+    """How the pictures of a batch are mixed.
+
+    Shapes: the `partner` of every sample in the batch and the sample's own share, both [n];
+    `patches` [n, 4] are the rows from and to and the columns from and to that are the partner's, or
+    None where all pixels are a mean of both.
+    """
+
+    partner: NDArray[np.int64]
+    share: Floats
+    patches: NDArray[np.int64] | None = None
+
+
 class Job(NamedTuple):
     """One batch.
 
-    Shapes: `rows` [n] of the part, `draws` [n, DRAWS] or None for pictures as they are; `mix` is
-    the partner of every sample in the batch and the sample's own share, both [n].
+    Shapes: `rows` [n] of the part, `draws` [n, DRAWS] or None for pictures as they are.
     """
 
     part: int
     rows: NDArray[np.int64]
     draws: NDArray[np.float64] | None = None
-    mix: tuple[NDArray[np.int64], Floats] | None = None
+    mix: Mix | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,7 @@ class Maker:
             for target, plane in zip(out[1:], planes[1:], strict=False):
                 target[index] = plane.reshape(target.shape[1:])
         if job.mix is not None:
-            _mix(out[0][: len(job.rows)], *job.mix)
+            _mix(out[0][: len(job.rows)], job.mix)
 
     def table(self) -> Floats:
         """The value that every byte becomes, [C, 256]."""
@@ -127,9 +139,14 @@ def byte_values(low: float, high: float) -> Floats:
     return np.arange(256, dtype=np.uint8) * span + np.float32(low)
 
 
-def _mix(batch: Array, partner: NDArray[np.int64], share: Floats) -> None:
-    """Every sample becomes a weighted mean of itself and its partner."""
-    weight = share.reshape(-1, *(1,) * (batch.ndim - 1))
-    other = batch[partner] * (1 - weight)
+def _mix(batch: Array, mix: Mix) -> None:
+    """Every sample becomes a weighted mean of itself and its partner, or gets a part of it."""
+    if mix.patches is not None:
+        before = batch[mix.partner]
+        for row, (top, bottom, left, right) in enumerate(mix.patches.tolist()):
+            batch[row, ..., top:bottom, left:right] = before[row, ..., top:bottom, left:right]
+        return
+    weight = mix.share.reshape(-1, *(1,) * (batch.ndim - 1))
+    other = batch[mix.partner] * (1 - weight)
     batch *= weight
     batch += other

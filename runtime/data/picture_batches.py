@@ -15,9 +15,9 @@ import numpy as np
 from ...spec.errors import DataError, InternalError
 from ..initialise import generator
 from .batches import aligned, order
-from .maker import TRAIN, Job
+from .maker import TRAIN, Job, Mix
 from .shard import WHOLE, Shard
-from .variation import DRAWS
+from .variation import DRAWS, FIRST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,15 +112,22 @@ class PictureBatches:
     def _start(self, slot: int, epoch: int, index: int) -> Batch:
         index = self._shard.at(index, self._all)
         rows = self._rows(epoch, index)
-        job, mix = Job(self._part, rows), None
+        job = Job(self._part, rows)
+        mix: Mix | None = None
         variation = self._supply.maker.variation
         if self._seed is not None and self._part == TRAIN and variation.any:
             random = generator(self._seed, "augment", *self._fields, epoch, index)
-            draws = random.random((len(rows), DRAWS))
-            if variation.mixup:
+            draws = random.random((len(rows), FIRST))
+            if variation.mixing:
                 partner = random.permutation(len(rows))
-                share = random.beta(variation.mixup, variation.mixup, len(rows))
-                mix = partner, np.maximum(share, 1 - share).astype(np.float32)
+                share = random.beta(variation.mixing, variation.mixing, len(rows))
+                mix = Mix(partner, np.maximum(share, 1 - share).astype(np.float32))
+            later = random.random((len(rows), DRAWS - FIRST))
+            draws = np.concatenate([draws, later], 1)
+            if mix is not None and variation.cutmix:
+                height, width = self._supply.maker.parts[TRAIN].planes[0].shape[-2:]
+                patches, left = variation.patches(height, width, mix.share, draws)
+                mix = Mix(mix.partner, left, patches)
             job = Job(self._part, rows, draws, mix)
         self._supply.feeder.start(slot, job)
         made = self._supply.feeder.slot(slot)
@@ -149,9 +156,7 @@ class PictureBatches:
             self._supply.give(slot)
 
 
-def shares(
-    labels: Array, classes: int, mix: tuple[NDArray[np.int64], NDArray[np.float32]] | None
-) -> Array:
+def shares(labels: Array, classes: int, mix: Mix | None) -> Array:
     """The share of every class in every sample, [n, classes]."""
     shares = aligned((len(labels), classes), np.dtype(np.float32))
     shares[...] = 0
@@ -159,7 +164,6 @@ def shares(
     if mix is None:
         shares[places, labels] = 1
         return shares
-    partner, own = mix
-    shares[places, labels] = own
-    np.add.at(shares, (places, labels[partner]), 1 - own)
+    shares[places, labels] = mix.share
+    np.add.at(shares, (places, labels[mix.partner]), 1 - mix.share)
     return shares

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spec.errors import DataError
+from ...spec.picture_options import mixes
 from . import normalise
 from .conform import DTYPES, check_range, check_symbols, fit
 from .image_files import ImageFiles
@@ -153,7 +154,7 @@ def picture_set(
         "samples": list(samples),
         "checksum": _checksum(train, test),
     }
-    soft = _soft(recipe, train, raw.facts) if settings.get("mixup") else {}
+    soft = _soft(recipe, train, raw.facts) if mixes(settings) else {}
     planes = names[: len(outputs)]
     return PictureSet(supply, planes, (train, test), soft, found, batch, fixed, recipe["place"])
 
@@ -242,7 +243,7 @@ def _beside(
             f"the line binds {len(recipe['names'])}: {', '.join(recipe['names'])}"
         )
     for name, (dtype, dims), field in zip(names, types, fields, strict=False):
-        if recipe["settings"].get("mixup"):
+        if mixes(recipe["settings"]):
             found[name] = fit(name, field, "i32", dims[:1])
             continue
         found[name] = fit(name, field, dtype, dims)

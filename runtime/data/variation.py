@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 AREA, ASPECT, CUT_Y, CUT_X, SHIFT_Y, SHIFT_X, LEFT_RIGHT, TOP_DOWN = range(8)
 BRIGHTNESS, CONTRAST, SATURATION, HOLE_Y, HOLE_X = range(8, 13)
-DRAWS = 13
-"""Random numbers for one picture, each for one purpose whether it is needed or not."""
+TURN, HUE, PATCH_Y, PATCH_X = range(13, 17)
+FIRST, DRAWS = 13, 17
+"""Random numbers for one picture, each for one purpose whether it is needed or not; those after
+the first are drawn after the partners of mixing, so that adding one changes nothing else.
+"""
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -35,22 +38,30 @@ class Variation:
     padding: str = "zero"
     zoom: tuple[float, float] | None = None
     aspect: tuple[float, float] = (0.75, 4 / 3)
+    rotate: float = 0.0
     cutout: int = 0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    hue: float = 0.0
     mixup: float = 0.0
+    cutmix: float = 0.0
 
     @property
     def any(self) -> bool:
         """Whether anything changes at all."""
-        places = self.flip != "none" or self.crop or self.zoom is not None or self.cutout
-        return bool(places or self.recolours or self.mixup)
+        places = self.flip != "none" or self.crop or self.zoom is not None or self.rotate
+        return bool(places or self.cutout or self.recolours or self.mixing)
+
+    @property
+    def mixing(self) -> float:
+        """The number of Beta(a, a) by which pictures are mixed, 0 where they are not."""
+        return self.mixup or self.cutmix
 
     @property
     def recolours(self) -> bool:
         """Whether values change, and not only their places."""
-        return bool(self.brightness or self.contrast or self.saturation)
+        return bool(self.brightness or self.contrast or self.saturation or self.hue)
 
     def cut(self, draws: Array) -> Cut | None:
         """The part of a picture that is shown, None for all of it."""
@@ -63,7 +74,7 @@ class Variation:
         return Cut(area, aspect, float(draws[CUT_Y]), float(draws[CUT_X]))
 
     def place(self, planes: Sequence[Array], kinds: Sequence[Plane], draws: Array) -> list[Array]:
-        """The planes of one picture, shifted and mirrored together."""
+        """The planes of one picture, shifted, turned and mirrored together."""
         found = list(planes)
         if self.crop:
             down, right = (
@@ -72,6 +83,10 @@ class Variation:
             )
             moved = _reflected if self.padding == "reflect" else _shifted
             found = [moved(p, kind, down, right) for p, kind in zip(found, kinds, strict=True)]
+        if self.rotate:
+            angle = math.radians(self.rotate * (2 * float(draws[TURN]) - 1))
+            beyond = self.padding == "reflect"
+            found = [turned(p, k, angle, beyond) for p, k in zip(found, kinds, strict=True)]
         if self.flip in ("horizontal", "both") and draws[LEFT_RIGHT] < 0.5:
             found = [plane[..., ::-1] for plane in found]
         if self.flip in ("vertical", "both") and draws[TOP_DOWN] < 0.5:
@@ -88,6 +103,9 @@ class Variation:
             _towards(picture, level, _factor(self.contrast, draws[CONTRAST]))
         if self.saturation and len(picture) == 3:
             _towards(picture, _grey(picture), _factor(self.saturation, draws[SATURATION]))
+        if self.hue and len(picture) == 3:
+            turn = _about_grey(2 * math.pi * self.hue * (2 * float(draws[HUE]) - 1))
+            np.clip(np.tensordot(turn, picture, 1), 0, 1, out=picture)
 
     def hole(self, height: int, width: int, draws: Array) -> tuple[slice, slice]:
         """The square that is blackened: its middle lies anywhere in the picture."""
@@ -99,6 +117,64 @@ class Variation:
             )
         )
         return rows, columns
+
+    def patches(
+        self, height: int, width: int, share: Array, draws: Array
+    ) -> tuple[NDArray[np.int64], Array]:
+        """Where parts of others are put: first and last row and column of each, [n, 4], and the
+        share of each picture that is left.
+        """
+        side = np.sqrt(1 - share)
+        corners = []
+        for length, place in ((height, draws[:, PATCH_Y]), (width, draws[:, PATCH_X])):
+            middle, reach = place * length, side * length / 2
+            corners += [np.rint(np.clip(middle + sign * reach, 0, length)) for sign in (-1, 1)]
+        top, bottom, left, right = corners
+        own = 1 - (bottom - top) * (right - left) / (height * width)
+        return np.stack(corners, 1).astype(np.int64), own.astype(np.float32)
+
+
+def turned(plane: Array, kind: Plane, angle: float, mirrored: bool) -> Array:
+    """A plane turned anticlockwise about its middle; beyond its edges it is blank or mirrored."""
+    height, width = plane.shape[-2:]
+    y, x = (np.arange(n, dtype=np.float32)[:, None] - (n - 1) / 2 for n in (height, width))
+    cos, sin = math.cos(angle), math.sin(angle)
+    rows = y * cos + (x.T * sin + (height - 1) / 2)
+    columns = x.T * cos - (y * sin - (width - 1) / 2)
+    framed = np.pad(plane, [(0, 0)] * (plane.ndim - 2) + [(1, 1)] * 2, constant_values=kind.blank)
+    flat = framed.reshape(*plane.shape[:-2], -1)
+
+    def near(rows: Array, columns: Array) -> Array:
+        """The pixels at whole places."""
+        y, x = rows.astype(np.int64), columns.astype(np.int64)
+        if mirrored:
+            y, x = _mirror(y, height) + 1, _mirror(x, width) + 1
+        else:
+            y, x = np.clip(y + 1, 0, height + 1), np.clip(x + 1, 0, width + 1)
+        return flat.take(y * (width + 2) + x, axis=-1)
+
+    if kind.labels:
+        return near(np.rint(rows), np.rint(columns))
+    top, left = np.floor(rows), np.floor(columns)
+    upper = _between(near(top, left), near(top, left + 1), columns - left)
+    lower = _between(near(top + 1, left), near(top + 1, left + 1), columns - left)
+    blended = _between(upper, lower, rows - top)
+    return blended if plane.dtype.kind == "f" else np.rint(blended).astype(plane.dtype)
+
+
+def _between(a: Array, b: Array, part: Array) -> Array:
+    """From `a` so much of the way to `b`."""
+    way = np.subtract(b, a, dtype=np.float32)
+    way *= part
+    way += a
+    return way
+
+
+def _about_grey(angle: float) -> Array:
+    """Turns colours by an angle about the axis of greys."""
+    across = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    found = math.cos(angle) * np.eye(3) + (1 - math.cos(angle)) / 3 + math.sin(angle) * across
+    return found.astype(np.float32)
 
 
 def variation_of(settings: Mapping[str, Any]) -> Variation:

@@ -20,7 +20,15 @@ from weft.runtime.data import Dataset, load
 from weft.runtime.data.cut import Box, Cut, centre, nearest, resample
 from weft.runtime.data.picture_batches import PictureBatches
 from weft.runtime.data.pictures import Plane
-from weft.runtime.data.variation import DRAWS, LEFT_RIGHT, SHIFT_X, SHIFT_Y, Variation
+from weft.runtime.data.variation import (
+    DRAWS,
+    HUE,
+    LEFT_RIGHT,
+    SHIFT_X,
+    SHIFT_Y,
+    TURN,
+    Variation,
+)
 from weft.runtime.progress import Quiet
 from weft.runtime.trainer import train
 from weft.spec.errors import DataError
@@ -124,6 +132,40 @@ def test_scaling_matches_pillow_and_keeps_constants() -> None:
     )
 
 
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+def test_turns_by_right_angles_move_whole_pixels_and_masks_follow(padding: str) -> None:
+    picture = np.arange(98, dtype=np.float32).reshape(2, 7, 7)
+    kinds = Plane((2, 7, 7), "f4", blank=-1), Plane((7, 7), "i4", labels=True, blank=-100)
+    for degrees, turns in ((90, 1), (180, 2)):
+        variation = Variation(rotate=degrees, padding=padding)
+        for draw, sign in ((1.0, 1), (0.0, -1)):
+            mask = (picture[0] % 3).astype(np.int32)
+            found = variation.place((picture, mask), kinds, at(TURN, draw))
+            wanted = np.rot90(picture, sign * turns, (1, 2))
+            np.testing.assert_allclose(found[0], wanted, atol=1e-4)
+            np.testing.assert_array_equal(found[1], np.rot90(mask, sign * turns))
+        still = variation.place((picture, mask), kinds, at(TURN, 0.5))
+        np.testing.assert_array_equal(still[0], picture)
+
+
+def test_turned_pictures_are_those_of_pillow() -> None:
+    image = pytest.importorskip("PIL.Image")
+    picture = np.random.default_rng(0).integers(0, 256, (1, 20, 31), np.uint8)
+    kinds = (Plane((1, 20, 31), "u1"),)
+    angle = 25.0
+    (found,) = Variation(rotate=angle).place((picture,), kinds, at(TURN, 1.0))
+    theirs = np.asarray(image.fromarray(picture[0]).rotate(angle, image.Resampling.BILINEAR))
+    inside = np.asarray(image.fromarray(np.full((20, 31), 255, np.uint8)).rotate(angle)) == 255
+    inner = inside[1:-1, 1:-1] & inside[2:, 1:-1] & inside[:-2, 1:-1] & inside[1:-1, 2:]
+    both = (found[0, 1:-1, 1:-1].astype(int), theirs[1:-1, 1:-1].astype(int))
+    inner &= inside[1:-1, :-2]
+    assert inner.sum() > 200 and np.abs(both[0] - both[1])[inner].max() <= 1
+    constant = np.full((1, 20, 31), 77, np.uint8)
+    for padding, least in (("zero", 0), ("reflect", 77)):
+        (turned,) = Variation(rotate=180, padding=padding).place((constant,), kinds, at(TURN, 0.6))
+        assert turned.min() == least and turned.max() == 77
+
+
 # ---- values --------------------------------------------------------------------------------------
 
 
@@ -141,7 +183,7 @@ def test_colours_change_within_their_bounds() -> None:
     np.testing.assert_allclose(changed(0.0, saturation=1.0), np.stack([grey] * 3), rtol=1e-5)
     np.testing.assert_allclose(changed(0.0, contrast=1.0), grey.mean(), rtol=1e-5)
     assert changed(1.0, contrast=1.0).std() == pytest.approx(2 * picture.std(), rel=0.2)
-    for name in ("brightness", "contrast", "saturation"):
+    for name in ("brightness", "contrast", "saturation", "hue"):
         np.testing.assert_allclose(changed(0.5, **{name: 1.0}), picture, rtol=1e-5)
 
 
@@ -293,6 +335,22 @@ def test_grey_sources_are_varied_in_their_range() -> None:
     assert (ours[0]["x"][:, 0, 0] == -1).mean() > (theirs[0]["x"][:, 0, 0] == -1).mean()
 
 
+def test_colours_go_round_the_greys() -> None:
+    colours = np.random.default_rng(0).uniform(0.4, 0.6, (3, 4, 5)).astype(np.float32)
+
+    def turned(part: float) -> np.ndarray:
+        found = colours.copy()
+        Variation(hue=0.5).recolour(found, at(HUE, 0.5 + part))
+        return found
+
+    np.testing.assert_allclose(turned(1 / 3), colours[[2, 0, 1]], atol=1e-6)
+    np.testing.assert_allclose(turned(-1 / 3), colours[[1, 2, 0]], atol=1e-6)
+    np.testing.assert_allclose(turned(0.2).sum(0), colours.sum(0), atol=1e-5)
+    grey = np.full((3, 2, 2), 0.3, np.float32)
+    Variation(hue=0.5).recolour(grey, at(HUE, 0.77))
+    np.testing.assert_allclose(grey, 0.3, atol=1e-6)
+
+
 def test_a_hole_is_black_and_as_large_as_it_should_be(tmp_path: Path) -> None:
     black = [
         (sample == 0).sum()
@@ -363,6 +421,41 @@ def test_mixed_labels_are_the_shares_of_what_is_mixed(tmp_path: Path) -> None:
     few = {**line, "types": [types[0], ["f32", ["B", 7]]]}
     with pytest.raises(DataError, match="`y` has 10 classes and is declared with 7"):
         load(few, Path())
+
+
+def test_a_part_of_another_has_its_share_of_the_label() -> None:
+    pytest.importorskip("sklearn")
+    types = [["f32", ["B", 1, 8, 8]], ["f32", ["B", 10]]]
+    line = data_line(["x", "y"], types, "digits", flat=False, cutmix=1, batch=40, shuffle=False)
+    data = load(line, Path())
+    originals, labels = data.train["x"][:40], data.train["y"][:40].argmax(axis=1)
+    batch = data.batches(0).at(0, 0)
+    mixed = 0
+    for row in range(40):
+        shares, places = batch["y"][row], np.argwhere(batch["x"][row, 0] != originals[row, 0])
+        assert shares.sum() == pytest.approx(1, abs=1e-6)
+        if not len(places):
+            continue
+        (top, left), (bottom, right) = places.min(0), places.max(0) + 1
+        part = (0, slice(top, bottom), slice(left, right))
+        taken = [k for k in range(40) if np.array_equal(batch["x"][row][part], originals[k][part])]
+        assert any(shares[labels[k]] >= (bottom - top) * (right - left) / 64 - 1e-6 for k in taken)
+        mixed += 1
+    assert mixed > 20
+    data.close()
+
+
+def test_patches_are_as_large_as_what_is_left_says() -> None:
+    draws = np.random.default_rng(0).random((200, DRAWS))
+    wanted = draws[:, 0].astype(np.float32)
+    patches, share = Variation(cutmix=1).patches(90, 120, wanted, draws)
+    top, bottom, left, right = patches.T
+    assert (0 <= top).all() and (top <= bottom).all() and (bottom <= 90).all()
+    assert (0 <= left).all() and (left <= right).all() and (right <= 120).all()
+    np.testing.assert_allclose(share, 1 - (bottom - top) * (right - left) / 10800, rtol=1e-6)
+    whole = (top > 0) & (left > 0) & (bottom < 90) & (right < 120)
+    assert whole.sum() > 20 and abs(share - wanted)[whole].max() < 0.02
+    assert (share >= wanted - 0.02).all()
 
 
 # ---- training ------------------------------------------------------------------------------------

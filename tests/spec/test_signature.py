@@ -104,6 +104,8 @@ def problems_of(source: str, *positional: object, **named: object) -> list[str]:
         (problems_of("image", "a.pgm", size=[1, 2, 3]), "[width, height]"),
         (problems_of("digits", flip="both"), "`flip` changes pictures, and flat=true"),
         (problems_of("digits", flat=False, saturation=0.2), "there are none"),
+        (problems_of("digits", flat=False, hue=0.2), "there are none"),
+        (problems_of("digits", flat=False, mixup=1, cutmix=1), "both mix each picture"),
         (problems_of("cifar10", mean=0.5), "`mean` and `std` belong together"),
         (problems_of("cifar10", mean=[1, 2], std=1), "`mean` has 2 numbers for 3 channels"),
         (problems_of("cifar10", mean=1, std=0), "`std` must be greater than 0"),

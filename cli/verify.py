@@ -52,13 +52,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare; 1 when one result is further off than it may be."""
     from ..runtime.program import compile
-    from ..runtime.targets import precision_of
+    from ..runtime.targets import precision_of, rounds_to_bf16
     from ..runtime.undertaking import Undertaking
     from ..runtime.verify import verify
     from ..runtime.verify_extent import programs
 
     spec, program, extent, chosen = _what_to_check(arguments)
-    targets = _targets(arguments.target, precision_of(program))
+    bf16 = precision_of(program) == "bf16" or rounds_to_bf16(program)
+    targets = _targets(arguments.target, bf16=bf16)
     opened: dict[str, CompiledProgram] = {}
 
     def open_target(target: str) -> tuple[Lowered, Engine]:
@@ -139,14 +140,14 @@ def _something(program: Program, extent: Extent) -> None:
         )
 
 
-def _targets(text: str, precision: str) -> list[str]:
+def _targets(text: str, *, bf16: bool) -> list[str]:
     """The targets to compare; the interpreter is no judge of bf16.
 
     Raises: UsageError for one that cannot run.
     """
     if text == "auto":
         gpu = ["cuda"] if shutil.which("nvidia-smi") else []
-        return ["cpu", *(["interpret"] if precision != "bf16" else []), *gpu]
+        return ["cpu", *([] if bf16 else ["interpret"]), *gpu]
     chosen = [part.strip() for part in text.split(",") if part.strip()]
     for target in chosen:
         if target not in RUNNABLE:

@@ -27,7 +27,6 @@ from .gpu import emit_gpu
 from .inner import answer_entry, inner_entry
 from .ir.collection import uncollected
 from .ir.graph import Graph
-from .ir.types import FLOATS
 from .ir.verify import verify
 from .lowered import Lowered
 from .native import emit_native
@@ -123,17 +122,16 @@ def _smaller(
 
 
 def _only_f32(graph: Graph, program: Program) -> None:
-    """Raises: UsageError naming the first value of another floating-point type."""
+    """Raises: UsageError naming the first value that kernels do not hold."""
     for node in graph:
-        if node.dtype in FLOATS and node.dtype != "f32":
+        if node.dtype == "f64":
             nets = program.spec.file.nets
             inputs = {i.name: i.place for net in nets for i in net.body.inputs}
             place = node.place or inputs.get(node.name)
             raise UsageError(
                 f"{f'{place}: ' if place else ''}`{node.name}` is {node.dtype}, "
                 "which kernels do not compute with",
-                hint="declare it f32, and cast arrays of 16 bits before the call; "
-                "`precision = bf16` in `train` computes products in 16 bits",
+                hint="declare it f32",
             )
 
 

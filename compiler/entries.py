@@ -11,7 +11,7 @@ from .artifact import Expression, Need, Port, Scalar
 from .conditions import Condition, conditions, places
 from .ir.builder import Builder
 from .ir.graph import Graph
-from .ir.types import FLOATS, TensorType
+from .ir.types import FLOATS, TensorType, held
 from .ops import OPS
 from .ops.rules import RULES
 from .passes.differentiate import differentiate
@@ -58,7 +58,7 @@ def own_memory(b: Builder, outputs: Mapping[str, int]) -> dict[str, int]:
 
 def port(name: str, type: TensorType) -> Port:
     """A tensor at the border, its symbolic dimensions as plain data."""
-    return Port(name, type.dtype, tuple(_extent(d) for d in type.shape))
+    return Port(name, held(type).dtype, tuple(_extent(d) for d in type.shape))
 
 
 def _extent(dim: Dim) -> Expression:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..compiler.compile import compile_native, lower_module
+from ..compiler.ir.types import held
 from ..spec.errors import UsageError
 from .engine import parameter_view
 from .native_engine import NativeEngine
@@ -82,7 +83,7 @@ class CompiledNetwork(torch.nn.Module):
                 f"net `{self.net}` takes {', '.join(types)}; got {', '.join(values) or 'nothing'}"
             )
         return [
-            torch.as_tensor(values[n]).to("cpu", TORCH[t.dtype]).contiguous()
+            torch.as_tensor(values[n]).to("cpu", TORCH[held(t).dtype]).contiguous()
             for n, t in types.items()
         ]
 

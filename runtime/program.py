@@ -69,7 +69,9 @@ class CompiledProgram:
         self.spec = spec
         self.target = target
         self.program: Program = elaborate(spec)
-        self.precision = check_precision(precision or precision_of(self.program), target)
+        self.precision = check_precision(
+            precision or precision_of(self.program), target, self.program
+        )
         exact = target == "reference"
         self.lowered: Lowered = lower(
             self.program,

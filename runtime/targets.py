@@ -34,12 +34,18 @@ def precision_of(program: Program) -> str:
     return str((program.train or {}).get("precision") or "f32")
 
 
-def check_precision(precision: str, target: str) -> str:
+def rounds_to_bf16(program: Program) -> bool:
+    """Does a net or a step say itself that numbers are rounded to bf16?"""
+    builders = [*program.nets.values(), *program.steps.values()]
+    return any(node.dtype == "bf16" for each in builders for node in each.builder.nodes)
+
+
+def check_precision(precision: str, target: str, program: Program) -> str:
     """A precision that the target computes in.  Raises: UsageError for another."""
     if precision not in ("f32", *LOW):
         hint = f"there are f32, {' and '.join(LOW)}"
         raise UsageError(f"there is no precision `{precision}`", hint=hint)
-    if (precision, target) == ("bf16", "interpret"):
+    if target == "interpret" and (precision == "bf16" or rounds_to_bf16(program)):
         raise UsageError(
             "Triton's interpreter gets bf16 wrong",
             hint="interpret in f16 or f32; the targets cpu and cuda compute in bf16",

@@ -13,7 +13,7 @@ from ...spec.expressions import Call, Name
 from ...spec.place import Place
 from ...spec.sources import SOURCES, Field, Source, mismatch
 from ...spec.tree import Data, Train
-from ..ir.types import Shape, TensorType
+from ..ir.types import Shape, TensorType, held
 from .elaboration import Elaboration
 from .faults import Fault, Faults, fault
 from .scope import Scope
@@ -39,7 +39,8 @@ class DataLine:
     def recipe(self, bounds: Mapping[str, tuple[int, int, int | None]]) -> dict[str, Any]:
         """The entry that the runtime reads."""
         types = [
-            [t.dtype, [d if isinstance(d, int) else str(d) for d in t.shape]] for t in self.types
+            [held(t).dtype, [d if isinstance(d, int) else str(d) for d in t.shape]]
+            for t in self.types
         ]
         ranges = {
             name: [low, high] if ignore is None else [low, high, ignore]

@@ -47,7 +47,7 @@ def _chain(function: str) -> Callable[[Request], Result]:
 
 
 def _cast(r: Request) -> Result:
-    return r.b.cast(r.x[0], r["dtype"])
+    return r.b.rounded(r.x[0], r["dtype"])
 
 
 def _stop(r: Request) -> Result:
@@ -80,7 +80,7 @@ _SCALAR = (
     (
         "cast(x; dtype:word|f16|bf16|f32|f64|i32|i64|bool)",
         _cast,
-        "the same numbers as another element type",
+        "the same numbers as another element type; f16 and bf16 round, and stay f32",
     ),
 )
 

@@ -13,7 +13,7 @@ from ...spec.tree import Flow, Net, is_structure
 from ..conditions import Condition, conditions
 from ..ir.builder import Builder
 from ..ir.graph import Graph
-from ..ir.types import TensorType
+from ..ir.types import TensorType, held
 from . import bodies, expressions, types
 from .cost import live, total
 from .elaboration import Catalogue, Elaboration
@@ -115,7 +115,7 @@ def _inputs(e: Elaboration, net: Net, body: Scope) -> dict[str, TensorType]:
             faults += wrong.faults
             continue
         found[declared.name] = type
-        id = e.b.input(declared.name, type)
+        id = e.b.rounded(e.b.input(declared.name, held(type)), type.dtype)
         tensor = e.tensor(id, Origin(declared.name, declared.place, "input"), (), declared.name)
         body.define(declared.name, tensor, declared.place, "input")
         taken.append(tensor)

@@ -13,7 +13,7 @@ from ...spec.place import Place
 from ...spec.tree import Flow, Step, Train
 from ..ir.builder import Builder
 from ..ir.graph import Graph
-from ..ir.types import FLOATS, TensorType
+from ..ir.types import FLOATS, TensorType, held
 from . import bodies, expressions, flows, recipe
 from .answers import Answer, answers, by_net
 from .cost import live
@@ -191,7 +191,7 @@ class _Run:
         self.metrics: dict[str, int] = {}
         for line in lines:
             for name, place, type in zip(line.names, line.places, line.types, strict=True):
-                id = e.b.input(name, type)
+                id = e.b.rounded(e.b.input(name, held(type)), type.dtype)
                 tensor = e.tensor(id, Origin(name, place, "data"), (), name)
                 self.scope.define(name, tensor, place, "data")
                 self.types[name] = type

@@ -11,7 +11,7 @@ from ...spec.expressions import Binary, Dots, Expr, Name
 from ...spec.place import Place
 from ...spec.spell import expression
 from ...spec.tree import Input, Type
-from ..ir.types import DTYPES, FLOATS, INTEGERS, TensorType
+from ..ir.types import DTYPES, FLOATS, INTEGERS, NARROW, TensorType
 from . import expressions
 from .elaboration import Elaboration
 from .faults import Faults, fault
@@ -50,6 +50,9 @@ def bind_input(
         message = f"`{declared.name}` must be {type.dtype}, got {value.type}"
         raise fault("E414", message, place, hint, subject)
     _bind_dims(e, declared, value, body, place, subject)
+    if type.dtype in NARROW:
+        id = e.b.rounded(value.id, type.dtype)
+        value = replace(value, id=id, type=e.b[id].type)
     if body.library:
         return replace(value, name=declared.name) if not value.name else value
     return replace(value, name=declared.name, origin=Origin(declared.name, declared.place, "input"))

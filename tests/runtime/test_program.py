@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import weft
 from weft.runtime import targets
@@ -159,8 +160,48 @@ def test_kernels_are_written_for_the_gpu_that_is_there(
     assert any(artifact.files != weft.compile(spec, other).artifact.files for other in others)
 
 
-@pytest.mark.parametrize("dtype", ["f16", "bf16", "f64"])
-def test_a_type_without_kernels_is_named(dtype: str) -> None:
-    text = f"net n {{\n  in x: {dtype}[B, 4]\n  x -> tanh as y\n}}\n"
-    with pytest.raises(weft.UsageError, match=f"other.weft:2:6: `x` is {dtype}, which kernels"):
+def test_a_type_without_kernels_is_named() -> None:
+    text = "net n {\n  in x: f64[B, 4]\n  x -> tanh as y\n}\n"
+    with pytest.raises(weft.UsageError, match=r"other\.weft:2:6: `x` is f64, which kernels"):
         weft.compile(weft.load_text(text, "other.weft"), target="cpu")
+
+
+NARROW = """
+net n {
+  in x: TYPE[B, 4]
+  y = x -> linear(3) -> tanh
+  y -> cast(TYPE) -> linear(2) as z
+}
+
+train {
+  steps = 1
+  data x: TYPE[B, 4], t: f32[B, 2] = npz("d.npz", batch=8)
+  step main updates n {
+    optimizer = sgd(lr=0.1)
+    loss = x -> n -> mse(t)
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "torch_type"), [("f16", torch.float16), ("bf16", torch.bfloat16)]
+)
+def test_numbers_of_16_bits_are_rounded_and_held_in_32(dtype: str, torch_type: torch.dtype) -> None:
+    program = weft.compile(weft.load_text(NARROW.replace("TYPE", dtype), "n.weft"), target="cpu")
+    x, t = torch.randn(8, 4), torch.randn(8, 2)
+    rounded = x.to(torch_type).float()
+    assert not torch.equal(x, rounded)
+    torch.testing.assert_close(program.net(x), program.net(rounded), rtol=0, atol=0)
+    torch.testing.assert_close(program.net(x.to(torch_type)), program.net(rounded), rtol=0, atol=0)
+    own = dict(program.net.named_parameters())
+    y = torch.tanh(F.linear(rounded, own["linear.weight"], own["linear.bias"])).to(torch_type)
+    z = F.linear(y.float(), own["z.weight"], own["z.bias"])
+    torch.testing.assert_close(program.net(x), z)
+    loss, gradients = program.value_and_grad({"x": x, "t": t})
+    wanted = F.mse_loss(z, t)
+    assert loss == pytest.approx(wanted.item(), rel=1e-5)
+    wanted.backward()
+    for name, parameter in own.items():
+        found = torch.as_tensor(gradients[f"n.{name}"])
+        torch.testing.assert_close(found, parameter.grad, rtol=2e-2, atol=1e-3)

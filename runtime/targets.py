@@ -36,8 +36,9 @@ def precision_of(program: Program) -> str:
 
 def rounds_to_bf16(program: Program) -> bool:
     """Does a net or a step say itself that numbers are rounded to bf16?"""
-    builders = [*program.nets.values(), *program.steps.values()]
-    return any(node.dtype == "bf16" for each in builders for node in each.builder.nodes)
+    builders = [net.builder for net in program.nets.values()]
+    builders += [step.builder for step in program.steps.values()]
+    return any(node.dtype == "bf16" for each in builders for node in each.nodes)
 
 
 def check_precision(precision: str, target: str, program: Program) -> str:

@@ -199,7 +199,7 @@ CASES = [
         "out pad(x, [0, [1, 2]], value=3)",
         lambda x: np.pad(x, ((0, 0), (1, 2)), constant_values=3),
     ),
-    Case("out pad(x, 1)", lambda x: np.pad(x, 1)),
+    Case("out pad(x, [0, 1])", lambda x: np.pad(x, [(0, 0), (1, 1)])),
     Case("out x + position(x)", lambda x: x + np.arange(6)),
     Case("out x*position(x, axis=0)", lambda x: x * np.arange(5)[:, None]),
     Case("out x + shape(x)[1]", lambda x: x + 6),
@@ -212,7 +212,7 @@ CASES = [
         "out pad(x, [[5, 1], 0], mode=circular)",
         lambda x: np.pad(x, ((5, 1), (0, 0)), mode="wrap"),
     ),
-    Case("out pad(x, 7, mode=replicate)", lambda x: np.pad(x, 7, mode="edge")),
+    Case("out pad(x, [0, 7], mode=replicate)", lambda x: np.pad(x, [(0, 0), (7, 7)], mode="edge")),
     Case("out x*numbers([1, 2, 3, 5, 7, 0.5])", lambda x: x * [1, 2, 3, 5, 7, 0.5]),
     # windows
     Case(

@@ -20,6 +20,7 @@ from tests.laws.harness import (
     graph_of,
 )
 from tests.laws.scan_cases import SCAN_CASES, WIDE_SCANS
+from tests.laws.turned_cases import TURNED_CASES
 from tests.laws.window_cases import PLACED_CASES, WINDOW_CASES
 from tests.laws.winner_cases import TOGETHER_CASES, WINNER_CASES
 from weft.compiler.arena import Arena
@@ -43,7 +44,7 @@ MOMENTS = tuple(
     for shape in ((3, 1), (5, 7, 16), (2, 40), (3, 300))
 )
 WINDOWS = (*WINDOW_CASES, *PLACED_CASES, *WINNER_CASES, *TOGETHER_CASES)
-CASES = (*PLAIN, *WINDOWS, *SCAN_CASES, *WIDE_SCANS, *MOMENTS)
+CASES = (*PLAIN, *WINDOWS, *SCAN_CASES, *WIDE_SCANS, *MOMENTS, *TURNED_CASES)
 SMOOTH = [c for c in CASES if c.smooth]
 
 

@@ -17,6 +17,7 @@ BASE = ("math", "random", "team", "step", "clock")
 """The texts of `weft.h`: what is worth compiling anew, where sizes are known."""
 
 UNITS = {
+    "turn": ("turn",),
     "products": ("gemm",),
     "tile_units": ("planes", "tiles"),
     "windows": (

@@ -117,13 +117,7 @@ WEFT_SHARED void weft_pack_strip(long n, long depth, const float *b, long br, lo
                 weft_vector v[WEFT_LANES], w[WEFT_LANES];
                 WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t)
                     v[t] = j + t < n ? weft_load(b + (j + t) * bc + k, some) : (weft_vector){0};
-                WEFT_ROUND(v, w) WEFT_ROUND(w, v)
-#if WEFT_VECTOR_BYTES == 32
-                WEFT_ROUND(v, w)
-                WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = w[t];
-#elif WEFT_VECTOR_BYTES == 64
-                WEFT_ROUND(v, w) WEFT_ROUND(w, v)
-#endif
+                WEFT_TURN(v, w)
                 WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) if (t < deep) *(weft_vector *)(packed + (k + t) * WEFT_STRIP + j) = v[t];
             }
         }

@@ -10,6 +10,7 @@ from ..loops import Kernel
 from .flow import contiguous_rows
 from .lane_loops import LaneLoops
 from .row_loops import RowLoops
+from .turned_loops import TurnedLoops, turned
 from .words import STORED, Signature
 
 __all__ = ["STORED", "Signature", "print_kernel"]
@@ -20,5 +21,8 @@ def print_kernel(kernel: Kernel, aliased: frozenset[str] = frozenset()) -> tuple
 
     `aliased` buffers share memory with another one (an update in place) and are not `restrict`.
     """
+    order = turned(kernel) if not aliased else None
+    if order is not None:
+        return TurnedLoops(order).text()
     lanes = bool(kernel.columns) and contiguous_rows(kernel)
     return (LaneLoops if lanes else RowLoops)(kernel, aliased).text()

@@ -77,3 +77,11 @@ typedef int weft_indices __attribute__((vector_size(WEFT_VECTOR_BYTES)));
     WEFT_UNROLL for (int t = 0; t < WEFT_LANES / 2; ++t) { \
         to[2 * t] = WEFT_LOW(from[t], from[t + WEFT_LANES / 2]); to[2 * t + 1] = WEFT_HIGH(from[t], from[t + WEFT_LANES / 2]); \
     }
+/* LANES vectors in v, turned; `u` is room for as many. */
+#if WEFT_VECTOR_BYTES == 64
+#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
+#elif WEFT_VECTOR_BYTES == 32
+#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = u[t];
+#else
+#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
+#endif

@@ -2,6 +2,7 @@
 #include "weft.h"
 #include "windows.h"
 #include "tile_units.h"
+#include "turn.h"
 
 /* One axis of a walk: place q of the result is written to first + q * stride and reads q * step + least + t * gap with tap
    index + t * skip, for every t below `taps`. */

@@ -5,13 +5,6 @@ enum { WEFT_TOGETHER = WEFT_VECTOR_BYTES == 64 ? 28 : 12 };             /* vecto
 /* What windows read lies in memory once, of some rows of the pool or of some images: planes of 16 of the `main` channels that fill vectors, one pixel after
    the other, and window for window what the `rest` of channels is.  So vectors begin with cache lines, and a plane stays in the first-level cache
    for all outputs.  `lanes` of a window, `whole` of them in the first of both, `each` in the second; `number[lane]`: which of the weight's numbers, or -1. */
-#if WEFT_VECTOR_BYTES == 64
-#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
-#elif WEFT_VECTOR_BYTES == 32
-#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = u[t];
-#else
-#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
-#endif
 typedef struct {
     long main, rest, lanes, whole, each, rows, images;                  /* rows of the pool, and images */
     long high, wide, tall, across, pixels, windows;                     /* padded rows, windows that the pool reads; all of an image */
@@ -52,19 +45,6 @@ static __attribute__((noinline, unused)) void weft_number_lanes(const weft_windo
         n->number[lane] = (int)(lane / 16 % taps * c + lane / (16 * taps) * 16 + lane % 16);
     for (long lane = 0; lane < n->each; ++lane)
         n->number[n->whole + lane] = lane < some ? (int)(lane / n->rest * c + n->main + lane % n->rest) : -1;
-}
-/* Rows of 32 bits as columns, `next` apart: what an output takes of all windows lies in a row. */
-static __attribute__((noinline, unused)) void weft_turn_winners(long rows, long columns, const void *from, void *to, long next)
-{
-    for (long i = 0; i < rows; i += WEFT_LANES) for (long j = 0; j < columns; j += WEFT_LANES) {
-        const long high = rows - i < WEFT_LANES ? rows - i : WEFT_LANES, wide = columns - j < WEFT_LANES ? columns - j : WEFT_LANES;
-        const weft_mask some = weft_first(wide), all = weft_first(high);
-        weft_vector v[WEFT_LANES], u[WEFT_LANES];
-        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t)
-            v[t] = t < high ? weft_load((const float *)from + (i + t) * columns + j, some) : (weft_vector){0};
-        WEFT_TURN(v, u)
-        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) if (t < wide) weft_store((float *)to + (j + t) * next + i, v[t], all);
-    }
 }
 /* Where the windows which won begin, of every window of some rows of the pool, and every channel; -1 where none did.  `down`, `right`: to the next window
    of the convolution. */
@@ -238,16 +218,16 @@ WEFT_SHARED void weft_convolve_weight_put(long images, const weft_windows *g, co
         const int fresh = b + top == 0;
         for (long i = 0; i < some; ++i)
             weft_lay_windows(g, &n, x + i * g->xb, top, plane, n.first + i * n.pixels * 16, n.second + i * n.windows * n.each);
-        weft_turn_winners(count, g->outputs, d, n.d, count);
+        weft_turn(count, g->outputs, d, g->outputs, n.d, count);
         if (n.whole) {
             for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.pixels), lower, beside, place + i * rows * row, n.found + i * rows * row);
-            weft_turn_winners(count, g->outputs, n.found, n.at, count);
+            weft_turn(count, g->outputs, n.found, g->outputs, n.at, count);
             for (long t = 0; t < n.main / 16; ++t)
                 weft_sum_lanes(g, &n, count, n.d, n.first + t * plane, 16, down, t * g->kernel[1] * line, g->kernel[1], line, fresh);
         }
         if (n.each) {
             for (long i = 0; i < some; ++i) weft_find_winners(g, rows, (int)(i * n.windows), across, 1, place + i * rows * row, n.found + i * rows * row);
-            weft_turn_winners(count, g->outputs, n.found, n.at, count);
+            weft_turn(count, g->outputs, n.found, g->outputs, n.at, count);
             weft_sum_lanes(g, &n, count, n.d, n.second, n.each, 0, n.whole, 1, n.each, fresh);
         }
         place += some * rows * row, d += some * rows * row;

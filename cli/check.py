@@ -123,6 +123,8 @@ def _totals(report: Report) -> Iterator[str]:
     }
     said = [f"{name} {bytes_text(size)}" for name, size in shares.items() if size]
     yield f"memory      {', '.join(said)}{_at(memory.sizes)}"
+    for note in report.notes:
+        yield f"note        {note}\n            = hint: {note.hint}"
 
 
 def _at(sizes: Mapping[str, int]) -> str:

@@ -15,6 +15,7 @@ from .artifact import ITEM_BYTES
 from .build import NetProgram, Program, StepProgram, elaborate
 from .conditions import Condition
 from .ir.types import TensorType
+from .notes import Note, notes
 from .optimizers import OPTIMIZERS
 
 FLOAT = ITEM_BYTES["f32"]
@@ -88,7 +89,7 @@ class Report:
     Units: elements; `trainable` parameters are those that a step updates (all, where nothing is
     trained), `buffers` are what layers keep without a gradient.  `training` says for each step how
     many floating-point operations one call takes, at the likely sizes of its batch; `precision` is
-    that of products.
+    that of products, `notes` what is allowed and hardly meant.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Report:
     training: Mapping[str, Training]
     memory: Memory
     precision: str = "f32"
+    notes: tuple[Note, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -108,6 +110,10 @@ class Report:
             "trainable": self.trainable,
             "buffers": self.buffers,
             "precision": self.precision,
+            "notes": [
+                {"place": str(n.place or ""), "message": n.message, "hint": n.hint}
+                for n in self.notes
+            ],
             "training": {
                 name: {"flops": step.flops, "sizes": dict(step.sizes)}
                 for name, step in self.training.items()
@@ -154,7 +160,9 @@ def report(program: Program, length: int | None = None) -> Report:
     )
     training = {name: _training(step, program.sizes) for name, step in program.steps.items()}
     precision = str((program.train or {}).get("precision") or "f32")
-    return Report(program.name, total, trainable, held, nets, training, memory, precision)
+    return Report(
+        program.name, total, trainable, held, nets, training, memory, precision, notes(program)
+    )
 
 
 def _training(step: StepProgram, sizes: Mapping[str, int]) -> Training:

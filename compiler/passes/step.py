@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from ...spec.dims import Dim, numel, readable, symbol, symbols
 from ...spec.errors import UsageError
+from ...spec.place import Place
 from ..artifact import FRESH, PAST, SLOTS
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node
@@ -32,6 +33,19 @@ View = tuple[str, ...]
 
 class NoStep(UsageError):
     """A part of the net has no form for fresh positions alone; it can be computed as a whole."""
+
+
+class LooksAhead(UsageError):
+    """A value of a net with which a position sees later ones, and its place."""
+
+    def __init__(self, name: str, place: Place | None) -> None:
+        where = f" ({place})" if place is not None else ""
+        super().__init__(
+            f"`{name}`{where} lets a position see later ones, so nothing can be kept",
+            hint="a net that writes looks back only: attention(…, causal=true), recurrent layers "
+            "from the beginning; --no-cache computes the whole net anew for each token",
+        )
+        self.name, self.place = name, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,15 +256,9 @@ class Step:
                         return
         raise self.ahead(node)
 
-    def ahead(self, node: Node) -> UsageError:
+    def ahead(self, node: Node) -> LooksAhead:
         """A position that sees later ones: what it gives would change with every new token."""
-        place = node.place or self.b.place
-        where = f" ({place})" if place is not None else ""
-        return UsageError(
-            f"`{node.name}`{where} lets a position see later ones, so nothing can be kept",
-            hint="a net that writes looks back only: attention(…, causal=true), recurrent layers "
-            "from the beginning; --no-cache computes the whole net anew for each token",
-        )
+        return LooksAhead(node.name, node.place or self.b.place)
 
     def unable(self, node: Node, what: str) -> NoStep:
         place = node.place or self.b.place

@@ -1,0 +1,92 @@
+"""What a spec may say and is hardly meant: a net that sees what it has to guess, softmax twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..spec.errors import UsageError
+from ..spec.place import Place
+from .build import Program
+from .decoding import decoding_of
+from .ir.graph import Graph, Node
+from .passes.step import LooksAhead
+
+SHIFTED = {"text": 0, "stdlib": 0, "tokens": 0, "pairs": 1, "sequences": 1}
+"""Sources that say of every position what comes next, and which field is read: the next follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence about a place in the spec, and what to do."""
+
+    place: Place | None
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place is not None else ""
+        return f"{where}{self.message}"
+
+
+def notes(program: Program) -> tuple[Note, ...]:
+    """All notes on a spec without errors, each once."""
+    found = [*_foreseen(program), *_twice(program)]
+    return tuple(dict.fromkeys(found))
+
+
+def _foreseen(program: Program) -> Iterator[Note]:
+    """Nets that see later tokens while they learn which is next."""
+    for line in (program.train or {}).get("data") or ():
+        read = _read_and_next(line)
+        if read is None:
+            continue
+        for step in program.steps.values():
+            answer = step.answers.get(read[1])
+            if answer is not None and answer.net is not None and read[0] in step.inputs:
+                yield from _ahead(program, answer.net, *read)
+
+
+def _read_and_next(line: dict[str, Any]) -> tuple[str, str] | None:
+    """The field that is read and the one that says what is next, if the line gives both."""
+    first = SHIFTED.get(line["source"])
+    names = line["names"]
+    if first is None or len(names) < first + 2 or line["settings"].get("masked") is not None:
+        return None
+    return names[first], names[first + 1]
+
+
+def _ahead(program: Program, net: str, read: str, wanted: str) -> Iterator[Note]:
+    try:
+        decoding_of(program.nets[net])
+    except LooksAhead as found:
+        text = (
+            f"`{found.name}` lets a position of `{read}` see later ones; "
+            f"`{wanted}`, which it learns to guess, is one of them"
+        )
+        hint = "attention(…, causal=true), or recurrent layers from the beginning"
+        yield Note(found.place, text, hint)
+    except UsageError:
+        pass
+
+
+def _twice(program: Program) -> Iterator[Note]:
+    """A softmax of a softmax, as by `cross_entropy` of probabilities."""
+    for step in program.steps.values():
+        graph = step.evaluated
+        for node in graph.nodes:
+            if node.op == "logsumexp" and _is_softmax(graph, graph[node.operands[0]], node["axes"]):
+                text = "softmax of a softmax: `cross_entropy` takes logits, not probabilities"
+                yield Note(graph[node.operands[0]].place, text, "leave this one out")
+
+
+def _is_softmax(graph: Graph, node: Node, axes: object) -> bool:
+    """exp(x - logsumexp x) along the axes?"""
+    if node.op != "exp" or graph[node.operands[0]].op != "sub":
+        return False
+    x, spread = graph[node.operands[0]].operands
+    total = graph[spread]
+    while total.op in ("broadcast", "reshape", "unsqueeze"):
+        total = graph[total.operands[0]]
+    return total.op == "logsumexp" and total.operands == (x,) and total["axes"] == axes

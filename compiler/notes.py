@@ -10,7 +10,8 @@ from ..spec.errors import UsageError
 from ..spec.place import Place
 from .build import Program
 from .decoding import decoding_of
-from .ir.graph import Graph, Node
+from .ir.builder import Builder
+from .ir.graph import Node
 from .passes.step import LooksAhead
 
 SHIFTED = {"text": 0, "stdlib": 0, "tokens": 0, "pairs": 1, "sequences": 1}
@@ -74,19 +75,19 @@ def _ahead(program: Program, net: str, read: str, wanted: str) -> Iterator[Note]
 def _twice(program: Program) -> Iterator[Note]:
     """A softmax of a softmax, as by `cross_entropy` of probabilities."""
     for step in program.steps.values():
-        graph = step.evaluated
-        for node in graph.nodes:
-            if node.op == "logsumexp" and _is_softmax(graph, graph[node.operands[0]], node["axes"]):
+        b = step.evaluated
+        for node in b.nodes:
+            if node.op == "logsumexp" and _is_softmax(b, b[node.operands[0]], node["axes"]):
                 text = "softmax of a softmax: `cross_entropy` takes logits, not probabilities"
-                yield Note(graph[node.operands[0]].place, text, "leave this one out")
+                yield Note(b[node.operands[0]].place, text, "leave this one out")
 
 
-def _is_softmax(graph: Graph, node: Node, axes: object) -> bool:
+def _is_softmax(b: Builder, node: Node, axes: object) -> bool:
     """exp(x - logsumexp x) along the axes?"""
-    if node.op != "exp" or graph[node.operands[0]].op != "sub":
+    if node.op != "exp" or b[node.operands[0]].op != "sub":
         return False
-    x, spread = graph[node.operands[0]].operands
-    total = graph[spread]
+    x, spread = b[node.operands[0]].operands
+    total = b[spread]
     while total.op in ("broadcast", "reshape", "unsqueeze"):
-        total = graph[total.operands[0]]
+        total = b[total.operands[0]]
     return total.op == "logsumexp" and total.operands == (x,) and total["axes"] == axes

@@ -73,6 +73,6 @@ def test_only_of_data_that_says_what_is_next(names: str, source: str, ahead: boo
 def test_probabilities_are_no_logits() -> None:
     text = said("lstm(8)", end=" -> softmax")
     assert (
-        text == "n.weft:3:56: softmax of a softmax: `cross_entropy` takes logits, not probabilities"
+        text == "n.weft:3:60: softmax of a softmax: `cross_entropy` takes logits, not probabilities"
     )
     assert said("lstm(8)", end=" -> log_softmax") == ""  # the same loss, only slower

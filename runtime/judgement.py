@@ -16,6 +16,7 @@ from .data.conform import IGNORED
 from .data.normalise import undo
 from .native_engine import NativeEngine
 from .predict import opened
+from .prediction_pictures import LOGITS
 from .reference_engine import ReferenceEngine
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def report(
         known = next(d.statistics for d in data if target in d.names)
         words = known.get("facts", {}).get("classes")
         first, output = next(pairs)
-        scores = program.program.steps[step].answers[target].block == "bce"
+        scores = program.program.steps[step].answers[target].block in LOGITS
         classes, axis = _classes(first, output, words, scores)
         if classes is None:
             shift = known.get("fields", {}).get(target, {})

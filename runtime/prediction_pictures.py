@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+LOGITS = ("bce", "focal", "dice_loss")
+"""Blocks that take the logit of a probability."""
+
 
 def save_pictures(folder: Path, found: Predictions) -> list[Path]:
     """A PNG for each input and each output that is a picture; returns their paths.
@@ -68,9 +71,9 @@ def _drawn(array: Array, found: Predictions) -> Array | None:
         return np.array(list(values), np.uint8)[array.argmax(axis=1)]
     if array.shape[1] not in (1, 3):
         return None
-    if found.field == 1 and found.block == "bce" and array.shape[1] == 1:
+    if found.field == 1 and found.block in LOGITS and array.shape[1] == 1:
         return np.where(array[:, 0] > 0, 255, 0).astype(np.uint8)
-    if found.block == "bce":
+    if found.block in LOGITS:
         array = 1 / (1 + np.exp(-array))
     low, high = settings.get("range") or (0, 1)
     pixels = np.rint(np.clip((array - low) / (high - low), 0, 1) * 255).astype(np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 from ..spec.errors import DataError, UsageError
 from ..spec.picture_options import mixes
 from .data.normalise import undo
-from .prediction_pictures import save_pictures
+from .prediction_pictures import LOGITS, save_pictures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class Predictions:
                 parts = np.exp(array - array.max(axis=1, keepdims=True))
                 found["probability"] = parts.max(axis=1) / parts.sum(axis=1)
             return found
-        if self.block == "bce" and array.size == len(array) and len(words or "01") == 2:
+        if self.block in LOGITS and array.size == len(array) and len(words or "01") == 2:
             score = array.reshape(-1)
             best = (score > 0).astype(np.int64)
             probability = 1 / (1 + np.exp(-np.abs(score)))

@@ -74,6 +74,23 @@ def _cosine(settings: Settings, count: float, end: float) -> float:
     return _blend(settings["rate"], settings.get("final") or 0.0, part)
 
 
+def _cosine_restarts(settings: Settings, count: float, end: float) -> float:
+    """Source: Loshchilov & Hutter 2017, equation 5."""
+    first, growth = settings["every"], settings.get("growth") or 1
+    falls = count / first  # in lengths of the first one
+    if growth == 1:
+        part = falls - math.floor(falls + _SLACK)
+    else:
+        turn = math.floor(math.log(falls * (growth - 1) + 1, growth) + _SLACK)
+        part = (falls - (growth**turn - 1) / (growth - 1)) / growth**turn
+    return _cosine(settings, max(0.0, part), 1.0)
+
+
+def _polynomial(settings: Settings, count: float, end: float) -> float:
+    left = max(0.0, 1 - count / end) ** (settings.get("power") or 1)
+    return _blend(settings.get("final") or 0.0, settings["rate"], left)
+
+
 def _linear(settings: Settings, count: float, end: float) -> float:
     return _blend(settings["rate"], settings.get("final") or 0.0, min(1.0, count / end))
 
@@ -119,6 +136,8 @@ _SLACK = 1e-9
 CURVES: Mapping[str, Curve] = {
     "constant": _constant,
     "cosine": _cosine,
+    "cosine_restarts": _cosine_restarts,
+    "polynomial": _polynomial,
     "linear": _linear,
     "one_cycle": _one_cycle,
     "exponential": _exponential,

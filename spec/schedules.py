@@ -23,6 +23,30 @@ _TABLE = (
         (_RATE, _FINAL, _LENGTH, _WARMUP, _PER),
         "half a cosine from rate to final (Loshchilov & Hutter 2017)",
     ),
+    Signature(
+        "cosine_restarts",
+        (
+            _RATE,
+            Option("every", "number", None, "the length of the first fall", required=True, above=0),
+            Option("growth", "number", 1, "each is so many times as long as the last", low=1),
+            _FINAL,
+            _WARMUP,
+            _PER,
+        ),
+        "half a cosine from rate to final, again and again (Loshchilov & Hutter 2017)",
+    ),
+    Signature(
+        "polynomial",
+        (
+            _RATE,
+            Option("power", "number", 1, "of what is left of the training", above=0),
+            _FINAL,
+            _LENGTH,
+            _WARMUP,
+            _PER,
+        ),
+        "falls to final as a power of what is left (Chen et al. 2017)",
+    ),
     Signature("linear", (_RATE, _FINAL, _LENGTH, _WARMUP, _PER), "a line from rate to final"),
     Signature(
         "one_cycle",

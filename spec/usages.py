@@ -121,6 +121,9 @@ OPERATIONS: Mapping[str, str] = {
     "mae": "y: f32[B, 1], target: f32[B, 1]; mae(y, target)",
     "huber": "y: f32[B, 1], target: f32[B, 1]; huber(y, target, delta=0.5)",
     "bce": "logits: f32[B, 1], target: f32[B, 1]; bce(logits, target)",
+    "focal": "logits: f32[B, 1, 64, 64], mask: f32[B, 1, 64, 64]; focal(logits, mask, gamma=2)",
+    "dice_loss": "logits: f32[B, 1, 64, 64], mask: f32[B, 1, 64, 64]; "
+    "bce(logits, mask) + dice_loss(logits, mask)",
     "cross_entropy": "logits: f32[B, 10], label: i32[B]; cross_entropy(logits, label)",
     "accuracy": "logits: f32[B, 10], label: i32[B]; accuracy(logits, label)",
     "bits": "logits: f32[B, T, 256], next: i32[B, T]; bits(logits, next)",
@@ -175,6 +178,8 @@ TRAINING: Mapping[str, Mapping[str, str]] = {
     "schedule": {
         "constant": "optimizer = adam(lr=constant(1e-3, warmup=2))",
         "cosine": "optimizer = adam(lr=cosine(1e-3, warmup=2))",
+        "cosine_restarts": "optimizer = sgd(lr=cosine_restarts(0.1, 10, growth=2), momentum=0.9)",
+        "polynomial": "optimizer = sgd(lr=polynomial(0.01, power=0.9), momentum=0.9)",
         "linear": "optimizer = adam(lr=linear(1e-3, final=1e-5))",
         "one_cycle": "optimizer = sgd(lr=one_cycle(0.1), momentum=0.9)",
         "exponential": "optimizer = adam(lr=exponential(1e-3, decay=0.95))",

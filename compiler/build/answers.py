@@ -12,7 +12,7 @@ from ...spec.tree import Flow, Step
 from .scope import Scope
 from .values import Tensor
 
-COMPARISONS = ("cross_entropy", "bce", "mse", "mae", "huber", "accuracy", "bits")
+COMPARISONS = ("cross_entropy", "bce", "focal", "dice_loss", "mse", "mae", "huber", "accuracy", "bits")
 """Blocks that take an answer and the field it should have been."""
 
 

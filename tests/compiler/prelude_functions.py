@@ -22,6 +22,20 @@ def targets(y: Tensor) -> Tensor:
     return torch.softmax(y, -1)
 
 
+def focal(x: Tensor, z: Tensor, gamma: float, alpha: float | None = None) -> Tensor:
+    """As torchvision.ops.sigmoid_focal_loss has it."""
+    p = torch.sigmoid(x)
+    losses = F.binary_cross_entropy_with_logits(x, z, reduction="none")
+    losses = losses * (1 - (p * z + (1 - p) * (1 - z))) ** gamma
+    return losses if alpha is None else losses * (alpha * z + (1 - alpha) * (1 - z))
+
+
+def dice(x: Tensor, z: Tensor, smooth: float) -> Tensor:
+    """One number a sample."""
+    x, z = torch.sigmoid(x).flatten(1), z.flatten(1)
+    return 1 - (2 * (x * z).sum(1) + smooth) / (x.sum(1) + z.sum(1) + smooth)
+
+
 FUNCTIONS = [
     # activations
     Case("x -> relu", F.relu),
@@ -134,6 +148,19 @@ FUNCTIONS = [
     Case(
         "x -> bce(0, reduction=none)",
         lambda x: F.binary_cross_entropy_with_logits(x, torch.zeros_like(x), reduction="none"),
+    ),
+    Case("focal(x, sigmoid(y))", lambda x, y: focal(x, torch.sigmoid(y), 2).mean(), XY),
+    Case(
+        "focal(x, sigmoid(y), 1.5, alpha=0.25, reduction=sum)",
+        lambda x, y: focal(x, torch.sigmoid(y), 1.5, 0.25).sum(),
+        XY,
+    ),
+    Case("x -> focal(1, 0)", lambda x: F.binary_cross_entropy_with_logits(x, torch.ones_like(x))),
+    Case("dice_loss(x, sigmoid(y))", lambda x, y: dice(x, torch.sigmoid(y), 1).mean(), XY),
+    Case(
+        "dice_loss(x, sigmoid(y), smooth=0.1, reduction=none)",
+        lambda x, y: dice(x, torch.sigmoid(y), 0.1),
+        XY,
     ),
     Case("cross_entropy(x, y)", lambda x, y: F.cross_entropy(x, y.long()), LABEL),
     Case(

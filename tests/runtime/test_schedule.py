@@ -46,6 +46,19 @@ def torch_rates(kind: str, steps: int, **settings: Any) -> list[float]:
             ("CosineAnnealingLR", {"T_max": 40, "eta_min": 0.01}),
         ),
         (
+            make("cosine_restarts", 0.1, 7, final=0.01),
+            ("CosineAnnealingWarmRestarts", {"T_0": 7, "eta_min": 0.01}),
+        ),
+        (
+            make("cosine_restarts", 0.1, every=5, growth=2),
+            ("CosineAnnealingWarmRestarts", {"T_0": 5, "T_mult": 2}),
+        ),
+        (
+            make("cosine_restarts", 0.1, every=1, growth=3, unit=2),
+            ("CosineAnnealingWarmRestarts", {"T_0": 2, "T_mult": 3}),
+        ),
+        (make("polynomial", 0.1, power=0.9), ("PolynomialLR", {"total_iters": 40, "power": 0.9})),
+        (
             make("linear", 0.1, final=0.02),
             ("LinearLR", {"start_factor": 1.0, "end_factor": 0.2, "total_iters": 40}),
         ),

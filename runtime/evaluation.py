@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -21,10 +22,11 @@ class Averages:
     """Means of named numbers, weighted by samples.
 
     The sums are made in the order of the calls, so that they do not depend on when a training was
-    interrupted and resumed.
+    interrupted and resumed.  Of the names in `geometric` the mean is that of the logarithms.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, geometric: frozenset[str] = frozenset()) -> None:
+        self.geometric = geometric
         self.sums: defaultdict[str, float] = defaultdict(float)
         self.weights: defaultdict[str, float] = defaultdict(float)
 
@@ -33,17 +35,27 @@ class Averages:
         sums, weights = self.sums, self.weights
         for key, value in values.items():
             name = lead + key
+            value = _logarithm(value) if name in self.geometric else value
             sums[name] += weight * value
             weights[name] += weight
 
     def means(self) -> dict[str, float]:
         """The means so far."""
-        return {name: total / self.weights[name] for name, total in self.sums.items()}
+        found = {name: total / self.weights[name] for name, total in self.sums.items()}
+        return found | {name: _power(found[name]) for name in self.geometric & found.keys()}
 
     def clear(self) -> None:
         """Begin anew."""
         self.sums.clear()
         self.weights.clear()
+
+
+def _logarithm(value: float) -> float:
+    return math.log(value) if 0 < value < math.inf else value
+
+
+def _power(value: float) -> float:
+    return math.inf if value > 700 else math.exp(value)
 
 
 PER_BYTE = "_per_byte"
@@ -87,7 +99,7 @@ def evaluate(
 
     Raises: Interrupted when `stop` says so.
     """
-    averages = Averages()
+    averages = Averages(recipe.geometric())
     for index in range(part.count):
         batch = part.batch(index)
         for step in recipe.steps:

@@ -25,7 +25,8 @@ class TrainingStep:
     """One `step` of the spec: its own updates happen on every `every`-th step of the training.
 
     `accumulate` batches are averaged into one gradient.  `bits` names the metrics that are bits for
-    each token of a field.  `frozen` are parameters of the nets that stay as they are.
+    each token of a field, `perplexity` those of which the logarithms are averaged.  `frozen` are
+    parameters of the nets that stay as they are.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TrainingStep:
     place: str
     bits: Mapping[str, str]
     frozen: frozenset[str]
+    perplexity: frozenset[str] = frozenset()
 
     def trains(self, parameter: str) -> bool:
         """Whether the step changes the parameter of this full name, if it is one at all."""
@@ -83,6 +85,12 @@ class Recipe:
     def qualified(self, step: str, name: str) -> str:
         """A metric's name in the reports: with its step in front where there are several."""
         return name if len(self.steps) == 1 else f"{step}.{name}"
+
+    def geometric(self) -> frozenset[str]:
+        """The reported names of which the logarithms are averaged."""
+        return frozenset(
+            self.qualified(step.name, name) for step in self.steps for name in step.perplexity
+        )
 
     def columns(self) -> list[str]:
         """The names of all rates, losses and metrics, in order."""
@@ -178,6 +186,7 @@ def _step(
         place=recipe["place"],
         bits=recipe.get("bits") or {},
         frozen=frozenset(recipe.get("frozen") or ()),
+        perplexity=frozenset(recipe.get("perplexity") or ()),
     )
 
 

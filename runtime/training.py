@@ -57,7 +57,7 @@ class Training:
         self.engine, self.recipe, self.datasets, self.stream = engine, recipe, datasets, stream
         self.out, self.display = out, display
         self.position = Position()
-        self.averages = Averages()
+        self.averages = Averages(recipe.geometric())
         self.test = part_of(datasets, "test")
         self.interrupt = Interrupt()
         self.steppers: list[Stepper] = [

@@ -23,12 +23,11 @@ BY = Option(
 )
 LENGTH = Option("length", "integer", 128, "tokens in a window", low=1, high=1 << 20)
 PACK = Option("pack", "boolean", True, "windows run across documents; false: each by itself")
-SIZE = 8192
 LEARNT = ("bytes", "bpe", "words")
 MASKED = Option("masked", "number", None, "the share of tokens that are covered, to be guessed")
 VOCABULARY = (
     Option("vocabulary", "text", "bytes", "bytes, bpe, words, or the file of one", LEARNT),
-    Option("size", "integer", SIZE, "entries that bpe or words learn at most", low=4, high=1 << 20),
+    Option("size", "integer", 8192, "entries that bpe or words learn at most", low=4, high=1 << 20),
     Option("least", "integer", 1, "words that occur less often are unknown", low=1),
     Option("lowercase", "boolean", False, "words in small letters"),
     Option("marks", "boolean", True, "marks are words; false: words stand between blanks"),
@@ -107,9 +106,6 @@ def _vocabulary_problems(settings: Settings) -> list[Problem]:
     if chosen == "bpe" and settings["size"] < LEAST:
         text = f"`size` is {settings['size']}, byte pairs need at least {LEAST}"
         problems.append(Problem(text, "256 bytes, and the end and beginning of a text", "size"))
-    if chosen == "bytes" and settings["size"] != SIZE:
-        text = f"`bytes` are {BYTES}: `size` is a setting of vocabulary=bpe and vocabulary=words"
-        problems.append(Problem(text, "leave it out, or choose one of them", "size"))
     if chosen != "words":
         of_words = {"least": 1, "lowercase": False, "marks": True}
         problems += [

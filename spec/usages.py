@@ -126,6 +126,7 @@ OPERATIONS: Mapping[str, str] = {
     "bce(logits, mask) + dice_loss(logits, mask)",
     "cross_entropy": "logits: f32[B, 10], label: i32[B]; cross_entropy(logits, label)",
     "accuracy": "logits: f32[B, 10], label: i32[B]; accuracy(logits, label)",
+    "perplexity": "logits: f32[B, T, 256], next: i32[B, T]; perplexity(logits, next)",
     "bits": "logits: f32[B, T, 256], next: i32[B, T]; bits(logits, next)",
     # new values
     "arange": "x: f32[B, 8, 64]; x*unsqueeze(cast(arange(8), f32), axis=-1)",

@@ -12,7 +12,18 @@ from ...spec.tree import Flow, Step
 from .scope import Scope
 from .values import Tensor
 
-COMPARISONS = ("cross_entropy", "bce", "focal", "dice_loss", "mse", "mae", "huber", "accuracy", "bits")
+COMPARISONS = (
+    "cross_entropy",
+    "bce",
+    "focal",
+    "dice_loss",
+    "mse",
+    "mae",
+    "huber",
+    "accuracy",
+    "bits",
+    "perplexity",
+)
 """Blocks that take an answer and the field it should have been."""
 
 

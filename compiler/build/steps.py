@@ -10,7 +10,7 @@ from ...spec.dims import symbols
 from ...spec.errors import suggest
 from ...spec.expressions import Call, Name
 from ...spec.place import Place
-from ...spec.tree import Flow, Step, Train
+from ...spec.tree import Flow, Metric, Step, Train
 from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.types import FLOATS, TensorType, held
@@ -128,6 +128,7 @@ def _build_step(
     inputs = first.inputs()
     own = catalogue.spec.blocks.own
     bits = {} if "bits" in own else _bits(step, {name for line in lines for name in line.names})
+    spread = [] if "perplexity" in own else [m.name for m in step.metrics if _is_perplexity(m)]
     answered = answers(step, second.scope, second.types, own, catalogue.nets)
     of_nets = by_net(answered)
     entry = {
@@ -136,6 +137,7 @@ def _build_step(
         **settings,
         "metrics": list(first.metrics),
         **({"bits": bits} if bits else {}),
+        **({"perplexity": spread} if spread else {}),
         **({"answers": of_nets} if of_nets else {}),
         **({"frozen": list(frozen)} if frozen else {}),
         "inputs": list(inputs),
@@ -175,6 +177,12 @@ def _bits(step: Step, fields: Collection[str]) -> dict[str, str]:
         if isinstance(target, Name) and target.id in fields:
             found[metric.name] = target.id
     return found
+
+
+def _is_perplexity(metric: Metric) -> bool:
+    """Is a metric `perplexity(…)`, whose logarithm is what is averaged?"""
+    call = metric.flow.pieces[-1].stage
+    return isinstance(call, Call) and call.name == "perplexity"
 
 
 class _Run:

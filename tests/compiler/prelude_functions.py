@@ -261,6 +261,7 @@ MEASURES = [
         lambda x, y: (x.topk(2, 1).indices == y[:, None]).any(1)[y != 0].double().mean(),
         PIXELS,
     ),
+    Case("perplexity(x, y)", lambda x, y: F.cross_entropy(x, y.long()).exp(), LABEL),
     Case("bits(x, y)", lambda x, y: F.cross_entropy(x, y.long()) / math.log(2), LABEL),
     Case(
         "bits(x, y, axis=1, ignore=2)",

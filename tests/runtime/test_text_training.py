@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ train {
     logits = tokens -> reader
     loss = cross_entropy(logits, next)
     metric bits = bits(logits, next)
+    metric perplexity = perplexity(logits, next)
   }
 }
 """
@@ -91,6 +93,8 @@ def test_a_run_keeps_its_vocabulary(
     test = whole.metrics["test"]
     assert test["bits"] == pytest.approx(test["loss"] / 0.693147, rel=1e-5)
     assert test["bits"] < 7
+    for part in whole.metrics.values():  # of all batches together, no mean of those of batches
+        assert part["perplexity"] == pytest.approx(math.exp(part["loss"]), rel=1e-5)
     columns = (folder / "whole" / "metrics.csv").read_text().splitlines()[0]
     assert ("bits_per_byte" in columns) == (kind == "bpe")
     if kind == "bpe":

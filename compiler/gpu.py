@@ -73,14 +73,14 @@ def traffic(parts: list[Part]) -> dict[str, Any]:
     known: Known = set()
     bound = sum(product_bytes(graph.values, node, known) for node in made)
     bound -= _counted_again(graph)
-    streamed = sum(_bytes(graph, w) for w in graph.works if graph.is_attention(w))
+    streamed = sum(graph.bytes_of(w) for w in graph.works if graph.is_attention(w))
     products = sum(_own_bytes(graph, w) for w in graph.works if _products(graph, w))
     bound, products = bound + streamed, products + streamed
-    total = sum(_bytes(graph, w) for w in graph.works)
+    total = sum(map(graph.bytes_of, graph.works))
     return {
         "product_bytes": products,
         "kernel_bytes": total - products,
-        "update_bytes": sum(_bytes(part, w) for part in updates for w in part.works),
+        "update_bytes": sum(part.bytes_of(w) for part in updates for w in part.works),
         "traffic_ratio": total / bound if bound else None,
         "memory_ratio": total / bound if bound else None,
     }
@@ -105,14 +105,6 @@ def _products(part: Part, work: Work) -> list[int]:
     beside = [] if work.weight is None else [work.weight]
     behind = [] if work.then is None else _products(part, work.then)
     return [*part.values.made_as_one(work.heavy)[1], *beside, *behind]
-
-
-def _bytes(part: Part, work: Work) -> int:
-    values = part.values
-    members = values.cone(work.roots)[0] if work.heavy is None and work.roots else ()
-    written = sum(map(values.bytes_of, work.writes))
-    read = sum(values.read_bytes(members, i) for i in work.reads - work.writes)
-    return written + read - part.left_alone(work) + part.parts(work)
 
 
 def _own_bytes(part: Part, work: Work) -> int:

@@ -45,10 +45,14 @@ class Fusion:
         """What the kernel loads."""
         return set().union(*(self.leaves[r] for r in roots)) - set(roots)
 
+    def touched(self, values: Iterable[int]) -> set[int]:
+        """What lies where some values do."""
+        return {source for i in values for source in self.values.lying(i)}
+
     def cost(self, roots: Roots) -> int:
         """Bytes the kernel moves.  Aliases count as the memory they share."""
-        base = self.values.base
-        moved = {base(i) for i in self.reads(roots)} | set(self.written(roots))
+        moved = set().union(*(self.sources[r] for r in roots)) - roots
+        moved.update(self.written(roots))
         return sum(map(self.values.bytes_of, moved))
 
     # ---- merging ---------------------------------------------------------------------------------
@@ -57,17 +61,20 @@ class Fusion:
         values = self.values
         self.moved = {node.id for node in values.graph if lowering(node) == "reindex"}
         self.leaves = {r: set(values.cone({r})[1]) for r in values.stored}
+        self.sources = {r: self.touched(leaves) for r, leaves in self.leaves.items()}
+        self.behind = {r: self.sources[r] - leaves for r, leaves in self.leaves.items()}
         self.readers: dict[int, set[int]] = {}
-        for root, leaves in self.leaves.items():
-            for leaf in leaves:
-                self.readers.setdefault(values.base(leaf), set()).add(root)
+        for root, sources in self.sources.items():
+            for source in sources:
+                self.readers.setdefault(source, set()).add(root)
         for node in values.graph:
             if values.is_heavy(node):
                 for source in values.operands(node):
                     self.readers.setdefault(source, set()).add(node.id)
         for launch in values.attention:
             for leaf in values.cone_of(launch)[1]:
-                self.readers.setdefault(values.base(leaf), set()).add(launch.key)
+                for source in values.lying(leaf):
+                    self.readers.setdefault(source, set()).add(launch.key)
 
     def legal(self, roots: Roots) -> bool:
         """Can one kernel make all of `roots`?  What is quickly told is asked first."""
@@ -89,13 +96,13 @@ class Fusion:
 
     def _reads_back(self, roots: Roots) -> bool:
         """Would the kernel read, elsewhere than at the row at hand, memory that it writes?"""
-        members, leaves = self.values.cone(roots)
-        if any(self.values.base(i) in roots for i in leaves):
+        members, _ = self.values.cone(roots)
+        if any(self.behind[r] & roots for r in roots):
             return True
         graph = self.values.graph
         moved = (graph[i] for i in members if i in self.moved)
         sources = {o for n in moved for o in (n.operands[:1] if n.op == "take" else n.operands)}
-        return any(self.values.base(o) in roots for o in sources)
+        return bool(self.touched(sources) & roots)
 
     def _order(self) -> Order[Launch]:
         """Groups and heavy nodes, by who reads whom."""
@@ -132,7 +139,7 @@ class Fusion:
         phase = {group: self.values.graph[min(group)].phase for group in self.groups}
 
         def touched(group: Roots) -> set[int]:
-            return {self.values.base(i) for i in self.reads(group)} | group
+            return set(group).union(*(self.sources[r] for r in group))
 
         def offer(group: Roots) -> None:
             mine = touched(group)

@@ -1,4 +1,6 @@
-"""Values of a GPU: products and convolutions make maps of what they load, and add each other up."""
+"""Values of a GPU: products and convolutions make maps of what they load, and add each other up;
+what is joined is made side by side.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,16 @@ from collections.abc import Iterable, Mapping
 from ..ir.graph import Graph
 from .attention import Attention
 from .forms import Plans
+from .joints import joints
 from .prologue import ahead_of
 from .totals import onto, totals
 from .values import Values
 
 
 class LoadedValues(Values):
-    """The stored values, without what kernels make where they load it (`prologue`) and without the
-    terms of sums that one launch makes (`totals`).
+    """The stored values, without what kernels make where they load it (`prologue`), without the
+    terms of sums that one launch makes (`totals`), and without what is joined where it is made
+    (`joints`).
     """
 
     def __init__(
@@ -33,6 +37,9 @@ class LoadedValues(Values):
         self.sources = {
             (reader, i): ahead.source for i, ahead in self.ahead.items() for reader in ahead.readers
         }
+        found = joints(self)
+        self.within, self.parts = found.within, found.parts
+        self.stored -= found.parts.keys()
         self.forget()
 
     def _look_ahead(self) -> None:

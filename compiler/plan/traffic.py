@@ -133,7 +133,8 @@ class _Counter:
         if launch.heavy is None:
             members = values.cone(launch.roots)[0]
             reads = {base(i) for i in self.fusion.reads(launch.roots)}
-            found = {i: values.read_bytes(members, i) for i in reads}
+            taken = values.taken(members)
+            found = {i: taken.get(i, values.bytes_of(i)) for i in reads}
             return found | {i: values.bytes_of(i) for i in launch.writes}
         touched = launch.reads | (launch.writes if len(launch.writes) == 1 else {launch.heavy})
         return {i: values.bytes_of(i) for i in touched}

@@ -32,6 +32,14 @@ def lowering(node: Node) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Joint:
+    """Where a value lies: in the memory of a larger one, from an element on."""
+
+    host: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ahead:
     """How a map is made in front of its `readers`: of the block that they load of `source`, and of
     what else it takes.  `written`: by the only one of them, for everybody else.
@@ -52,7 +60,8 @@ class Values:
     `plans` keeps what was planned, by form.  What `attention` streams is never stored; what it
     makes is a leaf.  On a GPU (`LoadedValues`) maps that convolutions carry out on what they load
     are `ahead`, and products that are one launch `totals`, all but the first of them `followers`;
-    `writers` are launches that store other values than their own.
+    `writers` are launches that store other values than their own; `within` are values that lie in
+    the memory of others, `parts` those of concatenations that nobody carries out.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
@@ -83,9 +92,12 @@ class Values:
         self._bytes: dict[int, int] = {}
         self.ahead: dict[int, Ahead] = {}
         self.writers: dict[int, int] = {}
+        self.within: Mapping[int, Joint] = {}
+        self.parts: Mapping[int, tuple[int, ...]] = {}
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self._bases: dict[int, int] = {}
+        self._lying: dict[int, tuple[int, ...]] = {}
         self._formed: dict[tuple[tuple[int, ...], bool, bool], Form] = {}
         self.slopes = frozenset(node.id for node in graph if node.op == "slope")
         self.users = {node.id: graph.users(node.id) for node in graph}
@@ -108,6 +120,7 @@ class Values:
         self._cones.clear()
         self._joined.clear()
         self._bases.clear()
+        self._lying.clear()
 
     # ---- sizes -------------------------------------------------------------------------------
 
@@ -127,21 +140,25 @@ class Values:
             found = self._bytes[i] = self.count(i) * ITEM_BYTES[self.graph[i].dtype]
         return found
 
-    def read_bytes(self, members: Iterable[int], i: int) -> int:
-        """What members of a kernel read of a value: pieces or rows of it, where they only take
-        those.
+    def taken(self, members: Iterable[int]) -> dict[int, int]:
+        """The bytes that members of a kernel read of values of which they take pieces or rows, and
+        nothing else.
         """
-        graph, base = self.graph, self.base
+        graph, whole, pieces = self.graph, set[int](), dict[int, int]()
         nodes = [graph[m] for m in members]
-        readers = [n for n in nodes if any(base(o) == i for o in n.operands)]
-        cut = {n.id for n in readers if n.op == "slice" and self.is_view(n.id)}
-        readers = [n for n in readers if not cut & {*n.operands}]
-        if not readers or any(n.op not in ("slice", "take") for n in readers):
-            return self.bytes_of(i)
-        if any(base(o) == i for n in readers for o in n.operands[1:]):
-            return self.bytes_of(i)
-        pieces = sum(self.count(n.id) for n in readers) * ITEM_BYTES[graph[i].dtype]
-        return min(self.bytes_of(i), pieces)
+        cut = {n.id for n in nodes if n.op == "slice" and self.is_view(n.id)}
+        for node in nodes:
+            for slot, o in enumerate(node.operands):
+                if o in cut:
+                    continue
+                source = self.base(o)
+                if node.op in ("slice", "take") and slot == 0:
+                    size = self.count(node.id) * ITEM_BYTES[graph[source].dtype]
+                    pieces[source] = pieces.get(source, 0) + size
+                else:
+                    whole.add(source)
+        found = ((i, size) for i, size in pieces.items() if i not in whole)
+        return {i: size for i, size in found if size < self.bytes_of(i)}
 
     # ---- which values exist --------------------------------------------------------------------
 
@@ -151,7 +168,7 @@ class Values:
         """
         if i in self.launches or i in self.streamed:
             return i in self.launches
-        if i in self.writers:
+        if i in self.writers or i in self.parts:
             return True
         node = self.graph[i]
         return node.op == "input" or lowering(node) in ("heavy", "alias")
@@ -168,6 +185,16 @@ class Values:
             known = self.base(self.graph[i].operands[0]) if self._passes_on(i) else i
             self._bases[i] = known
         return known
+
+    def lying(self, i: int) -> tuple[int, ...]:
+        """The values that kernels make where a value lies: itself, or the parts of it."""
+        source = self.base(i)
+        if source not in self.parts:
+            return (source,)
+        if source not in self._lying:
+            inner = (self.lying(part) for part in self.parts[source])
+            self._lying[source] = tuple(value for values in inner for value in values)
+        return self._lying[source]
 
     def is_view(self, i: int) -> bool:
         """Is this a transposition, or part of a turned weight, resolved by its reader's strides?"""
@@ -283,7 +310,8 @@ class Values:
         terms = (self.graph[i] for i in self.made_as_one(node.id)[1])
         stored = [o for term in terms for o in term.operands if o not in made]
         stored += [self.onto[node.id][1]] if node.id in self.onto else []
-        return {self.base(i) for i in (*stored, *(self.cone(made)[1] if made else ()))}
+        read = (*stored, *(self.cone(made)[1] if made else ()))
+        return {value for i in read for value in self.lying(i)}
 
     # ---- cones ---------------------------------------------------------------------------------
 

@@ -58,12 +58,12 @@ def _heavy(part: Part, i: int) -> Work:
 
 
 def _streamed(part: Part, launch: Attention) -> Work:
-    reads = frozenset(part.values.base(i) for i in part.values.cone_of(launch)[1])
+    reads = frozenset(part.fusion.touched(part.values.cone_of(launch)[1]))
     return Work(launch.key, frozenset(), reads, frozenset(launch.results))
 
 
 def _group(part: Part, roots: frozenset[int]) -> Work:
-    reads = frozenset(part.values.base(i) for i in part.fusion.reads(roots))
+    reads = frozenset(part.fusion.touched(part.fusion.reads(roots)))
     return Work(None, roots, reads, frozenset(part.fusion.written(roots)))
 
 
@@ -115,6 +115,7 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
     waiting = _pairs(part, works, machine)
     hosts = {part.result(w): w for w in works if part.is_host(w) and w.summed is None}
     hosts = {z: w for z, w in hosts.items() if w.heavy not in waiting}
+    near = {w: _read_alone(part, w) & hosts.keys() for w in works if w.heavy is None}
 
     def joined(contraction: Work, group: Work) -> Work | None:
         if part.phase(group) != part.phase(contraction) or contraction.moments in group.reads:
@@ -125,10 +126,11 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
         return found if _fits(part, found, machine) else None
 
     for contraction in hosts.values():
-        readers = [w for w in order.readers(contraction) if w.heavy is None]
+        z = part.result(contraction)
+        readers = [w for w in order.readers(contraction) if w in near and z in near[w]]
         for group in sorted(readers, key=lambda w: w.key):
             saved = _saved(part, contraction, group, kept)
-            others = (hosts[i] for i in group.reads & hosts.keys())
+            others = (hosts[i] for i in near[group])
             rivals = (w for w in others if w in left and _saved(part, w, group, kept) > saved)
             if any(joined(rival, group) for rival in rivals):
                 continue
@@ -139,6 +141,11 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
                 order.merge((contraction, group), found)
                 break
     return list(left)
+
+
+def _read_alone(part: Part, group: Work) -> set[int]:
+    """What a group reads that is no part of what it reads."""
+    return {part.values.base(i) for i in part.fusion.reads(group.roots)}
 
 
 def _pairs(part: Part, works: Sequence[Work], machine: Machine) -> set[int]:

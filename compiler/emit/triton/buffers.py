@@ -18,7 +18,9 @@ from .part import Part, free
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A buffer of the entry before it has a place.  Units: `span` in elements of 4 bytes."""
+    """A buffer of the entry before it has a place; `within`: another one in which it lies, and from
+    which element on.  Units: `span` in elements of 4 bytes.
+    """
 
     name: str
     dtype: str
@@ -26,6 +28,7 @@ class Memory:
     layout: Layout
     home: Home | None
     place: str
+    within: tuple[str, int] | None = None
 
     @property
     def span(self) -> Dim:
@@ -47,8 +50,9 @@ class Buffers:
             base = spelled(node["feed"] if node.op == "input" else node.name)
             name = part.names[i] = free(base, self.memory)
             place = str(node.place) if node.place else ""
-            home, layout = part.homes.get(i), part.layout(i)
-            self.memory[name] = Memory(name, node.dtype, node.shape, layout, home, place)
+            home, layout, joint = part.homes.get(i), part.layout(i), part.values.within.get(i)
+            within = (self.of(part, joint.host), joint.offset) if joint else None
+            self.memory[name] = Memory(name, node.dtype, node.shape, layout, home, place, within)
         return part.names[i]
 
     def argument(self, part: Part, i: int) -> Argument:
@@ -81,13 +85,22 @@ class Buffers:
         """
         moments = self._moments(calls)
         requests = []
+        needed = self._needed(moments)
         for name, m in self.memory.items():
-            if m.home is None and name in moments:
-                first, last = (0, len(calls)) if keep else (moments[name][0], moments[name][-1])
+            if m.home is None and name in needed:
+                first, last = (0, len(calls)) if keep else (min(needed[name]), max(needed[name]))
                 requests.append(Request((name, 0), aligned(m.span), first, last))
         packing = pack(requests, sizes)
         used = tuple(_placed(self.memory[name], packing.offsets) for name in moments)
         return used, packing.total
+
+    def _needed(self, moments: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        """When the memory of each buffer that lies in no other is needed."""
+        found: dict[str, list[int]] = {}
+        for name, touched in moments.items():
+            within = self.memory[name].within
+            found.setdefault(within[0] if within else name, []).extend(touched)
+        return found
 
     def _moments(self, calls: Sequence[Call]) -> dict[str, list[int]]:
         """When each buffer is touched, by name."""
@@ -109,7 +122,9 @@ def words(span: Dim, size: int) -> Dim:
 
 
 def _placed(m: Memory, offsets: Mapping[tuple[str, int], Dim]) -> Buffer:
-    home = m.home or Home("workspace", 0, offsets[m.name, 0], m.layout)
+    host, start = m.within or (m.name, 0)
+    words_in = start * ITEM_BYTES[m.dtype] // 4
+    home = m.home or Home("workspace", 0, offsets[host, 0] + words_in, m.layout)
     shape, strides = _expressions(m.shape), _expressions(home.layout.strides)
     at = expression(home.offset * 4)
     return Buffer(m.name, m.dtype, shape, home.space, home.slot, at, strides, m.place)

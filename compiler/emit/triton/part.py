@@ -107,6 +107,7 @@ class Part:
     made: set[int] = field(default_factory=set)
     readers: dict[int, list[int]] = field(default_factory=dict)
     moved: dict[int, Dim] = field(default_factory=dict)
+    pieces: dict[Roots, dict[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.layouts: dict[int, Layout] = {}
@@ -171,6 +172,8 @@ class Part:
                 steps = zip(inner.strides, node["steps"], strict=True)
                 return Layout(tuple(stride * step for stride, step in steps), inner.span)
             return Layout(tuple(inner.strides[k] for k in node["order"]), inner.span)
+        if i in self.values.within:
+            return row_major(self.graph[self.values.within[i].host].shape)
         if i in self.homes and lowering(node) != "alias":
             return self.homes[i].layout
         if node.op == "cast" and node.operands[0] in self.homes:
@@ -179,8 +182,23 @@ class Part:
 
     def bytes_of(self, work: Work) -> int:
         """Bytes between memory and the chip."""
-        touched = sum(map(self.values.bytes_of, work.reads | work.writes))
-        return touched - self.left_alone(work) + self.parts(work)
+        values, several = self.values, work.members or work.pair or (work,)
+        heavy = [i for w in several for i in (w.heavy, w.weight) if i is not None]
+        whole = {i for h in heavy for i in values.operands(self.graph[h])}
+        roots = [root for w in several for root in w.roots]
+        taken = self._taken(frozenset(roots)) if roots and work.then is None else {}
+        written = sum(map(values.bytes_of, work.writes))
+        read = sum(
+            values.bytes_of(i) if i in whole or i not in taken else taken[i]
+            for i in work.reads - work.writes
+        )
+        return written + read - self.left_alone(work) + self.parts(work)
+
+    def _taken(self, roots: Roots) -> dict[int, int]:
+        """The bytes of what a group takes pieces of."""
+        if roots not in self.pieces:
+            self.pieces[roots] = self.values.taken(self.values.cone(roots)[0])
+        return self.pieces[roots]
 
     def parts(self, work: Work) -> int:
         """Bytes of the shares that a pair leaves behind beyond those of launches of their own."""
@@ -204,7 +222,7 @@ class Part:
 
     def wide(self, values: Iterable[int]) -> bool:
         """May an offset into one of the values pass 32 bits?"""
-        values = list(values)
+        values = [self.values.within[i].host if i in self.values.within else i for i in values]
         symbolic = any(not isinstance(d, int) for i in values for d in self.graph[i].shape)
         longest = max(map(self.values.count, values), default=0)
         return longest * (GROWTH if symbolic else 1) >= WIDE
@@ -261,7 +279,7 @@ class Part:
         form = self.values.form(own, named=not alike, origins=not alike)
         ranks = form.ranks()
         laid = tuple(-1 if alike and self._is_plain(i) else self._laid(i) for i in form.ids)
-        sets = [own, work.reads, work.writes]
+        sets = [own, work.reads & ranks.keys(), work.writes]
         for each in (work, work.then):
             if each is not None:
                 sets += [each.roots, self.fusion.written(each.roots)]
@@ -349,7 +367,9 @@ class Part:
         def shown(values: Iterable[int]) -> str:
             return ", ".join(names[i] + shape(self.graph[i].shape) for i in sorted(values))
 
-        made, read = shown(work.writes), shown(work.reads)
+        joined = {i for i in names if i in self.values.parts}
+        parts = {value for i in joined for value in self.values.lying(i)} - names.keys()
+        made, read = shown(work.writes), shown(work.reads - parts | joined)
         text = f"{made} from {read}" if read else made
         return text if len(text) <= TITLE else text[: TITLE - 4].rsplit(", ", 1)[0] + ", ..."
 

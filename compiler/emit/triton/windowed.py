@@ -156,8 +156,8 @@ class Windowed:
                 raise LookupError("the group needs whole rows")
             kept = self.names[z] if z in self.work.writes else None
             return Writer(kernel, z, shape, self.sizes, wide=self.wide).write(kept)
-        columns = self.part.graph[z].shape[-1]
-        return self.stored(f"row * {columns} + column", shape.inside)
+        distance = self.sizes.stride(self.part.layout(z).strides[-2])
+        return self.stored(f"row * {distance} + column", shape.inside)
 
     def value(self) -> str:
         """What the result is called in the kernel."""

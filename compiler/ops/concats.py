@@ -1,9 +1,10 @@
 """Sums of a concatenation along other axes are those of its parts, so that nobody waits until it is
-whole, and what is joined again and again is summed once.
+whole, and what is joined again and again is summed once.  Cotangents of parts are joined.
 
     sum(concat(a, b))            ->  concat(sum a, sum b)
     sum((concat(a, b) - m)²)     ->  concat(sum (a - m_a)², sum (b - m_b)²), m_a the part of m for a
     f(concat(s, t), number)      ->  concat(f(s, number), f(t, number)), for numbers a channel
+    pad(a) + pad(b)              ->  pad(concat(a, b)), where they lie beside each other among zeros
 """
 
 from __future__ import annotations
@@ -56,6 +57,31 @@ def map_of_parts(b: Builder, op: str, x: tuple[int, ...], a: dict[str, Any]) -> 
         for o in joint.operands
     ]
     return b.concat(made, 0)
+
+
+def pads_together(b: Builder, _: str, x: tuple[int, ...], __: dict[str, Any]) -> int | None:
+    """pad(a) + pad(b) -> pad(concat(a, b)), where they lie beside each other among zeros"""
+    pads = [b[i] for i in x]
+    if any(node.op != "pad" or node["value"] != 0 for node in pads):
+        return None
+    first, second = pads
+    axes = [axis for axis, low in enumerate(first["low"]) if low != second["low"][axis]]
+    if len(axes) != 1:
+        return None
+    (axis,) = axes
+    for left, right in ((first, second), (second, first)):
+        size = b[left.operands[0]].shape[axis]
+        others = all(
+            left[side][a] == right[side][a]
+            for side in ("low", "high")
+            for a in range(len(left.shape))
+            if a != axis
+        )
+        if others and left["low"][axis] + size == right["low"][axis]:
+            high = (*left["high"][:axis], right["high"][axis], *left["high"][axis + 1 :])
+            both = b.concat((left.operands[0], right.operands[0]), axis)
+            return b.pad(both, left["low"], high)
+    return None
 
 
 def _is_number(b: Builder, i: int) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from ..ir.builder import Builder, Rule
 from ..ir.graph import Node
 from . import orders
-from .concats import map_of_parts, sum_of_parts
+from .concats import map_of_parts, pads_together, sum_of_parts
 from .factors import sum_behind_product
 from .maps import MAPS
 from .pooled import pool_first
@@ -299,7 +299,7 @@ def no_pad(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
 
 
 _MAP_RULES: dict[str, tuple[Rule, ...]] = {
-    "add": (constants_right, add),
+    "add": (constants_right, add, pads_together),
     "sub": (sub,),
     "mul": (constants_right, mul, row_scalars_together),
     "div": (div,),

@@ -38,10 +38,10 @@ class Chain:
 
 def chain(values: Values, node: Node) -> Chain | None:
     """The chain of a map of a batch; None where it is drawn, gathered from elsewhere, or without
-    a sum over the batch.
+    a sum over the batch or a value that is joined.
 
     Where no such sum stands between, a map is better made by the kernel that makes what it reads,
-    and so it is where nobody else reads that.
+    if that is one, and so it is where nobody else reads that.
     """
     if OPS[node.op].lowering != "map" or not node.shape or isinstance(node.shape[0], int):
         return None
@@ -52,7 +52,8 @@ def chain(values: Values, node: Node) -> Chain | None:
     drawn = any(graph[i].op == "random" for i in leaves)
     apart = [i for i in leaves - values.stored if OPS[graph[i].op].lowering in ("reindex", "leaf")]
     away = any(i in large and graph[i].op != "input" for i in apart)
-    if drawn or away or not _reaches_sum(values, leaves):
+    joined = any(graph[i].op == "concat" for i in large)
+    if drawn or away or not (joined or _reaches_sum(values, leaves)):
         return None
     moved = [i for i in apart if graph[i].op == "concat"]
     if any(OPS[graph[i].op].lowering == "heavy" and members >= {*values.users[i]} for i in large):

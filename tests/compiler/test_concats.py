@@ -76,3 +76,21 @@ def test_maps_of_images_stay_whole(op: str) -> None:
     x = b.concat((f32(b, "x", B, 6, 3), f32(b, "y", B, 6, 5)), 2)
     operands = (x,) if op == "exp" else (x, 2.0)
     assert b[b.map(op, *operands)].op == op
+
+
+def test_cotangents_of_parts_are_joined() -> None:
+    """Three slices that fill an axis: their adjoints leave no zeros to add."""
+    b = new_builder()
+    x, y, z = f32(b, "x", B, 3), f32(b, "y", B, 5), f32(b, "z", B, 4)
+    pads = [
+        b.pad(v, (0, low), (0, 12 - low - b[v].shape[1])) for v, low in ((x, 0), (y, 3), (z, 8))
+    ]
+    found = b.map("add", b.map("add", pads[1], pads[0]), pads[2])
+    assert b[found].op == "concat"
+    apart = b.map("add", pads[0], pads[2])
+    graph = graph_of(b, {"found": found, "apart": apart})
+    given = feeds(graph, {"B": 7}, positive=False)
+    got = expected(graph, given, {"B": 7})
+    assert np.array_equal(got["found"], np.concatenate([given[n] for n in "xyz"], 1))
+    assert np.array_equal(got["apart"][:, 3:8], np.zeros((7, 5)))
+    assert b[apart].op == "add"

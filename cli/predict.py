@@ -32,6 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "(default: a table here)",
     )
     parser.add_argument("--net", metavar="NAME", help="which net, where the spec has several")
+    parser.add_argument(
+        "--whole", action="store_true", help="images in their own sizes, by a net that takes any"
+    )
     add_checkpoint(parser)
     add_ema(parser)
     add_target(parser)
@@ -77,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path | None) -> int:
     from ..runtime.predict import predicted
-    from ..runtime.predictions import table_of, write
+    from ..runtime.predictions import columns_of, table_of, write
 
     found = predicted(
         program.engine,
@@ -86,18 +89,19 @@ def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path
         source=Path(arguments.input),
         net=arguments.net,
         ema=arguments.ema,
+        whole=arguments.whole,
     )
-    rows = len(found)
+    rows = sum(map(len, found))
     if arguments.output is not None:
         write(Path(arguments.output), found)
     if arguments.json:
         answer: dict[str, Any] = {"checkpoint": _name(path), "rows": rows}
         answer["output"] = arguments.output
         if arguments.output is None:
-            answer["columns"] = {name: each.tolist() for name, each in found.columns().items()}
+            answer["columns"] = {name: each.tolist() for name, each in columns_of(found).items()}
         print_json(answer)
     elif arguments.output is None:
-        print(_shown(table_of(_narrow(found.columns()))))
+        print(_shown(table_of(_narrow(columns_of(found)))))
     else:
         print(f"{arguments.output}: {counted(rows, 'row')}" + (f" from {path}" if path else ""))
     return 0

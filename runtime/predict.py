@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,13 @@ from .averaged import use_average
 from .data import load
 from .data.arrays import load_npy, load_npz, names_in
 from .data.conform import check_finite, fit
-from .data.loose import is_pictures, load_pictures, picture_names
+from .data.loose import alike, is_pictures, load_pictures, picture_names
 from .data.normalise import apply, fill
 from .data.table import is_number, read_cells, read_features
 from .evaluation import evaluate as evaluate_part
 from .evaluation import per_byte
 from .nets import named_net
-from .predictions import DELIMITERS, Predictions, write
+from .predictions import DELIMITERS, Predictions, joined, write
 from .recipe import recipe_of
 from .snapshot import restore_parameters
 from .stream import part_of
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+ELEMENTS = 1 << 22
+"""Of an input in one batch at most, so that large images do not fill the memory."""
 NO_DATA: Mapping[str, Any] = {"names": [], "types": [], "source": "", "settings": {}}
 
 
@@ -103,16 +106,20 @@ def predict(
     out: Path,
     net: str | None = None,
     ema: bool | None = None,
+    whole: bool = False,
 ) -> int:
     """Run a net on the rows of a file or on images, write its outputs, return their number.
 
-    `out` is a csv, tsv or npz file, or a folder for masks and images.
+    `out` is a csv, tsv or npz file, or a folder for masks and images; the rest is as in
+    `predicted`.
 
     Raises: CheckpointError, DataError, UsageError.
     """
-    found = predicted(engine, artifact, checkpoint=checkpoint, source=source, net=net, ema=ema)
+    found = predicted(
+        engine, artifact, checkpoint=checkpoint, source=source, net=net, ema=ema, whole=whole
+    )
     write(out, found)
-    return len(found)
+    return sum(map(len, found))
 
 
 def predicted(
@@ -123,13 +130,15 @@ def predicted(
     source: Path,
     net: str | None = None,
     ema: bool | None = None,
-) -> Predictions:
-    """The outputs of a net for the rows of a file or for images.
+    whole: bool = False,
+) -> list[Predictions]:
+    """The outputs of a net for the rows of a file or for images: those of one shape together.
 
     The file is a csv, tsv, npz or npy file, an image, or a folder of images; a net without
     parameters needs no checkpoint.
 
-    `ema`: with the average of the weights; without it, where the checkpoint has one.
+    `ema`: with the average of the weights; without it, where the checkpoint has one.  `whole`:
+    images in their own sizes, by a net that takes any.
 
     The inputs are laid out, filled and scaled as those of the training were.
 
@@ -137,10 +146,32 @@ def predicted(
     """
     entry = _entry(artifact, net)
     recipe, known = _restored(engine, artifact, checkpoint, entry, ema)
-    inputs = _inputs(entry, source, recipe, known)
-    found = in_batches(entry, inputs, lambda piece: engine.forward(entry.subject, piece))
-    rows = tuple(picture_names(source)) if is_pictures(source) else ()
-    return Predictions(rows, found, recipe, known, _compared(artifact, entry.subject))
+    shape = entry.inputs[0].shape
+    if whole:
+        if any(isinstance(side, int) for side in shape[2:]) or len(shape) != 4:
+            text = f"`{entry.subject}` takes {list(shape[1:])}, not images of any size"
+            raise UsageError(text, hint="--whole is for a net whose input is f32[B, 3, H, W]")
+        recipe = {**recipe, "settings": {**recipe["settings"], "size": None, "resize": None}}
+    groups = alike(source, recipe["settings"], shape) if is_pictures(source) else [[]]
+    found = []
+    for names in groups:
+        inputs = _inputs(entry, source, recipe, known, names)
+        with _blaming(names):
+            values = in_batches(entry, inputs, partial(engine.forward, entry.subject))
+        compared = _compared(artifact, entry.subject)
+        found.append(Predictions(tuple(names), values, recipe, known, compared))
+    return joined(found)
+
+
+@contextmanager
+def _blaming(names: Sequence[str]) -> Iterator[None]:
+    """Says of which image a net cannot take the size."""
+    try:
+        yield
+    except DataError as error:
+        if not names:
+            raise
+        raise DataError(f"`{names[0]}`: {error.message}", hint=error.hint) from None
 
 
 def _compared(artifact: Artifact, net: str) -> tuple[str, str] | None:
@@ -208,9 +239,13 @@ def _training_data(
 
 
 def _inputs(
-    entry: Entry, source: Path, recipe: Mapping[str, Any], known: Mapping[str, Any]
+    entry: Entry,
+    source: Path,
+    recipe: Mapping[str, Any],
+    known: Mapping[str, Any],
+    pictures: Sequence[str] = (),
 ) -> dict[str, Array]:
-    """The arrays for the ports of the net."""
+    """The arrays for the ports of the net; of a folder of images these, or all."""
     if not source.exists():
         raise DataError(f"there is no file `{source}`")
     names: list[str] = list(recipe["names"])
@@ -222,7 +257,10 @@ def _inputs(
                 f"`{port.name}` of `{entry.subject}` is not a field of the data",
                 hint=f"the fields are {', '.join(names)}",
             )
-        raw = _read(source, field, port, recipe, known)
+        if is_pictures(source):
+            raw = load_pictures(source, recipe["settings"], port.shape, pictures)
+        else:
+            raw = _read(source, field, port, recipe, known)
         numbers = known.get("fields", {}).get(field, {})
         if "fill" in numbers:
             raw = fill(raw, numbers["fill"])
@@ -239,8 +277,6 @@ def _read(
     source: Path, field: str, port: Port, recipe: Mapping[str, Any], known: Mapping[str, Any]
 ) -> Array:
     kind = source.suffix.lower()
-    if is_pictures(source):
-        return load_pictures(source, recipe["settings"], port.shape)
     if kind in DELIMITERS:
         return _as_declared(_read_table(source, recipe, known), port)
     if kind == ".npy":
@@ -285,7 +321,9 @@ def in_batches(
     """The results for all rows, a batch at a time; a fixed batch is filled up with its last row."""
     count = len(next(iter(inputs.values())))
     declared = entry.inputs[0].shape[0]
-    batch = declared if isinstance(declared, int) else min(count, 1024)
+    row = max(array[0].size for array in inputs.values())
+    most = min(1024, max(1, ELEMENTS // row))
+    batch = declared if isinstance(declared, int) else min(count, most)
     parts: dict[str, list[Array]] = {}
     for begin in range(0, count, batch):
         rows = min(batch, count - begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ LOGITS = ("bce", "focal", "dice_loss")
 """Blocks that take the logit of a probability."""
 
 
-def save_pictures(folder: Path, found: Predictions) -> list[Path]:
+def save_pictures(folder: Path, parts: Sequence[Predictions]) -> list[Path]:
     """A PNG for each input and each output that is a picture; returns their paths.
 
     Classes of pixels are written as the values that they have in masks of the data, with a colour
@@ -29,6 +30,11 @@ def save_pictures(folder: Path, found: Predictions) -> list[Path]:
 
     Raises: DataError without Pillow, UsageError where no output is a picture.
     """
+    stems = iter(_stems(parts))
+    return [file for part in parts for file in _save(folder, part, stems)]
+
+
+def _save(folder: Path, found: Predictions, stems: Iterator[str]) -> list[Path]:
     module = pillow("PNG")
     pictures = _pictures(found)
     if not pictures:
@@ -38,7 +44,7 @@ def save_pictures(folder: Path, found: Predictions) -> list[Path]:
             hint=f"`{folder}` would be a folder of pictures; -o FILE.csv or FILE.npz has numbers",
         )
     written = []
-    for row, stem in enumerate(_stems(found)):
+    for row, stem in zip(range(len(found)), stems, strict=False):
         for name, pixels in pictures.items():
             file = folder / f"{stem}.png" if len(pictures) == 1 else folder / f"{stem}_{name}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,11 +86,12 @@ def _drawn(array: Array, found: Predictions) -> Array | None:
     return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
 
 
-def _stems(found: Predictions) -> list[str]:
+def _stems(parts: Sequence[Predictions]) -> list[str]:
     """What the files are called: as the pictures, below the folder that they come from."""
-    if not found.rows:
-        return [f"row_{number}" for number in range(1, len(found) + 1)]
-    paths = [PurePosixPath(row) for row in found.rows]
+    rows = [row for part in parts for row in part.rows]
+    if not rows:
+        return [f"row_{number}" for number in range(1, sum(map(len, parts)) + 1)]
+    paths = [PurePosixPath(row) for row in rows]
     inner = [path.relative_to(path.parts[0]) if len(path.parts) > 1 else path for path in paths]
     stems = [str(path.with_suffix("")) for path in inner]
     if len(set(stems)) < len(stems):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,34 @@ class Predictions:
         return {}
 
 
-def write(out: Path, found: Predictions) -> None:
+def joined(parts: Sequence[Predictions]) -> list[Predictions]:
+    """One for all rows, in the order of their names, where all outputs have one shape."""
+    shapes = {tuple(array.shape[1:] for array in part.values.values()) for part in parts}
+    if len(parts) == 1 or len(shapes) > 1:
+        return list(parts)
+    rows = [row for part in parts for row in part.rows]
+    order = sorted(range(len(rows)), key=lambda place: rows[place])
+    values = {
+        name: np.concatenate([part.values[name] for part in parts])[order]
+        for name in parts[0].values
+    }
+    return [replace(parts[0], rows=tuple(rows[place] for place in order), values=values)]
+
+
+def columns_of(found: Sequence[Predictions]) -> dict[str, Array]:
+    """The columns of a table.  Raises: UsageError where rows differ in what they hold."""
+    if len(found) > 1:
+        name, array = next(iter(found[0].values.items()))
+        other = next(iter(found[1].values.values()))
+        raise UsageError(
+            f"`{name}` is {list(array.shape[1:])} for `{found[0].rows[0]}` and "
+            f"{list(other.shape[1:])} for `{found[1].rows[0]}`: rows of a table are alike",
+            hint="-o FOLDER draws masks and images",
+        )
+    return found[0].columns()
+
+
+def write(out: Path, found: Sequence[Predictions]) -> None:
     """A csv, tsv or npz file, or a folder of pictures.
 
     Raises: DataError, UsageError.
@@ -99,12 +126,12 @@ def write(out: Path, found: Predictions) -> None:
     kind = out.suffix.lower()
     try:
         if kind == ".npz":
-            arrays: Any = found.columns()
+            arrays: Any = columns_of(found)
             np.savez(out, **arrays)
         elif kind in DELIMITERS:
             with open(out, "w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, delimiter=DELIMITERS[kind], lineterminator="\n")
-                writer.writerows(table_of(found.columns()))
+                writer.writerows(table_of(columns_of(found)))
         elif kind and not out.is_dir():
             hint = "a name without a dot is a folder, for pictures"
             raise UsageError(f"`{out}` is not a csv, tsv or npz file", hint=hint)

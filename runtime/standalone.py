@@ -174,6 +174,9 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
     )
     parser.add_argument("--net", metavar="NAME", help="which net, where there are several")
     parser.add_argument(
+        "--whole", action="store_true", help="images in their own sizes, by a net that takes any"
+    )
+    parser.add_argument(
         "--checkpoint",
         metavar="PATH",
         help="a checkpoint, or the folder of a run (default: runs/NAME); best before last",
@@ -189,6 +192,7 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
             source=Path(options.input),
             out=Path(options.output),
             net=options.net,
+            whole=options.whole,
         )
     print(f"{options.output}: {counted(rows, 'row')} from {path}")
     return 0

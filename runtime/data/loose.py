@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spec.errors import DataError
-from .decode import SUFFIXES
+from .decode import SUFFIXES, head
 from .image_files import image_files, listed
 
 if TYPE_CHECKING:
@@ -36,20 +36,42 @@ def picture_names(source: Path) -> list[str]:
     return names
 
 
+def alike(source: Path, settings: Mapping[str, Any], shape: Sequence[Any]) -> list[list[str]]:
+    """The images that are meant, those that become one size together.
+
+    Raises: DataError.
+    """
+    names = picture_names(source)
+    if _chosen(settings, shape)["size"] is not None:
+        return [names]
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name in names:
+        height, width, _ = head(source.resolve().parent / name, name)
+        groups.setdefault((height, width), []).append(name)
+    return list(groups.values())
+
+
 def load_pictures(
-    source: Path, settings: Mapping[str, Any], shape: Sequence[Any]
+    source: Path, settings: Mapping[str, Any], shape: Sequence[Any], names: Sequence[str] = ()
 ) -> NDArray[np.float32]:
     """The images [N, C, H, W], fitted as in training to the shape that the network takes.
 
     Raises: DataError.
     """
+    chosen = _chosen(settings, shape)
+    wanted = list(names) or picture_names(source)
+    pictures = image_files(source.resolve().parent, wanted, chosen)
+    low, high = settings.get("range", (0, 1))
+    scale = np.float32((high - low) / 255)
+    rows = [pictures.read(row)[0] * scale for row in range(len(pictures))]
+    return np.stack(rows).astype(np.float32) + np.float32(low)
+
+
+def _chosen(settings: Mapping[str, Any], shape: Sequence[Any]) -> dict[str, Any]:
+    """How images are fitted to what the network takes."""
     chosen = {name: settings.get(name, value) for name, value in PLAIN.items()}
     if len(shape) == 4 and isinstance(shape[1], int):
         chosen["colour"] = shape[1] == 3
     if len(shape) == 4 and all(isinstance(side, int) for side in shape[2:]):
         chosen["size"] = list(shape[2:])
-    pictures = image_files(source.resolve().parent, picture_names(source), chosen)
-    low, high = settings.get("range", (0, 1))
-    scale = np.float32((high - low) / 255)
-    rows = [pictures.read(row)[0] * scale for row in range(len(pictures))]
-    return np.stack(rows).astype(np.float32) + np.float32(low)
+    return chosen

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from weft.cli import main
+from weft.compiler.build import elaborate
+from weft.runtime.checkpoint import save
+from weft.spec.load import load
 
 MASKS = """
 net n {{
@@ -91,6 +94,50 @@ def test_masks_are_what_the_report_counts(kind: str, capsys: pytest.CaptureFixtu
     assert "Dice     IoU  pixels" in capsys.readouterr().out
     assert main(["predict", "n.weft", "--input", "in"]) == 2
     assert "-o FOLDER draws masks and images" in capsys.readouterr().err
+
+
+POOLED = """
+net n {
+  in image: f32[B, 3, H%2, W%2]
+  image -> conv(4, 3, stride=2) -> global_avg_pool -> linear(2) as score
+}
+net fixed {
+  in image: f32[B, 3, 8, 8]
+  image -> conv(1, 3) as score
+}
+net map {
+  in image: f32[B, 3, H, W]
+  image -> conv(1, 3)
+}
+"""
+
+
+def test_images_in_their_own_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    Path("in").mkdir()
+    sizes = {"a": (8, 6), "b": (4, 6), "c": (8, 6), "d": (6, 8)}
+    for name, size in sizes.items():
+        Image.fromarray(random.integers(0, 256, (*size, 3), np.uint8)).save(f"in/{name}.png")
+    Path("n.weft").write_text(POOLED)
+    parameters = elaborate(load("n.weft")).parameters
+    tensors = {p.name: random.normal(size=p.shape).astype("f4") for p in parameters}
+    save(Path("w.safetensors"), tensors, {"data": [], "seed": 0})
+    call = ("predict", "n.weft", "--checkpoint", "w.safetensors", "--input")
+    capsys.readouterr()
+    together = answer(*call, "in", "--whole", "--net", "n", capsys=capsys)["columns"]
+    assert together["name"] == [f"in/{name}.png" for name in sizes]
+    for row, name in enumerate(sizes):
+        alone = answer(*call, f"in/{name}.png", "--whole", "--net", "n", capsys=capsys)["columns"]
+        np.testing.assert_allclose(alone["score"][0], together["score"][row], rtol=1e-5)
+    assert main([*call, "in", "--whole", "--net", "map", "-o", "maps"]) == 0
+    assert {p.stem: pixels(p).shape for p in Path("maps").iterdir()} == sizes
+    assert main([*call, "in", "--whole", "--net", "map"]) == 2
+    assert "is [1, 8, 6] for `in/a.png` and [1, 4, 6] for `in/b.png`" in capsys.readouterr().err
+    assert main([*call, "in", "--whole", "--net", "fixed", "-o", "maps"]) == 2
+    assert "`fixed` takes [3, 8, 8], not images of any size" in capsys.readouterr().err
+    Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save("in/odd.png")
+    assert main([*call, "in", "--whole", "--net", "n"]) == 1
+    assert "`in/odd.png`: `n` needs H to be divisible by 2" in capsys.readouterr().err
 
 
 def test_without_a_file_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

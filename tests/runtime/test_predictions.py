@@ -68,7 +68,7 @@ def test_outputs_come_in_the_units_of_the_field_they_stand_for() -> None:
 
 
 def drawn(found: Predictions, folder: Path) -> dict[str, np.ndarray]:
-    files = save_pictures(folder, found)
+    files = save_pictures(folder, [found])
     return {str(f.relative_to(folder)): np.asarray(Image.open(f)) for f in files}
 
 
@@ -94,4 +94,4 @@ def test_files_of_equal_stems_keep_their_suffixes(tmp_path: Path) -> None:
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no output is a picture or a mask: `s` \[5, 2, 2\]"):
-        save_pictures(tmp_path, made({"s": np.zeros((1, 5, 2, 2))}))
+        save_pictures(tmp_path, [made({"s": np.zeros((1, 5, 2, 2))})])

@@ -18,11 +18,26 @@ QUIET_FOR = 5.0
 """Seconds between two plain lines."""
 
 
+class Pace:
+    """How fast a training runs that begins now, at a step; each reads so many tokens of a text."""
+
+    def __init__(self, first: int = 0, tokens: int = 0) -> None:
+        self._first, self._tokens, self._began = first, tokens, time.monotonic()
+
+    def __call__(self, step: int) -> float:
+        """Steps in a second."""
+        return (step - self._first) / max(time.monotonic() - self._began, 1e-9)
+
+    def of_texts(self, step: int) -> list[str]:
+        """`51,200 tokens/s`, where texts are read."""
+        return [f"{self._tokens * self(step):,.0f} tokens/s"] if self._tokens else []
+
+
 class Progress(Protocol):
     """Where the trainer reports to; all calls are cheap, and may be many."""
 
-    def start(self, title: str, step: int, total: int) -> None:
-        """The training begins at `step` of `total`."""
+    def start(self, title: str, step: int, total: int, tokens: int = 0) -> None:
+        """The training begins at `step` of `total`; each reads so many `tokens` of a text."""
 
     def step(self, step: int) -> None:
         """So many steps are done."""
@@ -40,7 +55,7 @@ class Progress(Protocol):
 class Quiet:
     """Shows nothing."""
 
-    def start(self, title: str, step: int, total: int) -> None:
+    def start(self, title: str, step: int, total: int, tokens: int = 0) -> None:
         pass
 
     def step(self, step: int) -> None:
@@ -65,9 +80,10 @@ class Lines(Quiet):
         self._shown = -math.inf
         self._waiting: Sequence[Row] = ()
         self._total = 0
+        self._pace = Pace()
 
-    def start(self, title: str, step: int, total: int) -> None:
-        self._total = total
+    def start(self, title: str, step: int, total: int, tokens: int = 0) -> None:
+        self._total, self._pace = total, Pace(step, tokens)
         self.note(f"{title}: {total - step:,} steps" + (f" from step {step:,}" if step else ""))
 
     def report(self, rows: Sequence[Row]) -> None:
@@ -83,8 +99,9 @@ class Lines(Quiet):
 
     def _flush(self) -> None:
         if self._waiting:
-            shown = "  ".join(describe(row) for row in self._waiting)
-            self.note(f"step {self._waiting[0]['step']:,}/{self._total:,}  {shown}")
+            step = self._waiting[0]["step"]
+            shown = [*map(describe, self._waiting), *self._pace.of_texts(step)]
+            self.note(f"step {step:,}/{self._total:,}  {'  '.join(shown)}")
             self._shown = time.monotonic()
             self._waiting = ()
 
@@ -96,10 +113,9 @@ class Bar(Quiet):
         self._module = rich_progress
         self._bar: Any = None
         self._task: Any = None
-        self._drawn = self._began = 0.0
-        self._first = self._last = 0
+        self._drawn, self._last, self._pace = 0.0, 0, Pace()
 
-    def start(self, title: str, step: int, total: int) -> None:
+    def start(self, title: str, step: int, total: int, tokens: int = 0) -> None:
         m = self._module
         self._bar = m.Progress(
             m.TextColumn("{task.description}"),
@@ -112,7 +128,7 @@ class Bar(Quiet):
             console=importlib.import_module("rich.console").Console(stderr=True),
         )
         self._task = self._bar.add_task(title, total=total, completed=step, metrics="", speed="")
-        self._began, self._first, self._last = time.monotonic(), step, step
+        self._last, self._pace = step, Pace(step, tokens)
         self._bar.start()
 
     def step(self, step: int) -> None:
@@ -120,8 +136,8 @@ class Bar(Quiet):
         now = time.monotonic()
         if now - self._drawn >= INTERVAL:
             self._drawn = now
-            speed = (step - self._first) / max(now - self._began, 1e-9)
-            self._bar.update(self._task, completed=step, speed=f"{speed:,.0f} steps/s")
+            speed = "  ".join([f"{self._pace(step):,.0f} steps/s", *self._pace.of_texts(step)])
+            self._bar.update(self._task, completed=step, speed=speed)
 
     def report(self, rows: Sequence[Row]) -> None:
         shown = "  ".join(describe(row) for row in rows)

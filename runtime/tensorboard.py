@@ -27,9 +27,9 @@ class Logged:
         self._make = writer()
         self._events: Any = None
 
-    def start(self, title: str, step: int, total: int) -> None:
+    def start(self, title: str, step: int, total: int, tokens: int = 0) -> None:
         self._events = self._make(str(self._folder), purge_step=step + 1 if step else 0)
-        self._display.start(title, step, total)
+        self._display.start(title, step, total, tokens)
 
     def step(self, step: int) -> None:
         self._display.step(step)

@@ -118,7 +118,8 @@ class Training:
         recipe, position = self.recipe, self.position
         if self.test is None and any(dataset.test for dataset in self.datasets):
             self._note("the held-out part is smaller than one batch and is not evaluated")
-        self.display.start(self.engine.artifact.name, position.step, recipe.total)
+        tokens = self.datasets[0].tokens * max(step.accumulate for step in recipe.steps)
+        self.display.start(self.engine.artifact.name, position.step, recipe.total, tokens)
         self.began = time.perf_counter() - position.seconds
         try:
             with self.interrupt:

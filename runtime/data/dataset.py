@@ -95,6 +95,11 @@ class Dataset:
     place: str
     made: PictureSet | TextSet | None = None
 
+    @property
+    def tokens(self) -> int:
+        """The tokens of a text in a batch; 0 where it is none."""
+        return getattr(self.made, "tokens", 0)
+
     def batches(self, seed: int, *, drop: bool = False, shard: Shard = WHOLE) -> Passes:
         """The batches of the training part, or a shard of them; with `drop` whole ones only,
         whatever the line says.

@@ -55,6 +55,11 @@ class TextSet:
         assert windows is not None
         return WindowBatches(windows, self.fields, batch, covering=self.covering, **order)
 
+    @property
+    def tokens(self) -> int:
+        """Those of a batch."""
+        return self.batch * self.parts[0].length
+
     def columns(self, part: int) -> dict[str, Any]:
         """Every field of a part, to be looked at."""
         windows = self.parts[part]

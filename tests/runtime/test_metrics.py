@@ -90,6 +90,19 @@ def test_plain_lines_are_few_and_end_with_the_last(monkeypatch: pytest.MonkeyPat
     assert len(shown) == 4
 
 
+def test_texts_have_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    stream = io.StringIO()
+    lines = Lines(stream)
+    lines.start("net", 100, 1000, 2048)
+    clock[0] = 4.0
+    lines.report(report(150, 0.5))
+    lines.finish()
+    last = stream.getvalue().splitlines()[-1]
+    assert last == "step 150/1,000  train loss 0.5  test loss 1  25,600 tokens/s"
+
+
 def test_a_resumed_training_says_so() -> None:
     stream = io.StringIO()
     Lines(stream).start("net", 400, 1000)

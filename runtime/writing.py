@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..spec.errors import UsageError
+from .until import Until
 
 if TYPE_CHECKING:
     from .data.vocabulary import Vocabulary
@@ -41,6 +43,9 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--length-penalty", type=float, default=0.0, metavar="X", help="with --beams")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choices")
     parser.add_argument("--stop", metavar="N,N,…", help="tokens that end (default: the end token)")
+    parser.add_argument(
+        "--until", metavar="TEXT", action="append", help="a text that ends; may be repeated"
+    )
     parser.add_argument("--endless", action="store_true", help="nothing ends but the length")
     parser.add_argument("--vocabulary", metavar="FILE", help="(default: that of the checkpoint)")
 
@@ -90,10 +95,10 @@ def show(
     arguments: argparse.Namespace, sampling: Sampling, choice: Choice, words: Vocabulary | None
 ) -> int:
     """Writes, and prints what is written."""
-    stop = _stop(arguments, words)
+    stop, ends = _stop(arguments, words), _ends(arguments, words)
     if arguments.beams:
         return _beams(arguments, sampling, choice, words, stop)
-    return _write(arguments, sampling, choice, words, stop)
+    return _write(arguments, sampling, choice, words, stop, ends)
 
 
 def _prompt(arguments: argparse.Namespace, words: Vocabulary | None) -> list[int]:
@@ -136,30 +141,85 @@ def numbers(text: str, option: str) -> list[int]:
         raise UsageError(f"{option} {text}: numbers are expected", hint="such as 5,17") from None
 
 
+class _Row:
+    """What one sample has written: tokens, and the text of them, which may end it.
+
+    `lead` is the text of the prompt, which the sample goes on from.
+    """
+
+    def __init__(
+        self, prompt: Sequence[int], words: Vocabulary | None, ends: Sequence[str]
+    ) -> None:
+        self.tokens: list[int] = []
+        self.text = ""
+        self._decoder = words.decoder() if words is not None else None
+        self._until = Until(ends)
+        feed = self._decoder.feed if self._decoder is not None else None
+        self.lead = "".join(map(feed, prompt)) if feed else _shown(list(prompt), None)
+
+    @property
+    def done(self) -> bool:
+        """Has a text come that ends it?"""
+        return self._until.done
+
+    def add(self, token: int, *, shown: bool) -> str:
+        """What a token adds to the text; one that ends a sample is not `shown`."""
+        if self.done:
+            return ""
+        self.tokens.append(token)
+        if self._decoder is None:
+            return f" {token}" if shown else ""
+        return self._grown(self._until.feed(self._decoder.feed(token)) if shown else "")
+
+    def finish(self) -> str:
+        """The rest of the text."""
+        rest = self._decoder.finish() if self._decoder is not None else ""
+        return self._grown(self._until.feed(rest) + self._until.finish())
+
+    def _grown(self, piece: str) -> str:
+        self.text += piece
+        return piece
+
+
 def _write(
     arguments: argparse.Namespace,
     sampling: Sampling,
     choice: Choice,
     words: Vocabulary | None,
     stop: set[int],
+    ends: Sequence[str],
 ) -> int:
     """One sample appears as it is written, several when they are done."""
-    rows = len(sampling.prompts)
-    written: list[list[int]] = [[] for _ in range(rows)]
-    live = rows == 1 and not arguments.json
-    decoder = words.decoder() if words is not None and live else None
+    rows = [_Row(prompt, words, ends) for prompt in sampling.prompts.tolist()]
+    live = len(rows) == 1 and not arguments.json
     if live:
-        before = sampling.prompts[0].tolist()
-        _show("".join(map(decoder.feed, before)) if decoder is not None else _shown(before, None))
+        _show(rows[0].lead)
     for chosen in sampling.tokens(choice, seed=arguments.seed, stop=stop):
-        for row, token in enumerate(chosen.tolist()):
+        for row, token in zip(rows, chosen.tolist(), strict=True):
             if token >= 0:
-                written[row].append(token)
-                if live and token not in stop:
-                    _show(decoder.feed(token) if decoder is not None else f" {token}")
+                piece = row.add(token, shown=token not in stop)
+                _show(piece if live else "")
+        if all(row.done for row in rows):
+            break
+    rest = [row.finish() for row in rows]
     if live:
-        _show((decoder.finish() if decoder is not None else "") + "\n")
-    return DONE if live else _listed(arguments, sampling, written, None, words)
+        _show(rest[0] + "\n")
+        return DONE
+    texts = [row.text for row in rows] if ends else None
+    return _listed(arguments, sampling, [row.tokens for row in rows], None, words, texts)
+
+
+def _ends(arguments: argparse.Namespace, words: Vocabulary | None) -> list[str]:
+    """The texts that end a sample.  Raises: UsageError."""
+    ends = list(arguments.until or ())
+    if ends and words is None:
+        hint = "--stop takes numbers, --vocabulary a file"
+        raise UsageError("--until needs a vocabulary", hint=hint)
+    if ends and arguments.beams:
+        raise UsageError("--until is for samples, not for --beams", hint="--stop ends both")
+    if "" in ends:
+        raise UsageError("--until wants a text that is not empty")
+    return ends
 
 
 def _beams(
@@ -182,13 +242,16 @@ def _listed(
     written: list[list[int]],
     scores: list[float] | None,
     words: Vocabulary | None,
+    texts: list[str] | None = None,
 ) -> int:
+    """`texts`: of the samples, where they are not those of all their tokens."""
     prompt = sampling.prompts[0].tolist()
+    lead = _Row(prompt, words, ()).lead
     if arguments.json:
         answer = [
             {
                 "tokens": tokens,
-                "text": words.decode(tokens) if words is not None else None,
+                "text": texts[k] if texts else words.decode(tokens) if words else None,
                 **({"log_probability": scores[k]} if scores is not None else {}),
             }
             for k, tokens in enumerate(written)
@@ -199,7 +262,7 @@ def _listed(
     for number, tokens in enumerate(written):
         if len(written) > 1:
             print(f"{'' if number == 0 else chr(10)}--- {number + 1}")
-        print(_shown(prompt + tokens, words))
+        print(_shown(prompt + tokens, words) if texts is None else lead + texts[number])
     return DONE
 
 

@@ -120,6 +120,22 @@ def test_beams_and_other_choices(weft: Weft, run: Path) -> None:
     assert answer.code == 0
 
 
+def test_a_text_may_end_it(weft: Weft, run: Path) -> None:
+    given = ("--prompt", "der ", "--length", "40", "--seed", "3")
+    whole = sample(weft, run, *given).out.removesuffix("\n")
+    end = whole[14:16]
+    wanted = whole[: 4 + whole[4:].index(end)]
+    assert sample(weft, run, *given, "--until", end).out == wanted + "\n"
+    assert sample(weft, run, *given, "--until", "☂", "--until", end).out == wanted + "\n"
+    listed = json.loads(sample(weft, run, *given, "--until", end, "--json", "-n", "2").out)
+    (first, _) = listed["samples"]
+    assert "der " + first["text"] == wanted
+    assert len(first["tokens"]) < 40
+    for more, said in ((("--until", ""), "not empty"), (("--until", "x", "--beams", "2"), "beams")):
+        answer = sample(weft, run, *given, *more)
+        assert answer.code == 2 and said in answer.err
+
+
 def test_standard_input(weft: Weft, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("der"))
     answer = sample(weft, run, "--prompt", "-", "--length", "3")

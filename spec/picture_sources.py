@@ -10,6 +10,7 @@ from .picture_options import (
     MIX,
     MOMENTS,
     label,
+    mixes,
     pair,
     picture_problems,
     size_problems,
@@ -81,6 +82,9 @@ def _cifar100_fields(settings: Settings) -> tuple[Field, ...]:
 
 def _images_fields(settings: Settings) -> tuple[Field, ...]:
     dims: Dims = ("B", channels(settings), *pair(settings["size"]))
+    several = settings["target"] if isinstance(settings["target"], list) else []
+    if len(several) > 1:
+        return (Field("image", "f32", dims), Field("values", "f32", ("B", len(several))))
     return (Field("image", "f32", dims), label(settings, None))
 
 
@@ -108,7 +112,17 @@ def _cifar_problems(settings: Settings) -> list[Problem]:
 
 
 def _images_problems(settings: Settings) -> list[Problem]:
-    return [*two_parts(settings), *fitted_problems(settings)]
+    problems = [*two_parts(settings), *fitted_problems(settings)]
+    for name in ("file", "target", "test_labels"):
+        if settings[name] is not None and settings["labels"] is None:
+            hint = 'labels="train.csv" names the table of the files and what they are'
+            problems.append(Problem(f"`{name}` without `labels`", hint, name))
+    if settings["labels"] is not None and settings["test"] is not None:
+        hint = "test_labels=… names the table of what is held out"
+        problems.append(Problem("`test` is for folders of classes", hint, "test"))
+    if mixes(settings) and isinstance(settings["target"], list):
+        problems.append(Problem("only classes can be mixed", None, "target"))
+    return problems
 
 
 PICTURE_SOURCES = (
@@ -197,6 +211,10 @@ PICTURE_SOURCES = (
             (
                 Option("folder", "text", None, "a subfolder for each class", required=True),
                 *FITTED,
+                Option("labels", "text", None, "a csv or tsv of files and what they are"),
+                Option("test_labels", "text", None, "the same for what is held out"),
+                Option("file", "text", None, "the column of `labels` that names files"),
+                Option("target", "text|texts", None, "the column that says what they are"),
                 Option("test", "text", None, "the subfolder of `folder` that is held out"),
                 RANGE,
                 *with_defaults(COMMON_OF_PICTURES, stratify=True),

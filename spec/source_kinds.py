@@ -95,7 +95,7 @@ LABEL_DTYPES = ("i64", "f32")
 
 def two_parts(settings: Settings) -> list[Problem]:
     """A file for testing and a split or fold exclude each other."""
-    names = ("test", "test_images")
+    names = ("test", "test_images", "test_labels")
     given = [name for name in names if settings.get(name) is not None]
     return [
         Problem(

@@ -11,6 +11,7 @@ import numpy as np
 from ...spec.counted import counted
 from ...spec.errors import DataError, suggest
 from .image_files import image_files, kept, listed
+from .listed_images import read_listed
 from .raw import Raw, Request, inside
 from .split import divided
 
@@ -27,6 +28,8 @@ HELD_OUT = ("test", "val", "valid", "validation")
 def read_images(request: Request) -> Raw:
     """Source `images`."""
     settings = request.settings
+    if settings.get("labels") is not None:
+        return read_listed(request)
     folder, root = settings["folder"], request.root
     train, test = _parts(_folder(root, folder), folder, settings["test"])
     if divided(settings):
@@ -37,7 +40,8 @@ def read_images(request: Request) -> Raw:
     if not classes and len(request.names) > 1:
         raise DataError(
             f"`{train}` has no subfolders, so its images have no classes",
-            hint="put the images of each class into a subfolder called like the class",
+            hint="put the images of each class into a subfolder called like it, or name a table: "
+            'labels="a.csv"',
         )
     pictures = image_files(root, names, settings)
     facts = {"classes": list(classes)} if classes else {}

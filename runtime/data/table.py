@@ -156,7 +156,7 @@ def _layout(table: Table, request: Request) -> Layout:
     if features is None:
         features = [name for name in known if name not in targets]
     categorical = settings["categorical"] or []
-    _require(table, (*targets, *features, *categorical))
+    columns_named(table, (*targets, *features, *categorical))
     both = next((name for name in features if name in targets), None)
     if both is not None:
         raise DataError(f"column `{both}` is both a feature and the target")
@@ -184,7 +184,8 @@ def _targets(target: str | int | Sequence[str] | None, known: list[str]) -> list
     return [target] if isinstance(target, str) else list(target)
 
 
-def _require(table: Table, names: Sequence[str]) -> None:
+def columns_named(table: Table, names: Sequence[str]) -> None:
+    """Raises: DataError for a column that the table does not have."""
     for name in names:
         if name not in table.columns:
             known = list(table.columns)
@@ -197,7 +198,7 @@ def _require(table: Table, names: Sequence[str]) -> None:
 
 def _without_gaps(table: Table, layout: Layout) -> Table:
     """The table without the rows in which a value is missing that may not be."""
-    _require(table, (*layout.features, *layout.targets))
+    columns_named(table, (*layout.features, *layout.targets))
     rows = len(table.lines)
     fillable = layout.missing == "mean"
     strict = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from ...spec import static
 from ...spec.dims import Dim, Polynomial
@@ -21,7 +22,7 @@ from .request import agree, shown
 from .scope import Scope
 from .signature import of_block
 from .starts import BUFFER, fans, initialiser, start
-from .types import bind_input
+from .types import bind_input, turned_round
 from .values import BROKEN, Layer, Origin, Tensor, Value, Values, show
 
 NO_WEIGHTS: Mapping[str, Given] = {}
@@ -78,7 +79,13 @@ def take_inputs(
     """Bind what arrives to the names and types of the inputs; one input is also the body's own."""
     taken = []
     for declared, value in zip(inputs, given, strict=True):
-        arrived = bind_input(e, declared, value, body, place, subject)
+        try:
+            arrived = bind_input(e, declared, value, body, place, subject)
+        except Faults as wrong:
+            way = turned_round(inputs, given, subject)
+            if way is None:
+                raise
+            raise Faults([replace(each, hint=way) for each in wrong.faults]) from None
         body.define(declared.name, arrived, declared.place, "input")
         taken.append(arrived)
     body.inputs = tuple(taken) if len(taken) == 1 else None

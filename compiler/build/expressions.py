@@ -28,6 +28,7 @@ from ...spec.place import Place
 from ..ir.op import ShapeError
 from . import calls
 from .elaboration import TRAINING, Elaboration, is_operand
+from .elsewhere import belongs
 from .faults import Faults, Silent, fault, found_in
 from .messages import shape_fault
 from .request import elementwise
@@ -143,7 +144,8 @@ def unknown_name(e: Elaboration, name: str, scope: Scope, place: Place) -> Fault
     else:
         visible = scope.visible()
         listed = f"known here: {', '.join(visible[:MOST_LISTED])}" if visible else None
-        hint = suggest(name, [*visible, *e.catalogue.operations()]) or listed
+        known = [*visible, *e.catalogue.operations()]
+        hint = belongs(name) or suggest(name, known) or listed
     return fault("E301", f"unknown name `{name}`", place, hint)
 
 

@@ -45,7 +45,7 @@ def bind_input(
     check_dtype(type, (*DTYPES, ANY))
     if not isinstance(value, Tensor):
         return _number(e, declared, value, body, place, subject)
-    if not _takes(type.dtype, value.type.dtype):
+    if not takes(type.dtype, value.type.dtype):
         hint = f"convert it: cast({value.name or declared.name}, {type.dtype})"
         message = f"`{declared.name}` must be {type.dtype}, got {value.type}"
         raise fault("E414", message, place, hint, subject)
@@ -88,7 +88,19 @@ def check_dtype(type: Type, known: Sequence[str]) -> None:
         )
 
 
-def _takes(wanted: str, got: str) -> bool:
+def turned_round(inputs: Sequence[Input], given: Sequence[Value], subject: str) -> str | None:
+    """`f(a, b)` where two tensors fit the inputs of an operation in the other order alone."""
+    tensors = [value for value in given if isinstance(value, Tensor)]
+    if len(inputs) != 2 or len(tensors) != 2 or subject.startswith("_"):
+        return None
+    wanted, got = [i.type.dtype for i in inputs], [t.type.dtype for t in tensors]
+    if all(map(takes, wanted, got)) or not all(map(takes, wanted, got[::-1])):
+        return None
+    names = [t.name or i.name for i, t in zip(inputs, tensors[::-1], strict=True)]
+    return f"the other way round: `{subject}({', '.join(names)})`"
+
+
+def takes(wanted: str, got: str) -> bool:
     """Floating-point types stand for each other here, and so do whole numbers."""
     same = (wanted in FLOATS and got in FLOATS) or (wanted in INTEGERS and got in INTEGERS)
     return wanted in (ANY, got) or same
@@ -103,7 +115,7 @@ def _number(
         message = f"`{declared.name}` must be a tensor or a number, not {show(value)}"
         raise fault("E317", message, place, None, subject)
     (id,) = e.operands((value,))
-    if dtype != ANY and not _takes(dtype, e.b[id].dtype):
+    if dtype != ANY and not takes(dtype, e.b[id].dtype):
         if dtype not in FLOATS:
             message = f"`{declared.name}` must be {dtype}, got {show(value)}"
             raise fault("E414", message, place, None, subject)

@@ -26,6 +26,7 @@ FITTED = (
     Option("fit", "word", "crop", "how other shapes become that size", ("crop", "stretch")),
     Option("resize", "integer", None, "scale the shorter side to this before the crop", low=1),
     Option("colour", "boolean", None, "make all pictures colour, or all grey"),
+    Option("upright", "boolean", False, "turn pictures as the camera notes"),
     Option("cache", "integer", 64, "MiB of small pictures kept in memory", low=0),
 )
 """How pictures that lie in files of their own become arrays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...spec.dims import Dim, sign
+from ...spec.dims import Dim, equal, sign, substitute, symbol, symbols
 from ...spec.place import Place
 from ..ir.op import ShapeError
 from .elaboration import Elaboration
@@ -56,7 +56,26 @@ def _cropped(blamed: Sequence[Tensor], axis: int | None) -> str | None:
     if order == {1} or order == {-1}:
         sizes = ", ".join(map(str, theirs if order == {1} else ours))
         return f"center_crop([{sizes}]) cuts the larger"
+    demanded = [_demanded(a, b) for a, b in zip(ours, theirs, strict=True)]
+    if None not in demanded and any(demanded):
+        listed = ", ".join(filter(None, demanded))
+        return f"write {listed} in the type of the input, or cut with center_crop"
     return "center_crop cuts both to one size"
+
+
+def _demanded(one: Dim, other: Dim) -> str | None:
+    """`H%4`, if both extents are the same for multiples of 4; empty where they are so anyway."""
+    if equal(one, other):
+        return ""
+    names = symbols(one) | symbols(other)
+    if len(names) != 1:
+        return None
+    (name,) = names
+    for multiple in (2, 4, 8, 16, 32, 64):
+        bound = {name: symbol(name, multiple)}
+        if equal(substitute(one, bound), substitute(other, bound)):
+            return f"`{name}%{multiple}`"
+    return None
 
 
 def shortcut(main: Tensor, short: Tensor) -> str | None:

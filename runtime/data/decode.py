@@ -25,6 +25,9 @@ SUFFIXES = frozenset(
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's names for grey values of more than eight bits."""
 
+ORIENTATION = 0x0112
+"""Where a camera notes how it was held: from 1, as it is, to 8; from 5 on sides are exchanged."""
+
 GREY = ("1", "L", "LA", "La", *DEEP)
 
 
@@ -42,13 +45,16 @@ def pillow(name: str) -> Any:
     return Image
 
 
-def head(path: Path, name: str) -> tuple[int, int, bool]:
+def head(path: Path, name: str, upright: bool = False) -> tuple[int, int, bool]:
     """Height and width of an image and whether it is grey; its pixels are not read.
 
     Raises: DataError.
     """
     with _Opened(path, name) as image:
-        return image.height, image.width, image.mode in GREY
+        sides = image.height, image.width
+        if upright and image.getexif().get(ORIENTATION, 1) > 4:
+            sides = image.width, image.height
+        return *sides, image.mode in GREY
 
 
 def picture(
@@ -60,15 +66,19 @@ def picture(
     stretch: bool = False,
     margin: float = 1.0,
     cut: Cut | None = None,
+    upright: bool = False,
 ) -> Array:
     """An image as bytes [channels, height, width].
 
     With a `size`, the middle of the image (or all of it with `stretch`, or the `cut`) is scaled.
+    `upright`: turned as the camera notes.
 
     Raises: DataError.
     """
     module = pillow(name)
     with _Opened(path, name) as image:
+        if upright and image.getexif().get(ORIENTATION, 1) > 1:
+            image = _turned(image)
         box = _box(image.height, image.width, size, stretch, margin, cut)
         if size is not None:
             box = _drafted(image, box, size)
@@ -78,6 +88,13 @@ def picture(
             image = image.resize(size[::-1], module.Resampling.BILINEAR, corners, 2.0)
         values = np.asarray(image, np.uint8)
     return values[None] if channels == 1 else values.transpose(2, 0, 1)
+
+
+def _turned(image: Any) -> Any:
+    """The image as it was seen."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
 
 
 def mask(

@@ -77,6 +77,7 @@ class Fitting:
     size: tuple[int, int] | None
     stretch: bool
     margin: float
+    upright: bool = False
 
     def keywords(self, cut: Cut | None) -> dict[str, Any]:
         return {"stretch": self.stretch, "margin": self.margin, "cut": cut}
@@ -103,7 +104,10 @@ class ImageFiles:
     def read(self, row: int, cut: Cut | None = None) -> tuple[Array, ...]:
         name, more = self.names[row], self.fitting.keywords(cut)
         channels, height, width = self.planes[0].shape
-        found = picture(self.root / name, name, channels, self.fitting.size, **more)
+        upright = self.fitting.upright
+        found = picture(
+            self.root / name, name, channels, self.fitting.size, upright=upright, **more
+        )
         if found.shape[1:] != (height, width):
             raise DataError(f"`{name}` has changed: it is {_size(*found.shape[1:])} now")
         if not self.masks:
@@ -143,7 +147,8 @@ def image_files(
     size = None if wanted is None else (wanted, wanted)
     if isinstance(wanted, list):
         size = (int(wanted[0]), int(wanted[1]))
-    heads = [head(root / name, name) for name in names]
+    upright = bool(settings.get("upright"))
+    heads = [head(root / name, name, upright) for name in names]
     channels = {True: 3, False: 1}.get(settings["colour"])
     if channels is None:
         channels = like.planes[0].shape[0] if like else (1 if heads[0][2] else 3)
@@ -161,7 +166,7 @@ def image_files(
         blank = 0 if settings["ignore"] is None else IGNORED
         planes.append(Plane(shape, "i4", labels=True, blank=blank))
     margin = settings["resize"] / max(size) if settings["resize"] and size else 1.0
-    fitting = Fitting(size, settings["fit"] == "stretch", margin)
+    fitting = Fitting(size, settings["fit"] == "stretch", margin, upright)
     return ImageFiles(root, tuple(names), tuple(masks or ()), tuple(planes), fitting, labels)
 
 

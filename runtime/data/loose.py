@@ -15,7 +15,7 @@ from .image_files import image_files, listed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PLAIN = {"size": None, "fit": "crop", "resize": None, "colour": None}
+PLAIN = {"size": None, "fit": "crop", "resize": None, "colour": None, "upright": False}
 """Settings of sources that read no images."""
 
 
@@ -46,7 +46,8 @@ def alike(source: Path, settings: Mapping[str, Any], shape: Sequence[Any]) -> li
         return [names]
     groups: dict[tuple[int, int], list[str]] = {}
     for name in names:
-        height, width, _ = head(source.resolve().parent / name, name)
+        upright = bool(settings.get("upright"))
+        height, width, _ = head(source.resolve().parent / name, name, upright)
         groups.setdefault((height, width), []).append(name)
     return list(groups.values())
 

@@ -238,6 +238,28 @@ def test_a_held_out_part_needs_no_image_of_every_class(tmp_path: Path) -> None:
     assert "`set/val` holds no images" in message(images, tmp_path)
 
 
+@pytest.mark.parametrize("size", [None, [5, 6], 40])
+def test_cameras_that_were_turned(tmp_path: Path, size: Any) -> None:
+    ops = pytest.importorskip("PIL.ImageOps")
+    image = Image.fromarray(noise(0, 20, 30)[..., :3])
+    types = [["f32", ["B", 3, "H", "W"]], LABEL]
+    for number in range(1, 9):
+        note = Image.Exif()
+        note[0x0112] = number
+        place = tmp_path / str(number) / "a" / "x.png"
+        place.parent.mkdir(parents=True)
+        image.save(place, exif=note)
+        seen = ops.exif_transpose(Image.open(place))
+        seen.save(tmp_path / str(number) / "a.png")
+        assert seen.size == ((30, 20) if number < 5 else (20, 30))
+        named = {"types": types, "colour": True, **({"size": size} if size else {})}
+        found = images(tmp_path, str(number), upright=True, **named).train["x"][0]
+        place.write_bytes((tmp_path / str(number) / "a.png").read_bytes())
+        (tmp_path / str(number) / "a.png").unlink()
+        wanted = images(tmp_path, str(number), **named).train["x"][0]
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_sizes_that_differ_are_named(tmp_path: Path) -> None:
     save(tmp_path / "set" / "a" / "1.png", noise(0))
     save(tmp_path / "set" / "a" / "2.png", noise(0, 8, 9))

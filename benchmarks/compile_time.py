@@ -33,8 +33,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import networkx  # the compiler imports it when it is first needed
-
 import weft
 from weft.compiler.build import elaborate
 from weft.compiler.compile import compile_for, lower
@@ -79,7 +77,6 @@ TARGETS = ("cpu", "cuda:90")
 
 def measured(case: str, target: str) -> dict[str, Any]:
     """Processor seconds of each stage, and what came out, of one run in this process."""
-    assert networkx
     path, train, options = CASES[case]
     text = (EXAMPLES / path).read_text().partition("\ntrain {")[0] + train
     times = [time.process_time()]

@@ -35,8 +35,8 @@ from .optimizers import OPTIMIZERS
 from .passes.cut import cut
 from .passes.look_up import look_up
 from .passes.reduce_precision import LOW, reduce_precision
+from .plan.launch import BATCHED
 from .plan.samples import mixing_inside
-from .plan.schedule import BATCHED
 from .plan.scored import keys_first
 from .update import AVERAGE, update_graph
 

@@ -18,8 +18,8 @@ from .ops.scans import loop_key
 from .passes.fold_norms import GRAM
 from .plan.attention import QUERY, Attention, Refusal, attentions
 from .plan.fuse import Fusion, Roots
+from .plan.launch import Launch
 from .plan.samples import step_by_step
-from .plan.schedule import Launch
 from .plan.values import Values
 
 Show = Callable[[Lowered, EntryGraph], str]

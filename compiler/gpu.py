@@ -8,9 +8,10 @@ from typing import Any
 
 from .arena import Arena
 from .artifact import Entry, KernelRecord
+from .emit.ports import Ports
 from .emit.triton.library import Kernels
 from .emit.triton.part import Machine, Part, Work
-from .emit.triton.step import Ports, StepWriter
+from .emit.triton.step import StepWriter
 from .entries import LEARNING, EntryGraph
 from .homes import graph_homes, update_homes
 from .ir.graph import Graph

@@ -12,7 +12,8 @@ from .emit.c import includes, library
 from .emit.c.kernels import Kernels
 from .emit.c.part import Part
 from .emit.c.shares import share_files, share_name, shared_out
-from .emit.c.step import Ports, StepWriter
+from .emit.c.step import StepWriter
+from .emit.ports import Ports
 from .entries import LEARNING, EntryGraph
 from .homes import graph_homes, update_homes
 from .ir.builder import Builder

@@ -29,7 +29,7 @@ from .loops import (
     Store,
     start_name,
 )
-from .statements import Coordinate, Statements, unused
+from .statements import Coordinate, Statements, row_major_index, unused
 
 Numbers = Mapping[int, int] | Sequence[int]  # of values or streams, by others
 
@@ -176,7 +176,7 @@ class Lowering:
                 self.text.kind((), (at[node["axis"]],)),
             )
         else:
-            index = _row_major_index(node.shape, at)
+            index = row_major_index(node.shape, at)
             statement, kind = (
                 Draw(target, node["kind"], self.stream(node), index),
                 self.text.kind((), at),
@@ -188,7 +188,7 @@ class Lowering:
         return self.streams.setdefault(node["stream"], len(self.streams))
 
     def table(self, node: Node, at: tuple[Coordinate, ...]) -> str:
-        index = _row_major_index(node.shape, at)
+        index = row_major_index(node.shape, at)
         place = self.text.define(
             where := self.text.fresh("place"), Position(where, index), self.text.kind((), at), "i32"
         )
@@ -346,17 +346,6 @@ class Lowering:
             at = self.coordinates(self.graph[i])
             index = self.address(i, at)
             self.text.keep(name, self.buffer(i, "out", index, at).name, index)
-
-
-def _row_major_index(shape: tuple[Dim, ...], at: tuple[Coordinate, ...]) -> Affine:
-    terms: list[tuple[Axis | str, Dim]] = []
-    offset: Dim = 0
-    stride: Dim = 1
-    for (coordinate, start), extent in zip(reversed(at), reversed(shape), strict=True):
-        terms = [*((t, s * stride) for t, s in coordinate), *terms]
-        offset = offset + start * stride
-        stride = stride * extent
-    return Affine(tuple(terms), offset)
 
 
 def lower(

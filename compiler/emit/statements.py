@@ -43,6 +43,18 @@ def unused(name: str, used: Collection[str]) -> str:
     return found
 
 
+def row_major_index(shape: tuple[Dim, ...], at: tuple[Coordinate, ...]) -> Affine:
+    """Where an element of a value is that lies row by row."""
+    terms: list[tuple[Axis | str, Dim]] = []
+    offset: Dim = 0
+    stride: Dim = 1
+    for (coordinate, start), extent in zip(reversed(at), reversed(shape), strict=True):
+        terms = [*((t, s * stride) for t, s in coordinate), *terms]
+        offset = offset + start * stride
+        stride = stride * extent
+    return Affine(tuple(terms), offset)
+
+
 @dataclass
 class Statements:
     """What makes each value, in order; no statement for the result of a fold."""

@@ -11,8 +11,6 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-import networkx as nx
-
 from ...spec.dims import evaluate
 from ..artifact import ITEM_BYTES
 from ..ir.builder import Builder
@@ -121,6 +119,8 @@ class _Recomputing:
         """The fewest bytes from which all that follows a stretch can be made without repeating its
         products and folds; `before` is what the stretch before left.
         """
+        import networkx as nx  # a fifth of a second, for those who have a budget
+
         graph, network = self.graph, nx.DiGraph()
         stretch = [i for i in sorted(self.forward) if begin < i <= end]
         inside = {*stretch, *before}

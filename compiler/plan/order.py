@@ -1,14 +1,39 @@
-"""A topological order of launches that stays one while launches are merged.
+"""Orders of launches: one by a key, and one that stays topological while launches are merged.
 
 What a question has to look at is what stands between the launches that it is about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
-from typing import Generic, TypeVar
+import heapq
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
 Launch = TypeVar("Launch", bound=Hashable)
+
+
+def in_turn(after: Mapping[Launch, Iterable[Launch]], key: Callable[[Launch], Any]) -> list[Launch]:
+    """Launches such that each comes after those it reads, always the one of the least `key` that
+    may come next; `after` maps every launch to its direct readers.
+    """
+    number = {launch: n for n, launch in enumerate(after)}  # ties as they were given
+    readers = {launch: set(some) for launch, some in after.items()}
+    waits = dict.fromkeys(after, 0)
+    for some in readers.values():
+        for reader in some:
+            waits[reader] += 1
+    ready = [(key(launch), number[launch], launch) for launch in after if not waits[launch]]
+    heapq.heapify(ready)
+    row: list[Launch] = []
+    while ready:
+        launch = heapq.heappop(ready)[2]
+        row.append(launch)
+        for reader in readers[launch]:
+            waits[reader] -= 1
+            if not waits[reader]:
+                heapq.heappush(ready, (key(reader), number[reader], reader))
+    assert len(row) == len(number), "launches wait for each other"
+    return row
 
 
 class Order(Generic[Launch]):

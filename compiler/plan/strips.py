@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...spec.dims import Dim
-from .schedule import Launch
+from .launch import Launch
 
 STRIP = 256
 """Positions of a strip, for which a product rearranges its weights."""

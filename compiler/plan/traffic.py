@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from ...spec.dims import evaluate, numel
 from ..ir.graph import Node
 from .fuse import Fusion
+from .launch import PANELS, Launch, Level, Stage
 from .memory import Home
-from .schedule import PANELS, Launch, Level, Stage
 from .strips import Strip
 from .values import Values
 

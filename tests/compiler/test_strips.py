@@ -10,7 +10,7 @@ from weft.compiler.build import elaborate
 from weft.compiler.compile import compile_native, lower
 from weft.compiler.lowered import Lowered
 from weft.compiler.plan import strips
-from weft.compiler.plan.schedule import Launch
+from weft.compiler.plan.launch import Launch
 from weft.compiler.plan.strips import Even
 from weft.runtime.engine import Engine
 from weft.runtime.initialise import fill_parameters

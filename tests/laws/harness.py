@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -27,6 +27,11 @@ def build(case: Case) -> tuple[Builder, dict[str, int]]:
 def graph_of(b: Builder, outputs: Mapping[str, int]) -> Graph:
     b.outputs = own_memory(b, outputs)
     return b.graph()
+
+
+def graphs_of(cases: Iterable[Case], kind: str = "forward") -> dict[tuple[str, str], Graph]:
+    """The graphs of cases, by kind and name."""
+    return {(kind, case.name): graph_of(*build(case)) for case in cases}
 
 
 def feeds(

@@ -121,3 +121,8 @@ def check_order(guarded: Guarded, key: Key, fed: Mapping[str, np.ndarray]) -> No
     """The order of programs does not show, to the bit."""
     natural, permuted = guarded.run(key, fed), guarded.shuffled(key, fed)
     assert all(np.array_equal(natural[name], permuted[name]) for name in natural)
+
+
+def products(artifact: Artifact) -> list[set[str]]:
+    """What each launch of products writes."""
+    return [set(k.writes) for k in artifact.kernels if k.kind == "product"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.laws.cases import B, Build, Case, f32
 from tests.laws.conftest import Share
-from tests.laws.harness import build, feeds, graph_of
-from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed
+from tests.laws.harness import feeds, graphs_of
+from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, products
 from tests.laws.window_cases import Geometry, operands, shared, square
-from weft.compiler.artifact import Artifact
 from weft.compiler.emit.triton.tiles import MACHINES
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
@@ -71,18 +68,7 @@ APART = Case("odd", _both(ODD)), Case("waits", _both(NARROW, waits=True))
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    return {("forward", c.name): graph_of(*build(c)) for c in (*CASES, *APART)}
-
-
-@pytest.fixture(scope="module")
-def guarded(graphs: dict[Key, Graph]) -> Iterator[Guarded]:
-    found = Guarded(emitted(graphs, NOMINAL, "interpret"))
-    yield found
-    found.engine.close()
-
-
-def _products(artifact: Artifact) -> list[set[str]]:
-    return [set(k.writes) for k in artifact.kernels if k.kind == "product"]
+    return graphs_of([*CASES, *APART])
 
 
 @pytest.mark.parametrize("batch", [1, 19])
@@ -108,7 +94,7 @@ def test_one_launch_makes_both(
     """It stores the cotangent for others only."""
     key = "forward", case.name
     artifact = emitted({key: graphs[key]}, sizes, target)
-    (made,) = _products(artifact)
+    (made,) = products(artifact)
     buffers = [b for b in artifact.entries[0].buffers if b.space == "workspace"]
     images = {b.name for b in buffers if len(b.shape) == 4}
     assert images == ({"sub"} if case.name.endswith("kept") else set())
@@ -118,12 +104,12 @@ def test_one_launch_makes_both(
 @pytest.mark.parametrize("case", APART, ids=lambda c: c.name)
 def test_some_stay_two(case: Case, graphs: dict[Key, Graph]) -> None:
     key = "forward", case.name
-    assert len(_products(emitted({key: graphs[key]}, MANY, "cuda:90"))) > 1
+    assert len(products(emitted({key: graphs[key]}, MANY, "cuda:90"))) > 1
 
 
 def test_a_few_rows_are_not_worth_the_parts(graphs: dict[Key, Graph]) -> None:
     key = "forward", "made"
-    assert len(_products(emitted({key: graphs[key]}, {"B": 8}, "cuda:90"))) > 1
+    assert len(products(emitted({key: graphs[key]}, {"B": 8}, "cuda:90"))) > 1
 
 
 @pytest.mark.parametrize("number", range(4), ids=MACHINES)

@@ -10,7 +10,7 @@ import pytest
 from tests.laws.ahead_cases import AHEAD_CASES, SIZES, TOTAL
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
-from tests.laws.harness import backward, build, expected, feeds, graph_of
+from tests.laws.harness import backward, expected, feeds, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, small_blocks
 from weft.compiler.emit.triton import compose
 from weft.compiler.emit.triton.tiles import MACHINES
@@ -25,7 +25,7 @@ SMOOTH = [c for c in AHEAD_CASES if c.smooth]
 
 def _graphs() -> dict[Key, Graph]:
     cases = (*AHEAD_CASES, TOTAL)
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in cases}
+    found: dict[Key, Graph] = graphs_of(cases)
     return found | {("backward", c.name): backward(c) for c in cases if c.smooth}
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.laws.alike_cases import ALIKE_CASES, SIZES
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
-from tests.laws.harness import backward, build, feeds, graph_of
+from tests.laws.harness import backward, feeds, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, small_blocks
 from weft.compiler.artifact import KernelRecord
 from weft.compiler.emit.triton.tiles import MACHINES
@@ -20,7 +20,7 @@ NOMINAL = {"B": 31, "T": 3}
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in ALIKE_CASES}
+    found: dict[Key, Graph] = graphs_of(ALIKE_CASES)
     return found | {("backward", c.name): backward(c) for c in ALIKE_CASES}
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.laws.cases import B, Build, Case, f32
 from tests.laws.conftest import Share
-from tests.laws.harness import build, feeds, graph_of
+from tests.laws.harness import feeds, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed
 from tests.laws.window_cases import Geometry, operands, shared, square
 from weft.compiler.artifact import Artifact, KernelRecord
@@ -67,14 +65,7 @@ APART = (Case("waiting", _waiting),)
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    return {("forward", c.name): graph_of(*build(c)) for c in (*CASES, *APART)}
-
-
-@pytest.fixture(scope="module")
-def guarded(graphs: dict[Key, Graph]) -> Iterator[Guarded]:
-    found = Guarded(emitted(graphs, NOMINAL, "interpret"))
-    yield found
-    found.engine.close()
+    return graphs_of([*CASES, *APART])
 
 
 def _pairs(artifact: Artifact) -> list[KernelRecord]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.laws.cases import Case
 from tests.laws.chained_cases import APART_CASES, CHAINED_CASES
 from tests.laws.conftest import Share
-from tests.laws.harness import build, feeds, graph_of
-from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed
-from weft.compiler.artifact import Artifact
+from tests.laws.harness import feeds, graphs_of
+from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, products
 from weft.compiler.emit.triton.tiles import MACHINES
 from weft.compiler.ir.graph import Graph
 
@@ -22,18 +19,7 @@ UNREAD = ("passing", "bare")
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    return {("forward", c.name): graph_of(*build(c)) for c in (*CHAINED_CASES, *APART_CASES)}
-
-
-@pytest.fixture(scope="module")
-def guarded(graphs: dict[Key, Graph]) -> Iterator[Guarded]:
-    found = Guarded(emitted(graphs, NOMINAL, "interpret"))
-    yield found
-    found.engine.close()
-
-
-def _products(artifact: Artifact) -> list[set[str]]:
-    return [set(k.writes) for k in artifact.kernels if k.kind == "product"]
+    return graphs_of([*CHAINED_CASES, *APART_CASES])
 
 
 @pytest.mark.parametrize("rows", [1, 67])
@@ -62,7 +48,7 @@ def test_one_launch_makes_both(
     """It stores what is between them for others only."""
     key = "forward", case.name
     artifact = emitted({key: graphs[key]}, sizes, target)
-    assert len(_products(artifact)) == 1
+    assert len(products(artifact)) == 1
     between = [b.name for b in artifact.entries[0].buffers if b.space == "workspace"]
     assert not (case.name in UNREAD and between)
 
@@ -71,7 +57,7 @@ def test_one_launch_makes_both(
 @pytest.mark.parametrize("case", APART_CASES, ids=lambda c: c.name)
 def test_some_stay_two(case: Case, target: str, graphs: dict[Key, Graph]) -> None:
     key = "forward", case.name
-    assert len(_products(emitted({key: graphs[key]}, MANY, target))) == 2
+    assert len(products(emitted({key: graphs[key]}, MANY, target))) == 2
 
 
 def test_what_is_handed_on_is_counted_once(graphs: dict[Key, Graph]) -> None:
@@ -85,7 +71,7 @@ def test_what_is_handed_on_is_counted_once(graphs: dict[Key, Graph]) -> None:
 
 def test_a_few_rows_leave_processors_idle(graphs: dict[Key, Graph]) -> None:
     key = "forward", "block"
-    assert len(_products(emitted({key: graphs[key]}, {"B": 64}, "cuda:90"))) == 2
+    assert len(products(emitted({key: graphs[key]}, {"B": 64}, "cuda:90"))) == 2
 
 
 def test_products_that_were_refused_stay_two(graphs: dict[Key, Graph]) -> None:

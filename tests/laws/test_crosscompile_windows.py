@@ -8,7 +8,7 @@ import pytest
 
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
-from tests.laws.harness import build, graph_of
+from tests.laws.harness import graphs_of
 from tests.laws.kernels import Key, emitted, passed
 from tests.laws.test_interpreted_moments import moments
 from tests.laws.test_interpreted_windows import _adjoint_ridden, _ridden
@@ -121,7 +121,7 @@ train {
 
 
 def _graphs(cases: tuple[Case, ...]) -> dict[Key, Graph]:
-    return {("forward", c.name): graph_of(*build(c)) for c in cases}
+    return graphs_of(cases)
 
 
 def _pass(artifact: Artifact, reports: tuple[Report, ...]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from tests.laws.cases import B, Case, f32
-from tests.laws.harness import backward, build, graph_of
+from tests.laws.harness import backward, graphs_of
 from tests.laws.kernels import Guarded, Key, check, emitted
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
@@ -50,7 +50,7 @@ CASES = (_dense(16, 16, 2), _dense(24, 8, 2))
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in CASES}
+    found: dict[Key, Graph] = graphs_of(CASES)
     return found | {("backward", c.name): backward(c) for c in CASES}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.laws.cases import CASES, B, Build, Case
-from tests.laws.harness import backward, build, feeds, graph_of
+from tests.laws.harness import backward, build, feeds, graph_of, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
@@ -27,7 +27,7 @@ SAMPLE = [
 
 def law_graphs() -> dict[Key, Graph]:
     """Every case forward, every smooth one backward."""
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in CASES}
+    found: dict[Key, Graph] = graphs_of(CASES)
     return found | {("backward", c.name): backward(c) for c in SMOOTH}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import weft
 from tests.laws.cases import B, Build, Case, f32
-from tests.laws.harness import build, feeds, graph_of
+from tests.laws.harness import build, feeds, graph_of, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.test_interpreted_windows import DEEP, NOMINAL
 from tests.laws.window_cases import Geometry, operands, shared, square
@@ -81,7 +81,7 @@ CASES = (
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    return {("forward", c.name): graph_of(*build(c)) for c in CASES}
+    return graphs_of(CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.laws.cases import Case
-from tests.laws.harness import backward, build, feeds, graph_of
+from tests.laws.harness import backward, feeds, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.scan_cases import SCAN_CASES
 from weft.compiler.ir.graph import Graph
@@ -37,7 +37,7 @@ LAUNCHED = [case for case in CASES if case.name == "scan_gated"]
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in CASES}
+    found: dict[Key, Graph] = graphs_of(CASES)
     return found | {("backward", c.name): backward(c) for c in CASES}
 
 

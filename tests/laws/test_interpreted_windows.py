@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.laws.cases import B, Build, Case, f32
-from tests.laws.harness import backward, build, feeds, graph_of
+from tests.laws.harness import backward, build, feeds, graph_of, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
 from tests.laws.window_cases import (
     AHEAD,
@@ -122,7 +122,7 @@ ORDERED = (
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in FORWARD}
+    found: dict[Key, Graph] = graphs_of(FORWARD)
     return found | {("backward", c.name): backward(c) for c in BACKWARD}
 
 

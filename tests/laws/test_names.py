@@ -14,7 +14,7 @@ import weft
 from tests.laws.alike_cases import ALIKE_CASES
 from tests.laws.cases import Case
 from tests.laws.chained_cases import CHAINED_CASES
-from tests.laws.harness import build, entry_of, graph_of
+from tests.laws.harness import entry_of, graphs_of
 from tests.laws.kernels import Key, emitted
 from tests.laws.test_adjoints import CASES as ADJOINTS
 from tests.laws.test_attention import CASES as ATTENTION_CASES
@@ -53,7 +53,7 @@ def graphs() -> dict[Key, Graph]:
         *(c for c in CHAINED_CASES if c.name != "pixels"),  # moments are in no graph of users
     )
     found = law_graphs() | {("attention", n): g for n, (g, _) in ATTENTION_CASES.items()}
-    found |= {("window", c.name): graph_of(*build(c)) for c in windows}
+    found |= graphs_of(windows, "window")
     return {
         (kind, MARK + name): Graph(
             map(_marked, g.nodes), {f"{MARK}{out}": i for out, i in g.outputs.items()}

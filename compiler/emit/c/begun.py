@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...ir.graph import Node
+from ...plan.launch import heavy_launch
 from ...plan.product import product_of
-from ...plan.schedule import heavy_launch
 
 if TYPE_CHECKING:
     from .launches import Launches

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from ...ir.body import ROW
 from ...ops import OPS
+from ...plan.launch import Launch
 from ...plan.product import Product, product_of
-from ...plan.schedule import Launch
 from ..expressions import fold_single_uses
 from ..loops import Kernel, KernelBuffer, Let, Load, Statement, Store, operands_of
 from ..names import local_name, size_name

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ....spec.dims import Dim
+from ...plan.launch import Launch
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home
 from ...plan.product import Index, Product
-from ...plan.schedule import PARTS, Launch
+from ...plan.schedule import PARTS
 from ..loops import Kernel
 from ..names import c_expression
 from .printer import Signature

@@ -15,8 +15,8 @@ from ....spec.dims import numel
 from ...ir.body import ROW, Body
 from ...ir.graph import Graph, Node
 from ...ops import OPS
+from ...plan.launch import Launch, Level, Stage
 from ...plan.layout import row_major
-from ...plan.schedule import Launch, Level, Stage
 from ..loops import Kernel, Load, Store, operands_of
 from .launches import Launches
 

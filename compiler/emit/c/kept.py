@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ....spec.dims import Dim, exact_quotient
 from ...ir.body import ROW
+from ...plan.launch import Launch
 from ...plan.product import Product, product_of
-from ...plan.schedule import Launch
 from ..names import c_expression
 from .part import Part
 

@@ -11,11 +11,11 @@ from ...ops import OPS
 from ...ops.products import letters
 from ...plan.attention import Attention, attentions
 from ...plan.forms import Plans
+from ...plan.launch import Launch, heavy_launch, heavy_nodes
 from ...plan.layout import Layout, is_weight, row_major, value_layout, weight_layout
 from ...plan.memory import Home
 from ...plan.panels import PanelFusion
 from ...plan.product import product_of
-from ...plan.schedule import Launch, heavy_launch, heavy_nodes
 from ...plan.strips import Even
 from ...plan.values import Values, lowering
 from ...plan.windows import WEIGHTS

@@ -11,25 +11,12 @@ from ....spec.errors import InternalError
 from ...ir.graph import Graph, Node
 from ...plan.attention import domain as launch_domain
 from ...plan.forms import Plans
+from ...plan.launch import BATCHED, EVERY, LARGE, PANELS, SPLIT, Launch, Level, Stage
 from ...plan.layout import LANES, Layout
 from ...plan.memory import Home, Request, nominal, pack
 from ...plan.panels import PanelFusion, batch_panel, literal_panel
 from ...plan.product import product_of
-from ...plan.schedule import (
-    BATCHED,
-    EVERY,
-    LARGE,
-    PANELS,
-    PARTS,
-    SPLIT,
-    Launch,
-    Level,
-    Stage,
-    arrange,
-    in_order,
-    levels,
-    work,
-)
+from ...plan.schedule import PARTS, arrange, in_order, levels, work
 from ...plan.strips import Strip, strips
 from ...plan.values import lowering
 from ...plan.windows import CONVOLUTIONS, WEIGHTS, kept_floats

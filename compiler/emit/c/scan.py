@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from ....spec.dims import Dim, numel, symbols
 from ...ir.body import ROWS, Body, of_samples
 from ...ir.graph import Graph, Node
+from ...plan.launch import Launch
 from ...plan.layout import Layout, padded_symbol, row_major
 from ...plan.memory import Home, pack
-from ...plan.schedule import Launch
 from ..names import c_expression, local_name, size_name
 from .call import place_in
 from .in_place import Place, Shared

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from ...plan.launch import EVERY, ONCE, SHARED, Launch
 from ...plan.product import Product
-from ...plan.schedule import (
-    EVERY,
-    ONCE,
-    SHARED,
-    Launch,
-)
 from ...plan.strips import Strip
 from ..names import c_expression
 from .call import Call, place_in, walked

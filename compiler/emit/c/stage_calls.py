@@ -8,18 +8,10 @@ from itertools import pairwise
 from ....spec.dims import Dim, exact_quotient, numel
 from ....spec.errors import InternalError
 from ...ir.graph import Node
+from ...plan.launch import BATCHED, EVERY, ONCE, PANELS, Launch, Stage, whole_operands
 from ...plan.layout import row_major
 from ...plan.memory import Home
 from ...plan.product import Index, Product
-from ...plan.schedule import (
-    BATCHED,
-    EVERY,
-    ONCE,
-    PANELS,
-    Launch,
-    Stage,
-    whole_operands,
-)
 from ...plan.strips import Even, Strip
 from ...plan.values import Values
 from ..loops import Kernel, start_name

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ....spec.dims import Dim, substitute, symbols
-from ...artifact import THREADS, Buffer, Entry, KernelRecord, Port, Scalar
+from ...artifact import THREADS, Entry, KernelRecord
 from ...ir.body import ROWS
 from ...ir.graph import Graph, Node
 from ...ops import OPS
 from ...plan.forms import Plans
+from ...plan.launch import ONCE, Launch, Stage
 from ...plan.layout import padded_symbol
 from ...plan.memory import Home, expression, nominal, pack
 from ...plan.product import product_of
-from ...plan.schedule import ONCE, Launch, Stage, multiplications
+from ...plan.schedule import multiplications
 from ...plan.windows import CONVOLUTIONS, WEIGHTS, WINDOWED
 from ..loops import Kernel
 from ..names import c_expression, identifier, local_name, size_name
+from ..ports import Ports
 from .beside import Beside
 from .beside import text as beside_text
-from .call import ADDING, WAITING, Call, place_in
+from .call import ADDING, WAITING, Call
 from .kept import Kept, kept_products
 from .kernels import Kernels
 from .launches import line
 from .part import Part, largest
-from .printer import STORED, Signature
-from .scalars import LEARNING_RATE, UPDATE, c_scalars
+from .pointers import buffers_of, own_pointers, pointers
+from .printer import Signature
+from .scalars import LEARNING_RATE, UPDATE
 from .scan import BLOCK
 from .stage import StageWriter
 from .stage_calls import LOOP
@@ -41,17 +43,6 @@ TAKEN = (
     "chunks part parts scratch local own workspace team call "
     f"threads seed step laps lap_began lap_ended {LEARNING_RATE} {UPDATE}"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the host sees of an entry."""
-
-    kind: str
-    subject: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    scalars: tuple[Scalar, ...]
 
 
 class StepWriter:
@@ -142,7 +133,7 @@ class StepWriter:
         lines = ["WEFT_ENTRY", f"int {name}(const weft_call *call)", "{"]
         sizes = enumerate(map(size_name, names))
         lines += [f"    const long {size} = call->sizes[{k}];" for k, size in sizes]
-        lines += self._pointers(body)
+        lines += pointers(self.parts, body, self.ports.scalars)
         if "seed" in body:
             lines.append("    const uint32_t seed = call->seed, step = call->step;")
         lines += self._region(total)
@@ -174,28 +165,8 @@ class StepWriter:
         if self._planes != 0:
             at = f"WEFT_GEMM_SCRATCH + {self._private}"
             lines.append(f"        float *const planes = scratch + {at};  /* padded rows */")
-        lines += [f"        {text}" for text in self._own_pointers()]
+        lines += [f"        {text}" for text in own_pointers(self.parts)]
         return [*lines, "        WEFT_CLOCK(me);"]
-
-    def _own_pointers(self) -> list[str]:
-        """Values that every thread makes: in its own memory; the first one's are the result."""
-        lines: list[str] = []
-        at = 0
-        for part in self.parts:
-            for value, name in part.names.items():
-                home, kind = part.homes[value], STORED[part.graph[value].dtype]
-                shape = f"  /* {_shape(part.graph[value])} */"
-                if home.space == "own":
-                    place = place_in("own", _moved(home, at), kind)
-                    lines.append(f"{kind} *const {name} = {place};{shape}")
-                elif value in part.spare:
-                    spare = place_in(
-                        "own", Home("own", 0, part.spare[value] + at, home.layout), kind
-                    )
-                    result = self._place(home, kind)
-                    lines.append(f"{kind} *const {name} = me == 0 ? {result} : {spare};{shape}")
-            at += part.own
-        return lines
 
     def _size_names(self) -> list[str]:
         """Symbols in the order in which the host passes them."""
@@ -214,40 +185,6 @@ class StepWriter:
                 found, count = f"{base}_{count}", count + 1
             self._used.add(found)
             part.names[value] = found
-
-    def _pointers(self, text: str) -> list[str]:
-        """A named pointer for every value that the body mentions and that all threads share."""
-        lines = ["    float *const workspace = call->workspace;"]
-        words = set(re.findall(r"[A-Za-z_]\w*", text))
-        scalars: dict[str, str] = {}
-        for part in self.parts:
-            for value, name in part.names.items():
-                home, kind = part.homes[value], STORED[part.graph[value].dtype]
-                if home.space == "scalar":
-                    scalars[part.graph[value]["feed"]] = name
-                elif name in words and not part.cached(value) and value not in part.spare:
-                    fixed = "const " if home.space == "input" else ""
-                    place, shape = self._place(home, kind, fixed), _shape(part.graph[value])
-                    lines.append(f"    {fixed}{kind} *const {name} = {place};  /* {shape} */")
-                if value in part.parts and f"{name}_parts" in words:
-                    place = place_in("workspace", Home("", 0, part.parts[value], home.layout), kind)
-                    lines.append(f"    {kind} *const {name}_parts = {place};")
-        return lines + [f"    {text}" for text in c_scalars(self.ports.scalars, scalars)]
-
-    def _place(self, home: Home, kind: str, fixed: str = "") -> str:
-        """The address of a value that all threads share."""
-        source = {
-            "input": f"call->inputs[{home.slot}]",
-            "output": f"call->outputs[{home.slot}]",
-            "state": f"call->state[{home.slot}]",
-            "parameter": "call->parameter",
-            "gradient": "call->gradient",
-            "workspace": "workspace",
-        }[home.space]
-        if home.offset != 0:
-            source += f" + {c_expression(home.offset)}"
-        plain = kind == "float" or home.space in ("input", "output")
-        return source if plain else f"({fixed}{kind} *)({source})"
 
     def _part(self, part: Part) -> list[str]:
         lines: list[str] = []
@@ -387,7 +324,7 @@ class StepWriter:
 
         ports, per_thread = self.ports, 4 * (GEMM_SCRATCH + self._private + self._planes)
         workspace = ("+", ("*", 4, expression(total)), ("*", expression(per_thread), THREADS))
-        buffers = tuple(b for part in self.parts for b in _buffers(part))
+        buffers = tuple(b for part in self.parts for b in buffers_of(part))
         shown = ports.inputs, ports.outputs, tuple(names), ports.scalars
         return Entry(ports.kind, ports.subject, name, *shown, workspace, buffers)
 
@@ -412,24 +349,6 @@ def _work(part: Part, node: Node) -> int:
     return nominal(found(types, node.type, dict(node.attributes)), part.values.sizes)
 
 
-def _buffers(part: Part) -> list[Buffer]:
-    """What the host can find in memory, in the order in which it is written."""
-    found: dict[int, Buffer] = {}
-    for launch in (x for level in part.levels for stage in level for x in stage.launches):
-        for value in sorted(launch.writes):
-            if part.cached(value) or value in found:
-                continue
-            home, node = part.homes[value], part.graph[value]
-            shape = tuple(map(expression, node.shape))
-            strides = tuple(map(expression, home.layout.strides))
-            offset, place = expression(home.offset * 4), str(node.place) if node.place else ""
-            name = part.names[value]
-            found[value] = Buffer(
-                name, node.dtype, shape, home.space, home.slot, offset, strides, place
-            )
-    return list(found.values())
-
-
 def _aliased(part: Part, kernel: Kernel) -> frozenset[str]:
     """Buffers that share memory: updated in place."""
     seen: dict[tuple[object, ...], list[str]] = {}
@@ -443,14 +362,6 @@ def _aliased(part: Part, kernel: Kernel) -> frozenset[str]:
 def _without_paths(call: Call) -> Call:
     """The call with the lines it comes from, which equal layers share, within one lap."""
     return replace(call, places=tuple(place.partition("  ")[0] for place in call.places), lap=None)
-
-
-def _moved(home: Home, by: int) -> Home:
-    return Home(home.space, home.slot, home.offset + by, home.layout)
-
-
-def _shape(node: Node) -> str:
-    return f"[{', '.join(map(str, node.shape))}]"
 
 
 def _tight(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...ir.graph import Node
 from ...plan.forms import Plans
-from ...plan.schedule import Launch
+from ...plan.launch import Launch
 from .beside import Beside, maps_beside
 from .in_place import Shared, may_write
 from .part import Part

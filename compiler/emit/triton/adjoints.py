@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from ...plan.product import Product
 from ...plan.windows import CONVOLUTIONS, is_pointwise
+from .axes import prepared
 from .composed import Composed, composed
 from .contraction import Frame, block_range, times
 from .epilogue import Epilogue, Writer, attachable, whole_rows
@@ -22,7 +23,7 @@ from .gemm import assembled
 from .kernel import Factor, Parameter, drawing, merged
 from .library import PLACES
 from .part import Machine, Part, Work
-from .printer import Partial, prepared
+from .printer import Partial
 from .products import Names, contraction_of, result_index
 from .prologue import OTHER, Prologue, leaves, prologue
 from .template import call

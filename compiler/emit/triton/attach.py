@@ -11,11 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
-import networkx as nx
-
 from ...plan.attention import Attention
-from ...plan.order import Order
-from ...plan.schedule import heavy_nodes, riding
+from ...plan.launch import heavy_nodes, riding
+from ...plan.order import Order, in_turn
 from .adjoints import pair_of
 from .alike import with_alike
 from .chaining import with_chains
@@ -37,16 +35,14 @@ def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
         works = _with_adjoints(part, works, machine)
         works = with_chains(part, works, machine, edges, fits)
         works = with_siblings(part, works, machine, edges)
-    network = nx.DiGraph(_edges(part, works))
-    return list(nx.lexicographical_topological_sort(network, key=lambda w: (part.phase(w), w.key)))
+    return in_turn(_edges(part, works), lambda w: (part.phase(w), w.key))
 
 
 def plain_works(part: Part) -> list[Work]:
     """All work of a part in order, where nothing rides in anything."""
     works = [_heavy(part, n.id) for n in heavy_nodes(part.graph) if part.values.is_heavy(n)]
     works += [_group(part, roots) for roots in part.fusion.groups]
-    network = nx.DiGraph(_edges(part, works))
-    return list(nx.lexicographical_topological_sort(network, key=lambda w: w.key))
+    return in_turn(_edges(part, works), lambda w: w.key)
 
 
 def _heavy(part: Part, i: int) -> Work:

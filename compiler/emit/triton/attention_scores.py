@@ -15,11 +15,10 @@ from ...plan.visible import certain
 from ..loops import Kernel, Load, Operand, Store
 from ..names import local_name
 from ..streamed import Streamed, operand_dims, result_dims, streamed
-from .axes import statements
-from .body import symbol_arguments
+from .axes import spelled, statements
 from .part import Part, Work
-from .printer import spelled
 from .products import Names
+from .spelling import symbol_arguments
 
 SUFFIXES = ("tile", "sum", "top", "total")
 """What follows the name of an operand or a result."""

@@ -134,3 +134,47 @@ def rename(kernel: Kernel, values: Mapping[str, str], buffers: Mapping[str, str]
         pointers[name] = replace(b, name=name, role=role)
     infos = {value(name): info for name, info in kernel.values.items()}
     return replace(kernel, passes=passes, values=infos, buffers=tuple(pointers.values()))
+
+
+def prepared(
+    kernel: Kernel,
+    feeds: Mapping[int, str],
+    *,
+    flat: bool = True,
+    taken: frozenset[str] = frozenset(),
+) -> Kernel:
+    """The kernel with collapsed axes, one pointer a value, and names that are free in Triton text.
+
+    `feeds` gives shorter names for the buffers of some values.
+    """
+    return spelled(collapse(kernel, flat=flat), feeds, taken)
+
+
+def spelled(kernel: Kernel, feeds: Mapping[int, str], taken: frozenset[str]) -> Kernel:
+    """The kernel with one pointer a value, and names that are free in Triton text."""
+    buffers: dict[str, str] = {}
+    by_value: dict[int, str] = {}
+    for b in kernel.buffers:
+        if b.value not in by_value:
+            base = feeds.get(b.value, b.name)
+            by_value[b.value] = fresh(base, set(by_value.values()) | taken)
+        buffers[b.name] = by_value[b.value]
+    loads = {s.target: s.buffer for s in statements(kernel) if isinstance(s, Load)}
+    values: dict[str, str] = {}
+    used = taken | {f"{b}_{word}" for b in by_value.values() for word in ("ptr", "partial_ptr")}
+    folded = [s.target for s in statements(kernel) if isinstance(s, Fold)]
+    used |= {
+        f"{name}_{word}" for name in folded for word in ("part", "top", "at", "new", "wins", "mean")
+    }
+    for name in kernel.values:
+        wanted = buffers[loads[name]] if name in loads else name
+        values[name] = fresh(wanted, used)
+        used |= {values[name]}
+    return rename(kernel, values, buffers)
+
+
+def fresh(name: str, used: set[str] | frozenset[str]) -> str:
+    found, count = name, 2
+    while found in used:
+        found, count = f"{name}_{count}", count + 1
+    return found

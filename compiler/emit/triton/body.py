@@ -23,10 +23,9 @@ from ..loops import (
     Statement,
     Store,
 )
-from ..names import size_name
 from .axes import quad_stride
 from .kernel import ELEMENT_TYPES, stream_name, widened
-from .spelling import all_symbols, both, dim_text, literal, product
+from .spelling import both, dim_text, literal, product
 from .template import WIDTH, call
 
 INTEGERS = ("i32", "i64")
@@ -358,34 +357,6 @@ def _outer_call(text: str) -> tuple[str, list[str]] | None:
         else:
             arguments[-1] += letter
     return None
-
-
-def dims_of(kernel: Kernel) -> list[Dim]:
-    """Every size that the statements of a kernel mention."""
-    found: list[Dim] = [a.extent for a in (*kernel.rows, *kernel.columns)]
-
-    def see(index: Affine) -> None:
-        found.extend(stride for _, stride in index.terms)
-        found.append(index.offset)
-
-    for p in kernel.passes:
-        for s in p.body:
-            if hasattr(s, "index"):
-                see(s.index)
-            for g in getattr(s, "guards", ()):
-                see(g.index)
-                found.extend((g.low, g.high))
-            if isinstance(s, Size):
-                found.append(s.dim)
-    return found
-
-
-def symbol_arguments(kernel: Kernel) -> dict[str, str]:
-    """The integer argument for each symbolic size."""
-    return {s: size_name(s) for s in all_symbols(dims_of(kernel))}
-
-
-__all__ = ["Body", "Setting", "dims_of", "symbol_arguments"]
 
 
 def _table(place: str, numbers: list[str]) -> str:

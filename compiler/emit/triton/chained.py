@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from ...plan.product import Product
 from ..loops import Kernel, Store
-from .axes import rename, statements
+from .axes import prepared, rename, statements
 from .chaining import Link, key_of, link_of
 from .composed import Composed, composed
 from .contraction import Frame, block_range, divides, frame, one_block, sum_of, times
@@ -25,7 +25,6 @@ from .kernel import ELEMENT_TYPES, Factor, Parameter, drawing, merged
 from .library import PLACES
 from .moments import left, words_of
 from .part import Machine, Part, Work, free
-from .printer import prepared
 from .products import Names, contraction_of, product_flops, result_index
 from .prologue import OTHER, Made, Prologue, leaves, prologue
 from .spelling import both

@@ -12,6 +12,7 @@ from ...plan.product import Product
 from ..loops import Kernel
 from .adjoints import adjoints
 from .attention import attention
+from .axes import prepared
 from .chained import chained
 from .choice import choose
 from .composed import Composed, composed
@@ -24,7 +25,7 @@ from .kernel import Extent, Parameter, drawing
 from .library import PLACES
 from .moments import left, moments, words_of
 from .part import Machine, Part, Work
-from .printer import prepared, print_kernel
+from .printer import print_kernel
 from .products import Names, contraction_of, product_flops, result_index
 from .prologue import Prologue, leaves, prologue, prologues
 from .request import Gemm

@@ -14,14 +14,14 @@ from ...plan.product import Product
 from ..loops import Draw, Fold, Gather, Kernel, Let, Load, Statement, Store
 from .axes import statements
 from .blocks import extent
-from .body import Body, Setting, symbol_arguments
+from .body import Body, Setting
 from .contraction import Frame
 from .heads import Heads
 from .kernel import Factors
 from .printer import Partial, decomposed, drop_unused
 from .products import Names, row_wise
 from .row_parts import Parted, Parts
-from .spelling import product
+from .spelling import product, symbol_arguments
 from .template import call
 
 COSTLY = ("exp", "erf", "tanh", "log", "sin", "cos", "pow", "sigmoid", "softplus")

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from ....spec.dims import Dim, evaluate, symbol
 from ...artifact import Expression
 from ...plan.memory import expression
-from ..loops import Axis, Fold, Gather, Kernel, Load, Pass, Statement, operands_of
-from .axes import collapse, rename, statements
+from ..loops import Axis, Fold, Gather, Kernel, Pass, Statement, operands_of
+from .axes import fresh, statements
 from .blocks import Block, block_of, extent
-from .body import Body, Setting, symbol_arguments
+from .body import Body, Setting
 from .folds import closed, opened, stepped
 from .gemm import needed
 from .kernel import ELEMENT_TYPES, KernelText, Parameter, drawing
-from .spelling import dim_text
+from .spelling import dim_text, symbol_arguments
 from .template import call, tidy
 
 
@@ -53,50 +53,6 @@ class Printed:
     grid: tuple[Expression, ...]
     numbers: Mapping[str, Dim]
     partials: tuple[Partial, ...]
-
-
-def prepared(
-    kernel: Kernel,
-    feeds: Mapping[int, str],
-    *,
-    flat: bool = True,
-    taken: frozenset[str] = frozenset(),
-) -> Kernel:
-    """The kernel with collapsed axes, one pointer a value, and names that are free in Triton text.
-
-    `feeds` gives shorter names for the buffers of some values.
-    """
-    return spelled(collapse(kernel, flat=flat), feeds, taken)
-
-
-def spelled(kernel: Kernel, feeds: Mapping[int, str], taken: frozenset[str]) -> Kernel:
-    """The kernel with one pointer a value, and names that are free in Triton text."""
-    buffers: dict[str, str] = {}
-    by_value: dict[int, str] = {}
-    for b in kernel.buffers:
-        if b.value not in by_value:
-            base = feeds.get(b.value, b.name)
-            by_value[b.value] = _fresh(base, set(by_value.values()) | taken)
-        buffers[b.name] = by_value[b.value]
-    loads = {s.target: s.buffer for s in statements(kernel) if isinstance(s, Load)}
-    values: dict[str, str] = {}
-    used = taken | {f"{b}_{word}" for b in by_value.values() for word in ("ptr", "partial_ptr")}
-    folded = [s.target for s in statements(kernel) if isinstance(s, Fold)]
-    used |= {
-        f"{name}_{word}" for name in folded for word in ("part", "top", "at", "new", "wins", "mean")
-    }
-    for name in kernel.values:
-        wanted = buffers[loads[name]] if name in loads else name
-        values[name] = _fresh(wanted, used)
-        used |= {values[name]}
-    return rename(kernel, values, buffers)
-
-
-def _fresh(name: str, used: set[str] | frozenset[str]) -> str:
-    found, count = name, 2
-    while found in used:
-        found, count = f"{name}_{count}", count + 1
-    return found
 
 
 def decomposed(axes: tuple[Axis, ...], word: str, symbols: Mapping[str, str]) -> list[str]:
@@ -305,7 +261,7 @@ class Printer:
         return [s for s in statements(self.kernel) if isinstance(s, Gather)]
 
     def accumulator(self, s: Gather) -> str:
-        return _fresh(f"{s.buffer}_sum", set(self.kernel.values))
+        return fresh(f"{s.buffer}_sum", set(self.kernel.values))
 
     def tile_shape(self, s: Gather) -> str:
         if self.flat:

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from ....spec.dims import symbol
 from ..loops import Axis, Draw, Fold, Gather, Kernel, Load, Statement, Store
 from ..lower import lower
-from .axes import rename, renamed_axis, statements
-from .body import Body, Setting, symbol_arguments
+from .axes import prepared, rename, renamed_axis, statements
+from .body import Body, Setting
 from .kernel import widened
 from .part import Part, free
-from .printer import decomposed, prepared
+from .printer import decomposed
 from .products import Names
+from .spelling import symbol_arguments
 from .template import call
 
 SOURCE = "source"

@@ -8,12 +8,12 @@ from dataclasses import replace
 from ....spec.dims import symbol
 from ..loops import Kernel, Load, Pass, Store
 from ..names import size_name
-from .axes import rename, statements
-from .body import Body, Setting, dims_of, symbol_arguments
+from .axes import prepared, rename, statements
+from .body import Body, Setting
 from .part import Part
-from .printer import Partial, prepared
+from .printer import Partial
 from .products import Names
-from .spelling import all_symbols
+from .spelling import all_symbols, dims_of, symbol_arguments
 from .template import call
 
 TOTAL = "total"

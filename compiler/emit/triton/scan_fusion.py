@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-import networkx as nx
-
 from ....spec.dims import Dim
+from ...plan.order import Order, in_turn
 from ..loops import (
     Axis,
     Kernel,
@@ -47,25 +46,18 @@ def fused(pieces: Sequence[Piece], kept: Collection[int]) -> list[Piece]:
     apart: set[tuple[Piece, Piece]] = set()
     while (better := _fewer(found, kept, apart)) is not None:
         found = better
-    return _sorted(_network(found))
+    return in_turn(_readers(found), lambda p: p.order)
 
 
-def _network(pieces: Sequence[Piece]) -> nx.DiGraph:
-    """The pieces, with an edge to each from those whose values it reads."""
+def _readers(pieces: Sequence[Piece]) -> dict[Piece, list[Piece]]:
+    """The pieces that read what each of them makes."""
     readers: dict[int, list[Piece]] = {}
     for q in pieces:
         for value in q.reads:
             readers.setdefault(value, []).append(q)
-    network = nx.DiGraph()
-    network.add_nodes_from(pieces)
-    for p in pieces:
-        readings = (q for value in p.writes for q in readers.get(value, ()))
-        network.add_edges_from((p, q) for q in readings if p is not q)
-    return network
-
-
-def _sorted(network: nx.DiGraph) -> list[Piece]:
-    return list(nx.lexicographical_topological_sort(network, key=lambda p: p.order))
+    return {
+        p: [q for value in p.writes for q in readers.get(value, ()) if p is not q] for p in pieces
+    }
 
 
 def _fewer(
@@ -75,15 +67,16 @@ def _fewer(
 
     `apart` are pairs that no rule joins, whatever else there is.
     """
-    network = _network(pieces)
-    pairs = [(p, q) for q in _sorted(network) for p in network.predecessors(q)]
+    after = _readers(pieces)
+    order, row = Order(after), in_turn(after, lambda p: p.order)
+    pairs = [(p, q) for q in row for p in pieces if q in after[p]]
     for p, q in sorted(pairs, key=lambda pair: pair[0].kernel is None):
         if (p, q) in apart:
             continue
         others = [r for r in pieces if r is not p and r is not q]
         wanted = frozenset(kept).union(*(r.reads for r in others))
         made = _joined(p, q) or _with_product(p, q, wanted)
-        if made is not None and not _between(network, p, q):
+        if made is not None and order.apart((p, q)):
             return [*others, _without(made, wanted)]
         again = _again(p, q)
         if again is not None and not any(r.writes & p.writes for r in others):
@@ -92,11 +85,6 @@ def _fewer(
         if made is None and again is None and p.alone is None:
             apart.add((p, q))
     return None
-
-
-def _between(network: nx.DiGraph, p: Piece, q: Piece) -> bool:
-    """Does a third piece read what `p` makes, and make what `q` reads?"""
-    return any(nx.has_path(network, r, q) for r in network.successors(p) if r is not q)
 
 
 def _whole(kernel: Kernel, s: Store) -> bool:

@@ -27,11 +27,11 @@ from ..loops import (
 )
 from .axes import rename, renamed_axis, statements
 from .blocks import extent
-from .body import Body, Setting, symbol_arguments
+from .body import Body, Setting
 from .folds import closed, opened, stepped
 from .part import free
 from .printer import decomposed, drop_unused
-from .spelling import dim_text
+from .spelling import dim_text, symbol_arguments
 
 SAMPLE = Axis("sample", ROW)
 

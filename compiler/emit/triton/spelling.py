@@ -8,6 +8,7 @@ from typing import Any
 
 from ....spec.dims import Dim, symbols
 from ...plan.memory import expression
+from ..loops import Affine, Kernel, Size
 from ..names import size_name
 
 WIDE = 1 << 31
@@ -72,3 +73,28 @@ def both(*masks: str | None) -> str | None:
 def all_symbols(dims: Iterable[Dim]) -> list[str]:
     """The symbols of sizes, in alphabetical order."""
     return sorted({name for dim in dims for name in symbols(dim)})
+
+
+def dims_of(kernel: Kernel) -> list[Dim]:
+    """Every size that the statements of a kernel mention."""
+    found: list[Dim] = [a.extent for a in (*kernel.rows, *kernel.columns)]
+
+    def see(index: Affine) -> None:
+        found.extend(stride for _, stride in index.terms)
+        found.append(index.offset)
+
+    for p in kernel.passes:
+        for s in p.body:
+            if hasattr(s, "index"):
+                see(s.index)
+            for g in getattr(s, "guards", ()):
+                see(g.index)
+                found.extend((g.low, g.high))
+            if isinstance(s, Size):
+                found.append(s.dim)
+    return found
+
+
+def symbol_arguments(kernel: Kernel) -> dict[str, str]:
+    """The integer argument for each symbolic size."""
+    return {s: size_name(s) for s in all_symbols(dims_of(kernel))}

@@ -7,10 +7,10 @@ sums over rows                                       -> partial sums, one `finis
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ....spec.dims import Dim, symbols
-from ...artifact import Entry, Expression, KernelRecord, Launch, Port, Scalar
+from ...artifact import Entry, Expression, KernelRecord, Launch
 from ...ir.body import ROWS, replaced
 from ...ir.graph import Graph
 from ...ops import OPS, costs
@@ -22,6 +22,7 @@ from ...plan.samples import step_by_step
 from ...plan.values import Values
 from ..loops import start_name
 from ..names import identifier, size_name
+from ..ports import Ports
 from .alike import names_of, together
 from .attach import plan_works
 from .beside import Side, beside
@@ -44,17 +45,6 @@ from .scan_kernel import walk
 from .scan_levels import Level, level_of
 from .siblings import key_of
 from .time_blocks import time_block
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the host sees of an entry."""
-
-    kind: str
-    subject: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    scalars: tuple[Scalar, ...]
 
 
 class StepWriter:

@@ -11,7 +11,7 @@ from ...plan.layout import Layout
 from ...plan.product import Index, Product
 from ...plan.windows import CONVOLUTIONS, geometry, turned_from
 from ..loops import Draw, Kernel
-from .axes import statements
+from .axes import prepared, statements
 from .choice import outer
 from .composed import Composed, composed
 from .contraction import Frame, Stride, block_range, divides, one_block, tiles_of
@@ -22,7 +22,6 @@ from .kernel import Extent, Factor, Factors, KernelText, Parameter, Workspace, d
 from .library import PLACES
 from .moments import left, words_of
 from .part import Machine, Part, Work
-from .printer import prepared
 from .products import Names
 from .prologue import OTHER, Prologue, leaves, prologue
 from .template import call

@@ -102,13 +102,18 @@ class Forms:
             reshaped -= {o for i in own for o in nodes[i].operands}
         streams: dict[int, int] = {}
         key: list[int] = []
+        tokens = self._named if named else self._bare
         for i in ids:
             inside = i in own or i in inner
-            key.append(self._token(i, named) if inside or origins else self._read(i, i in reshaped))
+            if inside or origins:
+                token = tokens.get(i)
+                key.append(self._token(i, named) if token is None else token)
+            else:
+                key.append(self._read(i, i in reshaped))
             if inside:
                 node = nodes[i]
                 key.append(-1 if i in own else -2)
-                key += [rank[o] for o in node.operands]
+                key.extend(map(rank.__getitem__, node.operands))
                 if node.op == "random":
                     key.append(streams.setdefault(node["stream"], len(streams)))
         return Form(tuple(key), ids, tuple(streams))

@@ -171,7 +171,7 @@ class StepWriter:
     def _size_names(self) -> list[str]:
         """Symbols in the order in which the host passes them."""
         nodes = [node for part in self.parts for node in part.graph]
-        dims = [d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))]
+        dims = {d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))}
         return sorted({name for d in dims for name in symbols(d)})
 
     def _name_values(self, part: Part) -> None:

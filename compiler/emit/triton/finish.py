@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .gemm import needed
 from .kernel import Extent, Factor, KernelText, Parameter, merged, scalars
@@ -41,6 +42,23 @@ def finish_kernel(
     `epilogues` may rewrite `total` [1, COLUMNS] (name `column`) before it is stored in `out`;
     `parameters` are what they need.
     """
+    ridden = tuple((out, tuple(lines)) for out, lines in (epilogues or {}).items())
+    given = tuple(places), ridden, tuple(parameters)
+    return _finish_kernel(name, tuple(gathers), count, title, *given)
+
+
+@lru_cache(maxsize=1 << 10)
+def _finish_kernel(
+    name: str,
+    gathers: tuple[Gathered, ...],
+    count: Extent,
+    title: str,
+    places: tuple[str, ...],
+    ridden: tuple[tuple[str, tuple[str, ...]], ...],
+    parameters: tuple[Parameter, ...],
+) -> KernelText:
+    """The kernel, written once for equal layers."""
+    epilogues = dict(ridden)
     widest = max(g.columns for g in gathers)
     columns = min(power_of_two(widest), 32)
     rows = ELEMENTS // columns
@@ -49,7 +67,7 @@ def finish_kernel(
     body: list[str] = []
     first, numbers = 0, [blocks(g.columns, columns) for g in gathers]
     for gather, number in zip(gathers, numbers, strict=True):
-        lines = _one(gather, count, rows, columns, first, (epilogues or {}).get(gather.out, ()))
+        lines = _one(gather, count, rows, columns, first, epilogues.get(gather.out, ()))
         if len(gathers) == 1:
             body = lines
         else:

@@ -391,5 +391,5 @@ class StepWriter:
     def _size_names(self) -> tuple[str, ...]:
         """The symbolic sizes of the entry."""
         nodes = [node for part in self.parts for node in part.graph]
-        dims = [d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))]
+        dims = {d for n in nodes for d in (*n.shape, *((n["dim"],) if n.op == "size" else ()))}
         return tuple(sorted({name for d in dims for name in symbols(d)}))

@@ -200,6 +200,13 @@ def stopping_of(train: Mapping[str, Any]) -> Stopping | None:
     ]
     rule = train.get("early_stop")
     if rule is None:
+        waits = next((s for s in train["step"] if s["schedule"]["name"] == "plateau"), None)
+        if several and waits is not None:
+            raise UsageError(
+                f"{waits['place']}: the rate of `{waits['name']}` waits for an improvement, and "
+                "nothing says of what",
+                hint=f'early_stop = patience(1000, monitor="{known[0]}") says what is watched',
+            )
         return None if several else Stopping("loss", 0.0, True, None)
     monitor = rule.get("monitor") or "loss"
     if monitor not in known:

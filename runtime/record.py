@@ -41,7 +41,8 @@ class Position:
     """Where a training stands, beside the arenas.
 
     `reported` and `evaluated` are the steps of the last report and evaluation, `idle` the number of
-    evaluations since the best one.
+    evaluations since the best one.  `waits` and `drops`, by the names of steps: evaluations since
+    the best one or the last drop of the rate, and how often that has dropped.
     """
 
     step: int = 0
@@ -52,6 +53,8 @@ class Position:
     stopped: bool = False
     best: dict[str, Any] | None = None
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    waits: dict[str, int] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
 
 
 def spec_hash(artifact: Artifact) -> str:

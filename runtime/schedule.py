@@ -22,8 +22,20 @@ class Schedule:
     settings: Settings
     unit: float = 1.0
 
-    def rate(self, step: int, total: int) -> float:
-        """The rate of update `step` (from 0) of `total`."""
+    @property
+    def patience(self) -> int | None:
+        """After how many evaluations without an improvement the rate drops, if it does so."""
+        return int(self.settings["patience"]) if self.name == "plateau" else None
+
+    def rate(self, step: int, total: int, drops: int = 0) -> float:
+        """The rate of update `step` (from 0) of `total`, after so many drops at plateaus."""
+        rate = self._planned(step, total)
+        if self.name != "plateau" or not drops:
+            return rate
+        final = self.settings.get("final") or 0.0
+        return float(max(rate * self.settings["decay"] ** drops, min(rate, final)))
+
+    def _planned(self, step: int, total: int) -> float:
         settings = self.settings
         if self.name == "constant" and not settings.get("warmup"):
             return float(settings["rate"])
@@ -142,5 +154,6 @@ CURVES: Mapping[str, Curve] = {
     "one_cycle": _one_cycle,
     "exponential": _exponential,
     "step_decay": _step_decay,
+    "plateau": _constant,
 }
 """Every schedule but inverse_sqrt, which has its own warm-up."""

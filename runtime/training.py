@@ -23,8 +23,9 @@ from .evaluation import Averages, Interrupted, evaluate, per_byte, per_byte_name
 from .initialise import initialise
 from .interrupt import Interrupt
 from .metrics import MetricsFiles
+from .plateau import lower
 from .progress import Progress
-from .recipe import Recipe
+from .recipe import Recipe, TrainingStep
 from .record import Position, Record, check_same, spec_hash
 from .run_folder import BEST, LAST, checkpoint_path, keep_vocabulary, put_aside
 from .snapshot import Snapshot, restore, restore_fitting, restore_parameters, tensors
@@ -174,7 +175,7 @@ class Training:
             if number % step.every:
                 continue
             own = number // step.every
-            rate = step.schedule.rate(own, step.total)
+            rate = self._rate(step, own)
             result = stepper(first, count, rate, own)
             if not result.finite:
                 self._diverged(step.name, stepper, first, own, number, rate)
@@ -231,8 +232,11 @@ class Training:
         }
         for step in recipe.steps:
             own = (position.step - 1) // step.every
-            row[recipe.qualified(step.name, "rate")] = step.schedule.rate(own, step.total)
+            row[recipe.qualified(step.name, "rate")] = self._rate(step, own)
         return {**row, **values}
+
+    def _rate(self, step: TrainingStep, own: int) -> float:
+        return step.schedule.rate(own, step.total, self.position.drops.get(step.name, 0))
 
     def _judge(self, part: str) -> None:
         """Is this the best so far, and has it not been for too long?"""
@@ -245,6 +249,7 @@ class Training:
         best = position.best["value"] if position.best else None
         if rule.improves(value, best):
             position.idle = 0
+            position.waits.clear()
             position.best = {
                 "value": value,
                 "step": position.step,
@@ -259,6 +264,8 @@ class Training:
         else:
             position.idle += 1
             position.stopped = rule.patience is not None and position.idle >= rule.patience
+            for note in lower(self.recipe.steps, position):
+                self._note(note)
 
     def _save(self) -> None:
         """Write the last checkpoint, and before it the best one if it is new."""

@@ -84,6 +84,18 @@ _TABLE = (
         "multiplied by decay now and then",
     ),
     Signature(
+        "plateau",
+        (
+            _RATE,
+            Option("patience", "integer", None, "evaluations to wait", required=True, low=1),
+            Option("decay", "number", 0.1, "factor when it does not improve", above=0, high=1),
+            _FINAL,
+            _WARMUP,
+            _PER,
+        ),
+        "multiplied by decay when what is watched has not improved for so many evaluations",
+    ),
+    Signature(
         "inverse_sqrt",
         (
             Option("width", "number", None, "width of the model", required=True, above=0),

@@ -180,6 +180,7 @@ TRAINING: Mapping[str, Mapping[str, str]] = {
         "constant": "optimizer = adam(lr=constant(1e-3, warmup=2))",
         "cosine": "optimizer = adam(lr=cosine(1e-3, warmup=2))",
         "cosine_restarts": "optimizer = sgd(lr=cosine_restarts(0.1, 10, growth=2), momentum=0.9)",
+        "plateau": "optimizer = adam(lr=plateau(1e-3, patience=5, decay=0.3))",
         "polynomial": "optimizer = sgd(lr=polynomial(0.01, power=0.9), momentum=0.9)",
         "linear": "optimizer = adam(lr=linear(1e-3, final=1e-5))",
         "one_cycle": "optimizer = sgd(lr=one_cycle(0.1), momentum=0.9)",

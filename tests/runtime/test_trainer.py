@@ -40,6 +40,9 @@ def artifact_of(*, data: dict[str, Any] | None = None, **train: Any) -> Artifact
     return softmax_artifact(data or points(), 2, 4, **{"epochs": 3, **train})
 
 
+WAITING = {"name": "plateau", "rate": 1.5, "patience": 1, "decay": 0.5, "final": 0.3}
+
+
 def go(
     artifact: Artifact, out: Path, *, engine: SoftmaxEngine | None = None, **named: Any
 ) -> tuple[Record, SoftmaxEngine]:
@@ -229,8 +232,9 @@ def test_several_steps_share_the_batch_and_keep_their_turns(tmp_path: Path) -> N
         {"step": [step_recipe(accumulate=2)]},
         {"step": [step_recipe("d"), step_recipe("g", every=2)]},
         {"eval_every": 2, "log_every": 1, "early_stop": {"patience": 2, "monitor": "accuracy"}},
+        {"eval_every": 2 / 7, "step": [step_recipe(schedule=WAITING)]},
     ],
-    ids=["plain", "accumulate", "two steps", "early stop"],
+    ids=["plain", "accumulate", "two steps", "early stop", "plateau"],
 )
 def test_resume_after_any_step_gives_the_same_bits(
     tmp_path: Path, train_settings: dict[str, Any]
@@ -419,6 +423,43 @@ def test_early_stop(tmp_path: Path) -> None:
     again, engine = go(artifact, tmp_path / "run", resume=True)
     assert again.step == 35
     assert not engine.calls
+
+
+def test_rates_drop_at_plateaus_as_those_of_pytorch(tmp_path: Path) -> None:
+    import torch
+
+    script = [3, 2, 2.5, 2.4, 2.1, 2.2, 1.9, 1.9, 1.8, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1.7, 1.7]
+
+    class Scripted(SoftmaxEngine):
+        values = iter(script)
+
+        def evaluate(self, step: str, inputs: Mapping[str, Any], **more: Any) -> Result:
+            if more["index"] == 0:
+                self.value = next(self.values)
+            return Result({"loss": self.value, "accuracy": 0.5})
+
+    schedule = {"name": "plateau", "rate": 0.5, "patience": 3, "decay": 0.1, "final": 0.004}
+    artifact = artifact_of(epochs=len(script), step=[step_recipe(schedule=schedule)])
+    record, _ = go(artifact, tmp_path / "run", engine=Scripted(artifact))
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    twin = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.1, patience=2, threshold=0, min_lr=0.004
+    )
+    wanted = []
+    for value in script:
+        wanted.append(optimizer.param_groups[0]["lr"])
+        twin.step(value)
+    rows = without_seconds(tmp_path / "run" / "metrics.jsonl")
+    found = [row["rate"] for row in rows if row["part"] == "test"]
+    assert found == pytest.approx(wanted) and len(set(found)) == 4
+    assert [note.partition(":")[0] for note in record.notes] == ["step 35", "step 84", "step 105"]
+    assert "no improvement of loss 2 in 3 evaluations, the rate is now 0.05" in record.notes[0]
+
+
+def test_a_rate_that_waits_for_nothing(tmp_path: Path) -> None:
+    steps = [step_recipe("d"), step_recipe("g", schedule=WAITING)]
+    with pytest.raises(UsageError, match="the rate of `g` waits for an improvement"):
+        go(artifact_of(step=steps), tmp_path / "run")
 
 
 def test_early_stop_on_what_is_not_reported() -> None:

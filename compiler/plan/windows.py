@@ -28,6 +28,7 @@ PAIRED, MOST_PAIRED = 1 << 17, 1 << 18  # halves of a plane of what pairs of win
 PIECE = 768  # floats of the planes of a tile (tile_units.h)
 ROOM, MOST_ROOM = 1 << 16, 1 << 17  # halves of a plane of patches that lie as tiles read them
 SPARSE_IMAGE, SPARSE_NUMBERS = 1 << 13, 1 << 14  # floats, as in window_sparse.c
+GROUP = 4  # outputs of a group at most whose lanes are outputs, as in window_lanes.c
 FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.c
 
 
@@ -149,7 +150,8 @@ def _numbers(values: Sequence[Dim]) -> tuple[int, ...]:
 def block_of(g: Geometry, sizes: Mapping[str, int], *, adjoint: bool) -> int:
     """Rows of the result that are made from one block of padded rows."""
     reach = g.adjoint_reach if adjoint else g.reach
-    row = nominal(reach[2], sizes) * g.channels * ((g.kernel[0] - 1) * g.dilation[0] + 1)
+    pixel = max(g.channels, lanes_of(g))
+    row = nominal(reach[2], sizes) * pixel * ((g.kernel[0] - 1) * g.dilation[0] + 1)
     fit = max(PLANES // max(row, 1) - (g.kernel[1] - 1) * g.dilation[1], 1)
     step = 1 if adjoint else g.stride[1]
     return max(1, min(fit // step, nominal(g.outer[1], sizes)))
@@ -158,16 +160,37 @@ def block_of(g: Geometry, sizes: Mapping[str, int], *, adjoint: bool) -> int:
 def planes_of(g: Geometry, block: int, *, adjoint: bool) -> Dim:
     """Floats of scratch for the padded rows of one block."""
     reach = g.adjoint_reach if adjoint else g.reach
+    return numel((*_pixels(g, block, adjoint=adjoint), reach[2] + 1, g.channels))
+
+
+def _pixels(g: Geometry, block: int, *, adjoint: bool) -> tuple[int, int]:
+    """Planes, and rows of each, that a block of the result reads."""
     step = 1 if adjoint else g.stride[1]
     height = (block - 1) * step + (g.kernel[1] - 1) * g.dilation[1] + 2
-    depth = (g.kernel[0] - 1) * g.dilation[0] + 1
-    return numel((depth, height, reach[2] + 1, g.channels))
+    return (g.kernel[0] - 1) * g.dilation[0] + 1, height
+
+
+def lanes_of(g: Geometry) -> int:
+    """Floats of a pixel where lanes are outputs: those of groups of few channels; 0 of others."""
+    each, made = g.channels // g.groups, g.outputs // g.groups
+    few = g.groups > 1 and made <= GROUP and each <= 2 * GROUP
+    return _lines(g.outputs) * each if few else 0
+
+
+def _laid(g: Geometry, block: int, *, adjoint: bool) -> Dim:
+    """Floats for the weight, and for what a block reads, where lanes are outputs."""
+    reach, lanes = g.adjoint_reach if adjoint else g.reach, lanes_of(g)
+    weight = g.kernel[0] * g.kernel[1] * g.kernel[2] * lanes
+    found = numel((*_pixels(g, block, adjoint=adjoint), reach[2] + 1, lanes)) if lanes else 0
+    return weight + found
 
 
 def tiles_of(g: Geometry, op: str, block: int) -> Dim:
-    """Floats of scratch for what tile units need beside the padded rows (window_tiles.c)."""
+    """Floats of scratch for what tile units need beside the padded rows (window_tiles.c), or for
+    what lies lane by lane (window_lanes.c).
+    """
     if g.groups > 1:
-        return 0
+        return _laid(g, block, adjoint=op == "convolve_input")
     if op == "convolve_weight":
         high = -(-g.outputs // 16)
         return _lines(high * (pixels_of(g) // 32) * PIECE + 3 * room_of(g, op, block) // 2 + LANES)

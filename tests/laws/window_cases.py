@@ -321,3 +321,22 @@ PLACED_CASES: tuple[Case, ...] = tuple(
     if g.name in POOLED
 )
 """Without a derivative: where maxima are, as pools of CPUs tell."""
+
+GROUPED = (
+    square("pairs", 11, 3, pad=1, channels=(40, 40), groups=20),
+    square("threes", 7, 3, pad=1, channels=(6, 18), groups=6),
+    square("four_to_one", 9, 5, channels=(24, 6), groups=6),
+    square("fours_dilated", 10, 3, pad=2, dilation=2, channels=(16, 16), groups=4),
+    square("one_to_four", 9, 3, stride=2, pad=1, channels=(8, 32), groups=8),
+    square("eight_to_two", 5, 1, channels=(32, 8), groups=4),
+    square("channels", 11, 3, pad=1, channels=(32, 32), groups=32),
+    square("channels_dilated", 10, 3, stride=2, pad=2, dilation=2, channels=(16, 16), groups=16),
+    Geometry("volumes", (4, 3, 10), (2, 3, 4), (1, 1, 2), ((0, 1), (1, 1), (2, 0)), (1, 1, 1),
+             (4, 8), 2),
+)  # fmt: skip
+GROUPED_CASES: tuple[Case, ...] = tuple(
+    Case(f"grouped_{op}_{g.name}", build(g), SIZES[::2], smooth=False)
+    for g in GROUPED
+    for op, build in (("y", _convolve), ("x", _convolve_input), ("w", _convolve_weight))
+)
+"""Groups of few channels, whose lanes are outputs on a CPU."""

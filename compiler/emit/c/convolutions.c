@@ -5,6 +5,10 @@ static __attribute__((noinline, unused)) void weft_walk(long images, const weft_
     const float *w, const float *kept, float *y, float *scratch, float *planes)
 {
     (void)kept; (void)scratch;
+    if (weft_in_lanes(g) && a[0].taps && a[1].taps && a[2].taps && a[2].count > 0) {
+        weft_lane_images(images, g, a, x, w, y, planes);
+        return;
+    }
     const long image = a[0].out * a[1].out * a[2].out * g->outputs;
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0)
         for (long top = 0; top < a[1].count; top += g->block) {
@@ -125,7 +129,10 @@ WEFT_SHARED void weft_convolve_weight(long images, const weft_windows *g, const 
         return;
     }
 #endif
-    const int by_channel = weft_by_channel(g);
+    if (weft_in_lanes(g)) {
+        if (a[2].count > 0) weft_lane_gradients(images, g, a, x, d, w, planes);
+        return;
+    }
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += g->block) {
         const long rows = a[1].count - top < g->block ? a[1].count - top : g->block;
         weft_view view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
@@ -135,13 +142,7 @@ WEFT_SHARED void weft_convolve_weight(long images, const weft_windows *g, const 
             const float *p = view.at + i * a[0].gap * view.plane + j * a[1].gap * view.row + k * a[2].gap * view.column;
             float *v = w + weft_tap(g, a, i, j, k) * g->tap;
             const long down = a[1].step * view.row, right = a[2].step * view.column, row = a[2].count * g->outputs;
-            if (by_channel) {
-                for (long q1 = 0; q1 < rows; ++q1) for (long q = 0; q < a[2].count; ++q) {
-                    const float *s = p + q1 * down + q * right, *u = y + q1 * row + q * g->outputs;
-                    #pragma omp simd
-                    for (long t = 0; t < g->channels; ++t) v[t] += s[t] * u[t];
-                }
-            } else for (long group = 0; group < g->groups; ++group)
+            for (long group = 0; group < g->groups; ++group)
                 weft_gemm_blocks(rows, down, row, together * in, out, a[2].count, p + group * in, 1, right, y + group * out,
                     g->outputs, v + group * g->group, g->lead, 1);
         }

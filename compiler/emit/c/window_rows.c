@@ -32,24 +32,6 @@ static __attribute__((noinline, unused)) void weft_row(const weft_windows *g, co
     }
 }
 
-/* Every channel by itself: y[c] = sum over taps of x[c] w[tap][c]. */
-static __attribute__((noinline, unused)) void weft_row_of_channels(const weft_windows *g, const weft_axis *a, weft_view view,
-    const float *w, float *y)
-{
-    const long c = g->channels;
-    for (long q = 0; q < a[2].count; ++q, y += a[2].stride * c) {
-        for (long t = 0; t < c; ++t) y[t] = 0.0f;
-        for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; ++k) {
-            const float *p = view.at + i * a[0].gap * view.plane + j * a[1].gap * view.row + (q * a[2].step + k * a[2].gap) * view.column;
-            const float *v = w + weft_tap(g, a, i, j, k) * g->tap;
-            #pragma omp simd
-            for (long t = 0; t < c; ++t) y[t] += p[t] * v[t];
-        }
-    }
-}
-
-WEFT_INLINE int weft_by_channel(const weft_windows *g) { return g->groups == g->channels && g->groups == g->outputs; }
-
 /* Rows top .. top + rows of windows at q0, by multiply-adds; y: the image of the result. */
 static __attribute__((noinline, unused)) void weft_plain_rows(const weft_windows *g, const weft_axis *a, const float *x, const float *w, long q0,
     long top, long rows, float *y, float *planes)
@@ -62,7 +44,6 @@ static __attribute__((noinline, unused)) void weft_plain_rows(const weft_windows
         float *const to = y + ((plane * a[1].out + row) * a[2].out + a[2].first) * g->outputs;
         if (none)
             for (long q = 0; q < a[2].count; ++q) memset(to + q * a[2].stride * g->outputs, 0, (size_t)g->outputs * sizeof(float));
-        else if (weft_by_channel(g)) weft_row_of_channels(g, a, view, w, to);
         else weft_row(g, a, view, w, to);
         view.at += a[1].step * view.row;
     }

@@ -28,8 +28,8 @@ HELD = 256
 WIDEST = 256
 """Columns of the second product, all of which a program keeps."""
 
-ROWS = 128
-"""Rows of the blocks of products that are launches of their own."""
+BLOCK = 128
+"""Rows and columns of the blocks of products that are launches of their own."""
 
 ROOM = {4: 80, 2: 96}
 """Results for each of 32 lanes, by the bytes of an element: both blocks of a program."""
@@ -146,6 +146,19 @@ def _loaded(part: Part, work: Work, tile: Tile) -> int:
     return blocks(rows, tile.rows) * (w + v) + walks * a
 
 
+def _loaded_apart(part: Part, work: Work, link: Link) -> int:
+    """The same where they are two launches: there the second loads what is handed on, too."""
+    assert work.then is not None
+    values, p, q = part.values, link.p, link.q
+    assert isinstance(q.n.extent, int)
+    first, second = (work.key, p), (work.then.key, q)
+    weights = sum(values.bytes_of(values.memory(i, x.b)) for i, x in (first, second))
+    a, s = (values.bytes_of(values.memory(i, x.a)) for i, x in (first, second))
+    rows = values.count(link.handed) // link.middle
+    across = blocks(link.middle, BLOCK), blocks(q.n.extent, BLOCK)
+    return blocks(rows, BLOCK) * weights + across[0] * a + across[1] * s
+
+
 def _asked(part: Part, work: Work) -> tuple[int, bool]:
     """What the epilogue of the first product loads in whole blocks, and whether it is heavy."""
     if not work.roots:
@@ -250,7 +263,6 @@ def _gains(part: Part, joined: Work, target: Target, saved: int) -> bool:
     machine, link = MACHINES.get(target.arch), link_of(part, joined, target, 0)
     if machine is None or link is None:
         return saved > 0 and link is not None
-    plain = replace(link.tile, rows=ROWS, columns=ROWS)
-    again = _loaded(part, joined, link.tile) - _loaded(part, joined, plain)
+    again = _loaded(part, joined, link.tile) - _loaded_apart(part, joined, link)
     programs = blocks(part.values.count(link.handed) // link.middle, link.tile.rows)
     return programs >= machine.processors and again * machine.memory < saved * machine.l2

@@ -110,8 +110,15 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
     kept = {z for z, count in read.items() if count > 1 or keep} | part.values.outputs
     waiting = _pairs(part, works, machine)
     hosts = {part.result(w): w for w in works if part.is_host(w) and w.summed is None}
-    hosts = {z: w for z, w in hosts.items() if w.heavy not in waiting}
+    hosts = {z: w for z, w in hosts.items() if w not in waiting}
     near = {w: _read_alone(part, w) & hosts.keys() for w in works if w.heavy is None}
+    beside = {x: weight for weight, partners in waiting.items() for x in partners}
+
+    def worth(host: Work, group: Work) -> tuple[int, bool]:
+        """Bytes saved; of equals, better one that does not part adjoints of one launch."""
+        weight = beside.get(host)
+        parts = weight is not None and order.reaches(weight, group)
+        return _saved(part, host, group, kept), not parts
 
     def joined(contraction: Work, group: Work) -> Work | None:
         if part.phase(group) != part.phase(contraction) or contraction.moments in group.reads:
@@ -125,9 +132,9 @@ def _with_epilogues(part: Part, works: list[Work], machine: Machine, keep: bool)
         z = part.result(contraction)
         readers = [w for w in order.readers(contraction) if w in near and z in near[w]]
         for group in sorted(readers, key=lambda w: w.key):
-            saved = _saved(part, contraction, group, kept)
+            mine = worth(contraction, group)
             others = (hosts[i] for i in near[group])
-            rivals = (w for w in others if w in left and _saved(part, w, group, kept) > saved)
+            rivals = (w for w in others if w in left and worth(w, group) > mine)
             if any(joined(rival, group) for rival in rivals):
                 continue
             found = joined(contraction, group)
@@ -144,17 +151,18 @@ def _read_alone(part: Part, group: Work) -> set[int]:
     return {part.values.base(i) for i in part.fusion.reads(group.roots)}
 
 
-def _pairs(part: Part, works: Sequence[Work], machine: Machine) -> set[int]:
-    """Adjoints in a weight that one launch may make with that in the operand."""
-    found: set[int] = set()
+def _pairs(part: Part, works: Sequence[Work], machine: Machine) -> dict[Work, list[Work]]:
+    """Adjoints in a weight, and those in the operand that one launch may make with each."""
+    found: dict[Work, list[Work]] = {}
     by_cotangent: dict[int, list[Work]] = {}
     for work in (w for w in works if part.is_product(w) and _is_alone(part, w)):
         by_cotangent.setdefault(part.product(work.key).a, []).append(work)
     for alike in by_cotangent.values():
-        weights = [w.key for w in alike if part.graph[w.key].op == "convolve_weight"]
-        for weight in weights:
-            if any(pair_of(part, w, weight, machine, 0) for w in alike if w.key != weight):
-                found.add(weight)
+        for weight in (w for w in alike if part.graph[w.key].op == "convolve_weight"):
+            others = (w for w in alike if w is not weight)
+            partners = [w for w in others if pair_of(part, w, weight.key, machine, 0)]
+            if partners:
+                found[weight] = partners
     return found
 
 
@@ -174,32 +182,42 @@ def _saved(part: Part, contraction: Work, group: Work, kept: Collection[int]) ->
 
 def _with_adjoints(part: Part, works: list[Work], machine: Machine) -> list[Work]:
     """Join the adjoint in the operand with that in a small weight, if they read one cotangent."""
-    weights: dict[int, Work] = {}
+    weights: dict[int, list[Work]] = {}
     for work in works:
         if work.heavy is None or part.graph[work.heavy].op != "convolve_weight":
             continue
         if part.is_product(work) and not work.roots and not work.members:
-            weights[part.product(work.heavy).a] = work
+            weights.setdefault(part.product(work.heavy).a, []).append(work)
     if not weights:
         return works
     order, left = Order(_edges(part, works)), dict.fromkeys(works)
     readers = Counter(value for work in works for value in work.reads)
+
+    def joined(work: Work, other: Work) -> Work | None:
+        d = part.product(work.key).a
+        if other is work or part.phase(other) != part.phase(work):
+            return None
+        if other.reads & work.writes - {d} or work.reads & other.writes:
+            return None
+        found = _both(part, work, other, alone=readers[d] == 1)
+        if not order.apart((work, other)) or not _gains(part, work, other, found, machine):
+            return None
+        return found if _fits(part, found, machine) else None
+
     for work in works:
         if not part.is_product(work) or work.members or work.moments or not _is_alone(part, work):
             continue
-        d = part.product(work.key).a
-        other = weights.get(d)
-        if other is None or other is work or part.phase(other) != part.phase(work):
+        if work not in left:
             continue
-        if other.reads & work.writes - {d} or work.reads & other.writes:
-            continue
-        joined = _both(part, work, other, alone=readers[d] == 1)
-        if not order.apart((work, other)) or not _gains(part, work, other, joined, machine):
-            continue
-        if _fits(part, joined, machine):
-            del left[work], left[other], weights[d]
-            left[joined] = None
-            order.merge((work, other), joined)
+        near = weights.get(part.product(work.key).a, [])
+        for other in sorted(near, key=lambda w: -len(w.reads & work.reads)):
+            found = joined(work, other)
+            if found is not None:
+                near.remove(other)
+                del left[work], left[other]
+                left[found] = None
+                order.merge((work, other), found)
+                break
     return list(left)
 
 

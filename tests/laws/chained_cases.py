@@ -15,7 +15,7 @@ def _shifted(b: Builder, x: int, name: str) -> int:
     return b.map("add", x, b.broadcast(f32(b, name, b[x].shape[-1]), (1,), b[x].shape))
 
 
-def _two(*widths: int, kept: bool = True, rides: bool = True) -> Build:
+def two(*widths: int, kept: bool = True, rides: bool = True) -> Build:
     """A residual block between two products; `kept`: somebody else reads what is between them;
     `rides`: something follows the second.
     """
@@ -105,11 +105,11 @@ def _waits(b: Builder) -> dict[str, int]:
 
 
 CHAINED_CASES = (
-    Case("block", _two(64, 256, 64)),
-    Case("odd", _two(17, 100, 10)),
-    Case("deep", _two(300, 100, 10)),
-    Case("narrow", _two(40, 24, 12, rides=False)),
-    Case("passing", _two(24, 80, 20, kept=False)),
+    Case("block", two(64, 256, 64)),
+    Case("odd", two(17, 100, 10)),
+    Case("deep", two(300, 100, 10)),
+    Case("narrow", two(40, 24, 12, rides=False)),
+    Case("passing", two(24, 80, 20, kept=False)),
     Case("bare", _bare),
     Case("activated", _activated),
     Case("made", _made),
@@ -121,7 +121,7 @@ CHAINED_CASES = (
 APART_CASES = (
     Case("itself", _itself),
     Case("waits", _waits),
-    Case("wide", _two(20, 40, 300)),
-    Case("few", _two(20, 40, 1)),
+    Case("wide", two(20, 40, 300)),
+    Case("few", two(20, 40, 1)),
 )
 """Where the next product cannot stand behind the first one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.laws.cases import Case
-from tests.laws.chained_cases import APART_CASES, CHAINED_CASES
+from tests.laws.chained_cases import APART_CASES, CHAINED_CASES, two
 from tests.laws.conftest import Share
 from tests.laws.harness import feeds, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, products
@@ -72,6 +72,13 @@ def test_what_is_handed_on_is_counted_once(graphs: dict[Key, Graph]) -> None:
 def test_a_few_rows_leave_processors_idle(graphs: dict[Key, Graph]) -> None:
     key = "forward", "block"
     assert len(products(emitted({key: graphs[key]}, {"B": 64}, "cuda:90"))) == 2
+
+
+@pytest.mark.parametrize(("deep", "launches"), [(256, 1), (300, 2)])
+def test_weights_may_pass_the_cache_as_often_as_before(deep: int, launches: int) -> None:
+    """Large ones, too; not if rows that no block holds have to be loaded for each block."""
+    key, graph = ("forward", "large"), graph_of(*build(Case("large", two(deep, 1024, 256))))
+    assert len(_products(emitted({key: graph}, {"B": 12_544}, "cuda:90"))) == launches
 
 
 def test_products_that_were_refused_stay_two(graphs: dict[Key, Graph]) -> None:

@@ -21,7 +21,8 @@ from .part import Machine as Target
 from .part import Part, Work
 from .tiles import MACHINES, Machine
 
-CHUNKS = tuple(1 << n for n in range(1, 11))
+CHUNKS = (2, 3, *(k << n for n in range(9) for k in (4, 5, 6, 7)))
+"""Numbers of chunks that are tried: each share of a gradient more costs bytes."""
 ROWS = 256
 """The fewest rows of a chunk."""
 

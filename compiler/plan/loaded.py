@@ -28,8 +28,10 @@ class LoadedValues(Values):
         *,
         plans: Plans | None = None,
         attention: Iterable[Attention] = (),
+        kept: int = 0,
     ) -> None:
         super().__init__(graph, sizes, turned=True, plans=plans, attention=attention)
+        self.kept = kept
         self._look_ahead()
         self._add_up()
         self.leaders = {terms[0]: i for i, terms in self.totals.items()}

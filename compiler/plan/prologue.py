@@ -4,8 +4,8 @@
     a = relu(normalise(z)):      convolve(a, w)  ->  convolve(z, w), with a made of each block
     s = relu(x + normalise(z)):  convolve(s, w)  ->  convolve(x, z, w), which writes s on the way
     n = layer_norm(x):           n @ w, n' @ d   ->  x @ w, x' @ d, with n made of each block
-    e = back(d, z):   convolve_weight(x, e)      ->  convolve_weight(x, d, z), where nobody else
-                                                     reads e
+    e = back(d, z):   convolve_weight(x, e)      ->  convolve_weight(x, d, z), also where one
+                                                     launch makes both adjoints of e
 
 `a` is not stored: whoever else wants it makes it of `z`.  Of several large values only a product of
 matrices makes its operand, since it loads every element once for a block of columns, and it stores
@@ -30,6 +30,7 @@ ACCESS = 80  # operations that take as long as an access to memory
 NEAR = 40  # and as one to what another block of columns has just loaded
 COLUMNS = 128  # of a block that shares what was loaded
 FEW = 16  # channels, from which on a block of them is loaded at a time
+SEVERAL = 4  # programs that read the same rows of a cotangent, each for some columns
 MOST = 3  # values of which a block is made
 PRODUCTS = 4  # accesses that products may spend, each in operations, on what is not stored
 POOLS = ("pool_max", "pool_sum", "pool_max_input")
@@ -58,7 +59,8 @@ def ahead_of(values: Values, i: int) -> Ahead | None:
         loads = sum(_loads(values, u) for u in stores)
         if found.work * loads <= 3 * ACCESS:  # one to write it, two to read it
             return Ahead(tuple(u.id for u in stores), source, written=False, moved=found.moved)
-    if all(_takes_cotangent(values, u, i) for u in stores) and _gains(values, found, stores):
+    loads = _cotangent_loads(values, i, stores) if len(stores) == len(readers) else []
+    if loads and _gains(found, loads):
         return Ahead(tuple(u.id for u in stores), source, written=False, moved=found.moved)
     writers = [u for u in stores if _writes(values, u, i, found)]
     best = min(writers, key=lambda u: (_loads(values, u), u.id), default=None)
@@ -153,6 +155,20 @@ def _in_blocks(values: Values, reader: Node) -> bool:
     return whole and g.channels >= FEW and (g.channels % FEW == 0 or g.channels >= 2 * FEW)
 
 
+def _cotangent_loads(values: Values, i: int, readers: list[Node]) -> list[int]:
+    """How often each launch that reads a cotangent loads its elements; none where one of them
+    cannot make it.
+    """
+    weights = [u for u in readers if _takes_cotangent(values, u, i)]
+    if len(weights) == len(readers):
+        return [_column_blocks(values, u) for u in weights]
+    others = [u for u in readers if u not in weights]
+    if len(weights) != 1 or len(others) != 1:
+        return []
+    several = _as_one(values, others[0], weights[0])
+    return [several] if several and others[0].operands[0] == i else []
+
+
 def _takes_cotangent(values: Values, reader: Node, i: int) -> bool:
     """Is the reader the adjoint in a weight, whose kernel loads blocks of channels of it?"""
     if reader.op != "convolve_weight" or reader.operands[1] != i or reader.operands[0] == i:
@@ -161,10 +177,30 @@ def _takes_cotangent(values: Values, reader: Node, i: int) -> bool:
     return g.groups == 1 and g.outputs >= FEW
 
 
-def _gains(values: Values, found: Chain, readers: list[Node]) -> bool:
+def _as_one(values: Values, reader: Node, weight: Node) -> int:
+    """How many programs of a launch that makes both adjoints read the same rows; 0 where there is
+    no such launch.
+    """
+    pointwise = reader.op == "convolve_input" and is_pointwise(values.graph, reader)
+    if not pointwise or not _is_weight(values, reader.operands[1]):
+        return 0
+    g = geometry(values.graph, weight)
+    across = columns_kept(g.outputs, g.channels, values.kept)
+    return g.channels // across if across else 0
+
+
+def columns_kept(depth: int, columns: int, kept: int) -> int:
+    """The columns of a gradient of depth x columns that a program keeps, of `kept` elements at
+    most; 0 where more than a few programs would have to share the same rows.
+    """
+    fits = (c for c in (COLUMNS, 64, 32, 16) if columns % c == 0 and depth * c <= kept)
+    found = next(fits, 0)
+    return found if found and columns <= SEVERAL * found else 0
+
+
+def _gains(found: Chain, loads: list[int]) -> bool:
     """Does it save more to make cotangents in front of all readers than it costs?"""
     large = len(found.large)
-    loads = [_column_blocks(values, u) for u in readers]
     saved = large + 1 + len(loads) - large * len(loads)  # accesses: read, write, and read again
     near = (large - 1) * sum(n - 1 for n in loads)
     return large <= MOST and found.work * (sum(loads) - 1) + NEAR * near <= ACCESS * saved

@@ -61,7 +61,8 @@ class Values:
     makes is a leaf.  On a GPU (`LoadedValues`) maps that convolutions carry out on what they load
     are `ahead`, and products that are one launch `totals`, all but the first of them `followers`;
     `writers` are launches that store other values than their own; `within` are values that lie in
-    the memory of others, `parts` those of concatenations that nobody carries out.
+    the memory of others, `parts` those of concatenations that nobody carries out.  A program may
+    keep `kept` elements of a gradient in its registers.
     Units: `bytes_of` in bytes, at the nominal `sizes`.
     """
 
@@ -94,6 +95,7 @@ class Values:
         self.writers: dict[int, int] = {}
         self.within: Mapping[int, Joint] = {}
         self.parts: Mapping[int, tuple[int, ...]] = {}
+        self.kept = 0
         self._cones: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self._bases: dict[int, int] = {}

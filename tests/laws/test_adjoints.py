@@ -14,10 +14,11 @@ from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
 from weft.compiler.ops.windows import turned
 
-NOMINAL, MANY = {"B": 31}, {"B": 20_000}
+NOMINAL, MANY = {"B": 131}, {"B": 20_000}
 NARROW = square("narrow", 4, 1, channels=(16, 48))
 WIDE = square("wide", 3, 1, channels=(256, 16))
 DEEP = square("deep", 3, 1, channels=(16, 160))
+SHARED = square("shared", 3, 1, channels=(512, 128))
 ODD = square("odd", 4, 1, channels=(17, 32))
 
 
@@ -77,6 +78,7 @@ CASES = (
     Case("made", _both(NARROW)),
     Case("kept", _both(DEEP, kept=True)),
     Case("wide", _both(WIDE)),
+    Case("shared", _both(SHARED)),
     Case("wide_kept", _both(WIDE, kept=True)),
 )
 APART = Case("odd", _both(ODD)), Case("waits", _both(NARROW, waits=True))

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ...plan.product import Product
+from ...plan.prologue import columns_kept
 from ...plan.windows import CONVOLUTIONS, is_pointwise
 from .axes import prepared
 from .composed import Composed, composed
@@ -35,10 +36,7 @@ MOST = {"cuda:80": 8_192, "hip:gfx942": 4_096}
 LARGE = 16_384
 """64 for each lane of eight warps."""
 
-SEVERAL = 4
-"""Programs that read the same rows of the cotangent, each for some columns."""
-
-COLUMNS, DEPTH, WARPS = 128, 64, 8
+DEPTH, WARPS = 64, 8
 INTERPRETED = 2
 """Programs in Triton's interpreter."""
 
@@ -70,6 +68,11 @@ class Pair:
         return self.columns // self.tile.columns
 
 
+def kept(arch: str) -> int:
+    """Elements of a gradient that a program may keep in its registers."""
+    return MOST.get(arch, LARGE)
+
+
 def pair_of(part: Part, work: Work, weight: int, machine: Machine, level: int) -> Pair | None:
     """How one launch makes both adjoints; None where it cannot."""
     graph = part.graph
@@ -85,10 +88,9 @@ def pair_of(part: Part, work: Work, weight: int, machine: Machine, level: int) -
     if (q.m.extent, q.n.extent, q.k.extent) != (k, n, p.m.extent) or (q.m.c, q.n.c) != (n, 1):
         return None
     depth = next((d for d in (DEPTH, 32, 16) if k % d == 0), 0)
-    most = MOST.get(machine.arch, LARGE) >> level
-    fits = (c for c in (COLUMNS, 64, 32, 16) if n % c == 0 and k * c <= most)
-    columns = next(fits, 0)
-    if not depth or not columns or n // columns > SEVERAL or level > 1:
+    most = kept(machine.arch) >> level
+    columns = columns_kept(k, n, most)
+    if not depth or not columns or level > 1:
         return None
     rows = 64 if k * columns * 4 <= most else 32
     found = MACHINES.get(machine.arch)

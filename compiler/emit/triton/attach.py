@@ -20,6 +20,7 @@ from .chaining import with_chains
 from .compose import hosted, sums_of
 from .part import Machine, Part, Work
 from .siblings import with_siblings
+from .tiles import MACHINES
 
 
 def plan_works(part: Part, machine: Machine, *, keep: bool) -> list[Work]:
@@ -242,7 +243,10 @@ def _gains(part: Part, work: Work, other: Work, joined: Work, machine: Machine) 
     again = (pair.several - 1) * sum(values.bytes_of(i) for i in made)
     parts = 2 * pair.programs * values.bytes_of(other.heavy)
     saved = part.bytes_of(work) + part.bytes_of(other) - part.bytes_of(joined)
-    return saved > max(parts, again)
+    found = MACHINES.get(machine.arch)
+    if found is None:
+        return saved > parts
+    return (saved - parts) * found.l2 > again * found.memory
 
 
 def _is_alone(part: Part, work: Work) -> bool:

@@ -23,6 +23,7 @@ from ...plan.values import Values
 from ..loops import start_name
 from ..names import identifier, size_name
 from ..ports import Ports
+from .adjoints import kept
 from .alike import names_of, together
 from .attach import plan_works
 from .beside import Side, beside
@@ -287,7 +288,8 @@ class StepWriter:
 
     def _values(self, graph: Graph) -> Values:
         found = () if self.keep else attentions(graph)
-        return LoadedValues(graph, self.sizes, plans=self.plans, attention=found)
+        room = kept(self.machine.arch)
+        return LoadedValues(graph, self.sizes, plans=self.plans, attention=found, kept=room)
 
     def _known(
         self, part: Part, names: Mapping[int, str], sizes: Mapping[str, Dim]

@@ -36,9 +36,9 @@ class Chain:
     moved: tuple[int, ...] = ()
 
 
-def chain(values: Values, node: Node) -> Chain | None:
-    """The chain of a map of a batch; None where it is drawn, gathered from elsewhere, or without
-    a sum over the batch or a value that is joined.
+def chain(values: Values, node: Node, *, waits: bool = True) -> Chain | None:
+    """The chain of a map of a batch; None where it is drawn, gathered from elsewhere, or, if it
+    `waits`, without a sum over the batch or a value that is joined.
 
     Where no such sum stands between, a map is better made by the kernel that makes what it reads,
     if that is one, and so it is where nobody else reads that.
@@ -53,7 +53,7 @@ def chain(values: Values, node: Node) -> Chain | None:
     apart = [i for i in leaves - values.stored if OPS[graph[i].op].lowering in ("reindex", "leaf")]
     away = any(i in large and graph[i].op != "input" for i in apart)
     joined = any(graph[i].op == "concat" for i in large)
-    if drawn or away or not (joined or _reaches_sum(values, leaves)):
+    if drawn or away or (waits and not (joined or _reaches_sum(values, leaves))):
         return None
     moved = [i for i in apart if graph[i].op == "concat"]
     if any(OPS[graph[i].op].lowering == "heavy" and members >= {*values.users[i]} for i in large):

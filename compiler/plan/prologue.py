@@ -50,7 +50,9 @@ def ahead_of(values: Values, i: int) -> Ahead | None:
     if len(node.shape) < 3:
         return None
     found = chain(values, node)
-    if found is None or not found.by_channel or found.work > LIGHT or not found.large:
+    if found is None:
+        return _ahead_of_kept(values, node, stores)
+    if not found.by_channel or found.work > LIGHT or not found.large:
         return None
     source = next((x for x in found.large if graph[x].dtype == node.dtype), None)
     if source is None or any(not _lies_alike(values, x, node) for x in found.large):
@@ -59,12 +61,30 @@ def ahead_of(values: Values, i: int) -> Ahead | None:
         loads = sum(_loads(values, u) for u in stores)
         if found.work * loads <= 3 * ACCESS:  # one to write it, two to read it
             return Ahead(tuple(u.id for u in stores), source, written=False, moved=found.moved)
-    loads = _cotangent_loads(values, i, stores) if len(stores) == len(readers) else []
-    if loads and _gains(found, loads):
+    each = _cotangent_loads(values, i, stores) if len(stores) == len(readers) else []
+    if each and _gains(found, each):
         return Ahead(tuple(u.id for u in stores), source, written=False, moved=found.moved)
     writers = [u for u in stores if _writes(values, u, i, found)]
     best = min(writers, key=lambda u: (_loads(values, u), u.id), default=None)
     return None if best is None else Ahead((best.id,), source, written=True, moved=found.moved)
+
+
+def _ahead_of_kept(values: Values, node: Node, readers: list[Node]) -> Ahead | None:
+    """A map of one value that memory holds anyway: to make it saves writing it."""
+    found = chain(values, node, waits=False)
+    if found is None or not found.by_channel or len(found.large) != 1:
+        return None
+    source = values.graph[found.large[0]]
+    alike = source.dtype == node.dtype and _lies_alike(values, source.id, node)
+    if not alike or source.op == "input" or not _is_kept(values, source.id, node.id):
+        return None
+    if not all(_takes(values, u, node.id) for u in readers):
+        return None
+    work = found.work * sum(_loads(values, u) for u in readers)
+    if work > ACCESS:
+        return None
+    ids = tuple(u.id for u in readers)
+    return Ahead(ids, source.id, written=False, moved=found.moved)
 
 
 def _ahead_of_products(values: Values, node: Node, readers: list[Node]) -> Ahead | None:

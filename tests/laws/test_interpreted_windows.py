@@ -24,6 +24,7 @@ from tests.laws.window_cases import (
     operands,
     pooled,
     shared,
+    shifted,
     spread_back,
     square,
     summed,
@@ -93,10 +94,12 @@ WRITTEN = (
     *(Case(f"summed_{g.name}", summed(g)) for g in WRITERS),
     *(Case(f"back_{g.name}", spread_back(g)) for g in BACK),
 )
+SHIFTED = tuple(Case(f"shifted_{g.name}", shifted(g)) for g in AHEAD[:3])
 ALONE = tuple(Case(g.name, spread_back(g, alone=True)) for g in COTANGENTS)
 FORWARD = (
     *WINDOW_CASES,
     *ALONE,
+    *SHIFTED,
     *RIDDEN,
     *PROLOGUES,
     *WRITTEN,
@@ -179,6 +182,14 @@ def test_a_cotangent_that_one_adjoint_reads_is_not_stored(
     assert {"d", "z"} < {*reader.reads}
     buffers = [b for b in artifact.entries[0].buffers if b.space == "workspace"]
     assert not [b for b in buffers if b.shape[0] == "B"]
+
+
+@pytest.mark.parametrize("case", SHIFTED, ids=lambda c: c.name)
+def test_maps_of_what_is_stored_anyway_are_not(case: Case, graphs: dict[Key, Graph]) -> None:
+    artifact = emitted({("forward", case.name): graphs["forward", case.name]}, NOMINAL, "cuda:90")
+    readers = [k for k in artifact.kernels if "shift" in k.reads]
+    assert readers and all("pool_max" in k.reads for k in readers)
+    assert "sub" not in {name for k in artifact.kernels for name in k.writes}
 
 
 def test_many_taps_read_a_stored_cotangent() -> None:

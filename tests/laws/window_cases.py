@@ -113,6 +113,25 @@ def normalised(g: Geometry) -> Build:
     return build
 
 
+def shifted(g: Geometry) -> Build:
+    """A convolution and its adjoint in the weight of what is stored anyway, less a number a
+    channel; what lies outside is zero only after that.
+    """
+
+    def build(b: Builder) -> dict[str, int]:
+        w = f32(b, "w", g.channels[1], g.channels[0], *g.kernel)
+        one = {"kernel": (2, 2), "stride": (1, 1), "dilation": (1, 1), "low": (0, 0)}
+        larger = f32(b, "larger", B, *(n + 1 for n in g.space), g.channels[0])
+        z = b.insert("pool_max", (larger,), sizes=g.space, **one)
+        a = b.map("sub", z, b.broadcast(f32(b, "shift", g.channels[0]), (3,), b[z].shape))
+        y = b.insert("convolve", (a, w), sizes=g.sizes, **shared(g))
+        d = f32(b, "d", B, *g.sizes, g.channels[1])
+        d_w = b.insert("convolve_weight", (a, d), kernel=g.kernel, **shared(g))
+        return {"y": b.map("mul", y, 0.1), "d_w": b.map("mul", d_w, 0.02), "z": b.map("tanh", z)}
+
+    return build
+
+
 AHEAD_OF_POOLS = (
     square("ahead_pool", 7, 3, stride=2, pad=1, channels=(5, 5)),
     square("ahead_pool_same", 4, 3, pad=1, channels=(18, 18)),

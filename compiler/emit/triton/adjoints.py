@@ -74,7 +74,10 @@ def kept(arch: str) -> int:
 
 
 def pair_of(part: Part, work: Work, weight: int, machine: Machine, level: int) -> Pair | None:
-    """How one launch makes both adjoints; None where it cannot."""
+    """How one launch makes both adjoints; None where it cannot.
+
+    The first refusal halves its rows, the second one the columns of the gradient.
+    """
     graph = part.graph
     operand = graph[work.key]
     if operand.op not in CONVOLUTIONS[:2] or not is_pointwise(graph, operand):
@@ -88,11 +91,11 @@ def pair_of(part: Part, work: Work, weight: int, machine: Machine, level: int) -
     if (q.m.extent, q.n.extent, q.k.extent) != (k, n, p.m.extent) or (q.m.c, q.n.c) != (n, 1):
         return None
     depth = next((d for d in (DEPTH, 32, 16) if k % d == 0), 0)
-    most = kept(machine.arch) >> level
+    most = kept(machine.arch) >> max(0, level - 1)
     columns = columns_kept(k, n, most)
-    if not depth or not columns or level > 1:
+    if not depth or not columns or level > 2:
         return None
-    rows = 64 if k * columns * 4 <= most else 32
+    rows = (64 if k * columns * 4 <= most else 32) >> min(level, 1)
     found = MACHINES.get(machine.arch)
     roomy = found is not None and found.shared > 1 << 17
     tile = Tile(rows, columns, depth, WARPS, 2 if roomy else 1)
@@ -102,7 +105,9 @@ def pair_of(part: Part, work: Work, weight: int, machine: Machine, level: int) -
 
 def key_of(part: Part, work: Work) -> str:
     """What tells the kernel from others when it is refused."""
-    return f"{part.name(work)}: both adjoints at {part.graph[work.key].place}"
+    p = part.product(work.key)
+    sides = f"{p.k.extent} x {p.n.extent}"
+    return f"{part.name(work)}: both adjoints of {sides} at {part.graph[work.key].place}"
 
 
 def adjoints(part: Part, work: Work, machine: Machine) -> Composed | None:

@@ -77,8 +77,8 @@ def test_a_few_rows_leave_processors_idle(graphs: dict[Key, Graph]) -> None:
 @pytest.mark.parametrize(("deep", "launches"), [(256, 1), (300, 2)])
 def test_weights_may_pass_the_cache_as_often_as_before(deep: int, launches: int) -> None:
     """Large ones, too; not if rows that no block holds have to be loaded for each block."""
-    key, graph = ("forward", "large"), graph_of(*build(Case("large", two(deep, 1024, 256))))
-    assert len(_products(emitted({key: graph}, {"B": 12_544}, "cuda:90"))) == launches
+    large = graphs_of([Case("large", two(deep, 1024, 256))])
+    assert len(products(emitted(large, {"B": 12_544}, "cuda:90"))) == launches
 
 
 def test_products_that_were_refused_stay_two(graphs: dict[Key, Graph]) -> None:

@@ -86,11 +86,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A tensor that enters or leaves an entry, contiguous, row-major."""
+    """A tensor that enters or leaves an entry, contiguous, row-major.
+
+    `below`: its whole numbers index a table of so many entries; 0: they may be any.
+    """
 
     name: str
     dtype: str
     shape: tuple[Expression, ...]
+    below: int = 0
 
 
 @dataclass(frozen=True, slots=True)

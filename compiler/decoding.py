@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .artifact import DECODE, FRESH, PAST, PREPARE, SLOTS, Kept
-from .entries import EntryGraph, own_memory, port
+from .entries import EntryGraph, own_memory, port, ports_of
 from .ir.builder import Builder
 from .ops import OPS
 from .ops.rules import RULES
@@ -53,7 +54,11 @@ def decode_entries(net: NetProgram, decoding: Decoding) -> list[EntryGraph]:
         *(carry.name for carry in decoding.carries),
     )
     types = {node["feed"]: node.type for node in decoding.graph.inputs()}
-    inputs = tuple(port(name, types[name]) for name in names if name in types)
+    inputs = tuple(
+        replace(port(name, types[name]), below=net.below.get(name, 0))
+        for name in names
+        if name in types
+    )
     outputs = tuple(port(name, b[i].type) for name, i in b.outputs.items())
     entries = [EntryGraph(DECODE, net.name, b.graph(), inputs, outputs, {})]
     computed = {name: i for name, i in decoding.prepared.items() if name not in net.inputs}
@@ -68,6 +73,6 @@ def _prepare(net: NetProgram, computed: dict[str, int]) -> EntryGraph:
     b.outputs = own_memory(b, computed)
     graph = b.graph()
     fed = {node["feed"] for node in graph.inputs()}
-    inputs = tuple(port(name, type) for name, type in net.inputs.items() if name in fed)
+    inputs = ports_of(net, fed)
     outputs = tuple(port(name, b[i].type) for name, i in b.outputs.items())
     return EntryGraph(PREPARE, net.name, graph, inputs, outputs, {})

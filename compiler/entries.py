@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,15 @@ def own_memory(b: Builder, outputs: Mapping[str, int]) -> dict[str, int]:
 def port(name: str, type: TensorType) -> Port:
     """A tensor at the border, its symbolic dimensions as plain data."""
     return Port(name, held(type).dtype, tuple(_extent(d) for d in type.shape))
+
+
+def ports_of(net: NetProgram, fed: Collection[str] | None = None) -> tuple[Port, ...]:
+    """The inputs of a net, or those of them that are fed."""
+    return tuple(
+        replace(port(name, type), below=net.below.get(name, 0))
+        for name, type in net.inputs.items()
+        if fed is None or name in fed
+    )
 
 
 def _extent(dim: Dim) -> Expression:
@@ -243,7 +252,7 @@ def with_own_memory(graph: Graph, *, scalars: bool = False) -> Graph:
 
 def forward_entry(net: NetProgram) -> EntryGraph:
     """A net in inference mode."""
-    inputs = tuple(port(name, type) for name, type in net.inputs.items())
+    inputs = ports_of(net)
     outputs = tuple(port(name, type) for name, type in net.outputs.items())
     return EntryGraph("forward", net.name, with_own_memory(net.graph), inputs, outputs, {})
 
@@ -273,7 +282,7 @@ def module_entries(net: NetProgram) -> list[EntryGraph]:
     b = net.builder
     results = dict(b.outputs)
     b.outputs = own_memory(b, results)
-    inputs = tuple(port(name, type) for name, type in net.inputs.items())
+    inputs = ports_of(net)
     outputs = tuple(port(name, type) for name, type in net.outputs.items())
     graph, buffers = with_buffers(b.graph(), net.buffers)
     run = EntryGraph("run", net.name, graph, inputs, outputs, {}, None, buffers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .build.outline import Part
-from .entries import EntryGraph, own_memory, port
+from .entries import EntryGraph, own_memory, port, ports_of
 from .ir.builder import Builder
 from .ir.types import TensorType
 from .ops import OPS
@@ -76,7 +76,5 @@ def inner_entry(net: NetProgram, ids: Sequence[int]) -> EntryGraph:
     wanted = {f"value_{i}": i for i in dict.fromkeys(ids)}
     types = {name: b[i].type for name, i in wanted.items()}
     b.outputs = own_memory(b, wanted)
-    inputs, outputs = (
-        tuple(port(name, type) for name, type in each.items()) for each in (net.inputs, types)
-    )
-    return EntryGraph(KIND, net.name, b.graph(), inputs, outputs, {})
+    outputs = tuple(port(name, type) for name, type in types.items())
+    return EntryGraph(KIND, net.name, b.graph(), ports_of(net), outputs, {})

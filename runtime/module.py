@@ -207,17 +207,17 @@ def _call(
 def _register(
     module: torch.nn.Module, path: str, view: torch.Tensor, trainable: bool
 ) -> torch.Tensor:
-    """Put a parameter or a buffer at a dotted path, making plain modules on the way."""
+    """Put a parameter or a buffer at a dotted path, making plain modules on the way.
+
+    They are put there as PyTorch does, but for its refusal of names that modules have anyway: a
+    layer may be called `forward`, and is reached by the names of the state.
+    """
     *parents, leaf = path.split(".")
     for parent in parents:
-        child = module._modules.get(parent)
-        if child is None:
-            child = torch.nn.Module()
-            module.add_module(parent, child)
-        module = child
+        module = module._modules.setdefault(parent, torch.nn.Module())  # type: ignore[assignment]
     if not trainable:
-        module.register_buffer(leaf, view)
+        module._buffers[leaf] = view
         return view
     parameter = torch.nn.Parameter(view)
-    module.register_parameter(leaf, parameter)
+    module._parameters[leaf] = parameter
     return parameter

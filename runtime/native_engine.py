@@ -55,6 +55,7 @@ def bind_sizes(entry: Entry, inputs: Mapping[str, Array]) -> dict[str, int]:
                 f"`{entry.subject}` needs the input `{port.name}`", hint=_inputs_hint(entry)
             )
         _check(entry, port, inputs[port.name], sizes)
+        check_range(entry.subject, port, inputs[port.name])
     check_needs(entry.subject, entry.needs, sizes)
     return sizes
 
@@ -68,6 +69,21 @@ def check_needs(subject: str, needs: Iterable[Need], sizes: Mapping[str, int]) -
         if evaluate(need.least, sizes) < 0:
             given = ", ".join(f"{name}={size}" for name, size in sizes.items())
             raise DataError(f"`{subject}` needs {need.text}, got {given}")
+
+
+def check_range(subject: str, port: Port, array: Array) -> None:
+    """Refuse whole numbers for which a table has no entry.
+
+    Raises: DataError naming the first of them.
+    """
+    if port.below == 0 or array.size == 0:
+        return
+    if array.min() < 0 or array.max() >= port.below:
+        wrong = array[(array < 0) | (array >= port.below)].flat[0]
+        raise DataError(
+            f"input `{port.name}` of `{subject}` holds {wrong}, it knows 0 to {port.below - 1}",
+            hint="is it the vocabulary, or are they the classes, that the net was made for?",
+        )
 
 
 def _inputs_hint(entry: Entry) -> str:
@@ -188,8 +204,10 @@ class _Bound:
         for k, (port, array, kept) in enumerate(
             zip(self.entry.inputs, given, self._kept, strict=True)
         ):
+            check_range(self.entry.subject, port, kept)
             self.pointers[k] = address(kept)
-            self.last[k] = port.name, array if array is kept else _NEVER
+            steady = array is kept and port.below == 0  # others are looked at each time
+            self.last[k] = port.name, array if steady else _NEVER
 
     def _fit(self, inputs: Mapping[str, Array], shapes: tuple[Any, ...]) -> None:
         """Workspace and outputs for these shapes."""

@@ -244,6 +244,7 @@ class CompiledProgram:
         )
 
     def _inputs(self, step: str, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        from .data.conform import check_range
         from .native_engine import DTYPES
 
         ports = self.lowered.entry("train", step).inputs
@@ -254,7 +255,14 @@ class CompiledProgram:
                 f"step `{step}` needs {', '.join(missing)}",
                 hint=f"fields: {[p.name for p in ports]}",
             )
-        return {p.name: np.asarray(inputs[p.name], DTYPES[p.dtype], order="C") for p in ports}
+        given: dict[str, Array] = {
+            p.name: np.asarray(inputs[p.name], DTYPES[p.dtype], order="C") for p in ports
+        }
+        for line in (self.artifact.train or {}).get("data") or ():
+            for name, bounds in line.get("ranges", {}).items():
+                if name in given:
+                    check_range(name, given[name], bounds, lambda row: f"row {row}")
+        return given
 
     def value_and_grad(
         self, inputs: Mapping[str, Any], step: str | None = None, *, wrt: str = "parameters"

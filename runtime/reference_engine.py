@@ -19,7 +19,7 @@ from ..compiler.entries import EntryGraph, needs_of
 from ..compiler.inner import KIND as INNER
 from ..compiler.lowered import Lowered
 from .engine import Result, parameter_view
-from .native_engine import check_needs
+from .native_engine import check_needs, check_range
 
 Array = NDArray[Any]
 
@@ -110,6 +110,7 @@ class ReferenceEngine:
             for extent, want in zip(np.shape(inputs[port.name]), port.shape, strict=True):
                 if isinstance(want, str):
                     sizes.setdefault(want, extent)
+            check_range(entry.subject, port, np.asarray(inputs[port.name]))
         check_needs(entry.subject, needs_of(entry), sizes)
         return sizes
 

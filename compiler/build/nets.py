@@ -39,7 +39,8 @@ class Layer:
 class NetProgram:
     """A net in inference mode; its graph is fed with the inputs and the parameters by name.
 
-    `needs`: what must hold of the sizes of its inputs.  `buffers`: what training leaves in each
+    `needs`: what must hold of the sizes of its inputs.  `below`: how many entries the tables have
+    that inputs of whole numbers index.  `buffers`: what training leaves in each
     buffer, or the buffer itself.
     """
 
@@ -52,6 +53,7 @@ class NetProgram:
     place: Place
     needs: tuple[Condition, ...]
     buffers: Mapping[str, int]
+    below: Mapping[str, int]
 
     @property
     def graph(self) -> Graph:
@@ -99,8 +101,9 @@ def _build(e: Elaboration, net: Net) -> NetProgram:
     kept = {name: e.parameters[name].id for name in parameters if not declared[name].trainable}
     buffers = kept | e.updates
     needs = conditions(e.b, live(e.b, e.b.outputs.values()))
+    below = {n: high for n, (_, high, ignore) in e.bounds.items() if n in inputs and ignore is None}
     return NetProgram(
-        net.name, inputs, outputs, e.b, layers, parameters, net.place, needs, buffers
+        net.name, inputs, outputs, e.b, layers, parameters, net.place, needs, buffers, below
     )
 
 

@@ -205,3 +205,67 @@ def test_numbers_of_16_bits_are_rounded_and_held_in_32(dtype: str, torch_type: t
     for name, parameter in own.items():
         found = torch.as_tensor(gradients[f"n.{name}"])
         torch.testing.assert_close(found, parameter.grad, rtol=2e-2, atol=1e-3)
+
+
+READER = """
+net reader {
+  in source: i32[B, S], target: i32[B, T]
+  let table = embedding(18, 8)
+  memory = source -> table -> bidirectional(4)
+  target -> table -> attention(2, memory=memory) -> linear(18) as logits
+}
+
+train {
+  steps = 1
+  data source, target, next, _mask = sequences(task=sort, symbols=16)
+  step main updates reader {
+    optimizer = sgd(lr=0.1)
+    logits = reader(source, target)
+    loss = cross_entropy(logits, next)
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("token", [18, 10**9, -1])
+def test_tokens_that_a_table_does_not_have_are_refused(token: int) -> None:
+    """By nets in use and in training mode, and by gradients: kernels read what lies there."""
+    program = weft.compile(weft.load_text(READER, "n.weft"), target="cpu")
+    good, wrong = torch.tensor([[5, 6]]), torch.tensor([[5, token]])
+    program.net(good, good)
+    for net in (program.net, program.net.eval()):
+        for given in ((wrong, good), (good, wrong)):
+            with pytest.raises(
+                weft.DataError, match=f"of `reader` holds {token}, it knows 0 to 17"
+            ):
+                net(*given)
+    with torch.no_grad(), pytest.raises(weft.DataError, match="it knows 0 to 17"):
+        program.net(good, wrong)
+    with pytest.raises(weft.DataError, match="outside 0 … 17"):
+        program.value_and_grad({"source": good, "target": wrong, "next": good})
+    kept = good.to(torch.int32).numpy()
+    program.engine.forward("reader", {"source": kept, "target": kept})
+    kept[0, 1] = token  # the same array, changed
+    with pytest.raises(weft.DataError, match="it knows 0 to 17"):
+        program.engine.forward("reader", {"source": kept, "target": kept})
+
+
+def test_layers_may_have_names_that_modules_have() -> None:
+    text = """
+net n {
+  in x: f32[B, 4]
+  let forward = linear(4)
+  let half = linear(2)
+  x -> forward -> half as y
+}
+"""
+    program = weft.compile(weft.load_text(text, "n.weft"), target="cpu")
+    state = program.net.state_dict()
+    assert sorted(state) == ["forward.bias", "forward.weight", "half.bias", "half.weight"]
+    x = torch.randn(3, 4)
+    z = F.linear(x, state["forward.weight"], state["forward.bias"])
+    wanted = F.linear(z, state["half.weight"], state["half.bias"])
+    torch.testing.assert_close(program.net(x), wanted)
+    program.net.load_state_dict({name: torch.zeros_like(t) for name, t in state.items()})
+    assert not program.net(x).any()
+    assert len(list(program.net.parameters())) == 4

@@ -5,6 +5,9 @@ whole, and what is joined again and again is summed once.  Cotangents of parts a
     sum((concat(a, b) - m)²)     ->  concat(sum (a - m_a)², sum (b - m_b)²), m_a the part of m for a
     f(concat(s, t), number)      ->  concat(f(s, number), f(t, number)), for numbers a channel
     pad(a) + pad(b)              ->  pad(concat(a, b)), where they lie beside each other among zeros
+    slice(broadcast x)           ->  broadcast slice(x)
+    concat(broadcast a, broadcast b)  ->  broadcast concat(a, b), unless they are repeated along it
+    squeeze(concat(a, b))        ->  concat(squeeze a, squeeze b)
 """
 
 from __future__ import annotations
@@ -82,6 +85,42 @@ def pads_together(b: Builder, _: str, x: tuple[int, ...], __: dict[str, Any]) ->
             both = b.concat((left.operands[0], right.operands[0]), axis)
             return b.pad(both, left["low"], high)
     return None
+
+
+def slice_of_repeated(b: Builder, _: str, x: tuple[int, ...], a: dict[str, Any]) -> int | None:
+    """slice(broadcast x) -> broadcast slice(x)"""
+    node = b[x[0]]
+    if node.op != "broadcast":
+        return None
+    starts, sizes, steps = (
+        [a[word][d] for d in node["dims"]] for word in ("starts", "sizes", "steps")
+    )
+    return b.broadcast(b.slice(node.operands[0], starts, sizes, steps), node["dims"], a["sizes"])
+
+
+def concat_of_repeated(b: Builder, _: str, x: tuple[int, ...], a: dict[str, Any]) -> int | None:
+    """concat(broadcast a, broadcast b) -> broadcast concat(a, b), unless they are repeated along
+    it
+    """
+    nodes, axis = [b[i] for i in x], a["axis"]
+    if any(node.op != "broadcast" for node in nodes):
+        return None
+    dims = nodes[0]["dims"]
+    if axis not in dims or any(node["dims"] != dims for node in nodes):
+        return None
+    total: Dim = sum(node.shape[axis] for node in nodes)
+    shape = (*nodes[0].shape[:axis], total, *nodes[0].shape[axis + 1 :])
+    inner = b.concat([node.operands[0] for node in nodes], dims.index(axis))
+    return b.broadcast(inner, dims, shape)
+
+
+def squeeze_of_joined(b: Builder, _: str, x: tuple[int, ...], a: dict[str, Any]) -> int | None:
+    """squeeze(concat(a, b)) -> concat(squeeze a, squeeze b)"""
+    node = b[x[0]]
+    if node.op != "concat" or node["axis"] in a["axes"]:
+        return None
+    axis = node["axis"] - sum(dropped < node["axis"] for dropped in a["axes"])
+    return b.concat([b.squeeze(o, a["axes"]) for o in node.operands], axis)
 
 
 def _is_number(b: Builder, i: int) -> bool:

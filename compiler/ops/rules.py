@@ -14,7 +14,14 @@ import numpy as np
 from ..ir.builder import Builder, Rule
 from ..ir.graph import Node
 from . import orders
-from .concats import map_of_parts, pads_together, sum_of_parts
+from .concats import (
+    concat_of_repeated,
+    map_of_parts,
+    pads_together,
+    slice_of_repeated,
+    squeeze_of_joined,
+    sum_of_parts,
+)
 from .factors import sum_behind_product
 from .maps import MAPS
 from .pooled import pool_first
@@ -323,11 +330,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "broadcast": (broadcast, orders.broadcast_of_transpose),
     "transpose": (fold_tables, transpose),
     "reshape": (fold_tables, reshape, orders.reshape_outwards),
-    "squeeze": (fold_tables, squeeze, orders.squeeze_outwards),
-    "slice": (fold_tables, whole_slice, orders.window_outwards),
+    "squeeze": (fold_tables, squeeze, squeeze_of_joined, orders.squeeze_outwards),
+    "slice": (fold_tables, whole_slice, slice_of_repeated, orders.window_outwards),
     "pad": (fold_tables, no_pad, orders.window_outwards),
     "concat": (
         fold_tables,
+        concat_of_repeated,
         orders.concat_outwards,
     ),
     "contract": (contract,),

@@ -35,7 +35,7 @@ class DeviceFusion(Fusion):
         self.ridden = frozenset(node.id for node in folds if self._is_ridden(node))
 
     def _is_parted(self, node: Node) -> bool:
-        """Does a fold of long rows of what a product makes feed nothing as large as these?
+        """Does a fold of long rows of what a product makes feed nothing that reads this, too?
 
         Then the product takes it along, if it is not in a group with what needs it.
         """
@@ -48,12 +48,18 @@ class DeviceFusion(Fusion):
         whole = count(node.operands[0])
         read = {i for i in self.leaves[node.id] if count(i) == whole}
         read |= {i for r in read & self.values.stored for i in self.leaves[r]}
-        made = [i for i in read if graph[i].op == "contract"]
+        made = {i for i in read if self._is_product(i) and count(i) == whole}
         if any(lowering(graph[i]) == "fold" for i in self.leaves[node.id]):
             return False
         readers = self.readers.get(node.id, set()) & self.values.stored
-        walked = (graph[r].operands[0] if lowering(graph[r]) == "fold" else r for r in readers)
-        return any(count(i) == whole for i in made) and all(count(i) < whole for i in walked)
+        walked = {r: graph[r].operands[0] if lowering(graph[r]) == "fold" else r for r in readers}
+        return bool(made) and all(
+            count(i) < whole or not made & self.leaves[r] for r, i in walked.items()
+        )
+
+    def _is_product(self, i: int) -> bool:
+        """Does a product make the value, or several that it is the sum of?"""
+        return self.values.graph[i].op == "contract" or i in self.values.totals
 
     def _is_ridden(self, node: Node) -> bool:
         """Does a fold sum what a product makes of what it loads, and sums as well?

@@ -94,3 +94,25 @@ def test_cotangents_of_parts_are_joined() -> None:
     assert np.array_equal(got["found"], np.concatenate([given[n] for n in "xyz"], 1))
     assert np.array_equal(got["apart"][:, 3:8], np.zeros((7, 5)))
     assert b[apart].op == "add"
+
+
+def test_parts_of_what_is_repeated_are_repeated() -> None:
+    """So heads that are turned in halves, and joined again, are never copied for a new axis."""
+    b = new_builder()
+    x = f32(b, "x", B, 6, 4)
+    wide = b.broadcast(x, (0, 2, 3), (B, 5, 6, 4))
+    left, right = (b.slice(wide, (0, 1, 2, n), (B, 3, 4, 2), (1, 1, 1, 1)) for n in (0, 2))
+    joined = b.concat((right, left), 3)
+    assert [b[i].op for i in (left, right, joined)] == ["broadcast"] * 3
+    along = b.concat((left, right), 1)
+    assert b[along].op == "concat"
+    one = b.concat((b.map("exp", f32(b, "y", B, 1, 4)), b.map("exp", f32(b, "z", B, 1, 3))), 2)
+    bare = b.squeeze(one, (1,))
+    assert b[bare].op == "concat"
+    graph = graph_of(b, {"joined": joined, "along": along, "bare": bare})
+    given = feeds(graph, {"B": 7}, positive=False)
+    got = expected(graph, given, {"B": 7})
+    rows = np.broadcast_to(given["x"][:, None], (7, 5, 6, 4))[:, 1:4, 2:6]
+    assert np.array_equal(got["joined"], rows[..., [2, 3, 0, 1]])
+    assert np.array_equal(got["along"], np.concatenate((rows[..., :2], rows[..., 2:]), 1))
+    assert np.allclose(got["bare"], np.exp(np.concatenate((given["y"], given["z"]), 2)[:, 0]))

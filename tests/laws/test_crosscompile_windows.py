@@ -119,6 +119,28 @@ train {
 }
 """
 
+DENSE = """
+default conv(bias=false)
+block Activate { batch_norm -> relu }
+block Layer {
+  branch { identity | Activate -> conv(128, 1) -> Activate -> conv(32, 3) } -> concat(axis=1)
+}
+net dense {
+  in image: f32[B, 3, 64, 64]
+  image -> conv(64, 7, stride=2) -> Activate -> max_pool(3, stride=2, pad=1) -> repeat 3 { Layer }
+    -> Activate -> conv(80, 1) -> avg_pool(2) -> Layer -> Activate -> global_avg_pool
+    -> linear(10) as logits
+}
+train {
+  steps = 1
+  data image: f32[B, 3, 64, 64], label: i32[B] = npz("unused.npz", batch=128)
+  step main updates dense {
+    optimizer = sgd(lr=0.1, momentum=0.9)
+    loss = image -> dense -> cross_entropy(label)
+  }
+}
+"""
+
 
 def _graphs(cases: tuple[Case, ...]) -> dict[Key, Graph]:
     return graphs_of(cases)
@@ -163,7 +185,11 @@ def test_every_form_compiles(target: str, dtype: str, share: Share) -> None:
     ("text", "target"),
     [
         pytest.param(text, target, marks=getattr(pytest.mark, often), id=f"{name}-{target}")
-        for name, text, usual in (("lenet", LENET, "cuda:80"), ("resnet", RESNET, "hip:gfx942"))
+        for name, text, usual in (
+            ("lenet", LENET, "cuda:80"),
+            ("resnet", RESNET, "hip:gfx942"),
+            ("dense", DENSE, "cuda:100"),
+        )
         for target in SHARED
         for often in ["slow" if target == usual else "sweep"]
     ],

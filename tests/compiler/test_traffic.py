@@ -31,6 +31,23 @@ def test_resnet50_on_a_gpu() -> None:
     assert compile_for(backward, "cuda:90").traffic["resnet"]["traffic_ratio"] <= 1.7
 
 
+@pytest.mark.slow
+def test_densenet121_on_a_gpu() -> None:
+    """Nobody joins maps, and nobody takes statistics of what is joined."""
+    backward = lower_backward(_lowered("densenet/densenet.weft", "densenet121"))
+    assert compile_for(backward, "cuda:90").traffic["densenet"]["traffic_ratio"] <= 1.45
+
+
+def test_a_gated_transformer_on_a_gpu() -> None:
+    """Heads are turned without a copy, and residual sums ride in products."""
+    spec = weft.load(EXAMPLES / "llama/llama.weft", params={"depth": 2})
+    backward = lower_backward(lower(elaborate(spec), native=False))
+    artifact = compile_for(backward, "cuda:90")
+    assert artifact.traffic["llama"]["traffic_ratio"] <= 1.38
+    written = [name for k in artifact.kernels for name in k.writes]
+    assert not any(name.startswith("concat") for name in written)
+
+
 def test_pools_are_in_the_bound() -> None:
     """Two convolutions with a pool each move little more than they have to; pools alone do too."""
     text = """

@@ -131,9 +131,8 @@ class _Counter:
         if launch.attention is not None:
             return {i: values.bytes_of(i) for i in launch.reads | launch.writes}
         if launch.heavy is None:
-            members = values.cone(launch.roots)[0]
             reads = {base(i) for i in self.fusion.reads(launch.roots)}
-            taken = values.taken(members)
+            taken = values.taken(launch.roots)
             found = {i: taken.get(i, values.bytes_of(i)) for i in reads}
             return found | {i: values.bytes_of(i) for i in launch.writes}
         touched = launch.reads | (launch.writes if len(launch.writes) == 1 else {launch.heavy})

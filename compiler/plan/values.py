@@ -100,6 +100,7 @@ class Values:
         self._joined: dict[frozenset[int], tuple[list[int], list[int]]] = {}
         self._bases: dict[int, int] = {}
         self._lying: dict[int, tuple[int, ...]] = {}
+        self._taken: dict[frozenset[int], dict[int, int]] = {}
         self._formed: dict[tuple[tuple[int, ...], bool, bool], Form] = {}
         self.slopes = frozenset(node.id for node in graph if node.op == "slope")
         self.users = {node.id: graph.users(node.id) for node in graph}
@@ -123,6 +124,7 @@ class Values:
         self._joined.clear()
         self._bases.clear()
         self._lying.clear()
+        self._taken.clear()
 
     # ---- sizes -------------------------------------------------------------------------------
 
@@ -142,10 +144,15 @@ class Values:
             found = self._bytes[i] = self.count(i) * ITEM_BYTES[self.graph[i].dtype]
         return found
 
-    def taken(self, members: Iterable[int]) -> dict[int, int]:
-        """The bytes that members of a kernel read of values of which they take pieces or rows, and
-        nothing else.
+    def taken(self, roots: frozenset[int]) -> Mapping[int, int]:
+        """The bytes that a kernel that makes `roots` reads of values of which it takes pieces or
+        rows, and nothing else.
         """
+        if roots not in self._taken:
+            self._taken[roots] = self._pieces(self.cone(roots)[0]) if roots else {}
+        return self._taken[roots]
+
+    def _pieces(self, members: Iterable[int]) -> dict[int, int]:
         graph, whole, pieces = self.graph, set[int](), dict[int, int]()
         nodes = [graph[m] for m in members]
         cut = {n.id for n in nodes if n.op == "slice" and self.is_view(n.id)}

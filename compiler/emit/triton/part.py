@@ -107,7 +107,6 @@ class Part:
     made: set[int] = field(default_factory=set)
     readers: dict[int, list[int]] = field(default_factory=dict)
     moved: dict[int, Dim] = field(default_factory=dict)
-    pieces: dict[Roots, dict[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.layouts: dict[int, Layout] = {}
@@ -186,19 +185,11 @@ class Part:
         heavy = [i for w in several for i in (w.heavy, w.weight) if i is not None]
         whole = {i for h in heavy for i in values.operands(self.graph[h])}
         roots = [root for w in several for root in w.roots]
-        taken = self._taken(frozenset(roots)) if roots and work.then is None else {}
+        taken = values.taken(frozenset(roots)) if work.then is None else {}
         written = sum(map(values.bytes_of, work.writes))
-        read = sum(
-            values.bytes_of(i) if i in whole or i not in taken else taken[i]
-            for i in work.reads - work.writes
-        )
+        bytes_of = {i: values.bytes_of(i) for i in work.reads - work.writes}
+        read = sum(size if i in whole else taken.get(i, size) for i, size in bytes_of.items())
         return written + read - self.left_alone(work) + self.parts(work)
-
-    def _taken(self, roots: Roots) -> dict[int, int]:
-        """The bytes of what a group takes pieces of."""
-        if roots not in self.pieces:
-            self.pieces[roots] = self.values.taken(self.values.cone(roots)[0])
-        return self.pieces[roots]
 
     def parts(self, work: Work) -> int:
         """Bytes of the shares that a pair leaves behind beyond those of launches of their own."""
@@ -368,8 +359,7 @@ class Part:
             return ", ".join(names[i] + shape(self.graph[i].shape) for i in sorted(values))
 
         joined = {i for i in names if i in self.values.parts}
-        parts = {value for i in joined for value in self.values.lying(i)} - names.keys()
-        made, read = shown(work.writes), shown(work.reads - parts | joined)
+        made, read = shown(work.writes), shown(work.reads & names.keys() | joined)
         text = f"{made} from {read}" if read else made
         return text if len(text) <= TITLE else text[: TITLE - 4].rsplit(", ", 1)[0] + ", ..."
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..spec.errors import UsageError
 from .data.conform import DTYPES
 from .sampler import Choice, Decoder, Found, beam_search, write
-from .writers import Writer, arrays_of, check_prompts, longest
+from .writers import Writer, arrays_of, check_prompts, longest, tokens_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,8 +175,8 @@ def sampling_of(
     slides = slide and most < room
     if most < room and not slides and (length is not None or most <= before):
         raise UsageError(
-            f"a prompt of {len(prompts[0])} tokens and {room - before} more need {room} positions, "
-            f"`{writer.net}` has {most}",
+            f"a prompt of {tokens_text(prompts[0])} and {room - before} more need {room} "
+            f"positions, `{writer.net}` has {most}",
             hint=_fitting(most - before),
         )
     decoder, cached = opened(arrays_of(writer, given or {}, len(prompts)))

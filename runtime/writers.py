@@ -79,6 +79,12 @@ def _length(entry: Entry, output: Port) -> str | int:
     if len(output.shape) == 2 and len(seen) == 1 and isinstance(seen[0], int):
         return seen[0]
     shape = ", ".join(d if isinstance(d, str) else str(d) for d in output.shape)
+    if len(output.shape) == 3 and isinstance(output.shape[1], int):
+        raise UsageError(
+            f"`{output.name}` [{shape}] has {output.shape[1]} positions, whatever is written",
+            hint="leave the length open, as in `tokens: i32[B, T]`; a table of positions is cut to "
+            "it: table[:T]",
+        )
     raise UsageError(
         f"`{output.name}` [{shape}] is no prediction for each position",
         hint="a net that writes has an input such as `tokens: i32[B, T]` and gives [B, T, entries]",
@@ -139,6 +145,11 @@ def _mask(
     )
 
 
+def tokens_text(prompt: Sequence[int]) -> str:
+    """`1 token`, `5 tokens`."""
+    return f"{len(prompt)} token{'' if len(prompt) == 1 else 's'}"
+
+
 def check_prompts(writer: Writer, prompts: Sequence[Sequence[int]]) -> None:
     """Raises: UsageError for prompts that are empty, of several lengths, or of other tokens."""
     if not prompts or not len(prompts[0]):
@@ -147,7 +158,7 @@ def check_prompts(writer: Writer, prompts: Sequence[Sequence[int]]) -> None:
         raise UsageError("prompts of different lengths", hint="sample them one by one")
     if len(prompts[0]) < writer.window:
         raise UsageError(
-            f"a prompt of {len(prompts[0])} tokens: `{writer.net}` goes on from {writer.window}",
+            f"a prompt of {tokens_text(prompts[0])}: `{writer.net}` goes on from {writer.window}",
             hint="give a longer prompt",
         )
     for prompt in prompts:

@@ -158,3 +158,16 @@ net ngram {
         begin(program, [[1, 2, 3]])
     with pytest.raises(UsageError, match="nothing is kept between them"):
         begin(program, prompts, cache=True)
+
+
+def test_a_net_of_a_fixed_length_says_so() -> None:
+    text = "net n {\n  in tokens: i32[B, 7]\n  tokens -> embedding(9, 4) -> linear(9) as y\n}\n"
+    program = weft.compile(weft.load_text(text, "n.weft"), target="reference")
+    with pytest.raises(UsageError, match=r"`y` \[B, 7, 9\] has 7 positions") as caught:
+        writer_of(program.artifact.entry("forward", "n"))
+    assert "`tokens: i32[B, T]`" in str(caught.value.hint)
+
+
+def test_one_token_is_one() -> None:
+    with pytest.raises(UsageError, match="a prompt of 1 token and 101 more need 101 positions"):
+        begin(compiled("cpu"), [[1]], length=101)

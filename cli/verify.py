@@ -62,16 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
     targets = _targets(arguments.target, bf16=bf16)
     opened: dict[str, CompiledProgram] = {}
 
-    def open_target(target: str) -> tuple[Lowered, Engine]:
+    def compiled(target: str) -> CompiledProgram:
         if target not in opened:
             opened[target] = compile(spec, target)
-        return opened[target].lowered, opened[target].engine
+        return opened[target]
+
+    def open_target(target: str) -> tuple[Lowered, Engine]:
+        return compiled(target).lowered, compiled(target).engine
 
     left_out = [_what(key, flops) for key, flops in extent.left_out.items()]
     with Undertaking() as undertaking:
         if arguments.target == "auto" and not arguments.all and "interpret" in targets:
             undertaking.at("interpret: compiling")
-            count = programs(program, open_target("interpret")[1].artifact, extent)
+            count = programs(program, compiled("interpret").artifact, extent)
             if count > FEW:
                 left_out.append(f"Triton's interpreter ({count:,} programs)")
                 targets.remove("interpret")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import lcm
 
-from ...spec.dims import Dim, equal, sign, substitute, symbol, symbols
+from ...spec.dims import Dim, equal, multiples, sign, substitute, symbol, symbols
 from ...spec.place import Place
 from ..ir.op import ShapeError
 from .elaboration import Elaboration
@@ -71,7 +72,8 @@ def _demanded(one: Dim, other: Dim) -> str | None:
     if len(names) != 1:
         return None
     (name,) = names
-    for multiple in (2, 4, 8, 16, 32, 64):
+    known = (multiples(one) | multiples(other))[name]
+    for multiple in (lcm(known, power) for power in (2, 4, 8, 16, 32, 64)):
         bound = {name: symbol(name, multiple)}
         if equal(substitute(one, bound), substitute(other, bound)):
             return f"`{name}%{multiple}`"

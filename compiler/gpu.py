@@ -17,6 +17,7 @@ from .homes import graph_homes, update_homes
 from .ir.graph import Graph
 from .plan.forms import Plans
 from .plan.moments import with_moments, with_squares
+from .plan.repeats import with_repeats
 from .plan.traffic import Known, is_symmetric, product_bytes
 
 INTERPRET = Machine("interpret", "ieee")
@@ -52,7 +53,7 @@ def emit_gpu(
         writer = StepWriter(ports, kernels, sizes, machine, keep=e.kind == "probe", plans=plans)
         if e.graph is not None:
             graph, before = known.get(id(e.graph), (None, None))
-            graph = graph or with_squares(with_moments(e.graph, sizes))
+            graph = graph or with_repeats(with_squares(with_moments(e.graph, sizes)))
             homes = graph_homes(replace(e, graph=graph), arena)
             part = writer.add(graph, homes, before)
             known.setdefault(id(e.graph), (graph, part))

@@ -157,7 +157,7 @@ def product_bytes(values: Values, node: Node, known: Known) -> int:
     products of symmetric matrices, and neither has the bound.
     """
     total = 0
-    if is_symmetric(values, node):
+    if is_symmetric(values, node) or ("again", True) in node.attributes:
         return 0
     for slot, i in enumerate(dict.fromkeys((*map(values.base, node.operands), node.id))):
         key = (node["spec"] if node.op == "contract" else "", node.scope, node.place, slot)

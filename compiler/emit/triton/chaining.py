@@ -34,6 +34,11 @@ BLOCK = 128
 ROOM = {4: 80, 2: 96}
 """Results for each of 32 lanes, by the bytes of an element: both blocks of a program."""
 
+MADE = {"cuda:90": 160}
+"""The same with rows of the first operand that a program makes and holds: on an H100 each group of
+four warps keeps all of them in its registers (measured: of 200 all spill).
+"""
+
 REFUSALS = 3
 """After so many the products are two launches."""
 
@@ -120,12 +125,15 @@ def _tile(
         return replace(INTERPRETED, columns=min(64, widest), depth=depth)
     loads, heavy = _asked(part, work)
     most = ROOM[item] / 2 if heavy else ROOM[item]
+    made = depth / 128 if k <= HELD and part.values.made_by(work.key) else 0  # for each row
+    whole = MADE.get(target.arch, 1 << 16) if made else most
     shapes = (replace(s, columns=min(s.columns, widest), depth=depth) for s in SHAPES)
     fits = [
         tile
         for tile in dict.fromkeys(shapes)
         if (tile.stages == 1 or machine.warp == 32)  # there loads that wait take registers
         and tile.rows * (tile.columns + out) / (32 * tile.warps) <= most
+        and tile.rows * ((tile.columns + out) / (32 * tile.warps) + made) <= whole
         and _shared(machine, tile, out, item, loads) <= machine.shared
     ]
     fits.sort(key=lambda tile: _loaded(part, work, tile))

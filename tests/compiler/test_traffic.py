@@ -28,7 +28,7 @@ def test_gpt2_small_on_a_gpu() -> None:
 def test_resnet50_on_a_gpu() -> None:
     """Batch normalisation waits for sums, and two launches read cotangents of 3x3 windows."""
     backward = lower_backward(_lowered("resnet/resnet.weft", "resnet50"))
-    assert compile_for(backward, "cuda:90").traffic["resnet"]["traffic_ratio"] <= 1.7
+    assert compile_for(backward, "cuda:90").traffic["resnet"]["traffic_ratio"] <= 1.27
 
 
 @pytest.mark.slow

@@ -67,3 +67,19 @@ train {
 """
     traffic = weft.compile(weft.load_text(text, "n.weft"), target="cpu").artifact.traffic["main"]
     assert 1.0 <= traffic["traffic_ratio"] <= 1.2
+
+
+@pytest.mark.parametrize(
+    ("given", "flow", "floats"),
+    [
+        ("x: f32[B, 512]", "tanh(x[:, :8]) as y", 16),
+        ("x: i32[B, 3]", "x -> embedding(5000, 32) -> tanh as y", 195),
+        ("x: f32[B, 512]", "out tanh(x[:, :8] + x[:, 8:16])", 24),
+    ],
+)
+def test_a_kernel_reads_what_it_takes(given: str, flow: str, floats: int) -> None:
+    """Rows of a table and pieces of a row count as what is read of them."""
+    text = f"net n {{\n  in {given}\n  {flow}\n}}\n"
+    artifact = weft.compile(weft.load_text(text, "n.weft"), target="cpu").artifact
+    (kernel,) = [k for k in artifact.kernels if k.entry == "forward_n"]
+    assert kernel.bytes == 4 * floats * artifact.sizes["B"]

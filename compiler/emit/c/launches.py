@@ -216,7 +216,7 @@ class Launches:
         places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
         reads, written = self.fusion.reads(roots), self.fusion.written(roots)
         flops = sum(map(self._flops, members))
-        moved = self._moved(reads, written)
+        moved = self._moved(reads, written, self.values.taken(frozenset(members)))
         return lower(self.values, roots, written, self.layout, name, places, moved, flops)
 
     def _flops(self, i: int) -> int:
@@ -224,10 +224,13 @@ class Launches:
         each = OPS[node.op].flops
         return each * self.values.count(node.operands[0] if lowering(node) == "fold" else i)
 
-    def _moved(self, reads: Iterable[int], writes: Iterable[int]) -> int:
-        """Bytes between memory and a kernel: what stays in cache is free."""
+    def _moved(self, reads: Iterable[int], writes: Iterable[int], taken: Mapping[int, int]) -> int:
+        """Bytes between memory and a kernel: what stays in cache is free, and of some values a
+        kernel reads only what is `taken`.
+        """
         touched = {self.values.base(i) for i in reads} | set(writes)
-        return sum(map(self.values.bytes_of, (i for i in touched if not self.cached(i))))
+        bytes_of = self.values.bytes_of
+        return sum(taken.get(i, bytes_of(i)) for i in touched if not self.cached(i))
 
     def cached(self, i: int) -> bool:
         """Does a value never leave the cache of the thread that makes it?"""

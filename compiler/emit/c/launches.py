@@ -216,7 +216,7 @@ class Launches:
         places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
         reads, written = self.fusion.reads(roots), self.fusion.written(roots)
         flops = sum(map(self._flops, members))
-        moved = self._moved(reads, written, self.values.taken(frozenset(members)))
+        moved = self._moved(reads, written, self.values.taken(roots))
         return lower(self.values, roots, written, self.layout, name, places, moved, flops)
 
     def _flops(self, i: int) -> int:

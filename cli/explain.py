@@ -69,7 +69,7 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
     ]
     total = ("total", "", bytes_text(step["bytes"]), count_text(step["flops"]), "", "")
     head = ("kernel", "writes", "bytes", "FLOPs", "FLOPs/byte", "from")
-    text = f"{name}: {len(rows)} kernels\n{table(head, rows, total, '<<>>><')}"
+    text = f"{name}: {_count(step['kernels'])}\n{table(head, rows, total, '<<>>><')}"
     text += f"\n\npeak     {bytes_text(step['peak_memory'])} of memory"
     text += _loops(step["loops"])
     if step["folded"]:
@@ -81,6 +81,13 @@ def _step(name: str, step: Mapping[str, Any]) -> str:
     caches = f" ({memory:.2f} between memory and caches)" if memory != ratio else ""
     after = f"; the update moves {update} more" if step["traffic"]["update_bytes"] else ""
     return f"{text}\n\ntraffic  {ratio:.2f} times the least{caches}{after}"
+
+
+def _count(kernels: list[Mapping[str, Any]]) -> str:
+    """How many there are, and how many texts they have: equal layers share theirs."""
+    texts = len({kernel["name"] for kernel in kernels})
+    shared = f" of {texts} texts" if texts < len(kernels) else ""
+    return f"{len(kernels)} kernels{shared}"
 
 
 def _loops(loops: list[Mapping[str, Any]]) -> str:

@@ -143,12 +143,13 @@ def _kernels(known: Mapping[str, Any]) -> Iterator[str]:
     yield f"""
 ## Kernels for GPUs
 
-All kernels of an example for an architecture, cross-compiled: how many, registers of the one that
-takes most (a thread has 255, 512 on an MI300X), and KiB of shared memory of the one that takes most
-({sizes}).  All that are listed pass: none spills, and where a kernel has dots they run on tensor
-cores.  `+n`: as many were refused first, and passed with smaller tiles.  Kernels that only show the
-values of a step which failed are not among them.
-{"".join(_when(known.get(target, {}), target) for target in SHARED)}
+All kernels of an example for an architecture, forward and backward, cross-compiled: how many,
+registers of the one that takes most (a thread has 255, 512 on an MI300X), and KiB of shared memory
+of the one that takes most ({sizes}).  All that are listed pass: none spills, and where a kernel has
+dots they run on tensor cores.  `+n`: as many were refused first, and passed with smaller tiles.
+Kernels that only show the values of a step which failed are not among them.
+
+{" ".join(_when(known.get(target, {}), target) for target in SHARED)}
 
 | example | {" | ".join(SHARED)} |
 |---|{"---|" * len(SHARED)}"""

@@ -13,7 +13,8 @@ from typing import Any
 
 from weft.compiler.artifact import Artifact
 from weft.compiler.build import elaborate
-from weft.compiler.compile import compile_gpu, lower
+from weft.compiler.compile import compile_gpu, lower, lower_backward
+from weft.compiler.lowered import Lowered
 from weft.runtime.crosscompile import TENSOR_CORES, Report
 from weft.runtime.gate import gated
 from weft.spec.load import load
@@ -26,24 +27,17 @@ def used(artifact: Artifact) -> Artifact:
 
 
 def judge(path: Path, target: str, probes: bool = False) -> dict[str, Any]:
-    """What the kernels of the example became; `probes`: those of a step that failed too.
+    """What the kernels of the example became, forward and backward; `probes`: those of a step that
+    failed too.
 
     Units: `shared` bytes, `registers` a thread, `seconds` of compilation, whenever that was.
 
     Raises: WeftError where one does not pass, with the smallest tiles either.
     """
     lowered = lower(elaborate(load(path)), native=False)
+    whole = [lowered] if lowered.program.steps else [lowered, lower_backward(lowered)]
     refused: list[Report] = []
-
-    def make(levels: Mapping[str, int]) -> Artifact:
-        artifact = compile_gpu(lowered, target, levels)
-        return artifact if probes else used(artifact)
-
-    def learn(report: Report) -> None:
-        if not report.ok:
-            refused.append(report)
-
-    reports = gated(make, target, progress=learn)[1]
+    reports = [r for part in whole for r in _reports(part, target, probes, refused)]
     cores = Counter(name for r in reports for name in TENSOR_CORES if r.instructions.get(name))
     return {
         "kernels": len(reports),
@@ -53,6 +47,22 @@ def judge(path: Path, target: str, probes: bool = False) -> dict[str, Any]:
         "refused": len(refused),
         "seconds": round(sum(report.seconds for report in (*reports, *refused)), 1),
     }
+
+
+def _reports(
+    lowered: Lowered, target: str, probes: bool, refused: list[Report]
+) -> tuple[Report, ...]:
+    """Of the kernels as they pass; adds those that did not at first."""
+
+    def make(levels: Mapping[str, int]) -> Artifact:
+        artifact = compile_gpu(lowered, target, levels)
+        return artifact if probes else used(artifact)
+
+    def learn(report: Report) -> None:
+        if not report.ok:
+            refused.append(report)
+
+    return gated(make, target, progress=learn)[1]
 
 
 def line(found: Mapping[str, Any]) -> str:

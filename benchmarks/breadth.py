@@ -3,7 +3,7 @@
     python benchmarks/breadth.py [--quick] [--out FILE]
 
 `networks.py` has the networks that a speed is asked of; these say whether others keep up: plain,
-dense, depthwise and inception convolutions, an hourglass, sequences of samples, transformers with
+dense, grouped and depthwise convolutions, an hourglass, sequences of samples, transformers with
 dropout, mixers, gated recurrences.
 """
 
@@ -71,6 +71,23 @@ net net_of {
   in x: f32[B, 3, 32, 32]
   x -> conv(32, 3) -> batch_norm -> relu -> Separable(64) -> Separable(128, 2) -> Separable(128)
     -> Separable(256, 2) -> Separable(256) -> global_avg_pool -> linear(10) as logits
+}
+"""
+
+GROUPED = """
+default conv(bias=false)
+
+block Next(c) {
+  residual {
+    conv(c//2, 1) -> batch_norm -> relu -> conv(c//2, 3, groups=32) -> batch_norm -> relu
+      -> conv(c, 1) -> batch_norm
+  } -> relu
+}
+
+net net_of {
+  in x: f32[B, 3, 32, 32]
+  x -> conv(128, 3) -> batch_norm -> relu -> repeat 3 { Next(128) } -> global_avg_pool
+    -> linear(10) as logits
 }
 """
 
@@ -228,6 +245,25 @@ def depthwise() -> nn.Module:
     return nn.Sequential(*layers, *head(256))
 
 
+class Next(nn.Module):
+    """A block of ResNeXt."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        narrow = normed(nn.Conv2d(c, c // 2, 1, bias=False))
+        groups = normed(nn.Conv2d(c // 2, c // 2, 3, 1, 1, groups=32, bias=False))
+        last = nn.Conv2d(c // 2, c, 1, bias=False), nn.BatchNorm2d(c)
+        self.body = nn.Sequential(*narrow, *groups, *last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(x + self.body(x))
+
+
+def grouped() -> nn.Module:
+    first = normed(nn.Conv2d(3, 128, 3, 1, 1, bias=False))
+    return nn.Sequential(*first, *(Next(128) for _ in range(3)), *head(128))
+
+
 class Level(nn.Module):
     """A level of an hourglass and all below."""
 
@@ -334,6 +370,7 @@ CASES = (
     Case("residual 64-128-256, 32 x 32, batch 16", WIDE, wide, (16, 3, 32, 32), 1),
     Case("dense 3 x 6 of 12, 32 x 32, batch 16", DENSE, dense, (16, 3, 32, 32), 1),
     Case("depthwise, 32 x 32, batch 16", DEPTHWISE, depthwise, (16, 3, 32, 32), 1),
+    Case("32 groups, 32 x 32, batch 16", GROUPED, grouped, (16, 3, 32, 32), 1),
     Case("hourglass 16, 64 x 64, batch 8", HOURGLASS, hourglass, (8, 1, 64, 64), 1),
     Case("waves, 512 samples, batch 32", WAVES, waves, (32, 8, 512), 1),
     Case("ViT 4 x 192, 64 patches, batch 16", VIT, vit, (16, 3, 32, 32), 1),

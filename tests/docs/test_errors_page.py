@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,17 +12,8 @@ from weft.spec.explanations import explanations
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _generator() -> ModuleType:
-    path = ROOT / "docs" / "errors_page.py"
-    spec = importlib.util.spec_from_file_location("errors_page", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_is_up_to_date() -> None:
-    generator = _generator()
+def test_the_page_is_up_to_date(script: Callable[[str], ModuleType]) -> None:
+    generator = script("errors_page")
     assert generator.PAGE.read_text(encoding="utf-8") == generator.page(), "run `make docs`"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,13 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    path = ROOT / "docs" / "zoo_page.py"
-    spec = importlib.util.spec_from_file_location("zoo_page", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def generator(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("zoo_page")
 
 
 def test_the_page_is_up_to_date(generator: ModuleType) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.laws.cases import B, Case, f32
-from tests.laws.harness import backward, build, graph_of
+from tests.laws.harness import backward, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted, feeds
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
@@ -107,7 +107,7 @@ ALL = (*CASES.values(), *OTHERS)
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[Key, Graph]:
-    found: dict[Key, Graph] = {("forward", c.name): graph_of(*build(c)) for c in ALL}
+    found: dict[Key, Graph] = graphs_of(ALL)
     return found | {("backward", c.name): backward(c) for c in ALL}
 
 

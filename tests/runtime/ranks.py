@@ -11,7 +11,7 @@ from pathlib import Path
 def launched(
     count: int, *command: object, cwd: Path | None = None, seconds: float = 240, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m torch.distributed.run` with so many processes of a script, or of `-m module`."""
+    """Run so many processes of a script, or of `-m module`, as torchrun does."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("TORCHELASTIC", "PYTEST"))}
     launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")
     return subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -26,38 +27,46 @@ NAMED = 6  # layers that a hint lists
 def draw_maps(
     program: CompiledProgram,
     *,
-    checkpoint: Path | None,
-    source: Path,
     out: Path,
     layers: Sequence[str],
-    net: str | None = None,
     most: int = 4,
     common: bool = False,
     values: bool = False,
+    **options: Any,
 ) -> list[Path]:
     """Draw what the layers give for the first `most` inputs; returns the files written.
 
     `layers`: their paths, or none for all whose values have rows and columns; `common`: one range
-    of grey for a layer and not for each channel; `values`: npy files too.
+    of grey for a layer and not for each channel; `values`: npy files too; `options` are those of
+    `runtime.predict.prepare`.  What images are padded with is drawn, too.
 
     Raises: CheckpointError, DataError, UsageError.
     """
-    from ..runtime.predict import in_batches, prepare
+    from ..runtime.predict import blaming, prepare
 
-    entry, inputs, rows = prepare(
-        program.engine, program.artifact, checkpoint=checkpoint, source=source, net=net
-    )
-    inputs = {name: array[:most] for name, array in inputs.items()}
+    entry, _, _, given = prepare(program.engine, program.artifact, **options)
+    rows = list(given.rows or (f"row {n}" for n in range(1, given.count + 1)))[:most]
     inner = program.inner(entry.subject)
     chosen = _chosen(inner.chosen(layers or None), entry, bool(layers), values)
-    found = in_batches(
-        entry, inputs, lambda piece: inner.values(piece, chosen, program.engine.parameters)
-    )
-    pictures = {path: array for path, array in found.items() if array.ndim == 4}
-    if not layers:
-        pictures = {n: a for n, a in inputs.items() if a.ndim == 4 and n not in found} | pictures
-    written = _draw(pictures, _folders(out, rows[:most]), common)
-    return written + (_arrays(found, out) if values else [])
+    folders = iter(_folders(out, rows))
+    written: list[Path] = []
+    kept: list[dict[str, Array]] = []
+    for piece in given.pieces:
+        piece = piece.first(most)
+        with blaming(piece, entry):
+            found = piece.run(
+                entry, lambda each: inner.values(each, chosen, program.engine.parameters)
+            )
+        pictures = {path: array for path, array in found.items() if array.ndim == 4}
+        if not layers:
+            fed = {n: a for n, a in piece.inputs.items() if a.ndim == 4 and n not in found}
+            pictures = fed | pictures
+        written += _draw(pictures, list(islice(folders, len(piece))), common)
+        kept += [found] if values else []
+        most -= len(piece)
+        if not most:
+            break
+    return written + (_arrays(kept, out) if values else [])
 
 
 def is_map(inner: Inner, entry: Entry) -> bool:
@@ -129,7 +138,14 @@ def _folders(out: Path, rows: Sequence[str]) -> list[tuple[str, Path]]:
     return [(row, out / name) for row, name in zip(rows, flat, strict=True)]
 
 
-def _arrays(found: Mapping[str, Array], out: Path) -> list[Path]:
+def _arrays(parts: Sequence[Mapping[str, Array]], out: Path) -> list[Path]:
+    for path, array in parts[0].items():
+        other = next((p[path] for p in parts if p[path].shape[1:] != array.shape[1:]), None)
+        if other is not None:
+            shapes = f"{list(array.shape[1:])} and {list(other.shape[1:])}"
+            hint = "--npy writes one array for all inputs, which have one size"
+            raise UsageError(f"`{path}` is {shapes} for different inputs", hint=hint)
+    found = {path: np.concatenate([part[path] for part in parts]) for path in parts[0]}
     written = []
     try:
         out.mkdir(parents=True, exist_ok=True)

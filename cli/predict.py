@@ -35,6 +35,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--whole", action="store_true", help="images in their own sizes, by a net that takes any"
     )
+    parser.add_argument(
+        "--pad",
+        action="store_true",
+        help="images in their own sizes, continued by reflection to sizes that the net takes; "
+        "masks are cut to the images",
+    )
     add_checkpoint(parser)
     add_ema(parser)
     add_target(parser)
@@ -79,29 +85,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path | None) -> int:
-    from ..runtime.predict import predicted
-    from ..runtime.predictions import columns_of, table_of, write
+    from ..runtime.predict import answers, predict
+    from ..runtime.predictions import table_of
 
-    found = predicted(
-        program.engine,
-        program.artifact,
-        checkpoint=path,
-        source=Path(arguments.input),
-        net=arguments.net,
-        ema=arguments.ema,
-        whole=arguments.whole,
-    )
-    rows = sum(map(len, found))
+    options = _options(arguments, path)
+    engine, artifact = program.engine, program.artifact
     if arguments.output is not None:
-        write(Path(arguments.output), found)
+        rows = predict(engine, artifact, out=Path(arguments.output), progress=True, **options)
+    else:
+        found = answers(engine, artifact, **options)
+        rows = found.count
     if arguments.json:
         answer: dict[str, Any] = {"checkpoint": _name(path), "rows": rows}
         answer["output"] = arguments.output
         if arguments.output is None:
-            answer["columns"] = {name: each.tolist() for name, each in columns_of(found).items()}
+            answer["columns"] = {name: each.tolist() for name, each in found.columns().items()}
         print_json(answer)
     elif arguments.output is None:
-        print(_shown(table_of(_narrow(columns_of(found)))))
+        print(_shown(table_of(_narrow(found.columns(ROWS))), rows))
     else:
         print(f"{arguments.output}: {counted(rows, 'row')}" + (f" from {path}" if path else ""))
     return 0
@@ -113,14 +114,14 @@ def _narrow(columns: dict[str, Any]) -> dict[str, Any]:
     return narrow if "class" in columns else columns
 
 
-def _shown(cells: list[list[str]]) -> str:
-    """The first rows, their numbers with four digits."""
+def _shown(cells: list[list[str]], count: int) -> str:
+    """The first of so many rows, their numbers with four digits."""
     head, *rows = cells
     if len(head) > COLUMNS:
         hint = "-o FILE.csv or FILE.npz keeps them; -o FOLDER draws masks and images"
         raise UsageError(f"each row has {len(head):,} numbers, too many to show", hint=hint)
-    lines = table(head, [[_short(cell) for cell in row] for row in rows[:ROWS]])
-    more = len(rows) - ROWS
+    lines = table(head, [[_short(cell) for cell in row] for row in rows])
+    more = count - len(rows)
     return f"{lines}\n… {more:,} more: -o FILE.csv has all" if more > 0 else lines
 
 
@@ -136,20 +137,25 @@ def _draw(arguments: argparse.Namespace, program: CompiledProgram, path: Path | 
 
     written = draw_maps(
         program,
-        checkpoint=path,
-        source=Path(arguments.input),
         out=Path(arguments.output),
         layers=arguments.activations,
-        net=arguments.net,
         most=arguments.rows,
         common=arguments.scale == "layer",
         values=arguments.npy,
+        **_options(arguments, path),
     )
     if arguments.json:
         print_json({"checkpoint": _name(path), "files": [str(file) for file in written]})
     else:
         print("\n".join(map(str, written)))
     return 0
+
+
+def _options(arguments: argparse.Namespace, path: Path | None) -> dict[str, Any]:
+    """What `runtime.predict.prepare` is told."""
+    names = ("net", "ema", "whole", "pad")
+    chosen = {name: getattr(arguments, name) for name in names}
+    return {"checkpoint": path, "source": Path(arguments.input), **chosen}
 
 
 def _name(path: Path | None) -> str | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,15 @@ def evaluate(expression: Expression, names: Mapping[str, float]) -> Any:
         operator, *operands = expression
         return OPERATORS[operator](*(evaluate(o, names) for o in operands))
     return expression
+
+
+def names_in(expression: Expression) -> Iterator[str]:
+    """The names that an `Expression` is made of."""
+    if isinstance(expression, str):
+        yield expression
+    elif isinstance(expression, tuple):
+        for operand in expression[1:]:
+            yield from names_in(operand)
 
 
 THREADS = ".threads"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compiler.artifact import DECODE, PAST, PREPARE, SLOTS, evaluate
+from ..compiler.artifact import DECODE, PAST, PREPARE, SLOTS, evaluate, names_in
 from .data.conform import DTYPES
 from .decoders import beside_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..compiler.artifact import Expression, Kept, Port
+    from ..compiler.artifact import Kept, Port
     from .engine import Stepwise
     from .writers import Writer
 
@@ -100,14 +100,5 @@ class Cached:
 
 def _shape(port: Port, room: int, rows: int) -> tuple[int, ...]:
     """Sizes that nothing names are the batch."""
-    known = {name: room if name == SLOTS else rows for dim in port.shape for name in _names(dim)}
+    known = {name: room if name == SLOTS else rows for dim in port.shape for name in names_in(dim)}
     return tuple(int(evaluate(dim, known)) for dim in port.shape)
-
-
-def _names(dim: Expression) -> Iterator[str]:
-    """The sizes in an expression."""
-    if isinstance(dim, str):
-        yield dim
-    elif isinstance(dim, tuple):
-        for operand in dim[1:]:
-            yield from _names(operand)

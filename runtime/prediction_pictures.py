@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from .data.decode import pillow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .predictions import Predictions
+    from .predictions import Answers, Predictions
 
     Array = NDArray[Any]
 
@@ -22,7 +22,7 @@ LOGITS = ("bce", "focal", "dice_loss")
 """Blocks that take the logit of a probability."""
 
 
-def save_pictures(folder: Path, parts: Sequence[Predictions]) -> list[Path]:
+def save_pictures(folder: Path, answers: Answers) -> list[Path]:
     """A PNG for each input and each output that is a picture; returns their paths.
 
     Classes of pixels are written as the values that they have in masks of the data, with a colour
@@ -30,8 +30,8 @@ def save_pictures(folder: Path, parts: Sequence[Predictions]) -> list[Path]:
 
     Raises: DataError without Pillow, UsageError where no output is a picture.
     """
-    stems = iter(_stems(parts))
-    return [file for part in parts for file in _save(folder, part, stems)]
+    stems = iter(_stems(answers))
+    return [file for piece in answers.pieces for file in _save(folder, piece, stems)]
 
 
 def _save(folder: Path, found: Predictions, stems: Iterator[str]) -> list[Path]:
@@ -86,11 +86,11 @@ def _drawn(array: Array, found: Predictions) -> Array | None:
     return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
 
 
-def _stems(parts: Sequence[Predictions]) -> list[str]:
+def _stems(answers: Answers) -> list[str]:
     """What the files are called: as the pictures, below the folder that they come from."""
-    rows = [row for part in parts for row in part.rows]
+    rows = answers.rows
     if not rows:
-        return [f"row_{number}" for number in range(1, sum(map(len, parts)) + 1)]
+        return [f"row_{number}" for number in range(1, answers.count + 1)]
     paths = [PurePosixPath(row) for row in rows]
     inner = [path.relative_to(path.parts[0]) if len(path.parts) > 1 else path for path in paths]
     stems = [str(path.with_suffix("")) for path in inner]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec.errors import DataError, UsageError
+from ..spec.errors import UsageError
 from ..spec.picture_options import mixes
 from .data.normalise import undo
-from .prediction_pictures import LOGITS, save_pictures
+from .prediction_pictures import LOGITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +23,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The outputs of a net for all rows of a file.
+    """The outputs of a net for some rows of a file.
 
     `rows`: what the rows are called, where they are pictures; `data`: the line of the data whose
     fields the net takes; `known`: its statistics; `compared`: the field that the output stands for,
@@ -91,54 +89,44 @@ class Predictions:
         return {}
 
 
-def joined(parts: Sequence[Predictions]) -> list[Predictions]:
-    """One for all rows, in the order of their names, where all outputs have one shape."""
-    shapes = {tuple(array.shape[1:] for array in part.values.values()) for part in parts}
-    if len(parts) == 1 or len(shapes) > 1:
-        return list(parts)
-    rows = [row for part in parts for row in part.rows]
-    order = sorted(range(len(rows)), key=lambda place: rows[place])
-    values = {
-        name: np.concatenate([part.values[name] for part in parts])[order]
-        for name in parts[0].values
-    }
-    return [replace(parts[0], rows=tuple(rows[place] for place in order), values=values)]
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The outputs of a net for `count` rows, made a piece at a time; to be gone through once.
 
-
-def columns_of(found: Sequence[Predictions]) -> dict[str, Array]:
-    """The columns of a table.  Raises: UsageError where rows differ in what they hold."""
-    if len(found) > 1:
-        name, array = next(iter(found[0].values.items()))
-        other = next(iter(found[1].values.values()))
-        raise UsageError(
-            f"`{name}` is {list(array.shape[1:])} for `{found[0].rows[0]}` and "
-            f"{list(other.shape[1:])} for `{found[1].rows[0]}`: rows of a table are alike",
-            hint="-o FOLDER draws masks and images",
-        )
-    return found[0].columns()
-
-
-def write(out: Path, found: Sequence[Predictions]) -> None:
-    """A csv, tsv or npz file, or a folder of pictures.
-
-    Raises: DataError, UsageError.
+    `rows`: what they are called, where they are pictures.
     """
-    kind = out.suffix.lower()
-    try:
-        if kind == ".npz":
-            arrays: Any = columns_of(found)
-            np.savez(out, **arrays)
-        elif kind in DELIMITERS:
-            with open(out, "w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, delimiter=DELIMITERS[kind], lineterminator="\n")
-                writer.writerows(table_of(columns_of(found)))
-        elif kind and not out.is_dir():
-            hint = "a name without a dot is a folder, for pictures"
-            raise UsageError(f"`{out}` is not a csv, tsv or npz file", hint=hint)
-        else:
-            save_pictures(out, found)
-    except OSError as error:
-        raise DataError(f"`{out}` cannot be written: {error.strerror or error}") from None
+
+    rows: tuple[str, ...]
+    count: int
+    pieces: Iterator[Predictions]
+
+    def columns(self, most: int | None = None) -> dict[str, Array]:
+        """The columns of a table of all rows, or of the first `most`.
+
+        Raises: UsageError where rows differ in what they hold.
+        """
+        found: list[dict[str, Array]] = []
+        for piece in alike(self.pieces):
+            found.append(piece.columns())
+            if most is not None and sum(len(_first(each)) for each in found) >= most:
+                break
+        return {name: np.concatenate([each[name] for each in found])[:most] for name in found[0]}
+
+
+def alike(pieces: Iterable[Predictions]) -> Iterator[Predictions]:
+    """The pieces, whose outputs have one shape.  Raises: UsageError at the first that differs."""
+    before: Predictions | None = None
+    for piece in pieces:
+        before = before or piece
+        for name, array in piece.values.items():
+            first = before.values[name]
+            if array.shape[1:] != first.shape[1:]:
+                raise UsageError(
+                    f"`{name}` is {list(first.shape[1:])} for `{before.rows[0]}` and "
+                    f"{list(array.shape[1:])} for `{piece.rows[0]}`: rows of a table are alike",
+                    hint="-o FOLDER draws masks and images",
+                )
+        yield piece
 
 
 def table_of(outputs: Mapping[str, Array]) -> list[list[str]]:
@@ -152,6 +140,10 @@ def table_of(outputs: Mapping[str, Array]) -> list[list[str]]:
             columns |= {f"{name}_{i}": flat[:, i] for i in range(flat.shape[1])}
     rows = zip(*(_cells(column) for column in columns.values()), strict=True)
     return [list(columns), *map(list, rows)]
+
+
+def _first(columns: Mapping[str, Array]) -> Array:
+    return next(iter(columns.values()))
 
 
 def _cells(column: Array) -> list[str]:

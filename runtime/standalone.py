@@ -177,6 +177,9 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
         "--whole", action="store_true", help="images in their own sizes, by a net that takes any"
     )
     parser.add_argument(
+        "--pad", action="store_true", help="continue them to sizes that the net takes"
+    )
+    parser.add_argument(
         "--checkpoint",
         metavar="PATH",
         help="a checkpoint, or the folder of a run (default: runs/NAME); best before last",
@@ -193,6 +196,8 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
             out=Path(options.output),
             net=options.net,
             whole=options.whole,
+            pad=options.pad,
+            progress=True,
         )
     print(f"{options.output}: {counted(rows, 'row')} from {path}")
     return 0

@@ -92,13 +92,14 @@ def names_in(path: Path, name: str) -> list[str]:
         raise _unreadable(name, "npz", error) from None
 
 
-def load_npy(path: Path, name: str) -> Array:
-    """The array of a file.
+def load_npy(path: Path, name: str, *, mapped: bool = False) -> Array:
+    """The array of a file; `mapped`: read where it is looked at, so that it may be larger than the
+    memory.
 
     Raises: DataError.
     """
     try:
-        array: Any = np.load(path, allow_pickle=False)
+        array: Any = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except DAMAGE as error:
         raise _unreadable(name, "npy", error) from None
     if not isinstance(array, np.ndarray):

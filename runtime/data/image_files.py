@@ -138,8 +138,10 @@ def image_files(
     *,
     masks: list[str] | None = None,
     like: Pictures | None = None,
+    heads: list[tuple[int, int, bool]] | None = None,
 ) -> ImageFiles:
-    """These images, once the head of every file was seen; `like` is the part for training.
+    """These images, once the head of every file was seen (here, unless `heads` are given); `like`
+    is the part for training.
 
     Raises: DataError for files that are no images, for sizes or colours that differ.
     """
@@ -148,7 +150,7 @@ def image_files(
     if isinstance(wanted, list):
         size = (int(wanted[0]), int(wanted[1]))
     upright = bool(settings.get("upright"))
-    heads = [head(root / name, name, upright) for name in names]
+    heads = heads or [head(root / name, name, upright) for name in names]
     channels = {True: 3, False: 1}.get(settings["colour"])
     if channels is None:
         channels = like.planes[0].shape[0] if like else (1 if heads[0][2] else 3)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +14,19 @@ import numpy as np
 
 from ...spec.errors import DataError
 from .decode import SUFFIXES, head
-from .image_files import image_files, listed
+from .image_files import ImageFiles, image_files, listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Array = NDArray[Any]
+    Head = tuple[int, int, bool]
+
 PLAIN = {"size": None, "fit": "crop", "resize": None, "colour": None, "upright": False}
 """Settings of sources that read no images."""
+
+READERS = 4
+"""Threads that decode, at most; Pillow lets others work meanwhile."""
 
 
 def is_pictures(source: Path) -> bool:
@@ -24,48 +34,87 @@ def is_pictures(source: Path) -> bool:
     return source.is_dir() or source.suffix.lower() in SUFFIXES
 
 
-def picture_names(source: Path) -> list[str]:
-    """The images that are meant, in the order of their names.
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """Images by their names below `root`, in this order; the `heads` of all of them were seen.
 
-    Raises: DataError when there is none.
+    `settings` say how they are fitted: to one size, or none where each keeps its own.  Black and
+    white become `low` and `high`.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    heads: tuple[Head, ...]
+    settings: Mapping[str, Any]
+    low: float
+    high: float
+
+    def batches(self, most: Callable[[int], int]) -> Iterator[tuple[tuple[str, ...], Array]]:
+        """The names and pixels [N, C, H, W] of those that follow each other and have one size; at
+        most so many as `most` says of an image of so many elements.
+
+        They are decoded while those before are worked on.
+
+        Raises: DataError for one that cannot be read.
+        """
+        waiting: deque[tuple[tuple[str, ...], list[Future[Array]]]] = deque()
+        pool = ThreadPoolExecutor(min(READERS, os.cpu_count() or 1))
+        try:
+            for files in self._alike():
+                for rows in _parts(len(files), most(int(np.prod(files.planes[0].shape)))):
+                    read = [pool.submit(self._read, files, row) for row in rows]
+                    waiting.append((files.names[rows.start : rows.stop], read))
+                    if len(waiting) > 1:
+                        yield _stacked(*waiting.popleft())
+            while waiting:
+                yield _stacked(*waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _alike(self) -> Iterator[ImageFiles]:
+        """Those that become one size: all of them, or neighbours that have the same."""
+        begin, count = 0, len(self.names)
+        while begin < count:
+            end, sides = begin + 1, self.heads[begin][:2]
+            while end < count and (self.settings["size"] or self.heads[end][:2] == sides):
+                end += 1
+            names, heads = list(self.names[begin:end]), list(self.heads[begin:end])
+            yield image_files(self.root, names, self.settings, heads=heads)
+            begin = end
+
+    def _read(self, files: ImageFiles, row: int) -> Array:
+        scale = np.float32((self.high - self.low) / 255)
+        pixels: Array = files.read(row)[0] * scale + np.float32(self.low)
+        return pixels
+
+
+def loose(
+    source: Path, settings: Mapping[str, Any], shape: Sequence[Any], *, whole: bool = False
+) -> Loose:
+    """An image, or those of a folder, fitted as in training to the shape that the network takes;
+    `whole`: in their own sizes.
+
+    Raises: DataError where there is none, or one is no image.
     """
     place = source.resolve()
     names = listed(place, place.name) if place.is_dir() else [place.name]
     if not names:
         raise DataError(f"`{source}` holds no images")
-    return names
-
-
-def alike(source: Path, settings: Mapping[str, Any], shape: Sequence[Any]) -> list[list[str]]:
-    """The images that are meant, those that become one size together.
-
-    Raises: DataError.
-    """
-    names = picture_names(source)
-    if _chosen(settings, shape)["size"] is not None:
-        return [names]
-    groups: dict[tuple[int, int], list[str]] = {}
-    for name in names:
-        upright = bool(settings.get("upright"))
-        height, width, _ = head(source.resolve().parent / name, name, upright)
-        groups.setdefault((height, width), []).append(name)
-    return list(groups.values())
-
-
-def load_pictures(
-    source: Path, settings: Mapping[str, Any], shape: Sequence[Any], names: Sequence[str] = ()
-) -> NDArray[np.float32]:
-    """The images [N, C, H, W], fitted as in training to the shape that the network takes.
-
-    Raises: DataError.
-    """
     chosen = _chosen(settings, shape)
-    wanted = list(names) or picture_names(source)
-    pictures = image_files(source.resolve().parent, wanted, chosen)
+    if whole:
+        chosen |= {"size": None, "resize": None}
+    heads = tuple(head(place.parent / name, name, bool(chosen["upright"])) for name in names)
     low, high = settings.get("range", (0, 1))
-    scale = np.float32((high - low) / 255)
-    rows = [pictures.read(row)[0] * scale for row in range(len(pictures))]
-    return np.stack(rows).astype(np.float32) + np.float32(low)
+    return Loose(place.parent, tuple(names), heads, chosen, low, high)
+
+
+def _parts(count: int, most: int) -> Iterator[range]:
+    for begin in range(0, count, most):
+        yield range(begin, min(count, begin + most))
+
+
+def _stacked(names: tuple[str, ...], read: Sequence[Future[Array]]) -> tuple[Any, Array]:
+    return names, np.stack([each.result() for each in read])
 
 
 def _chosen(settings: Mapping[str, Any], shape: Sequence[Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from PIL import Image
 from weft.cli import main
 from weft.compiler.build import elaborate
 from weft.runtime.checkpoint import save
+from weft.runtime.data.image_files import ImageFiles
+from weft.runtime.native_engine import NativeEngine
 from weft.spec.load import load
 
 MASKS = """
@@ -137,7 +139,120 @@ def test_images_in_their_own_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "`fixed` takes [3, 8, 8], not images of any size" in capsys.readouterr().err
     Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save("in/odd.png")
     assert main([*call, "in", "--whole", "--net", "n"]) == 1
-    assert "`in/odd.png`: `n` needs H to be divisible by 2" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "`in/odd.png`: `n` needs H to be divisible by 2" in said
+    assert "--pad continues images to sizes that the net takes" in said
+
+
+UNET = """
+net n {
+  in image: f32[B, 3, H%4, W%4]
+  image -> max_pool(4) -> conv(4, 3) -> relu -> upsample(4) as coarse
+  concat(coarse, image, axis=1) -> conv(1, 3) as score
+}
+net fixed {
+  in image: f32[B, 3, 32, 40]
+  image -> conv(1, 3) as score
+}
+"""
+
+
+def test_odd_sizes_are_padded_and_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    Path("in").mkdir()
+    sizes = {"a": (31, 21), "b": (7, 6), "c": (31, 21), "d": (32, 40), "e": (31, 21), "f": (31, 21)}
+    images = {n: random.integers(0, 256, (*size, 3), np.uint8) for n, size in sizes.items()}
+    for name, values in images.items():
+        Image.fromarray(values).save(f"in/{name}.png")
+    Path("n.weft").write_text(UNET)
+    parameters = elaborate(load("n.weft")).parameters
+    tensors = {p.name: random.normal(size=p.shape).astype("f4") for p in parameters}
+    save(Path("w.safetensors"), tensors, {"data": [], "seed": 0})
+    call = ("predict", "n.weft", "--checkpoint", "w.safetensors", "--input")
+    assert main([*call, "in", "--pad", "--net", "n", "-o", "masks"]) == 0
+    assert {p.stem: pixels(p).shape for p in Path("masks").iterdir()} == sizes
+    assert main([*call, "in", "--pad", "--net", "fixed", "-o", "masks"]) == 0
+    assert {p.stem: pixels(p).shape for p in Path("masks").iterdir()} == sizes
+    monkeypatch.setattr("weft.runtime.inputs.ELEMENTS", 3 * 31 * 21 * 2)
+    for name, values in images.items():
+        assert main([*call, f"in/{name}.png", "--pad", "--net", "n", "-o", f"{name}.npz"]) == 0
+        with np.load(f"{name}.npz") as found:
+            score = found["score"]
+        beyond = [(0, 0), *((0, -side % 4) for side in sizes[name]), (0, 0)]
+        rows = np.pad(values[None], beyond, "reflect").transpose(0, 3, 1, 2)
+        np.save("padded.npy", rows.astype(np.float32) / 255)
+        assert main([*call, "padded.npy", "--net", "n", "-o", "p.npz"]) == 0
+        with np.load("p.npz") as found:
+            height, width = sizes[name]
+            wanted = found["score"][:, :, :height, :width]
+        np.testing.assert_allclose(score, wanted, rtol=1e-5, atol=1e-5)
+    Image.fromarray(np.zeros((33, 5, 3), np.uint8)).save("in/large.png")
+    assert main([*call, "in", "--pad", "--net", "fixed", "-o", "masks"]) == 1
+    assert "`in/large.png` is 33 x 5, larger than the 32 x 40" in capsys.readouterr().err
+    assert main([*call, "padded.npy", "--pad", "--net", "n"]) == 2
+    assert "`padded.npy` holds no images" in capsys.readouterr().err
+    Path("in/large.png").unlink()
+    options = ("--pad", "--net", "n", "--activations", "coarse", "--rows", "3", "-o", "maps")
+    assert main([*call, "in", *options]) == 0
+    assert {str(p) for p in Path("maps").rglob("*.png")} == {
+        f"maps/{name}/coarse.png" for name in "abc"
+    }
+
+
+def test_folders_are_read_a_piece_at_a_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more images are there at a time than two pieces hold, and nothing else is different."""
+    random = np.random.default_rng(0)
+    Path("in").mkdir()
+    for number in range(11):
+        Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(f"in/{number:02}.png")
+    Path("n.weft").write_text(POOLED)
+    parameters = elaborate(load("n.weft")).parameters
+    tensors = {p.name: random.normal(size=p.shape).astype("f4") for p in parameters}
+    save(Path("w.safetensors"), tensors, {"data": [], "seed": 0})
+    call = ("predict", "n.weft", "--checkpoint", "w.safetensors", "--net", "fixed", "--input", "in")
+    files = ("one.npz", "one.csv", "one")
+    for file in files:
+        assert main([*call, "-o", file]) == 0
+    monkeypatch.setattr("weft.runtime.inputs.ELEMENTS", 3 * 8 * 8 * 2)
+    read, answered, most = 0, 0, 0
+    whole, forward = ImageFiles.read, NativeEngine.forward
+
+    def reading(files: ImageFiles, row: int) -> Any:
+        nonlocal read
+        read += 1
+        return whole(files, row)
+
+    def answering(engine: NativeEngine, net: str, inputs: Any) -> Any:
+        nonlocal answered, most
+        assert len(inputs["image"]) <= 2
+        most = max(most, read - answered)
+        answered += len(inputs["image"])
+        return forward(engine, net, inputs)
+
+    monkeypatch.setattr(ImageFiles, "read", reading)
+    monkeypatch.setattr(NativeEngine, "forward", answering)
+    for file in files:
+        assert main([*call, "-o", file.replace("one", "many"), "--target", "cpu"]) == 0
+        assert (read, answered) == (11, 11)
+        read = answered = 0
+    assert most <= 4
+    with np.load("one.npz") as one, np.load("many.npz") as many:
+        assert many["name"].tolist() == [f"in/{number:02}.png" for number in range(11)]
+        np.testing.assert_allclose(many["score"], one["score"], rtol=1e-5)
+    rows = [Path(name).read_text().splitlines() for name in ("one.csv", "many.csv")]
+    assert len(rows[0]) == len(rows[1]) == 12 and rows[0][0] == rows[1][0]
+    for number in range(11):
+        one, many = (pixels(Path(f"{name}/{number:02}.png")) for name in ("one", "many"))
+        assert np.abs(one.astype(int) - many).max() <= 1
+    Path("in/05.png").write_bytes(Path("in/05.png").read_bytes()[:90])
+    capsys.readouterr()
+    assert main([*call, "-o", "broken.csv"]) == 1
+    assert "`in/05.png` is not a readable image" in capsys.readouterr().err
+    assert not Path("broken.csv").exists()
 
 
 def test_without_a_file_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from .drawing.sketch import Source
 from .drawing.svg import to_svg
 from .drawing.text import to_text
 from .options import add_spec, load
-from .runs import checkpoint
+from .runs import add_checkpoint, add_ema, checkpoint
 
 FORMATS = {"text": to_text, "dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}
 ENDINGS = {".txt": "text", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".svg": "svg"}
@@ -46,11 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        metavar=("RUN", "LAYER"),
-        nargs="+",
-        help="draw the filters of a run or checkpoint as PNG into the folder of -o: of these "
-        "layers, or all that are pictures",
+        metavar="LAYER",
+        nargs="*",
+        help="draw what was learnt as PNG into the folder of -o: the filters of these layers (no "
+        "LAYER: of all that are pictures)",
     )
+    add_checkpoint(parser)
+    add_ema(parser)
     parser.add_argument("-o", "--output", metavar="PATH", help="write there instead of the screen")
 
 
@@ -58,8 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw the nets of a spec."""
     if arguments.depth is not None and arguments.depth < 1:
         raise UsageError("--depth counts from 1")
-    if arguments.weights:
+    if arguments.weights is not None:
         return _weights(arguments)
+    if arguments.checkpoint is not None or arguments.ema is not None:
+        raise UsageError("--checkpoint and --ema go with --weights", hint="add --weights")
     ending = Path(arguments.output).suffix.lower() if arguments.output else ".txt"
     form = arguments.format or ENDINGS.get(ending)
     if form is None:
@@ -92,14 +96,23 @@ def _weights(arguments: argparse.Namespace) -> int:
 
     if not arguments.output:
         raise UsageError("--weights needs a folder", hint="-o FOLDER")
+    first = arguments.weights[0] if arguments.weights else ""
+    if arguments.checkpoint is None and ("/" in first or Path(first).is_file()):
+        hint = f"the run is named by --checkpoint {first}"
+        raise UsageError(f"--weights {first}: a layer is meant", hint=hint)
     spec = load(arguments)
-    run, *layers = arguments.weights
     program = elaborate(_without_training(spec))
     if arguments.net:
         _chosen(program.nets, arguments.net)
-    path = checkpoint(spec, run)
-    for file in draw_weights(program, path, layers, Path(arguments.output), arguments.net):
-        print(file)
+    written = draw_weights(
+        program,
+        checkpoint(spec, arguments.checkpoint),
+        arguments.weights,
+        Path(arguments.output),
+        net=arguments.net,
+        ema=arguments.ema,
+    )
+    print("\n".join(map(str, written)))
     return 0
 
 

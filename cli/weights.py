@@ -46,12 +46,21 @@ class Weight:
 
 
 def draw_weights(
-    program: Program, checkpoint: Path, layers: Sequence[str], out: Path, net: str | None = None
+    program: Program,
+    checkpoint: Path,
+    layers: Sequence[str],
+    out: Path,
+    *,
+    net: str | None = None,
+    ema: bool | None = None,
 ) -> list[Path]:
     """Draw the weights of these layers, or of all that can be drawn; returns the files written.
 
+    `ema`: their average; without it, where the checkpoint has one.
+
     Raises: CheckpointError when the checkpoint is another network's, DataError, UsageError.
     """
+    from ..runtime.averaged import averages_in
     from ..runtime.checkpoint import check_fit, load
 
     loaded = load(checkpoint)
@@ -60,11 +69,12 @@ def draw_weights(
     check_fit(checkpoint, have, shapes)
     nets = [each for each in program.nets.values() if net in (None, each.name)]
     found = {w.parameter: w for each in nets for w in weights(program, each, shapes)}
+    values = {**loaded.tensors, **averages_in(loaded.tensors, ema)}
     written = []
     for weight in _chosen(found, layers, several=len(nets) > 1):
         name = weight.parameter if len(nets) > 1 else weight.parameter.partition(".")[2]
         file = out / f"{name}.png"
-        save(_sheet(name, weight, loaded.tensors[weight.parameter]), file)
+        save(_sheet(name, weight, values[weight.parameter]), file)
         written.append(file)
     return written
 

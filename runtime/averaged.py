@@ -58,23 +58,30 @@ def use_average(
 
     Raises: UsageError when they are asked for and there are none.
     """
+    parameters = {p.name: p for p in engine.artifact.parameters if p.trainable}
+    for name, values in averages_in(tensors, ema).items():
+        if name in parameters:
+            parameter_view(engine.parameters, parameters[name])[...] = values
+
+
+def averages_in(
+    tensors: Mapping[str, NDArray[Any]], ema: bool | None = None
+) -> dict[str, NDArray[Any]]:
+    """The averages in a checkpoint by the names of their parameters; `ema` as in `use_average`.
+
+    Raises: UsageError when they are asked for and there are none.
+    """
     if ema is False:
-        return
-    found = 0
-    steps = sorted({name.split("/")[1] for name in tensors if _is_average(name)})
-    for step in steps:
-        for p in engine.artifact.parameters:
-            values = tensors.get(f"optimizer/{step}/{AVERAGE}/{p.name}")
-            if values is not None and p.trainable:
-                parameter_view(engine.parameters, p)[...] = values
-                found += 1
+        return {}
+    parts = {name: name.split("/") for name in sorted(tensors)}
+    found = {
+        part[3]: tensors[name]
+        for name, part in parts.items()
+        if part[0] == "optimizer" and part[2:3] == [AVERAGE] and len(part) == 4
+    }
     if ema and not found:
         raise UsageError(
             "the checkpoint has no average of the weights",
             hint="train with `ema = 0.999` in `train`, or leave --ema out",
         )
-
-
-def _is_average(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] == "optimizer" and parts[2:3] == [AVERAGE]
+    return found

@@ -156,7 +156,7 @@ def test_a_net_without_pictures(weft: Any, look: Any) -> None:
 
 
 def test_filters_are_drawn(weft: Any, look: Any) -> None:
-    answer = weft("show", "look.weft", "--weights", "look.safetensors", "-o", "w")
+    answer = weft("show", "look.weft", "--weights", "--checkpoint", "look.safetensors", "-o", "w")
     assert answer.code == 0, answer.err
     assert answer.out.split() == ["w/body.conv.weight.png", "w/conv.weight.png"]
     values = look["look.body.conv.weight"]
@@ -174,7 +174,8 @@ def test_filters_are_drawn(weft: Any, look: Any) -> None:
 def test_layers_that_read_images_and_colours(weft: Any, look: Any) -> None:
     Path("flat.weft").write_text(FLAT)
     tensors = checkpoint(Path("flat.weft"), Path("flat.safetensors"))
-    answer = weft("show", "flat.weft", "--weights", "flat.safetensors", "-o", "w")
+    call = ("show", "flat.weft", "--checkpoint", "flat.safetensors", "-o", "w", "--weights")
+    answer = weft(*call)
     assert answer.out.split() == [
         "w/flat.linear.weight.png",
         "w/colour.conv.weight.png",
@@ -189,26 +190,35 @@ def test_layers_that_read_images_and_colours(weft: Any, look: Any) -> None:
     place = MARGIN + LINE + SMALL // 3, MARGIN + SMALL // 3
     assert np.abs(drawn[place] - wanted[:, 1, 1]).max() <= 0.51
     named = ("flat.linear_2", "flat.code.weight")
-    answer = weft("show", "flat.weft", "--weights", "flat.safetensors", *named, "-o", "w")
+    answer = weft(*call, *named)
     assert answer.code == 2 and "its 7 inputs" not in answer.out
-    answer = weft("show", "flat.weft", "--weights", "flat.safetensors", named[0], "-o", "w")
+    answer = weft(*call, named[0])
     assert answer.out.split() == ["w/flat.linear_2.weight.png"], "16 numbers are 4 x 4"
-    only = ("--net", "colour", "conv_2")
-    answer = weft(
-        "show", "flat.weft", "--weights", "flat.safetensors", *only[2:], *only[:2], "-o", "w"
-    )
+    answer = weft(*call, "conv_2", "--net", "colour")
     assert answer.out.split() == ["w/conv_2.weight.png"], answer.err
+
+
+RUN = ("--checkpoint", "look.safetensors", "-o", "w")
 
 
 @pytest.mark.parametrize(
     ("options", "message", "code"),
     [
-        (("look.safetensors",), "--weights needs a folder", 2),
-        (("look.safetensors", "bdy.conv", "-o", "w"), "did you mean `body.conv`?", 2),
-        (("look.safetensors", "logits", "-o", "w"), "is no picture", 2),
-        (("nowhere", "-o", "w"), "no checkpoint in `nowhere`", 2),
-        (("other.safetensors", "-o", "w"), "belongs to another network", 1),
-        (("look.safetensors", "-o", "w", "--net", "lok"), "did you mean `look`?", 2),
+        ((*RUN[:2], "--weights"), "--weights needs a folder", 2),
+        ((*RUN, "--weights", "bdy.conv"), "did you mean `body.conv`?", 2),
+        ((*RUN, "--weights", "logits"), "is no picture", 2),
+        (("--checkpoint", "nowhere", "-o", "w", "--weights"), "no checkpoint in `nowhere`", 2),
+        (("-o", "w", "--weights"), "no checkpoint in `runs/look`", 2),
+        (
+            ("--checkpoint", "other.safetensors", "-o", "w", "--weights"),
+            "belongs to another network",
+            1,
+        ),
+        ((*RUN, "--weights", "--net", "lok"), "did you mean `look`?", 2),
+        ((*RUN, "--weights", "--ema"), "the checkpoint has no average of the weights", 2),
+        (RUN, "--checkpoint and --ema go with --weights", 2),
+        (("-o", "w", "--weights", "runs/look"), "named by --checkpoint runs/look", 2),
+        (("-o", "w", "--weights", "look.safetensors"), "named by --checkpoint look.safetens", 2),
     ],
 )
 def test_weights_that_cannot_be_drawn(
@@ -216,12 +226,30 @@ def test_weights_that_cannot_be_drawn(
 ) -> None:
     Path("flat.weft").write_text(FLAT)
     checkpoint(Path("flat.weft"), Path("other.safetensors"))
-    answer = weft("show", "look.weft", "--weights", *options)
+    answer = weft("show", "look.weft", *options)
     assert (answer.code, message in answer.err) == (code, True), answer.err
+
+
+def test_the_average_is_drawn_where_there_is_one(weft: Any, look: Any) -> None:
+    """As predictions use it; `--no-ema` draws the weights themselves."""
+    plain = {name: values for name, values in look.items() if "/" not in name}
+    name = "look.body.conv.weight"
+    average = np.roll(plain[name], 1, axis=0)
+    save(
+        Path("ema.safetensors"),
+        {**plain, f"optimizer/main/ema/{name}": average},
+        {"data": [], "seed": 0},
+    )
+    call = ("show", "look.weft", "--checkpoint", "ema.safetensors", "-o", "w")
+    for values, options in ((average, ()), (plain[name], ("--no-ema",))):
+        assert weft(*call, *options, "--weights", "body.conv").code == 0
+        wanted = (values[1, 0] / np.abs(values).max() + 1) / 2 * 255
+        found = tile(picture("w/body.conv.weight.png"), 1, 2, 3, SMALL // 3)
+        assert np.abs(found - wanted).max() <= 0.51
 
 
 def test_a_net_without_filters(weft: Any, look: Any) -> None:
     Path("bare.weft").write_text("net bare {\n  in x: f32[B, 6]\n  x -> linear(2) as y\n}\n")
     checkpoint(Path("bare.weft"), Path("bare.safetensors"))
-    answer = weft("show", "bare.weft", "--weights", "bare.safetensors", "-o", "w")
+    answer = weft("show", "bare.weft", "--weights", "--checkpoint", "bare.safetensors", "-o", "w")
     assert answer.code == 2 and "there are no filters to draw" in answer.err

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir.graph import Graph, Node
-from ..ir.types import Shape
 from ..ops import OPS
 
 Key = tuple[int, int]  # (value, dimension); a folded dimension is (-1 - reduction, dimension)
@@ -64,10 +63,7 @@ def crossings(graph: Graph, lies: Callable[[int], bool]) -> set[int]:
     def somewhere(i: int) -> bool:
         return lies(i) or i in found
 
-    while _may_meet(graph, somewhere):
-        candidates = _meeting(graph, somewhere)
-        if not candidates:
-            break
+    while candidates := _meeting(graph, somewhere):
         found.add(next((i for i in candidates if _helps(graph, lies, found | {i})), candidates[-1]))
     return found
 
@@ -75,22 +71,6 @@ def crossings(graph: Graph, lies: Callable[[int], bool]) -> set[int]:
 def _helps(graph: Graph, lies: Callable[[int], bool], found: set[int]) -> bool:
     """Does nothing meet any more?"""
     return not _meeting(graph, lambda i: lies(i) or i in found)
-
-
-def _may_meet(graph: Graph, lies: Callable[[int], bool]) -> bool:
-    """Is something turned in whose place it could stand, or repeated along several axes of a shape?
-    Most graphs have neither, and need no closer look.
-    """
-    ways: dict[tuple[Shape, Shape], set[tuple[int, ...]]] = {}
-    for node in graph:
-        if node.op not in ("transpose", "broadcast") or lies(node.operands[0]):
-            continue
-        operand = graph[node.operands[0]]
-        if node.op == "transpose" and node.shape == operand.shape:
-            return True
-        if node.op == "broadcast" and operand.shape:
-            ways.setdefault((operand.shape, node.shape), set()).add(tuple(node["dims"]))
-    return any(len(dims) > 1 for dims in ways.values())
 
 
 def _meeting(graph: Graph, lies: Callable[[int], bool]) -> list[int]:

@@ -30,6 +30,7 @@ CASES = [
     (GROUPS, "x -> convolve(reshape(w, [8, 1, 3, 3]), groups=4)", "r"),
     (GROUPS, "x -> convolve(reshape(2*w, [4, 2, 3, 3]), groups=2)", "r"),
     (GROUPS, "x -> convolve_transpose(reshape(2*w, [4, 2, 3, 3]), groups=2)", "r"),
+    (KERNEL, "tanh(x[:, :, :1, :1]) -> upsample(2, mode=bilinear, align_corners=true)", "w"),
     (TABLE, "matmul(r, transpose(w))", "matmul(h, reshape(w, [36, 20])[:20])"),
     (TABLE, "matmul(h, w)", "matmul(r, reshape(w, [36, 20]))"),
     (SQUARE, "tanh(w) + transpose(tanh(w))", "matmul(r[:, :9], transpose(tanh(w)) - tanh(w))"),

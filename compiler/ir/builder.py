@@ -268,7 +268,8 @@ class Builder:
         )
 
     def concat(self, xs: Sequence[int], axis: int) -> int:
-        """The operands one after the other along `axis`."""
+        """The operands one after the other along `axis`; those of extent 0 are left out."""
+        xs = [x for x in xs if self.nodes[x].shape[axis] != 0] or xs[:1]
         if len(xs) == 1:
             return xs[0]
         return self.insert("concat", tuple(xs), "concat", axis=axis)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...spec.dims import Dim, evaluate
+from ...spec.dims import Dim, bounds, evaluate
 from ..ir.graph import Node
 from .attention import Attention
 from .crossings import Classes, Key, operand_key
@@ -201,6 +201,30 @@ def _join_siblings(
                 raise Refused("siblings of different extents")
             free.remove(match)
             classes.join(key, match)
+    if any(_may_be_empty(extents[k]) for k in widest):
+        _no_bystanders(values, roots, widest, classes, extents)
+
+
+def _no_bystanders(
+    values: Values,
+    roots: frozenset[int],
+    widest: list[Key],
+    classes: Classes,
+    extents: dict[Key, Dim],
+) -> None:
+    """A value beside an axis that may be empty walks it, or nobody might make it."""
+    hollow = {classes.find(k) for k in widest if _may_be_empty(extents[k])}
+    for root in roots:
+        if not hollow <= {classes.find(k) for k in _full_keys(values, root)}:
+            raise Refused("an axis that may be empty, and a value that does not walk it")
+
+
+def _may_be_empty(extent: Dim) -> bool:
+    """Such as T - 1, but not H//2: what has no pixels left is no image."""
+    if isinstance(extent, int):
+        return extent == 0
+    low = bounds(extent)[0]
+    return any(c < 0 for _, c in extent.terms) and (low is None or low < 1)
 
 
 def _full_keys(values: Values, root: int) -> list[Key]:

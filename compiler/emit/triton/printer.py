@@ -21,7 +21,7 @@ from .body import Body, Setting
 from .folds import closed, opened, stepped
 from .gemm import needed
 from .kernel import ELEMENT_TYPES, KernelText, Parameter, drawing
-from .spelling import dim_text, symbol_arguments
+from .spelling import dim_text, divisor, symbol_arguments
 from .template import call, tidy
 
 
@@ -63,17 +63,12 @@ def decomposed(axes: tuple[Axis, ...], word: str, symbols: Mapping[str, str]) ->
     below: Dim = 1
     for position in reversed(range(len(axes))):
         axis = axes[position]
-        text = word if below == 1 else f"{word} // {_factor(below, symbols)}"
+        text = word if below == 1 else f"{word} // {divisor(below, symbols)}"
         lines.append(
-            f"{axis.name} = {text}" + (f" % {_factor(axis.extent, symbols)}" if position else "")
+            f"{axis.name} = {text}" + (f" % {divisor(axis.extent, symbols)}" if position else "")
         )
         below = below * axis.extent
     return lines[::-1]
-
-
-def _factor(dim: Dim, symbols: Mapping[str, str]) -> str:
-    text = dim_text(dim, symbols)
-    return f"({text})" if " " in text and not text.startswith("(") else text
 
 
 class Printer:

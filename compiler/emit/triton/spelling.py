@@ -53,6 +53,13 @@ def _text(found: Any, names: Mapping[str, str]) -> str:
     return f"({text or ' + '.join(inner)})"
 
 
+def divisor(dim: Dim, names: Mapping[str, str]) -> str:
+    """A size as what stands behind `//` or `%`: a product stands in parentheses, too."""
+    found = expression(dim)
+    text = _text(found, names)
+    return f"({text})" if isinstance(found, tuple) and found[0] == "*" else text
+
+
 def product(name: str, stride: str) -> str:
     """`name * stride`, without a factor of one."""
     if stride == "1":

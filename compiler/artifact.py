@@ -205,13 +205,15 @@ class Kept:
     """What a net that writes keeps from one step to the next, by the inputs of its `decode` entry.
 
     `tokens` run along the sequence; `prepared` are computed once, or given as they are; `caches`
-    have room along an axis, and an output `new_<name>`; `carries` come back as `next_<name>`.
+    have room along an axis, and an output `new_<name>`; `carries` come back as `next_<name>`.  The
+    first step must have at least `prefix` positions, which see each other.
     """
 
     tokens: tuple[str, ...]
     prepared: tuple[str, ...]
     caches: tuple[tuple[str, int], ...]
     carries: tuple[str, ...]
+    prefix: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ LIKELY = {FRESH: 1, SLOTS: 256}
 """Sizes that kernels are planned for; all others work too."""
 
 
-def decoding_of(net: NetProgram, output: str | None = None) -> Decoding:
-    """The step graph of a net for one of its outputs (the first).
+def decoding_of(net: NetProgram, output: str | None = None, *, prefixes: bool = True) -> Decoding:
+    """The step graph of a net for one of its outputs (the first); without `prefixes` of one in
+    which no position sees a later one.
 
     Raises: UsageError where it cannot be had.
     """
-    return decode(net.graph, output or next(iter(net.outputs)), net.inputs)
+    return decode(net.graph, output or next(iter(net.outputs)), net.inputs, prefixes=prefixes)
 
 
 def kept_by(decoding: Decoding) -> Kept:
@@ -34,6 +35,7 @@ def kept_by(decoding: Decoding) -> Kept:
         tuple(decoding.prepared),
         tuple((cache.name, cache.axis) for cache in decoding.caches),
         tuple(carry.name for carry in decoding.carries),
+        decoding.prefix,
     )
 
 

@@ -60,7 +60,7 @@ def _read_and_next(line: dict[str, Any]) -> tuple[str, str] | None:
 
 def _ahead(program: Program, net: str, read: str, wanted: str) -> Iterator[Note]:
     try:
-        decoding_of(program.nets[net])
+        decoding_of(program.nets[net], prefixes=False)
     except LooksAhead as found:
         text = (
             f"`{found.name}` lets a position of `{read}` see later ones; "

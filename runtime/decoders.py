@@ -53,7 +53,8 @@ class Recomputed:
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with these sequences."""
-        self._tokens = self._tokens[list(rows)]
+        if len(self._tokens):
+            self._tokens = self._tokens[list(rows)]
         self._given = {name: array[list(rows)] for name, array in self._given.items()}
 
     def _logits(self, tokens: Array) -> Array:
@@ -63,6 +64,45 @@ class Recomputed:
         found = self._forward({writer.tokens: self._tokens, **beside, **self._given})
         logits: Array = found[writer.output]
         return logits if writer.window else logits[:, -1]
+
+
+class Prefixed:
+    """Computes all anew until as many positions are there as see each other, then goes on with the
+    cache that the other decoder keeps.
+    """
+
+    def __init__(self, anew: Decoder, cached: Decoder, prefix: int) -> None:
+        self._anew, self._cached, self._prefix = anew, cached, prefix
+        self._active = anew
+        self._tokens: Array = np.zeros((0, 0), np.int32)
+
+    @property
+    def length(self) -> int:
+        """Positions so far."""
+        return self._active.length
+
+    def start(self, tokens: Array) -> Array:
+        """Begin with prompts i32 [N, t]."""
+        self._tokens = np.asarray(tokens, np.int32)
+        complete = self._tokens.shape[1] >= self._prefix
+        self._active = self._cached if complete else self._anew
+        return self._active.start(self._tokens)
+
+    def step(self, tokens: Array) -> Array:
+        """One more token for each sequence."""
+        if self._active is self._cached:
+            return self._cached.step(tokens)
+        fresh = np.asarray(tokens, np.int32)[:, None]
+        self._tokens = np.concatenate((self._tokens, fresh), axis=1)
+        if self._tokens.shape[1] < self._prefix:
+            return self._anew.step(tokens)
+        return self.start(self._tokens)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these sequences."""
+        self._tokens = self._tokens[list(rows)]
+        self._anew.select(rows)
+        self._cached.select(rows)
 
 
 class Sliding:

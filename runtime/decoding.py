@@ -13,7 +13,7 @@ from ..compiler.decoding import decoding_of, kept_by
 from ..compiler.passes.step import NoStep
 from ..spec.errors import UsageError
 from .cached import Cached
-from .decoders import Recomputed
+from .decoders import Prefixed, Recomputed
 from .engines import open_engine
 from .manifest import Continuation
 from .sampler import Decoder
@@ -39,9 +39,8 @@ def open_decoder(
     """Raises: NoStep where `cache` is asked for and the net cannot be computed step by step."""
     if cache and writer.window:
         raise NoStep(f"`{writer.net}` sees {writer.window} tokens: nothing is kept between them")
-    if cache:
-        return _cached(program, writer, given)
-    return Recomputed(lambda fed: program.engine.forward(writer.net, fed), writer, given)
+    anew = Recomputed(lambda fed: program.engine.forward(writer.net, fed), writer, given)
+    return _cached(program, writer, given, anew) if cache else anew
 
 
 def step_artifacts(
@@ -65,11 +64,14 @@ def step_artifacts(
     return found
 
 
-def _cached(program: CompiledProgram, writer: Writer, given: Mapping[str, Array]) -> Cached:
+def _cached(
+    program: CompiledProgram, writer: Writer, given: Mapping[str, Array], anew: Decoder
+) -> Decoder:
     """The kernels of the step graph, with the parameters of the program."""
     decoding = decoding_of(program.program.nets[writer.net], writer.output)
     lowered = lower_decoding(program.lowered, writer.net, decoding)
     made = replace(compile_for(lowered, program.target), train=None)
     engine: Any = open_engine(lowered, made)
     np.copyto(engine.parameters, program.engine.parameters)
-    return Cached(engine, kept_by(decoding), writer, given)
+    cached = Cached(engine, kept_by(decoding), writer, given)
+    return Prefixed(anew, cached, decoding.prefix) if decoding.prefix else cached

@@ -11,7 +11,7 @@ from . import checkpoint as files
 from .averaged import use_average
 from .cached import Cached
 from .data import vocabulary
-from .decoders import Opened, Recomputed, sampling_of
+from .decoders import Opened, Prefixed, Recomputed, sampling_of
 from .nets import named_net
 from .snapshot import restore_parameters
 from .standalone import (
@@ -70,12 +70,15 @@ def _sample(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) 
     use_average(engine, loaded.tensors, None)
 
     def opened(arrays: Mapping[str, Any]) -> Opened:
+        anew = Recomputed(lambda fed: engine.forward(writer.net, fed), writer, arrays)
         step = None if options.no_cache else package.steps.get(writer.net)
-        if step is not None:
-            stepwise: Any = open_engine(step.artifact, None)
-            stepwise.parameters[:] = engine.parameters
-            return Cached(stepwise, step.kept, writer, arrays), True
-        return Recomputed(lambda fed: engine.forward(writer.net, fed), writer, arrays), False
+        if step is None:
+            return anew, False
+        stepwise: Any = open_engine(step.artifact, None)
+        stepwise.parameters[:] = engine.parameters
+        cached = Cached(stepwise, step.kept, writer, arrays)
+        prefix = step.kept.prefix
+        return (Prefixed(anew, cached, prefix) if prefix else cached), True
 
     with blaming_edits(package):
         sampling = sampling_of(

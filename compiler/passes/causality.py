@@ -3,6 +3,9 @@
 A weight matrix [.., q, .., s, ..] *is causal* if it is zero wherever s > q.  `zero` follows that
 backwards through products, softmax and `where` to a condition on positions alone, which is
 evaluated.
+
+It is *causal behind a prefix* of p positions if it is zero wherever s > q and s >= p: once the
+first p positions are there, together, nothing that comes later changes what they see.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from ..reference import run_all
 
 LOW = -1e29  # exp of it is zero, whatever it is compared with
 STEPS, OTHERS = 6, 2  # positions, and other symbolic sizes, for which conditions are evaluated
+LONGEST = 4096  # positions of a prefix
 VIEWS = ("broadcast", "transpose", "squeeze", "reshape")
 
 Axes = tuple[int, int]  # of the position that looks, of the position that is looked at
@@ -26,10 +30,15 @@ Axes = tuple[int, int]  # of the position that looks, of the position that is lo
 
 @dataclass(slots=True)
 class Causality:
-    """Answers for one graph, remembered.  `place_of(node, operand slot, axis)` finds an axis."""
+    """Answers for one graph, remembered.  `axis_of(node, axis)` finds the axis of a view's operand.
+
+    With `prefixes` a condition may hold behind a prefix only; `prefix` is the longest one met.
+    """
 
     graph: Graph
     axis_of: Callable[[Node, int], int | None]
+    prefixes: bool = False
+    prefix: int = 0
     known: dict[tuple[str, int, Axes], bool] = field(default_factory=dict)
 
     def zero(self, i: int, axes: Axes) -> bool:
@@ -117,11 +126,22 @@ class Causality:
             return False
         names = {s for n in graph for dim in n.shape for s in symbols(dim)}
         time = symbols(node.shape[axes[0]])
-        sizes = {name: STEPS if name in time else OTHERS for name in names}
+        steps = STEPS + (self._longest(graph) if self.prefixes else 0)
+        sizes = {name: steps if name in time else OTHERS for name in names}
         try:
             found = run_all(graph, {}, sizes)[node.id]
         except ValueError:  # sizes that must be multiples
             return False
         lead = np.moveaxis(found, axes, (0, 1))
-        later = np.arange(STEPS)[:, None] < np.arange(STEPS)[None, :]
-        return not lead[later].any()
+        later = np.arange(steps)[:, None] < np.arange(steps)[None, :]
+        seen = (lead & later.reshape(steps, steps, *(1,) * (lead.ndim - 2))).any(axis=0)
+        prefix = 1 + max(np.flatnonzero(seen.reshape(steps, -1).any(axis=1)).tolist(), default=-1)
+        if prefix > steps - STEPS:
+            return False
+        self.prefix = max(self.prefix, prefix)
+        return True
+
+    def _longest(self, graph: Graph) -> int:
+        """Where a prefix ends at the latest: behind a number that positions are compared with."""
+        values = (n["value"] for n in graph if n.op == "constant")
+        return 1 + max((int(value) for value in values if 0 < value <= LONGEST), default=0)

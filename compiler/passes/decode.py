@@ -25,7 +25,8 @@ class Decoding:
 
     `graph` has the outputs `logits`, `new_<cache>` and `next_<carry>`; `tokens` are its inputs that
     run along the sequence.  `prepared` names values that do not: nodes of the net's own graph that
-    are computed once, or inputs as they are.
+    are computed once, or inputs as they are.  The first call must have at least `prefix` positions,
+    which see each other.
     """
 
     graph: Graph
@@ -34,17 +35,19 @@ class Decoding:
     caches: tuple[Cache, ...]
     carries: tuple[Carry, ...]
     prepared: Mapping[str, int]
+    prefix: int
 
 
-def decode(graph: Graph, output: str, data: Collection[str]) -> Decoding:
-    """The step graph for one output of a net, whose inputs are `data`.
+def decode(graph: Graph, output: str, data: Collection[str], *, prefixes: bool = True) -> Decoding:
+    """The step graph for one output of a net, whose inputs are `data`; with `prefixes` the first
+    positions may see each other.
 
     Raises: UsageError where the net has no sequence, or a position sees later ones.
     """
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, FRAMES * len(graph)))  # it walks down to the inputs
     try:
-        return _step(graph, output, frozenset(data))
+        return _step(graph, output, frozenset(data), prefixes)
     finally:
         sys.setrecursionlimit(before)
 
@@ -64,8 +67,8 @@ def time_of(graph: Graph, output: str) -> str:
     return next(iter(names))
 
 
-def _step(graph: Graph, output: str, data: frozenset[str]) -> Decoding:
-    step = Step(graph, data, time_of(graph, output), RULES)
+def _step(graph: Graph, output: str, data: frozenset[str], prefixes: bool) -> Decoding:
+    step = Step(graph, data, time_of(graph, output), RULES, prefixes)
     out, b = graph[graph.outputs[output]], step.b
     batch, _, entries = out.shape
     logits = b.reshape(step.value(out.id, ("", LAST, "")), (batch, entries))
@@ -79,4 +82,5 @@ def _step(graph: Graph, output: str, data: frozenset[str]) -> Decoding:
         tuple(cache for cache, _ in step.caches.values()),
         tuple(carry for carry, _ in step.carries.values()),
         dict(step.prepared),
+        step.prefix,
     )

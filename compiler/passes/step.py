@@ -74,12 +74,17 @@ Rule = Callable[["Step", Node, View], int]
 
 @dataclass(slots=True)
 class Step:
-    """The rewrite of one graph, whose inputs are `data` and whose sequence has the size `time`."""
+    """The rewrite of one graph, whose inputs are `data` and whose sequence has the size `time`.
+
+    With `prefixes`, positions may see all of a prefix, whose length is `prefix` in the end.
+    """
 
     graph: Graph
     data: frozenset[str]
     time: str
     rules: Mapping[str, Rule]
+    prefixes: bool = False
+    prefix: int = 0
     b: Builder = field(default_factory=new_builder)
     moving: set[int] = field(default_factory=set)  # what depends on inputs along the sequence
     fed: set[int] = field(default_factory=set)  # what depends on any data
@@ -89,10 +94,11 @@ class Step:
     carries: dict[str, tuple[Carry, int]] = field(default_factory=dict)
     prepared: dict[str, int] = field(default_factory=dict)
     loops: dict[object, tuple[int, ...]] = field(default_factory=dict)  # operands of scans
-    causal: Causality = field(init=False)
+    causal: tuple[Causality, ...] = field(init=False)  # the strict one first
 
     def __post_init__(self) -> None:
-        self.causal = Causality(self.graph, self.source_axis)
+        kinds = (False, True) if self.prefixes else (False,)
+        self.causal = tuple(Causality(self.graph, self.source_axis, kind) for kind in kinds)
         for node in self.graph:
             if node.op == "input" and node["feed"] in self.data:
                 self.fed.add(node.id)
@@ -239,21 +245,27 @@ class Step:
 
     def proved(self, node: Node, operand: Node, axis: int, what: str) -> None:
         """Raises: UsageError unless later positions count for nothing."""
-        ask = self.causal.zero if what == "zero" else self.causal.low
-        others = (a for a, dim in enumerate(operand.shape) if self.along(dim) and a != axis)
+        others = [a for a, dim in enumerate(operand.shape) if self.along(dim) and a != axis]
         folded = node["axes"] if node.op != "contract" else ()
-        if not any(ask(operand.id, (a, axis)) for a in others if a not in folded):
-            raise self.ahead(node)
+        for causal in self.causal:
+            ask = causal.zero if what == "zero" else causal.low
+            if any(ask(operand.id, (a, axis)) for a in others if a not in folded):
+                self.prefix = max(self.prefix, causal.prefix)
+                return
+        raise self.ahead(node)
 
     def proved_product(self, node: Node, letter: str) -> None:
         """One of the factors must be zero for later positions."""
         first, second, result = letters(node["spec"])
-        for text, o in zip((first, second), node.operands, strict=True):
-            if letter in text:
-                axis = text.index(letter)
-                for a, dim in enumerate(self.graph[o].shape):
-                    if self.along(dim) and text[a] in result and self.causal.zero(o, (a, axis)):
-                        return
+        for causal in self.causal:
+            for text, o in zip((first, second), node.operands, strict=True):
+                if letter in text:
+                    axis = text.index(letter)
+                    for a, dim in enumerate(self.graph[o].shape):
+                        wanted = self.along(dim) and text[a] in result
+                        if wanted and causal.zero(o, (a, axis)):
+                            self.prefix = max(self.prefix, causal.prefix)
+                            return
         raise self.ahead(node)
 
     def ahead(self, node: Node) -> LooksAhead:

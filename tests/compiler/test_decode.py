@@ -47,7 +47,37 @@ BODIES = {
     "a delay": "h = x -> residual { delay -> linear(12) } -> attention(2, causal=true) -> delay(3)",
     "positions alone": "h = x*(unsqueeze(cast(arange(T), f32), axis=-1) + 1)",
 }
+PREFIXES = {
+    "a prefix": ("h = x -> attention(3, causal=true, prefix=4)", 4),
+    "of two lengths": (
+        "h = x -> attention(3, causal=true, prefix=2)"
+        " -> attention(2, causal=true, window=3, prefix=4)",
+        4,
+    ),
+    "beside layers without": (
+        "h = x -> attention(3, causal=true) -> gru(12) -> attention(2, causal=true, prefix=3)",
+        3,
+    ),
+    "by hand": (
+        """s = matmul(x, transpose(x))
+  seen = position(s, axis=-2) >= position(s, axis=-1) or position(s, axis=-1) <= 2
+  h = matmul(softmax(where(seen, s, -1e30)), x)""",
+        3,
+    ),
+    "that is never seen": (
+        """s = matmul(x, transpose(x))
+  seen = position(s, axis=-2) >= position(s, axis=-1) and position(s, axis=-1) < 90
+  h = matmul(softmax(where(seen, s, -1e30)), x)""",
+        0,
+    ),
+}
 AHEAD = {
+    "a window to both sides": "h = x -> attention(3, window=4, prefix=2)",
+    "all but a prefix": """s = matmul(x, transpose(x))
+  seen = position(s, axis=-2) >= position(s, axis=-1) or position(s, axis=-1) >= 3
+  h = matmul(softmax(where(seen, s, -1e30)), x)""",
+    "a few places on": """s = matmul(x, transpose(x))
+  h = matmul(softmax(where(position(s, axis=-2) + 40 >= position(s, axis=-1), s, -1e30)), x)""",
     "attention": "h = x -> attention(3)",
     "causal the other way": """s = matmul(x, transpose(x))
   h = matmul(softmax(where(position(s, axis=-2) <= position(s, axis=-1), s, -1e30)), x)""",
@@ -125,6 +155,8 @@ def agree(made: Program) -> Decoding:
     output = next(iter(net.outputs))
     whole = run(net.graph, feeds, {**SIZES, "T": T}, in_order=True)[output]
     for pieces in ((1,) * T, (4, 1, 3, 1, 2), (T,)):
+        if pieces[0] < d.prefix:
+            continue
         found = steps(net, d, feeds, pieces)
         for logits, end in zip(found, np.cumsum(pieces), strict=True):
             np.testing.assert_array_equal(logits, whole[:, end - 1])
@@ -134,6 +166,16 @@ def agree(made: Program) -> Decoding:
 @pytest.mark.parametrize("name", BODIES)
 def test_steps_give_what_the_whole_gives(name: str) -> None:
     agree(program(BODIES[name]))
+
+
+@pytest.mark.parametrize("name", PREFIXES)
+def test_a_prefix_is_there_before_anything_is_kept(name: str) -> None:
+    body, length = PREFIXES[name]
+    made = program(body)
+    assert agree(made).prefix == length
+    if length:
+        with pytest.raises(UsageError, match="see later ones"):
+            decoding_of(made.nets["n"], prefixes=False)
 
 
 def test_a_sequence_may_end_before_the_last_step() -> None:

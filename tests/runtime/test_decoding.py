@@ -51,6 +51,27 @@ def test_the_cache_changes_nothing(target: str, tolerance: float, count: int) ->
     np.testing.assert_allclose(cached.start(again), plain.start(again), rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(("target", "tolerance"), [("reference", 0), ("cpu", 2e-6)])
+def test_a_prefix_is_kept_once_it_is_there(target: str, tolerance: float) -> None:
+    """Prompts of any length; before it is complete every position may change."""
+    program = compiled(target, TEXT.replace("causal=true", "causal=true, prefix=6"))
+    writer = writer_of(program.artifact.entry("forward", "small"))
+    random = np.random.default_rng(0)
+    plain, cached = (open_decoder(program, writer, {}, cache=c) for c in (False, True))
+    for length in (3, 5, 6, 9, 1):
+        prompts = random.integers(0, 40, (2, length)).astype(np.int32)
+        found = [each.start(prompts) for each in (plain, cached)]
+        for count in range(8):
+            np.testing.assert_allclose(*found, rtol=0, atol=tolerance)
+            fresh = random.integers(0, 40, 2).astype(np.int32)
+            found = [each.step(fresh) for each in (plain, cached)]
+            if count in (1, 6):
+                for each in (plain, cached):
+                    each.select([1, 0])
+        assert plain.length == cached.length == length + 8
+    assert begin(program, [[1, 2]]).cached
+
+
 def test_positions_end_somewhere() -> None:
     program = compiled("cpu")
     writer = writer_of(program.artifact.entry("forward", "small"))

@@ -1,4 +1,6 @@
-"""What a spec may say and is hardly meant: a net that sees what it has to guess, softmax twice."""
+"""What a spec may say and is hardly meant: a net that sees what it has to guess, softmax twice, a
+setting without effect.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..spec.errors import UsageError
+from ..spec.expressions import Call, Expr, Name, Text
 from ..spec.place import Place
+from ..spec.text_sources import BYTES, LEARNT
 from .build import Program
 from .decoding import decoding_of
 from .ir.builder import Builder
@@ -33,7 +37,7 @@ class Note:
 
 def notes(program: Program) -> tuple[Note, ...]:
     """All notes on a spec without errors, each once."""
-    found = [*_foreseen(program), *_twice(program)]
+    found = [*_foreseen(program), *_twice(program), *_sized(program)]
     return tuple(dict.fromkeys(found))
 
 
@@ -91,3 +95,25 @@ def _is_softmax(b: Builder, node: Node, axes: object) -> bool:
     while total.op in ("broadcast", "reshape", "unsqueeze"):
         total = b[total.operands[0]]
     return total.op == "logsumexp" and total.operands == (x,) and total["axes"] == axes
+
+
+def _sized(program: Program) -> Iterator[Note]:
+    """A `size` beside a vocabulary that has its own; not where a param chooses the vocabulary."""
+    train = program.spec.file.train
+    for line in train.data if train is not None else ():
+        call = line.source
+        if not isinstance(call, Call) or call.name not in ("text", "stdlib", "pairs"):
+            continue
+        given = {setting.name: setting for setting in call.named}
+        size, chosen = given.get("size"), given.get("vocabulary")
+        word = _literal(chosen.value) if chosen is not None else "bytes"
+        if size is not None and word not in (None, "bpe", "words"):
+            has = f"{BYTES} entries" if word == "bytes" else "as many entries as its file says"
+            text = f"`size` does nothing here: the vocabulary `{word}` has {has}"
+            yield Note(size.place, text, "leave it out, or write vocabulary=bpe or words")
+
+
+def _literal(value: Expr) -> str | None:
+    if isinstance(value, Text):
+        return value.value
+    return value.id if isinstance(value, Name) and value.id in LEARNT else None

@@ -76,3 +76,28 @@ def test_probabilities_are_no_logits() -> None:
         text == "n.weft:3:60: softmax of a softmax: `cross_entropy` takes logits, not probabilities"
     )
     assert said("lstm(8)", end=" -> log_softmax") == ""  # the same loss, only slower
+
+
+@pytest.mark.parametrize(
+    ("source", "said_of"),
+    [
+        ('text("a", size=300)', "`bytes` has 256 entries"),
+        ('text("a", vocabulary=bytes, size=8192)', "`bytes` has 256 entries"),
+        ('stdlib(vocabulary="bytes", size=300)', "`bytes` has 256 entries"),
+        ('text("a", vocabulary="t.json", size=300)', "`t.json` has as many entries as its file"),
+        ('text("a", vocabulary=chosen, size=300)', ""),
+        ('text("a")', ""),
+    ],
+)
+def test_a_size_beside_a_vocabulary_that_has_its_own(source: str, said_of: str) -> None:
+    text = 'param chosen="bytes"\n' + READER.format(
+        layer="lstm(8)", names="tokens, next", source=source, end=""
+    )
+    found = list(map(str, notes(elaborate(load_text(text, "n.weft")))))
+    assert len(found) == bool(said_of)
+    if found:
+        assert found[0].startswith("n.weft:9:") and said_of in found[0]
+
+
+def test_a_size_of_what_is_learnt_says_something() -> None:
+    assert said("lstm(8)", source='text("a", vocabulary=words, size=256)') == ""

@@ -72,7 +72,7 @@ def _run(verb: str, rest: list[str]) -> int:
 
 def _quietly(action: object) -> int:
     """Run the action; the one place where an exception becomes a message and an exit code."""
-    from ..spec.errors import InternalError, SpecError, WeftError
+    from ..spec.errors import InternalError, SpecError, UnheardError, WeftError
 
     assert callable(action)
     try:
@@ -82,6 +82,8 @@ def _quietly(action: object) -> int:
         return _fail(str(error), error.exit_code)
     except InternalError as error:
         return _internal(error)
+    except UnheardError as error:
+        return error.exit_code
     except WeftError as error:
         return _fail(_message(error), error.exit_code)
     except KeyboardInterrupt as stop:

@@ -17,6 +17,8 @@ from .runs import folder
 from .table import seconds_text, table
 
 if TYPE_CHECKING:
+    from ..runtime.data.shard import Shard
+    from ..runtime.processes import Processes
     from ..runtime.record import Record
 
 
@@ -57,14 +59,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say what came out and where it lies."""
     from ..runtime.data.shard import shard_of
-    from ..runtime.program import compile
+    from ..runtime.processes import launched
     from ..runtime.tensorboard import writer
 
     _plausible(arguments)
     if arguments.tensorboard:
         writer()
     shard = None if arguments.shard is None else shard_of(arguments.shard)
-    silent = arguments.quiet or arguments.json
+    with launched(alone=shard is not None) as processes:
+        return _train(arguments, shard, processes)
+
+
+def _train(arguments: argparse.Namespace, shard: Shard | None, processes: Processes) -> int:
+    """Train as one of these processes, of which the first one speaks."""
+    from ..runtime.program import compile
+
+    silent = arguments.quiet or arguments.json or bool(processes.rank)
     options = {
         "resume": arguments.resume,
         "weights": Path(arguments.weights) if arguments.weights else None,
@@ -75,19 +85,31 @@ def run(arguments: argparse.Namespace) -> int:
         "shard": shard,
         "tensorboard": arguments.tensorboard,
         "progress": "quiet" if silent else "auto",
+        "processes": processes,
     }
     if arguments.sweep or arguments.average:
+        if processes.size > 1:
+            raise UsageError(
+                "a sweep is trained by one process", hint="start it without a launcher"
+            )
         return sweep.sweep(arguments, options)
     program = compile(load(arguments), arguments.target, seed=arguments.seed)
     out = folder(program.spec, arguments.out)
     if not silent:
         print(check.text(report(program.program)))
-        print(f"target      {program.target}\n", flush=True)
+        print(f"target      {program.target}")
+        if processes.size > 1:
+            print(f"processes   {processes.size}, each with its part of every batch")
+        print(flush=True)
     record = program.train(out, **options)
+    if processes.rank:
+        return INTERRUPTED if record.interrupted else 0
     if arguments.json:
         print_json(_as_json(record, out))
     else:
-        print(_as_text(record, out, arguments.file))
+        alone = f"weft train {arguments.file} --out {out}"
+        again = alone if processes.size == 1 else "the same command and"
+        print(_as_text(record, out, again))
     return INTERRUPTED if record.interrupted else 0
 
 
@@ -118,7 +140,7 @@ def _as_json(record: Record, out: Path) -> dict[str, Any]:
     }
 
 
-def _as_text(record: Record, out: Path, file: str) -> str:
+def _as_text(record: Record, out: Path, again: str) -> str:
     how = "interrupted after" if record.interrupted else "trained"
     why = ", stopped early" if record.stopped_early else ""
     took = seconds_text(record.seconds)
@@ -137,5 +159,5 @@ def _as_text(record: Record, out: Path, file: str) -> str:
     lines.append(f"results     {out}")
     lines += [f"  {name:<10}{path}" for name, path in record.paths.items()]
     if record.interrupted:
-        lines.append(f"go on with  weft train {file} --out {out} --resume")
+        lines.append(f"go on with  {again} --resume")
     return "\n".join(lines)

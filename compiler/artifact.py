@@ -22,6 +22,9 @@ Expression = int | float | str | tuple[Any, ...]
 
 VERSION = 1
 
+KEPT = ".kept."
+"""In the names of buffers that hold the states of the sequences in a batch, one a row."""
+
 ITEM_BYTES = {"f64": 8, "i64": 8, "f32": 4, "i32": 4, "f16": 2, "bf16": 2, "bool": 1}
 """Bytes of one element of each dtype."""
 

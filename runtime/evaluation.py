@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .processes import Processes
 
 if TYPE_CHECKING:
     from .data import Dataset
@@ -43,6 +47,16 @@ class Averages:
         """The means so far."""
         found = {name: total / self.weights[name] for name, total in self.sums.items()}
         return found | {name: _power(found[name]) for name in self.geometric & found.keys()}
+
+    def join(self, names: Iterable[str], processes: Processes) -> None:
+        """Take in what the other processes have of these names."""
+        kept = list(names)
+        both = [*(self.sums[n] for n in kept), *(self.weights[n] for n in kept), 0.0]
+        numbers = np.array(both, np.float64)
+        processes.sum(numbers)
+        count = len(kept)
+        self.sums.update(zip(kept, numbers[:count].tolist(), strict=True))
+        self.weights.update(zip(kept, numbers[count : 2 * count].tolist(), strict=True))
 
     def clear(self) -> None:
         """Begin anew."""
@@ -93,18 +107,27 @@ def per_byte(
 
 
 def evaluate(
-    engine: Engine, recipe: Recipe, part: Part, stop: Callable[[], bool] = lambda: False
+    engine: Engine, recipe: Recipe, part: Part, processes: Processes | None = None
 ) -> dict[str, float]:
     """The loss and the metrics of every training step over a part, each sample weighing the same.
 
-    Raises: Interrupted when `stop` says so.
+    Of several `processes` each takes its turn at whole batches.
+
+    Raises: Interrupted when they are asked to stop.
     """
+    processes = processes or Processes()
     averages = Averages(recipe.geometric())
-    for index in range(part.count):
+    for first in range(0, part.count, processes.size):
+        if processes.agree():
+            raise Interrupted
+        index = first + processes.rank
+        if index >= part.count:
+            continue
         batch = part.batch(index)
         for step in recipe.steps:
-            if stop():
-                raise Interrupted
             found = engine.evaluate(step.name, batch, index=index, seed=recipe.seed)
             averages.add(found.values, part.size(index), recipe.qualified(step.name, ""))
+    if processes.size > 1:
+        values = (recipe.qualified(s.name, n) for s in recipe.steps for n in ("loss", *s.metrics))
+        averages.join(values, processes)
     return averages.means()

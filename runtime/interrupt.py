@@ -7,16 +7,24 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from .processes import Processes
+
 
 class Interrupt:
     """While active, SIGINT and SIGTERM set `wanted`; a second SIGINT raises KeyboardInterrupt.
 
-    Signals reach only the main thread of a program; in others nothing is changed.
+    Signals reach only the main thread of a program; in others nothing is changed.  Of several
+    processes all want to stop after the same step.
     """
 
-    def __init__(self) -> None:
-        self.wanted = False
+    def __init__(self, processes: Processes | None = None) -> None:
+        self._processes = processes or Processes()
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the training should stop."""
+        return self._processes.stopping
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
@@ -33,11 +41,7 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
-    def asked(self) -> bool:
-        """Whether the training should stop."""
-        return self.wanted
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted:
+        if self._processes.asked:
             raise KeyboardInterrupt
-        self.wanted = True
+        self._processes.asked = True

@@ -31,9 +31,22 @@ def cpu() -> Cpu:
 
 
 def threads() -> int:
-    """Threads for native code: OMP_NUM_THREADS if it is set, else one for each usable core."""
+    """Threads for native code: OMP_NUM_THREADS if it is set, else one for each usable core.
+
+    Of several processes that torchrun has started each has its share of the cores.  It sets
+    OMP_NUM_THREADS=1 where nobody else has set it, so that 1 says nothing there.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(asked) if asked.isdigit() and int(asked) > 0 else cpu().cores
+    beside = processes_here()
+    if asked.isdigit() and int(asked) > (beside > 1):
+        return int(asked)
+    return max(1, cpu().cores // beside)
+
+
+def processes_here() -> int:
+    """How many processes a launcher has started on this machine, this one included."""
+    count = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return int(count) if count.isdigit() and int(count) > 0 else 1
 
 
 def _cores() -> int:

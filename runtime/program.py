@@ -28,6 +28,7 @@ from .initialise import fill_parameters
 from .loss_scale import FIELD, scaled
 from .native_engine import NativeEngine
 from .nets import named_net
+from .processes import launched
 from .progress import choose
 from .recipe import recipe_of
 from .record import Record
@@ -341,18 +342,20 @@ class CompiledProgram:
     ) -> Record:
         """Train as the spec says; see `runtime.trainer.train` for the options.
 
-        `tensorboard`: reports go to event files in `out`, too.
+        `tensorboard`: reports go to event files in `out`, too.  Where a launcher has started
+        several processes, each takes its part of every batch, unless it has a `shard`.
         """
         if not self.program.steps:
             raise UsageError("the spec has no `train` block", hint="add one: `train { … }`")
-        if tensorboard:
-            display = options.get("progress", "auto")
-            shown = choose(display) if isinstance(display, str) else display
-            options["progress"] = Logged(shown, Path(out))
-        root = Path(self.spec.path).resolve().parent
-        return trainer.train(
-            self.engine, self.artifact, root=root, out=Path(out), resume=resume, **options
-        )
+        root, given = Path(self.spec.path).resolve().parent, options.pop("processes", None)
+        with launched(given, alone=options.get("shard") is not None) as processes:
+            processes.connect(self.target)
+            if tensorboard and not processes.rank:
+                display = options.get("progress", "auto")
+                shown = choose(display) if isinstance(display, str) else display
+                options["progress"] = Logged(shown, Path(out))
+            options |= {"root": root, "out": Path(out), "resume": resume, "processes": processes}
+            return trainer.train(self.engine, self.artifact, **options)
 
 
 def _native(lowered: Lowered) -> NativeEngine:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..spec.counted import counted
-from ..spec.errors import DataError, DeviceError, InternalError, UsageError, WeftError
+from ..spec.errors import DataError, DeviceError, InternalError, UnheardError, UsageError, WeftError
 from . import manifest
 from .data.dataset import GENERATED
 from .data.shard import shard_of
 from .predict import predict
+from .processes import launched
 from .progress import describe
 from .trainer import train
 
@@ -63,7 +64,8 @@ def _train(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) -
     if options.data and not data.is_dir():
         raise UsageError(f"--data {data}: there is no such folder")
     try:
-        with blaming_edits(package):
+        with blaming_edits(package), launched(alone=options.shard is not None) as processes:
+            processes.connect(package.artifact.target)
             record = train(
                 engine_of(package, open_engine, quiet=options.quiet),
                 _with_bundles(package, elsewhere=bool(options.data)),
@@ -75,10 +77,12 @@ def _train(folder: Path, open_engine: Opener, arguments: Sequence[str] | None) -
                 seed=options.seed,
                 shard=None if options.shard is None else shard_of(options.shard),
                 progress="quiet" if options.quiet else "auto",
+                processes=processes,
             )
     except DataError as error:
         raise _where_data_lies(error, package, data) from None
-    print(_ending(record, out))
+    if not processes.rank:
+        print(_ending(record, out))
     return INTERRUPTED if record.interrupted else 0
 
 
@@ -255,6 +259,8 @@ def guarded(command: str, action: Callable[[], int]) -> int:
     """Run the action; what goes wrong becomes one message and an exit code."""
     try:
         return action()
+    except UnheardError as error:
+        return error.exit_code
     except WeftError as error:
         code, text = error.exit_code, str(error)
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.errors import DataError, UsageError
 from .data import Dataset, Passes, load
-from .data.shard import WHOLE, Shard
+from .data.shard import WHOLE, Portion, Shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Stream:
     """Batch `k` of a training, counted from 0 over all epochs.
 
-    With a `shard` they are its own alone.  An epoch is one pass over the first data line; the
+    With a `shard` they are its own alone, with a `Portion` its rows of all; `size` counts whole
+    batches.  An epoch is one pass over the first data line; the
     others begin again whenever they end.  Where there are several, only whole batches are used, so
     that all have the same number of samples.
     """
@@ -35,7 +36,7 @@ class Stream:
             )
         several = len(datasets) > 1
         self._datasets = datasets
-        self.shard = shard
+        self.shard = WHOLE if isinstance(shard, Portion) else shard
         self._sources = [dataset.batches(seed, drop=several, shard=shard) for dataset in datasets]
         self._first = self._sources[0]
         self._merged: Batch | None = {} if several else None

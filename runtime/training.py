@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..spec.errors import DivergenceError, UnheardError
 from . import checkpoint as files
 from .averaged import averaged
 from .checkpoint import Checkpoint
@@ -22,8 +24,10 @@ from .divergence import divergence
 from .evaluation import Averages, Interrupted, evaluate, per_byte, per_byte_names
 from .initialise import initialise
 from .interrupt import Interrupt
+from .joint import Joint, moving
 from .metrics import MetricsFiles
 from .plateau import lower
+from .processes import Processes
 from .progress import Progress
 from .recipe import Recipe, TrainingStep
 from .record import Position, Record, check_same, spec_hash
@@ -54,13 +58,14 @@ class Training:
         out: Path,
         display: Progress,
         makers: Mapping[str, Maker],
+        processes: Processes,
     ) -> None:
         self.engine, self.recipe, self.datasets, self.stream = engine, recipe, datasets, stream
-        self.out, self.display = out, display
+        self.out, self.display, self.processes = out, display, processes
         self.position = Position()
         self.averages = Averages(recipe.geometric())
         self.test = part_of(datasets, "test")
-        self.interrupt = Interrupt()
+        self.interrupt = Interrupt(processes)
         self.steppers: list[Stepper] = [
             stepper_for(engine, step, stream, recipe.seed, makers) for step in recipe.steps
         ]
@@ -84,6 +89,9 @@ class Training:
             self._note(f"beside the weights of `{weights}` fresh ones: {_some(left)}")
         elif weights is not None:
             restore_parameters(self.engine, files.load(weights), weights)
+        self._meet()
+        if self.processes.rank:
+            return
         aside = put_aside(self.out)
         if aside is not None:
             self._note(f"the earlier run in `{self.out}` was moved to `{aside}`")
@@ -108,8 +116,33 @@ class Training:
             stepper.restore(
                 {k[len(lead) :]: v for k, v in earlier.tensors.items() if k.startswith(lead)}
             )
+        self._meet()
+        if self.processes.rank:
+            return
         self.files = MetricsFiles(self.out, self._columns(), step=self.position.reported)
         keep_vocabulary(self.out, self.datasets)
+
+    def _meet(self) -> None:
+        """Whether all processes are about to do the same.
+
+        Raises: UsageError.
+        """
+        engine, recipe = self.engine, self.recipe
+        artifact = engine.artifact
+        shapes = [(parameter.name, parameter.shape) for parameter in artifact.parameters]
+        self.processes.check_same(
+            {
+                "spec": [spec_hash(artifact), artifact.target, artifact.precision, shapes],
+                "options": [recipe.seed, recipe.total, self.position.step],
+                "data": [
+                    [d.statistics["checksum"], d.statistics["samples"]] for d in self.datasets
+                ],
+                "weights": zlib.crc32(np.ascontiguousarray(engine.parameters).data),
+            }
+        )
+        if self.processes.size > 1 and moving(artifact):
+            means = _some(moving(artifact))
+            self._note(f"batch statistics are those of a process's part, means of them {means}")
 
     def _columns(self) -> list[str]:
         return [*self.recipe.columns(), *per_byte_names(self.recipe, self.datasets)]
@@ -203,7 +236,7 @@ class Training:
         held_out = None
         if evaluates and self.test is not None:
             with averaged(self.engine):
-                held_out = evaluate(self.engine, recipe, self.test, self.interrupt.asked)
+                held_out = evaluate(self.engine, recipe, self.test, self.processes)
         means = self.averages.means()
         means |= per_byte(recipe, self.datasets, "train", means)
         rows = [self._row("train", means)]
@@ -257,6 +290,8 @@ class Training:
                 "monitor": rule.monitor,
                 "part": part,
             }
+            if self.processes.rank:
+                return
             if self.best is None:
                 self.best = Snapshot(self.engine)
             self.best.take(self.engine, self._state())
@@ -269,6 +304,8 @@ class Training:
 
     def _save(self) -> None:
         """Write the last checkpoint, and before it the best one if it is new."""
+        if self.processes.rank:
+            return
         if self.best is not None and self.best_waits:
             files.save(checkpoint_path(self.out, BEST), self.best.tensors(), self.best.state)
             self.best_waits = False
@@ -306,6 +343,8 @@ class Training:
     ) -> None:
         """Keep the state before the step that failed, then say where it failed."""
         self._save()
+        if isinstance(self.engine, Joint) and not self.engine.at_fault:
+            raise UnheardError(DivergenceError.exit_code)
         epoch = number / self.recipe.per_epoch
         before = np.array(self.engine.parameters)
         batch, index = stepper.failed(first, own)

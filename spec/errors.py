@@ -89,6 +89,14 @@ class DivergenceError(WeftError):
     """Training produced numbers that are not finite."""
 
 
+class UnheardError(WeftError):
+    """Another process of the same training says what went wrong; this one ends without a word."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__("")
+
+
 class InternalError(WeftError):
     """A mistake in weft itself; `around` shows the part of the program it happened in."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...spec.dims import Dim
-from ..artifact import Initialiser
+from ..artifact import KEPT, Initialiser
 from ..ir.types import Shape, TensorType
 from .binding import Site
 from .elaboration import Elaboration, ParameterDeclaration
@@ -57,7 +57,7 @@ class Kept:
             e.update(buffer.id, whole, 1.0)
 
     def _buffer(self, state: str, rest: list[Dim]) -> Tensor:
-        e, name = self.e, f"{self.path}.kept.{state}"
+        e, name = self.e, f"{self.path}{KEPT}{state}"
         sizes = [dim for dim in rest if isinstance(dim, int)]
         if len(sizes) != len(rest):
             text = f"`carry` needs a state of known sizes, not {shown(tuple(rest))}"

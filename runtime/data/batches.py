@@ -51,9 +51,12 @@ class Batches:
         self._shuffle = shuffle and batch < self.samples
         self._epoch = -1
         self._order: NDArray[np.int64] = np.arange(0)
-        self._whole: Batch | None = self.arrays if batch >= self.samples else None
-        self._full = self._buffers(batch) if self._shuffle else {}
-        tail = self.samples % batch if not drop else 0
+        self._whole: Batch | None = None
+        if batch >= self.samples:
+            rows = shard.rows(self.samples)
+            self._whole = {name: array[rows] for name, array in self.arrays.items()}
+        self._full = self._buffers(_length(shard, batch)) if self._shuffle else {}
+        tail = _length(shard, self.samples % batch if not drop else 0)
         self._tail = {name: buffer[:tail] for name, buffer in self._full.items()}
 
     def at(self, epoch: int, index: int) -> Batch:
@@ -62,12 +65,13 @@ class Batches:
             return self._whole
         begin = self._shard.at(index, self._all) * self.batch
         end = begin + self.batch
+        own = self._shard.rows(min(end, self.samples) - begin)
         if not self._shuffle:
-            return {name: array[begin:end] for name, array in self.arrays.items()}
+            return {name: array[begin:end][own] for name, array in self.arrays.items()}
         if epoch != self._epoch:
             self._order = order(self._seed, tuple(self.arrays), epoch, self.samples)
             self._epoch = epoch
-        rows = self._order[begin:end]
+        rows = self._order[begin:end][own]
         buffers = self._full if end <= self.samples else self._tail
         for name, buffer in buffers.items():
             # mode="clip" writes straight into `out`; the default goes through a copy
@@ -75,7 +79,7 @@ class Batches:
         return buffers
 
     def size(self, index: int) -> int:
-        """The number of samples in batch `index`."""
+        """The number of samples in batch `index`, those of other processes included."""
         return min(self.batch, self.samples - self._shard.at(index, self._all) * self.batch)
 
     def _buffers(self, batch: int) -> Batch:
@@ -83,6 +87,11 @@ class Batches:
             name: aligned((batch, *array.shape[1:]), array.dtype)
             for name, array in self.arrays.items()
         }
+
+
+def _length(shard: Shard, samples: int) -> int:
+    rows = shard.rows(samples)
+    return int(rows.stop - rows.start)
 
 
 def order(seed: int, fields: tuple[str, ...], epoch: int, samples: int) -> NDArray[np.int64]:

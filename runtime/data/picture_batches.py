@@ -92,7 +92,7 @@ class PictureBatches:
         return batch
 
     def size(self, index: int) -> int:
-        """The number of samples in batch `index`."""
+        """The number of samples in batch `index`, those of other processes included."""
         return min(self.batch, self.samples - self._shard.at(index, self._all) * self.batch)
 
     def _begin(self, number: int, last: int) -> None:
@@ -112,7 +112,8 @@ class PictureBatches:
     def _start(self, slot: int, epoch: int, index: int) -> Batch:
         index = self._shard.at(index, self._all)
         rows = self._rows(epoch, index)
-        job = Job(self._part, rows)
+        own = self._shard.rows(len(rows))
+        job = Job(self._part, rows[own])
         mix: Mix | None = None
         variation = self._supply.maker.variation
         if self._seed is not None and self._part == TRAIN and variation.any:
@@ -128,16 +129,22 @@ class PictureBatches:
                 height, width = self._supply.maker.parts[TRAIN].planes[0].shape[-2:]
                 patches, left = variation.patches(height, width, mix.share, draws)
                 mix = Mix(mix.partner, left, patches)
-            job = Job(self._part, rows, draws, mix)
+            job = Job(self._part, rows[own], draws[own])
+            if mix is not None:  # partners may lie in the rows of other processes
+                job = Job(self._part, rows, draws, mix)
         self._supply.feeder.start(slot, job)
         made = self._supply.feeder.slot(slot)
-        batch = {name: array[: len(rows)] for name, array in zip(self._planes, made, strict=False)}
+        count = len(job.rows)
+        where = own if count == len(rows) else slice(0, count)
+        batch = {
+            name: array[:count][where] for name, array in zip(self._planes, made, strict=False)
+        }
         for name, array in self._arrays.items():
             if name in self._soft:
-                batch[name] = shares(array[rows], self._soft[name], mix)
+                batch[name] = shares(array[rows], self._soft[name], mix)[own]
             else:
-                batch[name] = aligned((len(rows), *array.shape[1:]), array.dtype)
-                array.take(rows, 0, batch[name], "clip")
+                batch[name] = aligned((len(rows[own]), *array.shape[1:]), array.dtype)
+                array.take(rows[own], 0, batch[name], "clip")
         return batch
 
     def _rows(self, epoch: int, index: int) -> NDArray[np.int64]:

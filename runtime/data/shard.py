@@ -1,4 +1,4 @@
-"""Which batches of an epoch one of several trainings takes."""
+"""What of an epoch one training takes: all, every n-th batch, or its rows of every batch."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ class Shard:
     def at(self, index: int, total: int) -> int:
         """The number of our batch `index` among all."""
         return (index * self.of + self.number) % total
+
+    def rows(self, samples: int) -> slice:
+        """Those of a batch of so many samples that are ours."""
+        return slice(0, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Portion(Shard):
+    """The rows of every batch that process `number` of `of` takes: the batches are those of one
+    process, each cut into parts that differ by a sample at most.
+    """
+
+    def count(self, total: int, *, drop: bool) -> int:
+        return total
+
+    def at(self, index: int, total: int) -> int:
+        return index
+
+    def rows(self, samples: int) -> slice:
+        return slice(samples * self.number // self.of, samples * (self.number + 1) // self.of)
 
 
 WHOLE = Shard()

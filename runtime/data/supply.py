@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ..machine import processes_here
 from .feeder import AtOnce, Beside, Feeder
 from .workers import Workers
 
@@ -67,4 +68,4 @@ class Supply:
 
 def _default() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return max(1, min(MOST_WORKERS, cores // 2))
+    return max(1, min(MOST_WORKERS, cores // 2 // processes_here()))

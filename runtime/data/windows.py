@@ -187,6 +187,7 @@ class WindowBatches:
             self._epoch = epoch
         begin = self._shard.at(index, self._all) * self.batch
         rows = self._order[begin : begin + self.batch]
+        rows = rows[self._shard.rows(len(rows))]
         self._windows.look(rows, self._later, self._slots)
         if self._covering is not None and "next" in self._slots:
             tokens, answers = (self._slots[name][: len(rows)] for name in ("tokens", "next"))
@@ -194,5 +195,5 @@ class WindowBatches:
         return {name: buffer[: len(rows)] for name, buffer in self._buffers.items()}
 
     def size(self, index: int) -> int:
-        """The number of samples in batch `index`."""
+        """The number of samples in batch `index`, those of other processes included."""
         return min(self.batch, self.samples - self._shard.at(index, self._all) * self.batch)

@@ -133,6 +133,32 @@ def test_a_single_channel_of_any_image_compiles() -> None:
     assert reports and all(r.ok for r in reports)
 
 
+def _row_kept(b: Builder) -> dict[str, int]:
+    """Three large reads of a row that stays in registers."""
+    x, y, z = (b.input(name, TensorType("f32", (B, 4096))) for name in ("x", "y", "z"))
+    value = b.map("sub", b.map("mul", x, y), z)
+    mean = b.broadcast(b.mean(value, (1,)), (0,), (B, 4096))
+    return {"centred": b.map("sub", value, mean)}
+
+
+def test_a_kept_row_that_is_refused_gets_threads_and_then_passes() -> None:
+    """Refused once: more threads; refused again: the row is read pass by pass."""
+    builder = new_builder()
+    builder.outputs = _row_kept(builder)
+    key, graph = ("forward", "rows"), builder.graph()
+    (kernel,) = emitted({key: graph}, NOMINAL, "cuda:80").kernels
+    tried = [
+        emitted({key: graph}, NOMINAL, "cuda:80", {str((kernel.compile or {})["key"]): level})
+        for level in range(4)
+    ]
+    records = [dict(a.kernels[0].compile or {}) for a in tried]
+    assert [r["warps"] for r in records] == [8, 16, 4, 4]
+    assert ["for " in a.files["kernels.py"] for a in tried] == [False, False, True, True]
+    for artifact, record in zip(tried, records, strict=True):
+        (report,) = compile_module(artifact.files["kernels.py"], [record], "cuda:80")
+        assert report.ok
+
+
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_large_products_take_a_hoppers_own_instructions(dtype: str) -> None:
     """`wgmma`, forward and for both gradients, with what rides behind."""

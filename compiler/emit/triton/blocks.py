@@ -59,7 +59,10 @@ def longest_row(streams: int) -> int:
 def block_of(
     kernel: Kernel, sizes: Mapping[str, int], *, interpret: bool = False, level: int = 0
 ) -> Block:
-    """The tile for a kernel with collapsed axes, at nominal sizes; each `level` halves it."""
+    """The tile for a kernel with collapsed axes, at nominal sizes; each `level` halves it.
+
+    A row that is kept as a whole gets more threads first, and then it is read pass by pass.
+    """
     body = statements(kernel)
     budget = (INTERPRETED if interpret else ELEMENTS) >> level
     if any(isinstance(s, Let) and s.function in COSTLY for s in body):
@@ -68,7 +71,9 @@ def block_of(
     many, n = evaluate(rows, sizes), evaluate(columns, sizes)
     folds = any(isinstance(s, Fold) for s in body)
     streams = sum(isinstance(s, Load) and kernel.values[s.target].kind == "full" for s in body)
-    looped = folds and not (isinstance(columns, int) and columns <= longest_row(streams))
+    looped = folds and not (
+        isinstance(columns, int) and columns <= longest_row(streams) >> max(0, level - 1)
+    )
     if not kernel.columns:
         width = 1
     elif folds and not looped:
@@ -85,6 +90,8 @@ def block_of(
         if any(_single(kernel, s) for s in gathers):
             programs = 1
     warps = 4 if elements <= 2048 else 8 if elements <= 8192 else 16
+    if width > budget:
+        warps = min(16, warps << level)
     return Block(height, width, looped, programs, warps)
 
 

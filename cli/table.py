@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 GAP = "  "
@@ -15,16 +16,27 @@ def table(
 ) -> str:
     """Rows under a head, with a total below a rule; `align` has one `<` or `>` a column."""
     every = [head, *rows, *([total] if total else [])]
-    widths = [max(len(row[i]) for row in every) for i in range(len(head))]
+    widths = [max(_width(row[i]) for row in every) for i in range(len(head))]
     align = align.ljust(len(head), "<")
     rule = GAP.join("-" * width for width in widths)
 
     def line(row: Sequence[str]) -> str:
         cells = zip(row, align, widths, strict=True)
-        return GAP.join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip()
+        return GAP.join(_aligned(*each) for each in cells).rstrip()
 
     lines = [line(head), rule, *map(line, rows)]
     return "\n".join([*lines, rule, line(total)] if total else lines)
+
+
+def _aligned(cell: str, side: str, width: int) -> str:
+    blank = " " * (width - _width(cell))
+    return blank + cell if side == ">" else cell + blank
+
+
+def _width(text: str) -> int:
+    """Places on a terminal: two for wide characters, none for accents of their own."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(unicodedata.combining(character) > 0 for character in text)
 
 
 def count_text(count: float) -> str:

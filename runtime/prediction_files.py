@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def write(out: Path, answers: Answers) -> None:
-    """A csv, tsv or npz file, which is there when all rows are in it; or a folder of pictures.
+    """A csv, tsv or npz file, which is there when all rows are in it; a folder of pictures, or the
+    picture of the only row.
 
     Raises: DataError, UsageError.
     """
@@ -34,9 +35,14 @@ def write(out: Path, answers: Answers) -> None:
             _archive(out, answers)
         elif kind in DELIMITERS:
             _table(out, answers, DELIMITERS[kind])
+        elif kind == ".png" and not out.is_dir():
+            if answers.count > 1:
+                text = f"`{out}` would be one picture, there are {answers.count:,} inputs"
+                raise UsageError(text, hint="a name without a dot is a folder, for pictures")
+            save_pictures(out.parent, answers, name=out.stem)
         elif kind and not out.is_dir():
-            hint = "a name without a dot is a folder, for pictures"
-            raise UsageError(f"`{out}` is not a csv, tsv or npz file", hint=hint)
+            hint = "a name without a dot is a folder, for pictures; one picture is a .png"
+            raise UsageError(f"`{out}` is not a csv, tsv, npz or png file", hint=hint)
         else:
             save_pictures(out, answers)
     except OSError as error:

@@ -22,15 +22,16 @@ LOGITS = ("bce", "focal", "dice_loss")
 """Blocks that take the logit of a probability."""
 
 
-def save_pictures(folder: Path, answers: Answers) -> list[Path]:
-    """A PNG for each input and each output that is a picture; returns their paths.
+def save_pictures(folder: Path, answers: Answers, *, name: str | None = None) -> list[Path]:
+    """A PNG for each input and each output that is a picture; returns their paths.  `name`: what
+    that of the only input is called.
 
     Classes of pixels are written as the values that they have in masks of the data, with a colour
     for each; scores that learnt from masks of one class are 0 or 255; everything else is an image.
 
     Raises: DataError without Pillow, UsageError where no output is a picture.
     """
-    stems = iter(_stems(answers))
+    stems = iter(_stems(answers) if name is None else [name])
     return [file for piece in answers.pieces for file in _save(folder, piece, stems)]
 
 

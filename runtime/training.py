@@ -152,6 +152,10 @@ class Training:
         recipe, position = self.recipe, self.position
         if self.test is None and any(dataset.test for dataset in self.datasets):
             self._note("the held-out part is smaller than one batch and is not evaluated")
+        for dataset in self.datasets:
+            classes = dataset.statistics.get("facts", {}).get("classes", ())
+            if len(classes) == 1:
+                self._note(f"all samples are of one class, `{classes[0]}`: nothing is told apart")
         tokens = self.datasets[0].tokens * max(step.accumulate for step in recipe.steps)
         self.display.start(self.engine.artifact.name, position.step, recipe.total, tokens)
         self.began = time.perf_counter() - position.seconds

@@ -94,6 +94,10 @@ def test_masks_are_what_the_report_counts(kind: str, capsys: pytest.CaptureFixtu
     assert report["mean"]["iou"] == pytest.approx((np.diag(counts) / union).mean())
     assert main(["eval", "n.weft", "--part", "train", "--report"]) == 0
     assert "Dice     IoU  pixels" in capsys.readouterr().out
+    assert main(["predict", "n.weft", "--input", "in/a.png", "-o", "alone.png"]) == 0
+    np.testing.assert_array_equal(pixels(Path("alone.png")), pixels(Path("found/a.png")))
+    assert main(["predict", "n.weft", "--input", "in", "-o", "all.png"]) == 2
+    assert "`all.png` would be one picture, there are 5 inputs" in capsys.readouterr().err
     assert main(["predict", "n.weft", "--input", "in"]) == 2
     assert "-o FOLDER draws masks and images" in capsys.readouterr().err
 
@@ -272,5 +276,5 @@ def test_without_a_file_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -
     assert main([*predict, "-o", "pictures"]) == 2
     assert "no output is a picture or a mask: `logits` [3]" in capsys.readouterr().err
     assert main([*predict, "-o", "answers.txt"]) == 2
-    assert "is not a csv, tsv or npz file" in capsys.readouterr().err
+    assert "is not a csv, tsv, npz or png file" in capsys.readouterr().err
     assert main([*predict, "--activations"]) == 2

@@ -173,6 +173,17 @@ def test_a_held_out_part_that_does_not_fill_a_fixed_batch(tmp_path: Path) -> Non
     assert (record.step, set(record.metrics)) == (3, {"train"})
 
 
+@pytest.mark.parametrize(("words", "said"), [("cat", 1), ("cat dog", 0)])
+def test_one_class_is_pointed_out(tmp_path: Path, words: str, said: int) -> None:
+    rows = "".join(f"{i},{-i},{word}\n" for i, word in enumerate(words.split() * 6))
+    (tmp_path / "d.csv").write_text(f"a,b,kind\n{rows}")
+    line = data_line(["x", "y"], TYPES, "csv", "d.csv", target="kind", batch=2)
+    record, _ = go(artifact_of(data=line, epochs=1), tmp_path / "run")
+    assert len(record.notes) == said
+    if said:
+        assert "all samples are of one class, `cat`" in record.notes[0]
+
+
 # accumulation, several steps
 
 

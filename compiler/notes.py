@@ -1,18 +1,19 @@
 """What a spec may say and is hardly meant: a net that sees what it has to guess, softmax twice, a
-setting without effect.
+setting without effect, the channels that come in taken for those that go out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..spec.errors import UsageError
-from ..spec.expressions import Call, Expr, Name, Text
+from ..spec.expressions import Call, Expr, Name, Number, Text
 from ..spec.place import Place
 from ..spec.text_sources import BYTES, LEARNT
 from .build import Program
+from .build.names import every_call
 from .decoding import decoding_of
 from .ir.builder import Builder
 from .ir.graph import Node
@@ -20,6 +21,10 @@ from .passes.step import LooksAhead
 
 SHIFTED = {"text": 0, "stdlib": 0, "tokens": 0, "pairs": 1, "sequences": 1}
 """Sources that say of every position what comes next, and which field is read: the next follows."""
+
+CONVOLUTIONS = ("conv", "conv_transpose", "separable_conv", "standardised_conv")
+WIDE, FAR = 8, 3
+"""A kernel and a stride from which on three numbers are rather PyTorch's channels and kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,12 @@ class Note:
 
 def notes(program: Program) -> tuple[Note, ...]:
     """All notes on a spec without errors, each once."""
-    found = [*_foreseen(program), *_twice(program), *_sized(program)]
+    found = [
+        *_foreseen(program),
+        *_twice(program),
+        *_sized(program),
+        *_counted_in(program),
+    ]
     return tuple(dict.fromkeys(found))
 
 
@@ -117,3 +127,28 @@ def _literal(value: Expr) -> str | None:
     if isinstance(value, Text):
         return value.value
     return value.id if isinstance(value, Name) and value.id in LEARNT else None
+
+
+def _counted_in(program: Program) -> Iterator[Note]:
+    """`conv(3, 16, 3)` of 3 channels: a kernel of 16, where PyTorch would make 16 channels."""
+    texts = (program.spec.file.nets, tuple(program.spec.blocks.own.values()))
+    calls = {c.place: c for c in every_call(texts) if c.name in CONVOLUTIONS}
+    for declared in program.parameters:
+        call = calls.get(declared.place)
+        numbers = _three_numbers(call.positional) if call is not None else None
+        if call is None or numbers is None or len(declared.shape) < 3:
+            continue
+        channels, kernel, stride = numbers
+        if declared.shape[:2] == (channels, channels) and (kernel >= WIDE or stride >= FAR):
+            text = f"{call.name} makes {channels} channels by a kernel of {kernel}, stride {stride}"
+            plain = f"{call.name}({kernel}, {stride})"
+            yield Note(call.place, text, f"the channels that come in are not given: {plain}")
+
+
+def _three_numbers(positional: Sequence[Expr]) -> tuple[int, int, int] | None:
+    """What a call with three numbers says, behind its input if that is there, too."""
+    if len(positional) == 4 and not isinstance(positional[0], Number):
+        positional = positional[1:]
+    values = [each.value for each in positional if isinstance(each, Number)]
+    whole = [value for value in values if isinstance(value, int)]
+    return (whole[0], whole[1], whole[2]) if len(whole) == len(positional) == 3 else None

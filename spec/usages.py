@@ -72,7 +72,7 @@ OPERATIONS: Mapping[str, str] = {
     "repeat_pixels": "x: f32[B, 16, 7, 7]; x -> repeat_pixels(2)",
     "blend": "x: f32[B, 16, 7, 7]; x -> blend(2)",
     "stretch": "x: f32[B, 16, 7, 7]; x -> stretch(2)",
-    "resize": "x: f32[B, 3, 30, 40]; x -> resize([224, 224])",
+    "resize": "x: f32[B, 3, 30, 40]; x -> resize([224, 224], bicubic)",
     "middle": "x: f32[B, 3, 32, 32]; x -> middle([28, 20])",
     "window_sum": "x: f32[B, 16, 7, 7]; x -> window_sum(5, axis=1)",
     "global_avg_pool": "x: f32[B, 64, 7, 7]; x -> global_avg_pool -> linear(10)",
@@ -93,6 +93,8 @@ OPERATIONS: Mapping[str, str] = {
     "channel_shuffle": "x: f32[B, 32, 28, 28]; x -> channel_shuffle(4)",
     "patchify": "image: f32[B, 3, 224, 224]; image -> patchify(16) -> linear(768)",
     "unfold": "x: f32[B, 16, 28, 28]; x -> unfold(7, stride=3)",
+    "fold": "x: f32[B, 16, 28, 28]; columns = x -> unfold(4, stride=2); "
+    "fold(columns, [28, 28], 4, stride=2)",
     "center_crop": "x: f32[B, 3, 32, 32]; x -> center_crop(28)",
     "maxout": "x: f32[B, 64]; x -> linear(120) -> maxout(4)",
     # layers

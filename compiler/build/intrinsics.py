@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .folding import FOLDING
+from .pooling import POOLING
 from .reductions import FOLDS
 from .request import Request, Result, elementwise
 from .resampling import RESAMPLING
@@ -88,7 +90,7 @@ _TABLE = {
     "scalar functions": _SCALAR,
     "reductions and products": FOLDS,
     "shapes": SHAPING,
-    "windows": (*WINDOWING, *RESAMPLING),
+    "windows": (*WINDOWING, *POOLING, *FOLDING, *RESAMPLING),
     "sequences and states": STATES,
     "new values": LEAVES,
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import lcm
 
-from ...spec.dims import Dim, equal, multiples, sign, substitute, symbol, symbols
+from ...spec.dims import Dim, sign
 from ...spec.place import Place
 from ..ir.op import ShapeError
 from .elaboration import Elaboration
 from .faults import Faults, fault
+from .request import demanded
 from .values import Origin, Tensor, Value
 
 
@@ -57,27 +57,11 @@ def _cropped(blamed: Sequence[Tensor], axis: int | None) -> str | None:
     if order == {1} or order == {-1}:
         sizes = ", ".join(map(str, theirs if order == {1} else ours))
         return f"center_crop([{sizes}]) cuts the larger"
-    demanded = [_demanded(a, b) for a, b in zip(ours, theirs, strict=True)]
-    if None not in demanded and any(demanded):
-        listed = ", ".join(filter(None, demanded))
+    wanted = [demanded(a, b) for a, b in zip(ours, theirs, strict=True)]
+    if None not in wanted and any(wanted):
+        listed = ", ".join(filter(None, wanted))
         return f"write {listed} in the type of the input, or cut with center_crop"
     return "center_crop cuts both to one size"
-
-
-def _demanded(one: Dim, other: Dim) -> str | None:
-    """`H%4`, if both extents are the same for multiples of 4; empty where they are so anyway."""
-    if equal(one, other):
-        return ""
-    names = symbols(one) | symbols(other)
-    if len(names) != 1:
-        return None
-    (name,) = names
-    known = (multiples(one) | multiples(other))[name]
-    for multiple in (lcm(known, power) for power in (2, 4, 8, 16, 32, 64)):
-        bound = {name: symbol(name, multiple)}
-        if equal(substitute(one, bound), substitute(other, bound)):
-            return f"`{name}%{multiple}`"
-    return None
 
 
 def shortcut(main: Tensor, short: Tensor) -> str | None:

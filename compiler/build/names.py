@@ -33,3 +33,16 @@ def calls_in(tree: object) -> set[str]:
     own = {tree.name} if isinstance(tree, Call) else {"->"} if isinstance(tree, Pipe) else set()
     inner = (getattr(tree, f.name) for f in fields(tree) if f.name not in ("place", "places"))
     return own.union(*(calls_in(item) for item in inner))
+
+
+def every_call(tree: object) -> Iterator[Call]:
+    """The calls with settings in a piece of the tree, outer ones first."""
+    if isinstance(tree, tuple):
+        for item in tree:
+            yield from every_call(item)
+    elif is_dataclass(tree) and not isinstance(tree, (Place, type)):
+        if isinstance(tree, Call):
+            yield tree
+        for field in fields(tree):
+            if field.name not in ("place", "places"):
+                yield from every_call(getattr(tree, field.name))

@@ -27,6 +27,7 @@ OPERATIONS = {
     "binary_cross_entropy_with_logits": "bce",
     "clip": "clamp",
     "im2col": "unfold",
+    "col2im": "fold",
     "interpolate": "resize",
     "drop_path": "stochastic_depth",
     "se_block": "squeeze_excite",
@@ -110,6 +111,10 @@ SETTINGS = {
     "bias_initializer": "bias_init",
     "padding_mode": "pad_mode",
     "output_padding": "output_pad",
+    "divisor_override": "divisor",
+    "count_include_pad": "count_pad",
+    "ceil_mode": "ceil",
+    "output_size": "size",
     "scale_factor": "scale",
     "upscale_factor": "r",
     "downscale_factor": "r",
@@ -143,7 +148,7 @@ VALUES = {
     ("pad", "valid"): "pad=0 pads nothing",
     ("mode", "linear"): "mode=bilinear is for one axis or three, too",
     ("mode", "trilinear"): "mode=bilinear is for one axis or three, too",
-    ("mode", "bicubic"): "mode=bilinear blends with neighbours",
+    ("mode", "cubic"): "mode=bicubic is for any number of axes",
     ("mode", "area"): "adaptive_avg_pool averages areas",
 }
 """Words that a setting has elsewhere."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ...spec.dims import Dim, Polynomial, exact_quotient, numel
-from .request import Refusal, Request, agree, shown
+from ...spec.dims import Dim, Polynomial, exact_quotient, numel, readable
+from .request import Refusal, Request, agree, demanded, shown
 from .values import show
 
 Group = list[str]
@@ -36,6 +36,16 @@ def rearrange(r: Request) -> int:
 
 def _bad(message: str, hint: str | None = None) -> Refusal:
     return Refusal("E412", message, (), hint or 'for instance rearrange("b c h w -> b (h w) c")')
+
+
+def _undivided(rest: Dim, group: Group, extent: Dim, shape: tuple[Dim, ...]) -> Refusal:
+    """What is given of an axis does not divide it, or that cannot be known."""
+    axis = f"the axis `({' '.join(group)})`, {readable(extent)}, of {shown(shape)}"
+    if isinstance(extent, int):
+        return Refusal("E409", f"{rest} does not divide {axis}", (0,))
+    known = demanded(extent, rest * (extent // rest), rest) if isinstance(rest, int) else None
+    hint = f"write {known} in the type of the input" if known else None
+    return Refusal("E413", f"{rest} is not known to divide {axis}", (0,), hint)
 
 
 def _groups(side: str, pattern: str) -> list[Group]:
@@ -119,11 +129,7 @@ def _extents(
         if free:
             share = exact_quotient(extent, rest)
             if share is None:
-                raise Refusal(
-                    "E409",
-                    f"{rest} does not divide the axis `({' '.join(group)})` of {extent}",
-                    (0,),
-                )
+                raise _undivided(rest, group, extent, shape)
             known[free[0]] = share
         elif agree(rest, extent):
             code = agree(rest, extent) or "E403"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import Any, TypeAlias
 
-from ...spec.dims import Dim, equal, shape_text
+from ...spec.dims import Dim, equal, multiples, shape_text, substitute, symbol, symbols
 from ..ir.builder import Builder
 from ..ir.op import ShapeError
 from ..ir.types import FLOATS, Shape, TensorType
@@ -127,3 +128,21 @@ def agree(want: Dim, got: Dim) -> str | None:
     """None where two extents are the same; else E403, or E413 where that cannot be decided."""
     same = equal(want, got)
     return None if same else "E403" if same is False else "E413"
+
+
+def demanded(one: Dim, other: Dim, step: int = 2) -> str | None:
+    """`H%4`, if both extents are the same where a symbol is so many times `step`; empty where they
+    are so anyway.
+    """
+    if equal(one, other):
+        return ""
+    names = symbols(one) | symbols(other)
+    if len(names) != 1:
+        return None
+    (name,) = names
+    known = (multiples(one) | multiples(other))[name]
+    for multiple in (lcm(known, step << power) for power in range(6)):
+        bound = {name: symbol(name, multiple)}
+        if equal(substitute(one, bound), substitute(other, bound)):
+            return f"`{name}%{multiple}`"
+    return None

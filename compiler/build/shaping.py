@@ -178,7 +178,7 @@ def _continued(r: Request, x: int, axis: int, low: Dim, high: Dim, mode: str) ->
     most = extent - 1 if mode == "reflect" else extent
     if mode != "replicate" and sign(most - max(low, high)) == -1:
         message = (
-            f"a {mode} padding of {max(low, high)} does not fit axis {axis}, which has {extent}"
+            f"a {mode} padding of {max(low, high)} does not fit axis {axis} of {shown(r.shape())}"
         )
         setting = "pad_mode" if "pad_mode" in r.settings else "mode"
         raise Refusal("E408", message, (0,), f"{setting}=replicate repeats the border", axis)

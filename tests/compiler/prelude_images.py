@@ -47,6 +47,20 @@ def padded(mode: str, *pads: int) -> Callable[..., Tensor]:
     return twin
 
 
+def grown(function: Callable[..., Tensor], low: tuple[int, ...], stride: tuple[int, ...],
+          dilation: Any = 1, extra: Any = 0) -> Callable[..., Tensor]:  # fmt: skip
+    """A transposed convolution cut to `stride` times the sizes, `low` of it taken away in front."""
+
+    def twin(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        y = function(x, w, b, stride, 0, extra, dilation=dilation)
+        sizes = [s * n for s, n in zip(stride, x.shape[2:], strict=True)]
+        kept = [slice(a, a + n) for a, n in zip(low, sizes, strict=True)]
+        assert all(a.stop <= n for a, n in zip(kept, y.shape[2:], strict=True))
+        return y[:, :, *kept]
+
+    return twin
+
+
 def standardised(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     var, mean = torch.var_mean(w, (1, 2, 3), correction=0, keepdim=True)
     return F.conv2d(x, (w - mean) / torch.sqrt(var + 1e-5), b, padding=1)
@@ -108,6 +122,14 @@ CONVOLUTIONS = [
     conv("4, 4, stride=2, pad=1, groups=4", (4, 1, 4, 4), name="conv_transpose", stride=2,
          padding=1, groups=4),
     conv("3, 3, stride=2", (4, 3, 3), LINE, name="conv_transpose", stride=2),
+    conv("6, 5, stride=2, pad=same", (4, 6, 5, 5), name="conv_transpose",
+         twin=grown(F.conv_transpose2d, (1, 1), (2, 2))),
+    conv("6, [2, 3], stride=[3, 1], pad=same, dilation=[1, 2]", (4, 6, 2, 3), OPEN,
+         name="conv_transpose", twin=grown(F.conv_transpose2d, (0, 2), (3, 1), (1, 2), (1, 0))),
+    conv("3, 4, stride=3, pad=same", (4, 3, 4), LINE, name="conv_transpose",
+         twin=grown(F.conv_transpose1d, (0,), (3,))),
+    conv("3, 3, stride=2, pad=same", (2, 3, 3, 3, 3), VOLUME, name="conv_transpose",
+         twin=grown(F.conv_transpose3d, (0, 0, 0), (2, 2, 2))),
     conv("3, 2, stride=2", (2, 3, 2, 2, 2), VOLUME, name="conv_transpose", stride=2),
     Case("x -> separable_conv(6, 3, stride=2)", separable, IMAGE,
          {"separable_conv.depthwise.weight": (4, 1, 3, 3),
@@ -125,12 +147,42 @@ def upsampled(mode: str, scale: Any, corners: bool | None = None) -> Callable[[T
     return lambda x: F.interpolate(x, scale_factor=scale, mode=mode, align_corners=corners)
 
 
-def resized(mode: str, size: Any, corners: bool = False) -> Callable[[Tensor], Tensor]:
+def resized(mode: str, size: Any, corners: bool | None = False) -> Callable[[Tensor], Tensor]:
     return lambda x: F.interpolate(x, size=size, mode=mode, align_corners=corners)
+
+
+def along_line(scale: int, corners: bool) -> Callable[[Tensor], Tensor]:
+    """torch's bicubic has two axes."""
+    return lambda x: F.interpolate(x[:, :, None], scale_factor=(1, scale), mode="bicubic",
+                                   align_corners=corners)[:, :, 0]  # fmt: skip
 
 
 def shuffled(x: Tensor) -> Tensor:
     return x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def shuffled_volume(x: Tensor) -> Tensor:
+    b, c, d, h, w = x.shape
+    split = x.reshape(b, c // 8, 2, 2, 2, d, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return split.reshape(b, c // 8, 2 * d, 2 * h, 2 * w)
+
+
+def unshuffled_volume(x: Tensor) -> Tensor:
+    b, c, d, h, w = x.shape
+    split = x.reshape(b, c, d, h // 3, 3, w // 2, 2).permute(0, 1, 4, 6, 2, 3, 5)
+    return split.reshape(b, 6 * c, d, h // 3, w // 2)
+
+
+def tubelets(x: Tensor) -> Tensor:
+    b, c, d, h, w = x.shape
+    split = x.reshape(b, c, d // 2, 2, h // 3, 3, w, 1).permute(0, 2, 4, 6, 1, 3, 5, 7)
+    return split.reshape(b, d // 2 * (h // 3) * w, c * 6)
+
+
+def unfolded_volume(x: Tensor) -> Tensor:
+    """Windows of 2 x 1 x 3, a step of 2 along the second axis, one row of zeros around the last."""
+    windows = F.pad(x, (1, 1)).unfold(2, 2, 1).unfold(3, 1, 2).unfold(4, 3, 1)
+    return windows.permute(0, 1, 5, 6, 7, 2, 3, 4).flatten(5).flatten(1, 4)
 
 
 def average(x: Tensor) -> Tensor:
@@ -181,6 +233,10 @@ SAMPLING = [
     Case("x -> avg_pool(2)", lambda x: F.avg_pool2d(x, 2), OPEN),
     Case("x -> avg_pool(3, stride=2, pad=1, count_pad=false)",
          lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), OPEN),
+    Case("x -> avg_pool(3, stride=2, pad=1, divisor=4)",
+         lambda x: F.avg_pool2d(x, 3, 2, 1, divisor_override=4), IMAGE),
+    Case("x -> avg_pool([2, 3, 1], ceil=true, divisor=5)",
+         lambda x: F.avg_pool3d(x, (2, 3, 1), ceil_mode=True, divisor_override=5), VOLUME),
     Case("x -> global_avg_pool", lambda x: x.mean((2, 3)), OPEN),
     Case("x -> global_avg_pool", lambda x: x.mean(2), LINE),
     Case("x -> global_max_pool", lambda x: x.amax((2, 3)), IMAGE),
@@ -203,6 +259,22 @@ SAMPLING = [
     Case("x -> upsample([1, 3], bilinear, align_corners=true)",
          upsampled("bilinear", (1, 3), True), "x: f32[B, 2, 3, 1]"),
     Case("x -> upsample(2, bilinear, align_corners=true)", upsampled("trilinear", 2, True), VOLUME),
+    Case("x -> upsample(2, bicubic)", upsampled("bicubic", 2, False), OPEN),
+    Case("x -> upsample([3, 1], bicubic)", upsampled("bicubic", (3, 1), False), IMAGE),
+    Case("x -> upsample(4, bicubic)", upsampled("bicubic", 4, False), "x: f32[B, 2, 1, 3]"),
+    Case("x -> upsample(2, bicubic, align_corners=true)", upsampled("bicubic", 2, True), OPEN),
+    Case("x -> upsample([1, 3], bicubic, align_corners=true)",
+         upsampled("bicubic", (1, 3), True), "x: f32[B, 2, 3, 1]"),
+    Case("x -> upsample(2, bicubic)", along_line(2, False), LINE),
+    Case("x -> resize([13, 3], bicubic)", resized("bicubic", (13, 3)), IMAGE),
+    Case("x -> resize([1, 17], bicubic)", resized("bicubic", (1, 17)), OPEN),
+    Case("x -> resize([13, 3], bicubic, align_corners=true)", resized("bicubic", (13, 3), True),
+         IMAGE),
+    Case("x -> resize([5, 16], nearest)", resized("nearest", (5, 16), None), IMAGE),
+    Case("x -> resize([17, 2], nearest)", resized("nearest", (17, 2), None), IMAGE),
+    Case("x -> resize([3*H, 7], nearest)", lambda x: resized("nearest", (3*x.shape[2], 7), None)(x),
+         OPEN),
+    Case("x -> resize(7, nearest)", resized("nearest", 7, None), VOLUME),
     Case("x -> resize(5)", resized("bilinear", (5, 5)), IMAGE),
     Case("x -> resize([13, 3])", resized("bilinear", (13, 3)), IMAGE),
     Case("x -> resize([1, 17])", resized("bilinear", (1, 17)), OPEN),
@@ -210,6 +282,14 @@ SAMPLING = [
     Case("x -> resize(1, align_corners=true)", resized("linear", 1, True), LINE),
     Case("x -> pixel_shuffle(2)", lambda x: F.pixel_shuffle(x, 2), OPEN),
     Case("x -> pixel_unshuffle(2)", lambda x: F.pixel_unshuffle(x, 2), "x: f32[B, 3, H%2, W%2]"),
+    Case("x -> pixel_shuffle(2)",
+         lambda x: x.unflatten(1, (2, 2)).transpose(2, 3).flatten(2), LINE),
+    Case("x -> pixel_shuffle([1, 2])",
+         lambda x: x.unflatten(1, (2, 2)).movedim(2, 4).flatten(3), OPEN),
+    Case("x -> pixel_shuffle(2)", shuffled_volume, "x: f32[B, 16, 2, H, W]"),
+    Case("x -> pixel_unshuffle(3)",
+         lambda x: x.unflatten(2, (-1, 3)).transpose(2, 3).flatten(1, 2), "x: f32[B, 2, 12]"),
+    Case("x -> pixel_unshuffle([1, 3, 2])", unshuffled_volume, "x: f32[B, 2, H, 6, W%2]"),
     Case("x -> channel_shuffle(2)", shuffled, IMAGE),
     Case("x -> channel_shuffle(2)", shuffled, LINE),
     Case("x -> patchify(2)", lambda x: F.unfold(x, 2, stride=2).transpose(1, 2),
@@ -217,6 +297,27 @@ SAMPLING = [
     Case("x -> unfold(3)", lambda x: F.unfold(x, 3), IMAGE),
     Case("x -> unfold([2, 3], stride=[2, 1], pad=1, dilation=[1, 2])",
          lambda x: F.unfold(x, (2, 3), stride=(2, 1), padding=1, dilation=(1, 2)), OPEN),
+    Case("x -> patchify(3)", lambda x: x.unflatten(2, (-1, 3)).transpose(1, 2).flatten(2),
+         "x: f32[B, 2, T%3]", sizes={"T": 9}),
+    Case("x -> patchify([2, 4])", lambda x: F.unfold(x, (2, 4), stride=(2, 4)).transpose(1, 2),
+         "x: f32[B, 3, 4, 8]"),
+    Case("x -> patchify([2, 3, 1])", tubelets, "x: f32[B, 2, 4, 3, W]"),
+    Case("x -> unfold(3, pad=same)", lambda x: F.unfold(x, 3, padding=1), IMAGE),
+    Case("x -> unfold(3, stride=2, pad=1)",
+         lambda x: F.unfold(x[:, :, None], (1, 3), stride=(1, 2), padding=(0, 1)), LINE),
+    Case("x -> unfold([2, 1, 3], stride=[1, 2, 1], pad=[0, 0, 1])", unfolded_volume, VOLUME),
+    Case("x -> fold([5, 6], 2)", lambda x: F.fold(x, (5, 6), 2), "x: f32[B, 12, 20]"),
+    Case("x -> fold(7, [2, 3], stride=[2, 1], pad=1, dilation=[1, 2])",
+         lambda x: F.fold(x, 7, (2, 3), stride=(2, 1), padding=1, dilation=(1, 2)),
+         "x: f32[B, 12, 20]"),
+    Case("x -> fold([4, 8], [2, 4], stride=[2, 4])",
+         lambda x: F.fold(x, (4, 8), (2, 4), stride=(2, 4)), "x: f32[B, 16, 4]"),
+    Case("fold(unfold(x, 2), [H, W], 2)", lambda x: F.fold(F.unfold(x, 2), (2, 4), 2), OPEN),
+    Case("x -> fold([11], 3, stride=2, pad=1)",
+         lambda x: F.fold(x, (1, 11), (1, 3), stride=(1, 2), padding=(0, 1))[:, :, 0],
+         "x: f32[B, 6, 6]"),
+    Case("y = unfold(x, 3, pad=1)\n  fold(y*y, [7, 8], 3, pad=1)",
+         lambda x: F.fold(F.unfold(x, 3, padding=1)**2, (7, 8), 3, padding=1), IMAGE),
     Case("x -> center_crop(4)", lambda x: x[:, :, 1:5, 2:6], IMAGE),
     Case("x -> center_crop([7, 1])", lambda x: x[:, :, :, 3:4], IMAGE),
     Case("x -> center_crop([H, 2])", lambda x: x[:, :, :, 1:3], OPEN),

@@ -248,6 +248,11 @@ CASES = [
         lambda x: sliding_window_view(x, (1, 3), (2, 3)).mean((4, 5)),
         IMAGE,
     ),
+    Case(
+        "x -> flatten(2) -> fold([2*H, W], [2, 1], stride=[2, 1])",
+        lambda x: torch_of(lambda x: F.fold(x.flatten(2), (4, 4), (2, 1), stride=(2, 1)), x),
+        IMAGE,
+    ),
     Case("out x*per_axis(x, 3)[1] + len(per_axis(x, [2, W]))", lambda x: x * 3 + 2, IMAGE),
     Case("x -> repeat_pixels([3, 2])", lambda x: x.repeat(3, 2).repeat(2, 3), IMAGE),
     Case("x -> blend(2)", lambda x: torch_of(lambda x: scaled(x, 2, False), x), IMAGE),

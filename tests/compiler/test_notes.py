@@ -101,3 +101,35 @@ def test_a_size_beside_a_vocabulary_that_has_its_own(source: str, said_of: str) 
 
 def test_a_size_of_what_is_learnt_says_something() -> None:
     assert said("lstm(8)", source='text("a", vocabulary=words, size=256)') == ""
+
+
+def said_of_images(flow: str) -> str:
+    """The notes on a net of 16 channels."""
+    text = f"net n {{\n  in x: f32[B, 16, 32, 32]\n  {flow}\n}}\n"
+    return "\n".join(f"{n}: {n.hint}" for n in notes(elaborate(load_text(text, "n.weft"))))
+
+
+@pytest.mark.parametrize(
+    "flow",
+    ["x -> conv(16, 32, 3)", "conv(x, 16, 32, 3)", "let c = conv(16, 32, 3)\n  x -> c -> c"],
+)
+def test_channels_that_come_in_are_not_given(flow: str) -> None:
+    text = said_of_images(flow)
+    assert text.startswith("n.weft:3:") and text.endswith(
+        ": conv makes 16 channels by a kernel of 32, stride 3: "
+        "the channels that come in are not given: conv(32, 3)"
+    )
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        "conv(16, 3, 1) -> conv(16, 3, 2) -> conv(16, 1, 2)",
+        "conv(32, 16, 4)",  # other channels than those that come in
+        "conv(16, 4, stride=4)",
+        "conv(16, 31)",
+        "linear(16) -> conv_transpose(16, 4, 2)",
+    ],
+)
+def test_kernels_that_are_meant(flow: str) -> None:
+    assert said_of_images(flow) == ""

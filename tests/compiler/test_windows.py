@@ -112,6 +112,8 @@ SIZES = {
         "max_pool(3, stride=2, pad=1, ceil=true)": "H/2 + 1, W/2 + 1",
         "conv(8, 4, stride=2) -> conv_transpose(4, 4, stride=2, pad=1)": "H, W",
         "max_pool(2) -> conv_transpose(4, 2, stride=2)": "H, W",
+        "max_pool(4) -> conv_transpose(4, 5, stride=[4, 2], pad=same)": "H, W/2",
+        "pixel_unshuffle([4, 2]) -> upsample([2, 1], bicubic)": "H/2, W/2",
         "max_pool(4) -> upsample([2, 4]) -> upsample([2, 1], bilinear)": "H, W",
         "upsample(3, bilinear, align_corners=true)": "3*H, 3*W",
         "conv(8, 3, stride=2) -> resize([H, W//2])": "H, W/2",

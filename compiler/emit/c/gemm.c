@@ -14,6 +14,10 @@
         const float x = i % 3 == 0 ? p[0] : i % 3 == 1 ? p[ar] : p[2 * ar]; \
         WEFT_UNROLL for (int j = 0; j < vectors; ++j) sum[((u) * rows + i) * vectors + j] += x * v[j]; \
     }
+/* Where A lies k by k, each term comes from another line, often another page, which a processor does not foresee: a tile of 24 multiply-adds
+   a term has time to ask for the lines of both operands some terms ahead. */
+enum { WEFT_AHEAD = 16 };
+#define WEFT_ASKS(rows, vectors) ((rows) == 12 && (vectors) == 2)
 #define WEFT_STEP(u) a0 += (u) * ac; a3 += (u) * ac; a6 += (u) * ac; a9 += (u) * ac; b += (u) * br;
 
 WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, long depth, const float *a, long ar, long ac,
@@ -29,6 +33,12 @@ WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, l
         const float *a0 = at, *a3 = at + 3 * ar, *a6 = at + 6 * ar, *a9 = at + 9 * ar;
         b = bt;
         long k = 0;
+        if (WEFT_ASKS(rows, vectors) && ar == 1) for (; k < depth; ++k) {
+            WEFT_TERMS(0)
+            __builtin_prefetch(a0 + WEFT_AHEAD * ac); __builtin_prefetch(a9 + 2 + WEFT_AHEAD * ac);
+            __builtin_prefetch(b + WEFT_AHEAD * br); __builtin_prefetch(b + WEFT_AHEAD * br + WEFT_LANES);
+            WEFT_STEP(1)
+        }
         for (; k + split <= depth; k += split) {
             WEFT_UNROLL for (int u = 0; u < split; ++u) { WEFT_TERMS(u) }
             WEFT_STEP(split)

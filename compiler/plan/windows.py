@@ -28,8 +28,11 @@ PAIRED, MOST_PAIRED = 1 << 17, 1 << 18  # halves of a plane of what pairs of win
 PIECE = 768  # floats of the planes of a tile (tile_units.h)
 ROOM, MOST_ROOM = 1 << 16, 1 << 17  # halves of a plane of patches that lie as tiles read them
 SPARSE_IMAGE, SPARSE_NUMBERS = 1 << 13, 1 << 14  # floats, as in window_sparse.c
+FEW_CHANNELS = 8  # with less, Winograd's algorithm is no quicker
 GROUP = 4  # outputs of a group at most whose lanes are outputs, as in window_lanes.c
 FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.c
+SQUARES, MANY_SQUARES = 60, 96  # of 2 x 2 windows at once: whole register tiles of 12
+SUMS = 1 << 18  # floats of sums over squares for the adjoint in the weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +269,40 @@ def kept_floats(graph: Graph, node: Node) -> int:
         return 0
     taps = g.kernel[0] * g.kernel[1] * g.kernel[2]
     ways = [_tiles(taps * g.outputs, g.channels)] if node.op == "convolve_input" else []
+    if strip_of(g):
+        columns = 16 if g.outputs <= 16 else 32
+        ways.append(16 * (g.channels * columns * -(-g.outputs // columns) + LANES))
     if node.op == "convolve" or max(g.stride) == 1:
         ways += [_tiles(g.outputs, taps * g.channels), *map(partial(_folded, g), FOLDS)]
     return max(ways) + (_sparse(g) if node.op == "convolve_input" else 0)
+
+
+def strip_of(g: Geometry) -> int:
+    """Squares of 2 x 2 windows that Winograd's algorithm walks at once, where a processor has no
+    tile units (window_winograd.c); 0 where it does not apply, or there are too few channels.
+    """
+    plane = g.kernel == (1, 3, 3) and (g.inner[0], g.outer[0], g.low[0]) == (1, 1, 0)
+    plain = {*g.stride, *g.dilation, g.groups} == {1}
+    if not plane or not plain or g.channels < FEW_CHANNELS:
+        return 0
+    return MANY_SQUARES if _lines(g.channels) + _lines(g.outputs) <= 128 else SQUARES
+
+
+def broad_of(g: Geometry) -> int:
+    """Outputs whose sums over squares are made at once for the adjoint in the weight."""
+    fit = SUMS // (16 * g.channels)
+    return g.outputs if _lines(g.outputs) <= fit else max(fit // 32, 1) * 32
+
+
+def squares_of(g: Geometry, op: str) -> int:
+    """Floats of scratch for a strip of squares."""
+    strip = strip_of(g)
+    if not strip:
+        return 0
+    made = min(broad_of(g), g.outputs) if op == "convolve_weight" else g.outputs
+    read, made = _lines(g.channels), _lines(made)
+    sums = g.channels * made + 3 * LANES if op == "convolve_weight" else 0
+    return read + 16 * (strip * (read + made) + 6 * LANES + sums)
 
 
 def _sparse(g: Geometry) -> int:

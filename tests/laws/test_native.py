@@ -21,7 +21,7 @@ from tests.laws.harness import (
 )
 from tests.laws.scan_cases import SCAN_CASES, WIDE_SCANS
 from tests.laws.turned_cases import TURNED_CASES
-from tests.laws.window_cases import GROUPED_CASES, PLACED_CASES, WINDOW_CASES
+from tests.laws.window_cases import GROUPED_CASES, PLACED_CASES, SQUARES_CASES, WINDOW_CASES
 from tests.laws.winner_cases import TOGETHER_CASES, WINNER_CASES
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact
@@ -43,7 +43,8 @@ MOMENTS = tuple(
     Case(f"moments_{shape[-1]}", _moments(*shape), ({"B": 67}, {"B": 1}, {"B": 330}), smooth=False)
     for shape in ((3, 1), (5, 7, 16), (2, 40), (3, 300))
 )
-WINDOWS = (*WINDOW_CASES, *GROUPED_CASES, *PLACED_CASES, *WINNER_CASES, *TOGETHER_CASES)
+PLAIN_WINDOWS = (*WINDOW_CASES, *GROUPED_CASES, *SQUARES_CASES)
+WINDOWS = (*PLAIN_WINDOWS, *PLACED_CASES, *WINNER_CASES, *TOGETHER_CASES)
 CASES = (*PLAIN, *WINDOWS, *SCAN_CASES, *WIDE_SCANS, *MOMENTS, *TURNED_CASES)
 SMOOTH = [c for c in CASES if c.smooth]
 

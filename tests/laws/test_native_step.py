@@ -102,6 +102,47 @@ def test_a_step_never_depends_on_the_threads(name: str) -> None:
         assert results[0] == results[1] == results[2], f"{rows} rows"
 
 
+RESIDUAL = """
+default conv(bias=false)
+
+net small {
+  in x: f32[B, 3, 11, 9]
+  x -> conv(16, 3) -> batch_norm -> relu -> residual {
+    conv(16, 3) -> batch_norm -> relu -> conv(16, 3)
+  } -> relu -> conv(24, 3, pad=0) -> global_avg_pool -> linear(5) as z
+}
+
+train {
+  steps = 1
+  seed = 3
+  data x: f32[B, 3, 11, 9], y: i32[B] = npz("none.npz", batch=12)
+  step main updates small {
+    optimizer = adamw(lr=1e-2)
+    z = x -> small
+    loss = cross_entropy(z, y)
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("rows", [1, 5, 12, 23])
+def test_squares_of_windows_never_depend_on_the_threads(rows: int) -> None:
+    """Convolutions of 3 x 3, which processors without tile units make of squares of windows."""
+    lowered, rng = lower(program(RESIDUAL), native=True), np.random.default_rng(rows)
+    fed = {"x": rng.normal(size=(rows, 3, 11, 9)).astype(np.float32)}
+    fed["y"] = rng.integers(0, 5, rows).astype(np.int32)
+    reference = _filled(ReferenceEngine(lowered))
+    want, gradient = reference.gradient("main", fed, index=0, seed=0)
+    found = []
+    for threads in (1, 2, 3):
+        engine = _filled(NativeEngine(compile_native(lowered), threads=threads))
+        got, made = engine.gradient("main", fed, index=0, seed=0)
+        assert got.values["loss"] == pytest.approx(want.values["loss"], rel=2e-6)
+        assert np.abs(made - gradient).max() <= 4e-6 * np.abs(gradient).max()
+        found.append(made.tobytes())
+    assert found[0] == found[1] == found[2]
+
+
 def test_padding_between_parameters_stays_zero() -> None:
     lowered = _lowered("one_hidden")
     engine = _filled(NativeEngine(compile_native(lowered), threads=2))

@@ -359,3 +359,16 @@ GROUPED_CASES: tuple[Case, ...] = tuple(
     for op, build in (("y", _convolve), ("x", _convolve_input), ("w", _convolve_weight))
 )
 """Groups of few channels, whose lanes are outputs on a CPU."""
+
+SQUARES = (
+    square("even", 8, 3, pad=1, channels=(16, 16)),
+    square("odd", 7, 3, pad=1, channels=(17, 40)),
+    square("inside", 9, 3, channels=(20, 8)),
+    Geometry("uneven", (5, 12), (3, 3), (1, 1), ((0, 2), (1, 0)), (1, 1), (12, 10)),
+)
+SQUARES_CASES: tuple[Case, ...] = tuple(
+    Case(f"squares_{op}_{g.name}", build(g), SIZES[::2], smooth=op == "y" and g.name == "odd")
+    for g in SQUARES
+    for op, build in (("y", _convolve), ("x", _convolve_input), ("w", _convolve_weight))
+)
+"""Convolutions of 3 x 3 that a CPU without tile units makes with fewer multiplications."""

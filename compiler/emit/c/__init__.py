@@ -22,7 +22,7 @@ UNITS = {
     "tile_units": ("planes", "tiles"),
     "windows": (
         *("window_axes", "window_rows", "window_tiles", "window_direct", "window_weights"),
-        *("window_sparse", "window_lanes"),
+        *("window_sparse", "window_lanes", "window_winograd"),
         *("window_ways", "convolutions", "window_picked", "window_winners"),
     ),
     "pools": ("pools",),

@@ -1,4 +1,4 @@
-/* Convolutions and their adjoints, on tile units or by multiply-adds. */
+/* Convolutions and their adjoints, on tile units, by Winograd's algorithm or by plain multiply-adds. */
 
 /* All windows of a few images along three axes; `kept`: the planes of the weight, or NULL. */
 static __attribute__((noinline, unused)) void weft_walk(long images, const weft_windows *g, const weft_axis *a, const float *x,
@@ -38,7 +38,10 @@ WEFT_INLINE void weft_plain_walk(long images, const weft_windows *g, const weft_
         return;
     }
 #endif
-    (void)way;
+    if (way == WEFT_WINOGRAD) {
+        if (weft_winograd_images(images, g, a, x, kept, y, planes)) return;
+        kept = 0;
+    }
     weft_walk(images, g, a, x, w, kept, y, scratch, planes);
 }
 
@@ -99,7 +102,7 @@ WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const f
     }
     const int way = kept ? weft_input_way(g) : WEFT_BY_ROWS;
 #if defined(WEFT_TILES)
-    const long sparse = kept ? weft_sparse_floats(g) : 0;
+    const long sparse = kept && way != WEFT_WINOGRAD ? weft_sparse_floats(g) : 0;
     if (sparse && g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->channels) {
         for (long b = 0; b < images; ++b, x += g->xb, y += g->out[1] * g->out[2] * g->outputs)
             if (!weft_sparse_image(g, x, kept, y, planes)) weft_walk_input(1, g, way, x, w, kept + sparse, y, scratch, planes);
@@ -110,25 +113,24 @@ WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const f
     weft_walk_input(images, g, way, x, w, kept, y, scratch, planes);
 }
 
-/* w[t, c, o] += sum over images and windows of x[b, q * stride + t * dilation - low, c] d[b, q, o] */
-WEFT_SHARED void weft_convolve_weight(long images, const weft_windows *g, const float *x, const float *d, float *w,
-    float *scratch, float *planes)
+/* The adjoint in the weight, by one of its ways. */
+static __attribute__((noinline, unused)) void weft_sum_windows(long images, const weft_windows *g, int way, const float *x, const float *d,
+    float *w, float *scratch, float *planes)
 {
-    const long in = g->channels / g->groups, out = g->outputs / g->groups, pixels = images * g->in[0] * g->in[1] * g->in[2];
-    if (weft_is_product(g)) {
-        weft_gemm(in, out, pixels, x, 1, g->channels, d, g->outputs, 1, w, g->lead, 1, scratch);
-        return;
-    }
+    const long in = g->channels / g->groups, out = g->outputs / g->groups;
+    (void)scratch;
     weft_axis a[3];
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
 #if defined(WEFT_TILES)
-    if (weft_weight_way(g)) {
+    if (way == WEFT_DIRECT) {
         weft_begin_tiles();
         weft_weight_images(images, g, a, x, d, w, scratch, planes);
         weft_end_tiles();
         return;
     }
 #endif
+    const long made = way == WEFT_WINOGRAD ? weft_winograd_gradients(images, g, a, x, d, w, planes) : 0;
+    if (made == g->outputs) return;
     if (weft_in_lanes(g)) {
         if (a[2].count > 0) weft_lane_gradients(images, g, a, x, d, w, planes);
         return;
@@ -136,15 +138,24 @@ WEFT_SHARED void weft_convolve_weight(long images, const weft_windows *g, const 
     for (long b = 0; b < images; ++b) for (long q0 = 0; q0 < a[0].count; ++q0) for (long top = 0; top < a[1].count; top += g->block) {
         const long rows = a[1].count - top < g->block ? a[1].count - top : g->block;
         weft_view view = weft_look(g, a, x + b * g->xb, q0, top, rows, planes);
-        const float *y = d + ((b * a[0].count + q0) * a[1].count + top) * a[2].count * g->outputs;
+        const float *y = d + ((b * a[0].count + q0) * a[1].count + top) * a[2].count * g->outputs + made;
         const long together = weft_runs(g, a + 2) && view.column == g->channels ? a[2].taps : 1;
         for (long i = 0; i < a[0].taps; ++i) for (long j = 0; j < a[1].taps; ++j) for (long k = 0; k < a[2].taps; k += together) {
             const float *p = view.at + i * a[0].gap * view.plane + j * a[1].gap * view.row + k * a[2].gap * view.column;
-            float *v = w + weft_tap(g, a, i, j, k) * g->tap;
+            float *v = w + weft_tap(g, a, i, j, k) * g->tap + made;
             const long down = a[1].step * view.row, right = a[2].step * view.column, row = a[2].count * g->outputs;
             for (long group = 0; group < g->groups; ++group)
-                weft_gemm_blocks(rows, down, row, together * in, out, a[2].count, p + group * in, 1, right, y + group * out,
+                weft_gemm_blocks(rows, down, row, together * in, out - made, a[2].count, p + group * in, 1, right, y + group * out,
                     g->outputs, v + group * g->group, g->lead, 1);
         }
     }
+}
+
+/* w[t, c, o] += sum over images and windows of x[b, q * stride + t * dilation - low, c] d[b, q, o] */
+WEFT_SHARED void weft_convolve_weight(long images, const weft_windows *g, const float *x, const float *d, float *w,
+    float *scratch, float *planes)
+{
+    const long pixels = images * g->in[0] * g->in[1] * g->in[2];
+    if (weft_is_product(g)) weft_gemm(g->channels, g->outputs, pixels, x, 1, g->channels, d, g->outputs, 1, w, g->lead, 1, scratch);
+    else weft_sum_windows(images, g, weft_weight_way(images, g), x, d, w, scratch, planes);
 }

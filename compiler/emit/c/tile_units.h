@@ -36,7 +36,6 @@ WEFT_INLINE void weft_split(__m512 a, __m512 b, const int in_turn, uint16_t *to,
 }
 WEFT_INLINE void weft_split_pair(__m512 a, __m512 b, uint16_t *to, __m512 *sum) { weft_split(a, b, 0, to, 512, sum); }
 WEFT_INLINE __mmask16 weft_lanes_of(long count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1); }
-WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
 WEFT_INLINE int weft_finite(__m512 sum) { return _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q) == 0; }
 
 /* ---- rows x columns tiles of C, two by two at most: the largest terms last ---- */

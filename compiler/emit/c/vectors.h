@@ -36,7 +36,11 @@ WEFT_INLINE weft_vector weft_load(const float *p, weft_mask some)
 {
     return __builtin_ia32_maskloadps256((const weft_wide *)p, some);
 }
-WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some) { __builtin_ia32_maskstoreps256((weft_wide *)p, some, v); }
+WEFT_INLINE void weft_store(float *p, weft_vector v, weft_mask some)
+{
+    if (__builtin_ia32_movmskps256((weft_wide)some) == 0xff) *(weft_vector *)p = v;     /* AMD takes a dozen cycles for a store with a mask */
+    else __builtin_ia32_maskstoreps256((weft_wide *)p, some, v);
+}
 #else
 typedef long weft_mask;
 WEFT_INLINE weft_mask weft_first(long count) { return count; }

@@ -4,6 +4,10 @@
 #include "tile_units.h"
 #include "turn.h"
 
+WEFT_INLINE long weft_up(long count, long by) { return (count + by - 1) / by * by; }
+WEFT_INLINE long weft_taps(const weft_windows *g) { return g->kernel[0] * g->kernel[1] * g->kernel[2]; }
+WEFT_INLINE long weft_volume(const long *extents) { return extents[0] * extents[1] * extents[2]; }
+
 /* One axis of a walk: place q of the result is written to first + q * stride and reads q * step + least + t * gap with tap
    index + t * skip, for every t below `taps`. */
 typedef struct { long count, first, stride, step, taps, least, gap, index, skip, out; } weft_axis;

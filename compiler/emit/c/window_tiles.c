@@ -4,10 +4,6 @@
 #if defined(WEFT_TILES)
 enum { WEFT_PIECES = 32 };                                              /* at once */
 
-WEFT_INLINE long weft_up(long count, long by) { return (count + by - 1) / by * by; }
-WEFT_INLINE long weft_taps(const weft_windows *g) { return g->kernel[0] * g->kernel[1] * g->kernel[2]; }
-WEFT_INLINE long weft_volume(const long *extents) { return extents[0] * extents[1] * extents[2]; }
-
 /* Halves `some` of a vector that begins at `at`: where a part of a window lies among the padded rows. */
 typedef struct { long at; uint32_t some, unused; } weft_part_of_window;
 

@@ -168,7 +168,7 @@ static __attribute__((noinline, unused)) void weft_scatter_images(long images, c
 #endif
 
 /* ---- which way?  Cycles of an image on tile units, with what gathers and splits, against those of multiply-adds, as measured ---- */
-enum { WEFT_BY_ROWS, WEFT_GATHERED, WEFT_SCATTERED, WEFT_DIRECT };             /* WEFT_DIRECT times the fold */
+enum { WEFT_BY_ROWS, WEFT_GATHERED, WEFT_SCATTERED, WEFT_WINOGRAD, WEFT_DIRECT };  /* WEFT_DIRECT times the fold */
 #if defined(WEFT_TILES)
 #define WEFT_SIX_PRODUCTS 86.0                                          /* of a tile */
 enum { WEFT_CACHED = 1 << 20 };                                         /* bytes of a weight */
@@ -213,40 +213,38 @@ static __attribute__((noinline, unused)) int weft_walking_way(const weft_windows
 #endif
 static __attribute__((unused)) int weft_convolve_way(const weft_windows *g)
 {
-#if defined(WEFT_TILES)
     weft_axis a[3];
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
+#if defined(WEFT_TILES)
     double cycles = weft_rows_cycles(g, weft_volume(g->out));
     if (weft_may_use_tiles(g)) return weft_walking_way(g, a, &cycles);
 #endif
-    (void)g;
-    return WEFT_BY_ROWS;
+    return weft_winograd_pays(1, g, a, 0) ? WEFT_WINOGRAD : WEFT_BY_ROWS;
 }
 static __attribute__((unused)) int weft_input_way(const weft_windows *g)
 {
+    const int plain = g->stride[0] * g->stride[1] * g->stride[2] == 1;
+    weft_axis a[3];
+    for (int k = 0; k < 3; ++k) weft_adjoint_axis(a + k, g, k, 0);
 #if defined(WEFT_TILES)
     const long places = weft_volume(g->out), pixels = weft_volume(g->in), terms = weft_terms(g) / 16;
-    const int plain = g->stride[0] * g->stride[1] * g->stride[2] == 1, dense = g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->xs[2];
+    const int dense = g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->xs[2];
     double cycles = plain ? weft_rows_cycles(g, places) : 1.2 * weft_rows_cycles(g, pixels);
     const double scattered = pixels / 16.0 * terms * ((g->channels + 31) / 32 * WEFT_SIX_PRODUCTS * 1.5 + 60) + pixels * g->channels * 0.4;
-    if (!weft_may_use_tiles(g)) return WEFT_BY_ROWS;
-    int way = WEFT_BY_ROWS;
-    if (plain) {
-        weft_axis a[3];
-        for (int k = 0; k < 3; ++k) weft_adjoint_axis(a + k, g, k, 0);
-        way = weft_walking_way(g, a, &cycles);
+    if (weft_may_use_tiles(g)) {
+        const int way = plain ? weft_walking_way(g, a, &cycles) : WEFT_BY_ROWS;
+        return dense && g->in[2] * weft_terms(g) <= WEFT_TERMS_AT_ONCE && scattered < cycles ? WEFT_SCATTERED : way;
     }
-    return dense && g->in[2] * weft_terms(g) <= WEFT_TERMS_AT_ONCE && scattered < cycles ? WEFT_SCATTERED : way;
 #endif
-    (void)g;
-    return WEFT_BY_ROWS;
+    return plain && weft_winograd_pays(1, g, a, 0) ? WEFT_WINOGRAD : WEFT_BY_ROWS;
 }
-static __attribute__((unused)) int weft_weight_way(const weft_windows *g)
+static __attribute__((unused)) int weft_weight_way(long images, const weft_windows *g)
 {
-#if defined(WEFT_TILES)
     weft_axis a[3];
-    weft_pairing n;
     for (int k = 0; k < 3; ++k) weft_forward_axis(a + k, g, k);
+    if (weft_winograd_pays(images, g, a, WEFT_ONCE_FOR_SUMS)) return WEFT_WINOGRAD;
+#if defined(WEFT_TILES)
+    weft_pairing n;
     if (!weft_may_use_tiles(g) || !weft_pairing_of(g, a, &n)) return WEFT_BY_ROWS;
     const long heights = (a[1].count + n.rows - 1) / n.rows * a[0].count, steps = heights * ((n.rows * n.pairs + 15) / 16), high = (g->outputs + 15) / 16;
     const double sums = steps * (high == 1 ? 1.4 : 1.15) * WEFT_SIX_PRODUCTS * high * a[0].taps * a[1].taps * n.vectors;
@@ -254,37 +252,39 @@ static __attribute__((unused)) int weft_weight_way(const weft_windows *g)
     const double tiles = sums + split + weft_volume(g->out) * g->outputs * 0.5 + weft_volume(g->in) * g->channels * 0.35;
     if (tiles < weft_rows_cycles(g, weft_volume(g->out)) * (high == 1 ? 1.3 : 1)) return WEFT_DIRECT;
 #endif
-    (void)g;
     return WEFT_BY_ROWS;
 }
 
-/* ---- weights in planes, kept for `images` images: where they are, or NULL if tiles are no quicker ---- */
-enum { WEFT_WORTH_KEEPING = 256 };                                      /* pixels that are worth splitting a weight */
-#if defined(WEFT_TILES)
-static __attribute__((noinline, unused)) int weft_rearrange(const weft_windows *g, int way, const float *w, uint16_t *kept)
+/* ---- weights in planes, kept for `images` images: where they are, or NULL if rows of windows are quicker ---- */
+enum { WEFT_WORTH_SUMS = 64, WEFT_WORTH_KEEPING = 256 };                /* pixels that are worth sums of a weight, and splitting it */
+static __attribute__((noinline, unused)) int weft_rearrange(long pixels, const weft_windows *g, int way, const float *w, float *kept)
 {
-    if (way == WEFT_SCATTERED) return weft_split_taps(g, w, kept);
-    if (way >= WEFT_DIRECT) return weft_split_folded(g, way / WEFT_DIRECT, w, kept);
-    return way == WEFT_GATHERED && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, kept);
-}
+    if (way == WEFT_WINOGRAD && pixels >= WEFT_WORTH_SUMS) {
+        weft_winograd_weight(g, w, kept);
+        return 1;
+    }
+#if defined(WEFT_TILES)
+    uint16_t *const planes = (uint16_t *)kept;
+    if (pixels < WEFT_WORTH_KEEPING) return 0;
+    if (way == WEFT_SCATTERED) return weft_split_taps(g, w, planes);
+    if (way >= WEFT_DIRECT) return weft_split_folded(g, way / WEFT_DIRECT, w, planes);
+    return way == WEFT_GATHERED && weft_split_b(g->outputs, weft_taps(g) * g->channels, w, g->lead, 1, planes);
 #endif
+    return 0;
+}
 WEFT_SHARED const float *weft_keep_convolve(long images, const weft_windows *g, const float *w, float *kept)
 {
-#if defined(WEFT_TILES)
-    if (images * weft_volume(g->out) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_convolve_way(g), w, (uint16_t *)kept)) return kept;
-#endif
-    (void)images; (void)g; (void)w; (void)kept;
-    return 0;
+    return weft_rearrange(images * weft_volume(g->out), g, weft_convolve_way(g), w, kept) ? kept : 0;
 }
 WEFT_SHARED const float *weft_keep_convolve_input(long images, const weft_windows *g, const float *w, float *kept)
 {
+    const long pixels = images * weft_volume(g->in);
+    const int way = weft_input_way(g);
 #if defined(WEFT_TILES)
-    const long sparse = weft_sparse_floats(g);                          /* as rows of taps too, where few numbers may come */
-    if (images * weft_volume(g->in) >= WEFT_WORTH_KEEPING && weft_rearrange(g, weft_input_way(g), w, (uint16_t *)(kept + sparse))) {
-        if (sparse) weft_keep_sparse(g, w, kept);
-        return kept;
-    }
+    const long sparse = way == WEFT_WINOGRAD ? 0 : weft_sparse_floats(g);           /* as rows of taps too, where few numbers may come */
+    if (!weft_rearrange(pixels, g, way, w, kept + sparse)) return 0;
+    if (sparse) weft_keep_sparse(g, w, kept);
+    return kept;
 #endif
-    (void)images; (void)g; (void)w; (void)kept;
-    return 0;
+    return weft_rearrange(pixels, g, way, w, kept) ? kept : 0;
 }

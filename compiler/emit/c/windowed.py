@@ -13,11 +13,14 @@ from ...plan.windows import (
     WEIGHTS,
     Geometry,
     block_of,
+    broad_of,
     geometry,
     pixels_of,
     planes_of,
     room_of,
     sparse_room,
+    squares_of,
+    strip_of,
     tiles_of,
 )
 from ...plan.winners import images_of, pool_of, room, rows_of
@@ -39,7 +42,9 @@ def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
     if node.op not in CONVOLUTIONS:
         return 0
     block = block_of(g, sizes, adjoint=node.op == "convolve_input")
-    floats = _padded(g, node.op, block) + tiles_of(g, node.op, block)
+    tiles, squares = tiles_of(g, node.op, block), squares_of(g, node.op)
+    floats = _padded(g, node.op, block)
+    floats = floats + (max(tiles, squares) if isinstance(tiles, int) else tiles + squares)
     if node.op == "convolve" and any(graph[u].op == "pool_max" for u in graph.users(node.id)):
         return max(floats, POOLED) if isinstance(floats, int) else floats + POOLED
     if node.op != "convolve_input" or not isinstance(floats, int):
@@ -81,6 +86,8 @@ def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int])
         block = block_of(g, sizes, adjoint=adjoint)
         fields |= {"block": block, "after": _padded(g, node.op, block)}
         fields |= {"room": room_of(g, node.op, block), "pixels": pixels_of(g)}
+        if strip_of(g):
+            fields |= {"strip": strip_of(g), "broad": broad_of(g)}
     return "{" + ", ".join(f".{name} = {_value(value)}" for name, value in fields.items()) + "}"
 
 

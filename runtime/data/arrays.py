@@ -6,7 +6,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ def read_npz(request: Request) -> Raw:
     test = None
     if settings["test"] is not None:
         test = load_npz(locate(request.root, settings["test"]), settings["test"], wanted)
-    return Raw(fields, test)
+    return Raw(fields, test, where=_of(settings["path"]), where_test=_of(settings["test"]))
 
 
 def read_npy(request: Request) -> Raw:
@@ -55,7 +55,13 @@ def read_npy(request: Request) -> Raw:
     test = tuple(load_npy(locate(request.root, p), p) for p in as_list(settings["test"]))
     if test and len(test) != len(fields):
         raise DataError(f"`test` names {len(test)} files, the training part {len(fields)}")
-    return Raw(fields, test or None)
+    return Raw(fields, test or None, where=_of(settings["path"]), where_test=_of(settings["test"]))
+
+
+def _of(paths: str | Sequence[str] | None) -> Callable[[int], str]:
+    """Where a sample comes from: `sample 3 of x.npy`."""
+    files = ", ".join(f"`{path}`" for path in as_list(paths))
+    return lambda row: f"sample {row} of {files}"
 
 
 def load_npz(path: Path, name: str, wanted: Sequence[str]) -> tuple[Array, ...]:

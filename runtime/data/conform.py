@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...spec.counted import counted
 from ...spec.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ def fit(name: str, array: Array, dtype: str, dims: Sequence[int | str]) -> Array
     if array.ndim == 0:
         raise DataError(f"`{name}` is a single number, not a row of samples")
     return _cast(name, _reshape(name, array, dims), dtype)
+
+
+def check_lengths(names: Sequence[str], fields: Sequence[Array]) -> None:
+    """Whether all fields have as many samples.
+
+    Raises: DataError.
+    """
+    lengths = {len(field) if field.ndim else 1 for field in fields}
+    if len(lengths) > 1:
+        counts = ", ".join(f"{n}: {len(f)}" for n, f in zip(names, fields, strict=False) if f.ndim)
+        raise DataError(f"the fields have different numbers of samples ({counts})")
 
 
 def check_symbols(
@@ -70,7 +82,7 @@ def check_finite(name: str, array: Array, where: Callable[[int], str], gaps: boo
     at = f", position {list(map(int, position[1:]))}" if array.ndim > 1 else ""
     count = int(array.size - np.count_nonzero(fine))
     raise DataError(
-        f"`{name}` holds {value} at {where(int(position[0]))}{at} ({count} such values)",
+        f"`{name}` holds {value} at {where(int(position[0]))}{at} ({counted(count, 'such value')})",
         hint="leave such samples out, or mend them",
     )
 

@@ -16,7 +16,7 @@ from .arrays import read_npy, read_npz
 from .batches import Batches
 from .bundle import unpack
 from .cifar import read_cifar10, read_cifar100
-from .conform import check_finite, check_range, check_symbols, fit
+from .conform import check_finite, check_lengths, check_range, check_symbols, fit
 from .curves import read_crowds, read_curves
 from .digits import read_digits
 from .folders import read_images, read_segmentation
@@ -250,10 +250,7 @@ def _conform(
             f"the line binds {len(names)}: {', '.join(names)}",
             hint=_FEWER_HINTS.get(recipe["source"], "bind fewer names"),
         )
-    lengths = {len(field) if field.ndim else 1 for field in fields[: len(names)]}
-    if len(lengths) > 1:
-        counts = ", ".join(f"{n}: {len(f)}" for n, f in zip(names, fields, strict=False) if f.ndim)
-        raise DataError(f"the fields have different numbers of samples ({counts})")
+    check_lengths(names, fields[: len(names)])
     fitted: list[Array] = []
     for index, (name, (dtype, dims)) in enumerate(zip(names, types, strict=True)):
         check_finite(name, fields[index], where, gaps and index == 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spec.errors import DataError
-from .conform import check_finite
+from .conform import check_finite, check_lengths
 from .pictures import Stored, stored
 from .raw import Raw
 
@@ -27,6 +27,8 @@ def wrapped(raw: Raw, names: Sequence[str], blank: float) -> Raw:
     Raises: DataError when the first field holds no pictures.
     """
     bound = raw.fields[: len(names)]
+    for part in (bound, raw.test or ()):
+        check_lengths(names, part[: len(names)])
     first = bound[0]
     if first.ndim != 4 or first.dtype.kind not in "fu":
         shape = ", ".join(map(str, first.shape[1:]))

@@ -264,7 +264,9 @@ def test_data_that_is_not_what_was_declared(
 def test_nan_is_found_where_it_is(tmp_path: Path) -> None:
     x = np.ones((9, 2, 3))
     x[4, 1, 2] = np.nan
-    with pytest.raises(DataError, match=r"nan at sample 4, position \[1, 2\] \(1 such value"):
+    with pytest.raises(
+        DataError, match=r"nan at sample 4 of `d.npz`, position \[1, 2\] \(1 such value\)"
+    ):
         archive(tmp_path, x, np.ones(9), [["f32", ["B", 2, 3]], ["f32", ["B"]]], batch=1)
 
 
@@ -276,7 +278,9 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
         return archive(tmp_path, x, np.array(values), types, {"y": [0, 3, -100]}, batch=2)
 
     assert labels(0, 1, 2, 2, 1, -100).batch == 2
-    with pytest.raises(DataError, match="the label 3 at sample 2, outside 0 … 2") as caught:
+    with pytest.raises(
+        DataError, match=r"the label 3 at sample 2 of `d.npz`, outside 0 … 2"
+    ) as caught:
         labels(1, 2, 3, 1, 2, 3)
     assert "number the classes from 0" in str(caught.value)
     with pytest.raises(DataError, match="3 outputs for 4 different labels"):

@@ -321,6 +321,17 @@ def test_bytes_and_numbers_are_varied_alike(tmp_path: Path) -> None:
         np.testing.assert_allclose(ours["x"], theirs["x"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("part", ["path", "test"])
+def test_pictures_and_labels_are_as_many(tmp_path: Path, part: str) -> None:
+    for name in ("d.npz", "t.npz"):
+        short = name == ("d.npz" if part == "path" else "t.npz")
+        np.savez(tmp_path / name, x=np.zeros((9, 3, 6, 8), np.uint8), y=np.zeros(9 - 2 * short))
+    line = data_line(["x", "y"], [["f32", ["B", 3, 6, 8]], LABEL], "npz", "d.npz", test="t.npz",
+                     batch=3, flip="both")  # fmt: skip
+    with pytest.raises(DataError, match=r"different numbers of samples \(x: 9, y: 7\)"):
+        load(line, tmp_path)
+
+
 def test_grey_sources_are_varied_in_their_range() -> None:
     pytest.importorskip("sklearn")
     types = [["f32", ["B", 1, 12, 12]], LABEL]

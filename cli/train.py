@@ -49,6 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--shard", metavar="K/N", help="every N-th batch of the data, from the K-th on (from 0)"
     )
     parser.add_argument(
+        "--sync",
+        action="store_true",
+        help="of several processes: batch statistics and losses are those of the whole batch",
+    )
+    parser.add_argument(
         "--tensorboard", action="store_true", help="event files for TensorBoard, in DIR/tensorboard"
     )
     sweep.configure(parser)
@@ -72,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, shard: Shard | None, processes: Processes) -> int:
     """Train as one of these processes, of which the first one speaks."""
+    from ..compiler.joined import of_parts
     from ..runtime.program import compile
 
     silent = arguments.quiet or arguments.json or bool(processes.rank)
@@ -86,6 +92,7 @@ def _train(arguments: argparse.Namespace, shard: Shard | None, processes: Proces
         "tensorboard": arguments.tensorboard,
         "progress": "quiet" if silent else "auto",
         "processes": processes,
+        "sync": arguments.sync,
     }
     if arguments.sweep or arguments.average:
         if processes.size > 1:
@@ -100,6 +107,9 @@ def _train(arguments: argparse.Namespace, shard: Shard | None, processes: Proces
         print(f"target      {program.target}")
         if processes.size > 1:
             print(f"processes   {processes.size}, each with its part of every batch")
+            parted = [] if arguments.sync else list(of_parts(program.lowered))
+            if parted:
+                print(f"of a part   {', '.join(parted)}; --sync takes the whole batch")
         print(flush=True)
     record = program.train(out, **options)
     if processes.rank:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .build import NetProgram, Program, StepProgram
     from .passes.decode import Decoding
 
-NATIVE = ("contract", "scatter_add", *BATCHED)
+NATIVE = ("contract", "scatter_add", "all_reduce", *BATCHED)
 GPU = ("contract", "scatter_add", *BATCHED)
 """The heavy operations that have kernels."""
 

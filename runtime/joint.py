@@ -31,12 +31,15 @@ class Joint:
     buffers, such as running statistics: after each gradient all processes hold the same numbers.
     Everything crosses in one sum a gradient.  Implements `runtime.engine.Engine`; what is no
     training acts on this process alone.
+
+    `whole`: the engine's gradients add up, and its statistics are those of the whole batch already.
     """
 
-    def __init__(self, engine: Engine, processes: Processes) -> None:
+    def __init__(self, engine: Engine, processes: Processes, *, whole: bool = False) -> None:
         self.artifact: Artifact = engine.artifact
+        self.whole = whole
         self._engine, self._processes = engine, processes
-        self._kept = _buffers(engine.artifact)
+        self._kept = _buffers(engine.artifact)[: 0 if whole else None]
         self._sums: Floats = np.zeros(0, np.float32)
         self.faults: Floats = np.zeros(processes.size, np.float32)
 
@@ -70,12 +73,13 @@ class Joint:
         """The loss, the metrics and the gradient of the whole batch; `inputs` are our part."""
         engine, processes, length = self._engine, self._processes, self.artifact.length
         names, geometric = _reported(self.artifact, step)
+        geometric = frozenset() if self.whole else geometric
         own = slice(length + len(names), length + len(names) + processes.size)
         size = own.stop + 2  # the samples, and what the processes keep for themselves
         if len(self._sums) != size:
             self._sums = np.zeros(size, np.float32)
         sums = self._sums
-        rows = samples_of(inputs)
+        rows = 1 if self.whole else samples_of(inputs)
         sums[:] = 0
         if rows:
             result, gradient = engine.gradient(step, inputs, index=index, seed=self.seed(seed))
@@ -89,8 +93,8 @@ class Joint:
                 sums[self._kept] = rows * engine.parameters[self._kept]
         sums[-2] = rows
         processes.sum(sums)
-        total = sums[-2]
-        sums[: own.start] /= total
+        if not self.whole:
+            sums[: own.start] /= sums[-2]
         if len(self._kept):
             engine.parameters[self._kept] = sums[self._kept]
             sums[self._kept] = 0

@@ -24,6 +24,7 @@ from . import trainer
 from .activations import Activations
 from .engine import Engine, parameter_view
 from .engines import open_engine
+from .exchange import Exchanging
 from .initialise import fill_parameters
 from .loss_scale import FIELD, scaled
 from .native_engine import NativeEngine
@@ -33,6 +34,7 @@ from .progress import choose
 from .recipe import recipe_of
 from .record import Record
 from .reference_engine import ReferenceEngine
+from .stepper import Given
 from .targets import check_precision, check_target, machine_here, precision_of
 from .tensorboard import Logged
 
@@ -42,19 +44,6 @@ if TYPE_CHECKING:
     from .stepper import Stepper
 
 Array = NDArray[Any]
-
-
-class _Given:
-    """A feed of one batch, given by hand."""
-
-    def __init__(self, inputs: dict[str, Array]) -> None:
-        self.inputs = inputs
-
-    def batch(self, number: int) -> dict[str, Array]:
-        return self.inputs
-
-    def size(self, number: int) -> int:
-        return 1
 
 
 class CompiledProgram:
@@ -85,7 +74,7 @@ class CompiledProgram:
         self._nets: dict[str, CompiledNetwork] = {}
         self._seed = seed
         self._index: dict[str, int] = {}
-        self._steppers: dict[str, tuple[_Given, Stepper]] = {}
+        self._steppers: dict[str, tuple[Given, Stepper]] = {}
         self._sensitivity: dict[str, ReferenceEngine | NativeEngine] = {}
         self._inner: dict[str, Activations] = {}
 
@@ -329,7 +318,7 @@ class CompiledProgram:
     def _stepper(self, step: str, inputs: dict[str, Array]) -> Stepper:
         """What updates a step whose optimizer is no kernel; these inputs are its next batch."""
         if step not in self._steppers:
-            feed = _Given(inputs)
+            feed = Given(inputs)
             (own,) = (s for s in recipe_of(self.artifact, 1, steps=1).steps if s.name == step)
             maker = trainer.STEPPERS[own.optimizer]
             self._steppers[step] = feed, maker(self.engine, own, feed, self.seed)
@@ -338,12 +327,19 @@ class CompiledProgram:
         return stepper
 
     def train(
-        self, out: str | Path, *, resume: bool = False, tensorboard: bool = False, **options: Any
+        self,
+        out: str | Path,
+        *,
+        resume: bool = False,
+        tensorboard: bool = False,
+        sync: bool = False,
+        **options: Any,
     ) -> Record:
         """Train as the spec says; see `runtime.trainer.train` for the options.
 
         `tensorboard`: reports go to event files in `out`, too.  Where a launcher has started
-        several processes, each takes its part of every batch, unless it has a `shard`.
+        several processes, each takes its part of every batch, unless it has a `shard`; with `sync`
+        all that is computed of a batch in training is of the whole one.
         """
         if not self.program.steps:
             raise UsageError("the spec has no `train` block", hint="add one: `train { … }`")
@@ -355,7 +351,12 @@ class CompiledProgram:
                 shown = choose(display) if isinstance(display, str) else display
                 options["progress"] = Logged(shown, Path(out))
             options |= {"root": root, "out": Path(out), "resume": resume, "processes": processes}
-            return trainer.train(self.engine, self.artifact, **options)
+            if not (sync and processes.size > 1):
+                return trainer.train(self.engine, self.artifact, **options)
+            engine = Exchanging(self.lowered, processes)
+            record = trainer.train(engine, engine.artifact, whole=True, **options)
+            np.copyto(self.engine.parameters, engine.parameters)
+            return record
 
 
 def _native(lowered: Lowered) -> NativeEngine:

@@ -49,6 +49,19 @@ class Feed(Protocol):
         """Its number of samples."""
 
 
+class Given:
+    """A feed of one batch, given by hand."""
+
+    def __init__(self, inputs: dict[str, Array]) -> None:
+        self.inputs = inputs
+
+    def batch(self, number: int) -> dict[str, Array]:
+        return self.inputs
+
+    def size(self, number: int) -> int:
+        return 1
+
+
 Maker = Callable[["Engine", "TrainingStep", Feed, int], Stepper]
 """Makes a stepper from the engine, its step of the recipe, the data and the seed."""
 

@@ -48,6 +48,7 @@ def train(
     progress: str | Progress = "auto",
     steppers: Mapping[str, Maker] | None = None,
     processes: Processes | None = None,
+    whole: bool = False,
 ) -> Record:
     """Train as the recipe of the artifact says; data lies below `root`, results go to `out`.
 
@@ -56,7 +57,7 @@ def train(
     `seed` override the recipe.  `shard` (k, n) trains with every n-th batch alone.  `progress` is
     auto, plain, quiet or a display of one's own.  `steppers` gives
     optimizers beside or in place of `STEPPERS`.  Of several `processes` each takes its part of
-    every batch, and the first one shows and writes.
+    every batch, and the first one shows and writes; `whole`: gradients of this engine add up.
 
     Raises: DataError, CheckpointError, DivergenceError, UsageError; DeviceError when a process is
     lost.
@@ -76,7 +77,7 @@ def train(
     own = same_shard(shard, earlier.state if earlier is not None else None, path)
     if processes.size > 1:
         own = portion(artifact, datasets, processes)
-        engine = Joint(engine, processes)
+        engine = Joint(engine, processes, whole=whole)
     stream = Stream(datasets, _seed(artifact, seed), own)
     recipe = recipe_of(artifact, stream.count, epochs=epochs, steps=steps, seed=seed)
     training = Training(

@@ -140,7 +140,7 @@ class Training:
                 "weights": zlib.crc32(np.ascontiguousarray(engine.parameters).data),
             }
         )
-        if self.processes.size > 1 and moving(artifact):
+        if isinstance(engine, Joint) and not engine.whole and moving(artifact):
             means = _some(moving(artifact))
             self._note(f"batch statistics are those of a process's part, means of them {means}")
 

@@ -73,6 +73,8 @@ def multiplications(values: Values, i: int) -> int:
 
 
 def _mode(values: Values, launch: Launch, known: set[int], fixed: frozenset[int]) -> str:
+    if launch.heavy is not None and values.graph[launch.heavy].op == "all_reduce":
+        return ONCE
     size = work(values, launch)
     literal = all(is_literal(values.graph[i]) for i in launch.writes)
     light = size <= LIGHT and literal and not launch.writes & fixed

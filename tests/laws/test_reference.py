@@ -21,10 +21,11 @@ ALL = (*CASES, *WINDOW_CASES, *PLACED_CASES, *SCAN_CASES)
 
 def test_every_op_has_a_case() -> None:
     """`joined` is written for C alone, where it takes no time (test_scan.py), and so are winners
-    (test_winners.py).
+    (test_winners.py); `all_reduce` is put in by `join` alone (test_exchange.py).
     """
     used = {node.op for case in ALL for node in build(case)[0].nodes} | {"joined"}
     rest = {"moments", "squares", "scatter_add", "stop_gradient", "convolve_weight_put"}
+    rest.add("all_reduce")
     assert set(OPS) - used - rest == set()
     assert set(RULES) <= set(OPS)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from softmax_engine import SoftmaxEngine, data_line, softmax_artifact, step_recipe
+from threads import Thread, together
 
 import weft
 from weft.compiler.artifact import Artifact
@@ -27,44 +27,6 @@ from weft.spec.errors import DeviceError, DivergenceError, UnheardError, UsageEr
 
 TYPES = [["f32", ["B", 2]], ["i32", ["B"]]]
 FORMULA = "c = (x > 0) + 2*(y > 0)"
-
-
-class Thread(Launched):
-    """One of several threads of this process that stand for processes."""
-
-    def __init__(self, rank: int, size: int, barrier: threading.Barrier, table: list[Any]) -> None:
-        super().__init__(rank, size)
-        self._barrier, self._table = barrier, table
-
-    def connect(self, target: str) -> None:
-        pass
-
-    def sum(self, numbers: Any) -> None:
-        numbers[-1] = self.asked
-        self._table[self.rank] = numbers.copy()
-        self._barrier.wait(20)
-        np.sum(self._table, axis=0, out=numbers)
-        self._barrier.wait(20)
-        self._agreed = self._agreed or bool(numbers[-1])
-
-
-def together(size: int, act: Callable[[Thread], Any]) -> list[Any]:
-    """What every one of the processes returns or raises."""
-    barrier, table = threading.Barrier(size), [None] * size
-    answers: list[Any] = [None] * size
-
-    def run(rank: int) -> None:
-        try:
-            answers[rank] = act(Thread(rank, size, barrier, table))
-        except Exception as error:
-            answers[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return answers
 
 
 def points(**settings: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ UNITS = {
     "attend": ("attend",),
     "kept": ("kept",),
     "moments": ("moments",),
+    "join": ("join",),
 }
 """The bodies of each unit, in the order in which they lean on each other."""
 

@@ -156,6 +156,8 @@ class StageCalls:
             self._batched(call, rows, depth)
         elif self.values.graph[call.launch.heavy or 0].op == "moments":
             self._moments(call, rows, depth)
+        elif self.values.graph[call.launch.heavy or 0].op == "all_reduce":
+            self._all_reduce(call, depth)
         else:
             self._scatter(call, "0, 1", depth)
         self._lap(self.pooled.get(call.launch, call), depth)
@@ -302,6 +304,14 @@ class StageCalls:
         out, lead = self.pointer(node.id, 0), c_expression(self.homes[node.id].layout.strides[0])
         where = f"  /* {call.places[-1]} */" if call.places else ""
         self.emit(f"weft_moments({rows} * {pixels}, {channels}, {lead}, {x}, {out});{where}", depth)
+
+    def _all_reduce(self, call: Call, depth: int) -> None:
+        """The sum of what all processes have."""
+        node = self.values.graph[call.launch.heavy or 0]
+        ours = self.pointer(self.values.base(node.operands[0]), 0)
+        count, whole = c_expression(numel(node.shape)), self.pointer(node.id, 0)
+        where = f"  /* {call.places[-1]} */" if call.places else ""
+        self.emit(f"weft_all_reduce({count}, {ours}, {whole});{where}", depth)
 
     def _scatter(self, call: Call, who: str, depth: int) -> None:
         """table[indices[i]] += updates[i], in order; the updates are contiguous."""

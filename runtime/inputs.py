@@ -169,11 +169,8 @@ def _of_arrays(entry: Entry, arrays: Mapping[str, Array], scaled: _Scaled) -> It
     count = len(next(iter(arrays.values())))
     most = _most(entry, max(max(1, array[0].size) for array in arrays.values()))
     for begin in range(0, count, most):
-        inputs = {
-            port.name: scaled(port, arrays[port.name][begin : begin + most], begin)
-            for port in entry.inputs
-        }
-        yield Piece((), inputs)
+        rows = {name: np.array(array[begin : begin + most]) for name, array in arrays.items()}
+        yield Piece((), {p.name: scaled(p, rows[p.name], begin) for p in entry.inputs})
 
 
 def _read(

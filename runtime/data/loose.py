@@ -58,7 +58,7 @@ class Loose:
         Raises: DataError for one that cannot be read.
         """
         waiting: deque[tuple[tuple[str, ...], list[Future[Array]]]] = deque()
-        pool = ThreadPoolExecutor(min(READERS, os.cpu_count() or 1))
+        pool = _readers()
         try:
             for files in self._alike():
                 for rows in _parts(len(files), most(int(np.prod(files.planes[0].shape)))):
@@ -103,9 +103,18 @@ def loose(
     chosen = _chosen(settings, shape)
     if whole:
         chosen |= {"size": None, "resize": None}
-    heads = tuple(head(place.parent / name, name, bool(chosen["upright"])) for name in names)
+    upright = bool(chosen["upright"])
+    heads: list[Head] = []
+    with _readers() as pool:
+        for rows in _parts(len(names), 1024):
+            some = names[rows.start : rows.stop]
+            heads += pool.map(lambda name: head(place.parent / name, name, upright), some)
     low, high = settings.get("range", (0, 1))
-    return Loose(place.parent, tuple(names), heads, chosen, low, high)
+    return Loose(place.parent, tuple(names), tuple(heads), chosen, low, high)
+
+
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(READERS, os.cpu_count() or 1))
 
 
 def _parts(count: int, most: int) -> Iterator[range]:

@@ -27,7 +27,8 @@ PIXELS, MOST_PIXELS = 512, 2048  # summed at once for the adjoint in the weight
 PAIRED, MOST_PAIRED = 1 << 17, 1 << 18  # halves of a plane of what pairs of windows read
 PIECE = 768  # floats of the planes of a tile (tile_units.h)
 ROOM, MOST_ROOM = 1 << 16, 1 << 17  # halves of a plane of patches that lie as tiles read them
-SPARSE_IMAGE, SPARSE_NUMBERS = 1 << 13, 1 << 14  # floats, as in window_sparse.c
+SPARSE_IMAGE, SPARSE_NUMBERS = 1 << 13, 1 << 14  # floats (window_sparse.c)
+SPARSE_VECTORS = 8  # of a row of taps, as in window_sparse.c
 FEW_CHANNELS = 8  # with less, Winograd's algorithm is no quicker
 GROUP = 4  # outputs of a group at most whose lanes are outputs, as in window_lanes.c
 FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.c
@@ -274,7 +275,7 @@ def kept_floats(graph: Graph, node: Node) -> int:
         ways.append(16 * (g.channels * columns * -(-g.outputs // columns) + LANES))
     if node.op == "convolve" or max(g.stride) == 1:
         ways += [_tiles(g.outputs, taps * g.channels), *map(partial(_folded, g), FOLDS)]
-    return max(ways) + (_sparse(g) if node.op == "convolve_input" else 0)
+    return max(ways) + (sparse_floats(g) if node.op == "convolve_input" else 0)
 
 
 def strip_of(g: Geometry) -> int:
@@ -305,13 +306,13 @@ def squares_of(g: Geometry, op: str) -> int:
     return read + 16 * (strip * (read + made) + 6 * LANES + sums)
 
 
-def _sparse(g: Geometry) -> int:
+def sparse_floats(g: Geometry) -> int:
     """Floats of a weight as rows of taps; 0 where that is not worth it (window_sparse.c)."""
     if g.kernel[0] > 1 or {g.inner[0], g.outer[0]} != {1} or g.groups > 1 or g.dilation[2] > 1:
         return 0
     vectors = -(-g.kernel[2] * g.outputs // LANES)
     floats = g.channels * g.kernel[1] * vectors * LANES
-    return floats if vectors <= 8 and floats <= PLANES and sparse_room(g) else 0
+    return floats if vectors <= SPARSE_VECTORS and floats <= PLANES and sparse_room(g) else 0
 
 
 def sparse_room(g: Geometry) -> int:

@@ -91,6 +91,10 @@ TOGETHER = (
     Winners("apart", (17, 16), (4, 18), (2, 2), (2, 2), step=(3, 2)),
     Winners("other_pool", (12, 12), (1, 6), (3, 3), (3, 3), step=(3, 3)),
     Winners("many_channels", (12, 12), (20, 50), (5, 5), (2, 2)),
+    Winners("many_with_borders", (13, 11), (18, 33), (3, 4), (2, 2), low=(2, 1)),
+    Winners("many_and_wide", (11, 43), (6, 17), (3, 3), (2, 2), low=(1, 1)),
+    Winners("many_and_tall", (38, 10), (7, 17), (7, 7), (2, 2)),
+    Winners("many_apart", (17, 16), (5, 18), (2, 3), (2, 2), step=(3, 2)),
 )
 """A convolution that a pool alone reads: one call, whichever way it goes."""
 

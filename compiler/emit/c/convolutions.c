@@ -101,16 +101,18 @@ WEFT_SHARED void weft_convolve_input(long images, const weft_windows *g, const f
         return;
     }
     const int way = kept ? weft_input_way(g) : WEFT_BY_ROWS;
-#if defined(WEFT_TILES)
-    const long sparse = kept && way != WEFT_WINOGRAD ? weft_sparse_floats(g) : 0;
-    if (sparse && g->xc == 1 && g->xs[2] == g->channels && g->xs[1] == g->in[2] * g->channels) {
-        for (long b = 0; b < images; ++b, x += g->xb, y += g->out[1] * g->out[2] * g->outputs)
-            if (!weft_sparse_image(g, x, kept, y, planes)) weft_walk_input(1, g, way, x, w, kept + sparse, y, scratch, planes);
+    const long image = g->out[1] * g->out[2] * g->outputs, sparse = kept ? g->listed : 0;
+    const float *const behind = way == WEFT_BY_ROWS ? 0 : kept + sparse;
+    if (!sparse || g->xc != 1 || g->xs[2] != g->channels || g->xs[1] != g->in[2] * g->channels) {
+        weft_walk_input(images, g, way, x, w, behind, y, scratch, planes);
         return;
     }
-    if (kept) kept += sparse;
-#endif
-    weft_walk_input(images, g, way, x, w, kept, y, scratch, planes);
+    const long few = weft_sparse_most(g, way);
+    for (long b = 0, first = 0; b < images; ++b) {                       /* images with many numbers wait for the next one with few: they go together */
+        const int done = weft_sparse_image(g, few, x + b * g->xb, kept, y + b * image, planes), end = b + !done;
+        if ((done || end == images) && end > first) weft_walk_input(end - first, g, way, x + first * g->xb, w, behind, y + first * image, scratch, planes);
+        if (done) first = b + 1;
+    }
 }
 
 /* The adjoint in the weight, by one of its ways. */

@@ -1,31 +1,43 @@
-/* A convolution of few channels and the pool of two by two behind it, by multiply-adds: lanes are windows of the pool, so no lane idles for want of
-   outputs, and what the convolution makes never leaves the registers. */
+/* A convolution and the pool of two by two behind it, by multiply-adds: lanes are windows of the pool, so no lane idles for want of outputs, and what
+   the convolution makes never leaves the registers. */
 #include "weft.h"
 #include "pooled.h"
 #include "vectors.h"
+#if WEFT_VECTOR_BYTES == 64
+#include <immintrin.h>
+#endif
 
 typedef int weft_truths __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
 typedef float weft_quad __attribute__((vector_size(16), aligned(4), may_alias));
-enum { WEFT_POOLED_CHANNELS = 4, WEFT_POOLED_FLOATS = 1 << 14, WEFT_POOLED_TAPS = 64, WEFT_POOLED_OUTPUTS = WEFT_VECTOR_BYTES == 64 ? 6 : 2 };
+enum { WEFT_POOLED_FLOATS = 1 << 15, WEFT_POOLED_TAPS = 64, WEFT_POOLED_OUTPUTS = WEFT_VECTOR_BYTES == 64 ? 6 : 2 };
 
 /* Padded rows in phases: `down` by `right` of them, pixels (i * down + a, k * right + b) side by side in one, which is `phase` floats long and
-   has rows of `wide`.  So windows of the pool that are neighbours read neighbours.  `lanes`: the windows, and a few between their rows. */
-typedef struct { long down, right, high, wide, phase, lanes, floats; } weft_phases;
+   has rows of `wide`.  So windows of the pool that are neighbours read neighbours.  Lanes are windows, and a few between their rows; or, `gathered`, what
+   all windows read of a phase is laid out without those.  `vectors` of lanes; floats of the phases, of what is gathered, and of the maxima. */
+typedef struct { long down, right, high, wide, phase, vectors, phases, gathered, made; } weft_phases;
+WEFT_INLINE long weft_pooled_up(long count, long by) { return (count + by - 1) / by * by; }
 static __attribute__((noinline, unused)) int weft_phases_of(const weft_windows *g, const weft_windows *p, weft_phases *f)
 {
-    const int images = g->in[0] * g->out[0] * g->kernel[0] == 1 && g->groups == 1 && g->channels <= WEFT_POOLED_CHANNELS;
+    const int images = g->in[0] * g->out[0] * g->kernel[0] == 1 && g->groups == 1;
     const int chained = g->stride[1] * g->stride[2] * g->dilation[1] * g->dilation[2] * p->dilation[1] * p->dilation[2] == 1;
-    const int square = p->kernel[0] == 1 && p->kernel[1] == 2 && p->kernel[2] == 2 && p->low[1] == 0 && p->low[2] == 0;
+    const int square = p->kernel[0] == 1 && p->kernel[1] == 2 && p->kernel[2] == 2 && p->low[1] == 0 && p->low[2] == 0 && p->out[1] * p->out[2] > 0;
     if (!images || !chained || !square || g->kernel[1] >= WEFT_POOLED_TAPS || g->kernel[2] >= WEFT_POOLED_TAPS) return 0;
-    *f = (weft_phases){.down = p->stride[1], .right = p->stride[2]};
+    const long c = g->channels, o = g->outputs, taps = g->kernel[1] * g->kernel[2], shifts = (g->kernel[1] + 1) * (g->kernel[2] + 1);
+    *f = (weft_phases){.down = p->stride[1], .right = p->stride[2], .made = 2 * weft_pooled_up(o, 4) * WEFT_LANES};
     f->high = p->out[1] + g->kernel[1] / f->down;
     f->wide = p->out[2] + g->kernel[2] / f->right;
     f->phase = f->high * f->wide;
-    f->lanes = (p->out[1] - 1) * f->wide + p->out[2];
-    f->floats = g->channels * f->down * f->right * f->phase + 2 * WEFT_LANES + 8 * g->outputs * WEFT_LANES;
-    const long rows = g->out[1] * g->out[2] * ((g->outputs + WEFT_LANES - 1) / WEFT_LANES * WEFT_LANES);
-    return f->floats <= WEFT_POOLED_FLOATS && 4 * (f->lanes + WEFT_LANES) * g->outputs < rows;
+    f->phases = weft_pooled_up(c * f->down * f->right * f->phase, WEFT_LANES) + 2 * WEFT_LANES;
+    const long between = (p->out[1] - 1) * f->wide + p->out[2], some = (between + WEFT_LANES - 1) / WEFT_LANES;
+    const long few = (p->out[1] * p->out[2] + WEFT_LANES - 1) / WEFT_LANES, room = WEFT_POOLED_FLOATS - f->phases - f->made;
+    const long pixels = g->out[1] * g->out[2] * ((o + WEFT_LANES - 1) / WEFT_LANES), floats = c * shifts * few * WEFT_LANES;
+    const long plain = some * 4 * o * taps * c, packed = few * (4 * o * taps + 4 * shifts) * c;     /* vectors of multiply-adds */
+    const int gather = floats <= room && packed < plain;
+    f->vectors = gather ? few : some;
+    f->gathered = gather ? floats : 0;
+    return room >= 0 && (gather ? packed : plain) * (WEFT_LANES == 16 ? 17 : 20) < 16 * pixels * (taps * c + 10);     /* few registers: few sums at once */
 }
+/* Of few channels, number for number; of more, a vector of pixels of a phase at a time, turned. */
 static __attribute__((noinline, unused)) void weft_lay_phases(const weft_windows *g, const weft_phases *f, const float *x, float *to)
 {
     for (long c = 0; c < g->channels; ++c) for (long a = 0; a < f->down; ++a) for (long b = 0; b < f->right; ++b)
@@ -39,6 +51,60 @@ static __attribute__((noinline, unused)) void weft_lay_phases(const weft_windows
             for (long k = begin; k < end; ++k, q += f->right * g->xs[2]) to[k] = *q;
             for (long k = begin < end ? end : 0; k < f->wide; ++k) to[k] = 0.0f;
         }
+}
+static __attribute__((noinline, unused)) void weft_turn_phases(const weft_windows *g, const weft_phases *f, const float *x, float *to)
+{
+    const long pixels = f->down * f->right * f->phase;
+    static const float nothing[WEFT_LANES] = {0};
+    for (long from = 0; from < pixels; from += WEFT_LANES) {
+        const float *at[WEFT_LANES];
+        for (long lane = 0; lane < WEFT_LANES; ++lane) {
+            const long n = from + lane, in = n % f->phase, phase = n / f->phase;
+            const long r = in / f->wide * f->down + phase / f->right - g->low[1], k = in % f->wide * f->right + phase % f->right - g->low[2];
+            at[lane] = n < pixels && r >= 0 && r < g->in[1] && k >= 0 && k < g->in[2] ? x + r * g->xs[1] + k * g->xs[2] : 0;
+        }
+        for (long c = 0; c < g->channels; c += WEFT_LANES) {
+            const long some = weft_least(g->channels - c, WEFT_LANES), wide = weft_least(pixels - from, WEFT_LANES);
+            const weft_mask read = weft_first(some), written = weft_first(wide);
+            weft_vector v[WEFT_LANES], u[WEFT_LANES];
+            WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = weft_load(at[t] ? at[t] + c : nothing, read);
+            WEFT_TURN(v, u)
+            WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) if (t < some) weft_store(to + (c + t) * pixels + from, v[t], written);
+        }
+    }
+}
+/* What windows read of a channel's phases, shift for shift: `row`, `column` say where those of taps begin. */
+static __attribute__((noinline, unused)) void weft_gather_windows(const weft_windows *g, const weft_windows *p, const weft_phases *f, const long *row,
+    const long *column, const float *x, float *to)
+{
+    const long channel = f->down * f->right * f->phase, windows = p->out[1] * p->out[2], across = p->out[2], lanes = f->vectors * WEFT_LANES;
+#if WEFT_VECTOR_BYTES == 64
+    if (15 + (15 / across + 1) * (f->wide - across) < 32) {              /* a vector's windows are among two vectors */
+        for (long v = 0; v < f->vectors; ++v) {
+            const long first = 16 * v / across * f->wide + 16 * v % across;
+            int where[16];
+            for (long lane = 0, n = 16 * v; lane < 16; ++lane, ++n) where[lane] = n < windows ? (int)(n / across * f->wide + n % across - first) : 0;
+            const __m512i picks = _mm512_loadu_si512(where);
+            const float *from = x + first;
+            float *place = to + 16 * v;
+            for (long c = 0; c < g->channels; ++c, from += channel) for (long i = 0; i <= g->kernel[1]; ++i) for (long j = 0; j <= g->kernel[2]; ++j) {
+                const float *const at = from + row[i] + column[j];
+                _mm512_storeu_ps(place, _mm512_permutex2var_ps(_mm512_loadu_ps(at), picks, _mm512_loadu_ps(at + 16)));
+                place += lanes;
+            }
+        }
+        return;
+    }
+#endif
+    for (long c = 0; c < g->channels; ++c, x += channel) for (long i = 0; i <= g->kernel[1]; ++i) for (long j = 0; j <= g->kernel[2]; ++j, to += lanes) {
+        *(weft_vector *)(to + lanes - WEFT_LANES) = (weft_vector){0};
+        for (long r = 0; r < p->out[1]; ++r) {
+            const float *const from = x + row[i] + column[j] + r * f->wide;
+            long k = 0;
+            for (; k + 4 <= across; k += 4) *(weft_quad *)(to + r * across + k) = *(const weft_quad *)(from + k);
+            for (; k < across; ++k) to[r * across + k] = from[k];
+        }
+    }
 }
 /* Maxima of `count` outputs for a vector of windows, and which of the four won; `row`, `column`: where those of taps begin in a channel. */
 #define WEFT_POOLING const weft_windows *g, const long *row, const long *column, long channel, const float *x, const float *w, float *most, int *won
@@ -98,24 +164,33 @@ static __attribute__((noinline, unused)) void weft_pooled_image(const weft_windo
         weft_pool_outputs_3, weft_pool_outputs_4, weft_pool_outputs_5, weft_pool_outputs_6,
 #endif
     };
-    const long o = g->outputs, blocks = (o + WEFT_POOLED_OUTPUTS - 1) / WEFT_POOLED_OUTPUTS, channel = f->down * f->right * f->phase;
-    long row[WEFT_POOLED_TAPS + 1], column[WEFT_POOLED_TAPS + 1];
+    const long o = g->outputs, blocks = (o + WEFT_POOLED_OUTPUTS - 1) / WEFT_POOLED_OUTPUTS, across = f->gathered ? p->out[2] : f->wide;
+    long row[WEFT_POOLED_TAPS + 1], column[WEFT_POOLED_TAPS + 1], channel = f->down * f->right * f->phase;
     for (long i = 0; i <= g->kernel[1]; ++i) row[i] = i % f->down * f->right * f->phase + i / f->down * f->wide;
     for (long j = 0; j <= g->kernel[2]; ++j) column[j] = j % f->right * f->phase + j / f->right;
-    float *const most = planes + (g->channels * channel + 2 * WEFT_LANES - 1) / WEFT_LANES * WEFT_LANES;
-    int *const won = (int *)(most + (o + 3) / 4 * 4 * WEFT_LANES);
+    float *const most = planes + f->phases + f->gathered;
+    int *const won = (int *)(most + f->made / 2);
     float nowhere[4];
-    weft_lay_phases(g, f, x, planes);
-    for (long t = 0; t < WEFT_LANES; ++t) planes[g->channels * channel + t] = 0.0f;      /* idle lanes read on: integers there would be slow as numbers */
-    for (long from = 0; from < f->lanes; from += WEFT_LANES) {
+    (g->channels > 4 && g->xc == 1 ? weft_turn_phases : weft_lay_phases)(g, f, x, planes);
+    for (long t = g->channels * channel; t < f->phases; ++t) planes[t] = 0.0f;           /* idle lanes read on: integers there would be slow as numbers */
+    x = planes;
+    if (f->gathered) {
+        weft_gather_windows(g, p, f, row, column, planes, planes + f->phases);
+        x = planes + f->phases;
+        const long lanes = f->vectors * WEFT_LANES;
+        for (long i = 0; i <= g->kernel[1]; ++i) row[i] = i * (g->kernel[2] + 1) * lanes;
+        for (long j = 0; j <= g->kernel[2]; ++j) column[j] = j * lanes;
+        channel = (g->kernel[1] + 1) * (g->kernel[2] + 1) * lanes;
+    }
+    for (long v = 0, from = 0; v < f->vectors; ++v, from += WEFT_LANES) {
         for (long block = 0; block < blocks; ++block) {
             const long at = o * block / blocks, count = o * (block + 1) / blocks - at;
-            pool[count - 1](g, row, column, channel, planes + from, w + at, most + at * WEFT_LANES, won + at * WEFT_LANES);
+            pool[count - 1](g, row, column, channel, x + from, w + at, most + at * WEFT_LANES, won + at * WEFT_LANES);
         }
         long to[WEFT_LANES];
-        for (long lane = 0, r = from / f->wide, k = from % f->wide; lane < WEFT_LANES; ++lane) {
+        for (long lane = 0, r = from / across, k = from % across; lane < WEFT_LANES; ++lane) {
             to[lane] = r < p->out[1] && k < p->out[2] ? (r * p->out[2] + k) * o : -1;
-            if (++k == f->wide) k = 0, ++r;
+            if (++k == across) k = 0, ++r;
         }
         weft_turn_pooled(o, most, to, y, nowhere);
         if (place) weft_turn_pooled(o, (const float *)won, to, (float *)place, nowhere);

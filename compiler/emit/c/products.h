@@ -10,7 +10,6 @@ extern __attribute__((visibility("hidden"))) int weft_tiles_allowed;    /* the k
 WEFT_SHARED void weft_begin_tiles(void);
 WEFT_SHARED void weft_end_tiles(void);
 
-WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
 
 /* ---- register tiles ---- */
 /* 32 columns of B as [depth][32], zeros to the right */

@@ -18,6 +18,7 @@ enum { WEFT_STRIP = 32, WEFT_DEPTH = 256, WEFT_TILE_COLUMNS = WEFT_TILE_VECTORS 
        WEFT_DOT_ROWS = WEFT_LANES / WEFT_DOT_COLUMNS };
 #define WEFT_UNROLL _Pragma("GCC unroll 32")
 typedef float weft_vector __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
+WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
 
 /* The first `count` lanes (1 .. WEFT_LANES) of a vector in memory; nothing else is touched. */
 #if defined(__AVX512F__)

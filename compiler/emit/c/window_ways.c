@@ -238,6 +238,17 @@ static __attribute__((unused)) int weft_input_way(const weft_windows *g)
 #endif
     return plain && weft_winograd_pays(1, g, a, 0) ? WEFT_WINOGRAD : WEFT_BY_ROWS;
 }
+/* How many numbers of an image are few?  On tile units two of five; else as many as take less time than all of them another way.  In multiply-adds of
+   vectors, which load a number each here. */
+static __attribute__((unused)) long weft_sparse_most(const weft_windows *g, int way)
+{
+    const weft_sparse s = weft_sparse_of(g);
+    const long made = (g->outputs + WEFT_LANES - 1) / WEFT_LANES, read = (g->channels + WEFT_LANES - 1) / WEFT_LANES, pairs = g->channels * made;
+    const long rows = g->out[1] * g->out[2] * (s.rows * g->kernel[2]) * pairs / (g->stride[1] * g->stride[2]);
+    const long squares = ((g->out[1] + 1) / 2) * ((g->out[2] + 1) / 2) * (17 * pairs + 55 * (read + made));        /* as in weft_winograd_pays */
+    if (way != WEFT_BY_ROWS && way != WEFT_WINOGRAD) return 2 * g->in[1] * g->in[2] * g->channels / 5;
+    return 2 * (way == WEFT_WINOGRAD ? squares : rows) / (3 * s.rows * ((s.run + WEFT_LANES - 1) / WEFT_LANES));
+}
 static __attribute__((unused)) int weft_weight_way(long images, const weft_windows *g)
 {
     weft_axis a[3];
@@ -276,15 +287,12 @@ WEFT_SHARED const float *weft_keep_convolve(long images, const weft_windows *g, 
 {
     return weft_rearrange(images * weft_volume(g->out), g, weft_convolve_way(g), w, kept) ? kept : 0;
 }
+/* Rows of taps first, where few numbers may come; what another way than rows of windows needs behind them. */
 WEFT_SHARED const float *weft_keep_convolve_input(long images, const weft_windows *g, const float *w, float *kept)
 {
-    const long pixels = images * weft_volume(g->in);
+    const long sparse = g->listed, pixels = images * weft_volume(g->in);
     const int way = weft_input_way(g);
-#if defined(WEFT_TILES)
-    const long sparse = way == WEFT_WINOGRAD ? 0 : weft_sparse_floats(g);           /* as rows of taps too, where few numbers may come */
-    if (!weft_rearrange(pixels, g, way, w, kept + sparse)) return 0;
-    if (sparse) weft_keep_sparse(g, w, kept);
-    return kept;
-#endif
-    return weft_rearrange(pixels, g, way, w, kept) ? kept : 0;
+    const int rows = sparse && way == WEFT_BY_ROWS && pixels >= WEFT_WORTH_KEEPING;
+    if (!rows && !weft_rearrange(pixels, g, way, w, kept + sparse)) return 0;
+    return !sparse || weft_keep_sparse(g, w, kept) ? kept : 0;
 }

@@ -18,6 +18,7 @@ from ...plan.windows import (
     pixels_of,
     planes_of,
     room_of,
+    sparse_floats,
     sparse_room,
     squares_of,
     strip_of,
@@ -28,7 +29,7 @@ from ..names import c_expression
 
 LayoutOf = Callable[[int], Layout]
 LOOKING = ("pool_max_input", "pool_max_pick")  # they remember who still looks for its maximum
-POOLED = 1 << 14  # floats for a convolution and the pool behind it at once, as in pooled.c
+POOLED = 1 << 15  # floats for a convolution and the pool behind it at once, as in pooled.c
 SPARE = 16  # floats that the widest store may write beyond a row of channels
 
 
@@ -47,9 +48,10 @@ def planes(graph: Graph, node: Node, sizes: Mapping[str, int]) -> Dim:
     floats = floats + (max(tiles, squares) if isinstance(tiles, int) else tiles + squares)
     if node.op == "convolve" and any(graph[u].op == "pool_max" for u in graph.users(node.id)):
         return max(floats, POOLED) if isinstance(floats, int) else floats + POOLED
-    if node.op != "convolve_input" or not isinstance(floats, int):
+    if node.op != "convolve_input":
         return floats
-    return max(floats, sparse_room(g))
+    listed = sparse_room(g)
+    return max(floats, listed) if isinstance(floats, int) else floats + listed
 
 
 def _padded(g: Geometry, op: str, block: int) -> Dim:
@@ -88,6 +90,7 @@ def record(graph: Graph, node: Node, layout: LayoutOf, sizes: Mapping[str, int])
         fields |= {"room": room_of(g, node.op, block), "pixels": pixels_of(g)}
         if strip_of(g):
             fields |= {"strip": strip_of(g), "broad": broad_of(g)}
+        fields |= {"listed": sparse_floats(g)} if adjoint else {}
     return "{" + ", ".join(f".{name} = {_value(value)}" for name, value in fields.items()) + "}"
 
 

@@ -128,6 +128,7 @@ def picture_set(
     assert raw.pictures is not None
     outputs = _outputs(recipe, raw.pictures)
     train, test = _halves(recipe, raw, len(outputs))
+    _check_extent(settings, raw.pictures.planes[0].shape[-2:])
     low, high = _values(settings, raw.pictures)
     numbers: dict[str, Any] = dict((statistics or {}).get("fields", {}))
     numbers[names[0]] = _scaling(names[0], settings, numbers, train.pictures, (low, high))
@@ -157,6 +158,18 @@ def picture_set(
     soft = _soft(recipe, train, raw.facts) if mixes(settings) else {}
     planes = names[: len(outputs)]
     return PictureSet(supply, planes, (train, test), soft, found, batch, fixed, recipe["place"])
+
+
+def _check_extent(settings: Mapping[str, Any], sides: Sequence[int]) -> None:
+    """Whether something of every picture is left, however it is varied."""
+    for name, most in (("crop", min(sides) - 1), ("cutout", min(sides))):
+        mirrored = name == "crop" and settings["padding"] == "reflect"
+        if settings.get(name, 0) > most and not mirrored:
+            raise DataError(
+                f"{name}={settings[name]} is too much for pictures of {sides[0]} x {sides[1]}: "
+                "some would be all black",
+                hint=f"at most {most} leaves a part of each",
+            )
 
 
 def _outputs(recipe: Mapping[str, Any], pictures: Pictures) -> tuple[Output, ...]:

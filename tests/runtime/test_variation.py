@@ -332,6 +332,27 @@ def test_pictures_and_labels_are_as_many(tmp_path: Path, part: str) -> None:
         load(line, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"crop": 6}, "crop=6 is too much for pictures of 6 x 8"),
+        ({"cutout": 7}, "cutout=7 is too much for pictures of 6 x 8"),
+        ({"crop": 5, "cutout": 6}, None),
+        ({"crop": 9, "padding": "reflect"}, None),
+    ],
+)
+def test_something_of_every_picture_is_left(
+    tmp_path: Path, settings: dict[str, Any], said: str | None
+) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((9, 3, 6, 8), np.uint8))
+    line = data_line(["x"], [["f32", ["B", 3, 6, 8]]], "npz", "d.npz", batch=3, **settings)
+    if said is None:
+        load(line, tmp_path).close()
+        return
+    with pytest.raises(DataError, match=said):
+        load(line, tmp_path)
+
+
 def test_grey_sources_are_varied_in_their_range() -> None:
     pytest.importorskip("sklearn")
     types = [["f32", ["B", 1, 12, 12]], LABEL]

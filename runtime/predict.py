@@ -103,12 +103,22 @@ def predict(
 
     Raises: CheckpointError, DataError, UsageError.
     """
+    _check_apart(out, options["source"])
     found = answers(engine, artifact, **options)
     if progress:
         pieces = tallied(found.pieces, found.count, title="predict", unit="rows", length=len)
         found = replace(found, pieces=pieces)
     write(out, found)
     return found.count
+
+
+def _check_apart(out: Path, source: Path) -> None:
+    """Whether what is written leaves the inputs alone.  Raises: UsageError."""
+    there, place = out.resolve(), source.resolve()
+    if there == place or (there / place.name).with_suffix(".png") == place:
+        raise UsageError(
+            f"`{out}` would take the place of the input `{source}`", hint="-o names another place"
+        )
 
 
 class Asked(NamedTuple):

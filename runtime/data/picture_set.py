@@ -163,7 +163,7 @@ def picture_set(
 def _check_extent(settings: Mapping[str, Any], sides: Sequence[int]) -> None:
     """Whether something of every picture is left, however it is varied."""
     for name, most in (("crop", min(sides) - 1), ("cutout", min(sides))):
-        mirrored = name == "crop" and settings["padding"] == "reflect"
+        mirrored = name == "crop" and settings.get("padding") == "reflect"
         if settings.get(name, 0) > most and not mirrored:
             raise DataError(
                 f"{name}={settings[name]} is too much for pictures of {sides[0]} x {sides[1]}: "

@@ -94,6 +94,11 @@ def test_masks_are_what_the_report_counts(kind: str, capsys: pytest.CaptureFixtu
     assert report["mean"]["iou"] == pytest.approx((np.diag(counts) / union).mean())
     assert main(["eval", "n.weft", "--part", "train", "--report"]) == 0
     assert "Dice     IoU  pixels" in capsys.readouterr().out
+    before = pixels(Path("in/a.png"))
+    for source, out in (("in", "in/"), ("in/a.png", "in"), ("in/a.png", "in/a.png")):
+        assert main(["predict", "n.weft", "--input", source, "-o", out]) == 2
+        assert f"would take the place of the input `{source}`" in capsys.readouterr().err
+    np.testing.assert_array_equal(pixels(Path("in/a.png")), before)
     assert main(["predict", "n.weft", "--input", "in/a.png", "-o", "alone.png"]) == 0
     np.testing.assert_array_equal(pixels(Path("alone.png")), pixels(Path("found/a.png")))
     assert main(["predict", "n.weft", "--input", "in", "-o", "all.png"]) == 2

@@ -2,8 +2,8 @@
 
     torchrun --standalone --nproc-per-node 2 benchmarks/data_parallel.py [--rounds N]
 
-LeNet-5 of the examples and the small GPT of `networks.py`.  They take turns: while one process
-works alone the others wait for it.  Printed are the least times of a step.
+LeNet-5 of the examples, the small GPT and the ResNet-20 of `networks.py`.  They take turns: while
+one process works alone the others wait for it.  Printed are the least times of a step.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from networks import GPT, TRAIN
+from networks import GPT, RESNET, TRAIN
 
 import weft
 from weft.runtime.data.shard import Portion
+from weft.runtime.exchange import Exchanging
 from weft.runtime.joint import Joint
 from weft.runtime.machine import cpu
 from weft.runtime.native_engine import NativeEngine
@@ -29,12 +30,10 @@ LENET5 = Path(__file__).parents[1] / "examples" / "lenet5" / "lenet5.weft"
 STEPS = 5
 
 
-def small_gpt() -> Any:
-    """The network of `networks.py` with its training."""
-    fields, loss = "x: i32[B, 128], y: i32[B, 128]", "x -> net_of -> cross_entropy(y)"
-    optimizer = "adamw(lr=1e-3)"
-    text = GPT + TRAIN.format(fields=fields, batch=8, optimizer=optimizer, loss=loss)
-    return weft.load_text(text, "gpt.weft")
+def training(net: str, fields: str, batch: int, loss: str) -> Any:
+    """A network of `networks.py` with its training."""
+    text = net + TRAIN.format(fields=fields, batch=batch, optimizer="adamw(lr=1e-3)", loss=loss)
+    return weft.load_text(text, "net.weft")
 
 
 def batch_of(program: Any, size: int) -> dict[str, Any]:
@@ -69,8 +68,9 @@ def compare(name: str, spec: Any, size: int, rounds: int, processes: Processes) 
     share = max(1, cpu().cores // processes.size)
     alone = NativeEngine(program.artifact, threads=cpu().cores)
     joint = Joint(NativeEngine(program.artifact, threads=share), processes)
+    exchanging = Joint(Exchanging(program.lowered, processes), processes, whole=True)
     settings = {"rate": 1e-4, "seed": 0}
-    found: dict[str, list[float]] = {"alone": [], "together": []}
+    found: dict[str, list[float]] = {"alone": [], "together": [], "sync": []}
 
     def first(index: int) -> None:
         if not processes.rank:
@@ -78,14 +78,17 @@ def compare(name: str, spec: Any, size: int, rounds: int, processes: Processes) 
 
     for _ in range(rounds):
         found["alone"].append(least(first, processes))
-        found["together"].append(
-            least(lambda k: joint.train("main", part, index=k, **settings), processes)
-        )
+        for kind, engine in (("together", joint), ("sync", exchanging)):
+
+            def step(index: int, engine: Joint = engine) -> None:
+                engine.train("main", part, index=index, **settings)
+
+            found[kind].append(least(step, processes))
     if not processes.rank:
-        one, several = (1e3 * min(found[kind]) for kind in ("alone", "together"))
+        one, several, sync = (1e3 * min(times) for times in found.values())
         print(
             f"{name}: one process of {cpu().cores} threads {one:.2f} ms, "
-            f"{processes.size} of {share} {several:.2f} ms, {several / one:.2f} times as long",
+            f"{processes.size} of {share} {several:.2f} ms, with --sync {sync:.2f} ms",
             flush=True,
         )
 
@@ -100,7 +103,11 @@ def main() -> None:
         if not processes.rank:
             print(f"load before {os.getloadavg()[0]:.1f}")
         compare("LeNet-5, batch 64", str(LENET5), 64, rounds, processes)
-        compare("GPT 4 x 128, 128 tokens, batch 8", small_gpt(), 8, rounds, processes)
+        gpt = training(GPT, "x: i32[B, 128], y: i32[B, 128]", 8, "x -> net_of -> cross_entropy(y)")
+        compare("GPT 4 x 128, 128 tokens, batch 8", gpt, 8, rounds, processes)
+        fields = "x: f32[B, 3, 32, 32], y: i32[B]"
+        residual = training(RESNET, fields, 64, "x -> net_of -> cross_entropy(y)")
+        compare("ResNet-20, 32 x 32, batch 64", residual, 64, rounds, processes)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from ..spec.dims import symbols
 from ..spec.errors import UsageError
 from .ir.graph import Graph
+from .ir.verify import verify
 from .lowered import Lowered
+from .ops import OPS
 from .passes.join import join
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def lower_joined(lowered: Lowered) -> Lowered:
             parts = {port.name for port in entry.outputs} | set(entry.gradients)
             batch = _batch(lowered.program.steps[entry.subject])
             entry = replace(entry, graph=join(entry.graph, batch, parts))
+            assert entry.graph is not None
+            verify(entry.graph, OPS)
         entries.append(entry)
     return replace(lowered, entries=tuple(entries))
 

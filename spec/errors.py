@@ -94,7 +94,7 @@ class UnheardError(WeftError):
 
     def __init__(self, exit_code: int) -> None:
         self.exit_code = exit_code
-        super().__init__("")
+        super().__init__("another process of this training says what went wrong")
 
 
 class InternalError(WeftError):

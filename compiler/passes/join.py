@@ -29,7 +29,17 @@ OWN, PART, SAME = "own", "part", "same"
 SCALED = ("mul", "div", "add", "sub", "neg", "copy", "again", "stop_gradient", "reshape", "cast")
 """Operations of one part that give as many numbers as it has."""
 
-ONE_BY_ONE = ("neg", "copy", "again", "stop_gradient", "reshape", "transpose", "squeeze", "slice")
+ONE_BY_ONE = (
+    "neg",
+    "copy",
+    "again",
+    "stop_gradient",
+    "reshape",
+    "transpose",
+    "squeeze",
+    "slice",
+    "pad",
+)
 """Linear operations of one operand."""
 
 SUMS = ("sum", "contract", "scatter_add", "convolve_weight", "convolve_weight_put")
@@ -145,6 +155,8 @@ class _Joining:
             return sorted(kinds) == [PART, SAME]
         if node.op == "div":
             return kinds == [PART, SAME]
+        if node.op == "concat":
+            return set(kinds) == {PART}
         return node.op in ("sum", "broadcast")
 
     def _size(self, node: Node) -> int:

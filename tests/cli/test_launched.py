@@ -123,6 +123,16 @@ def test_a_wrong_spec_is_said_once(folder: Path) -> None:
     assert answer.stderr.count("unknown operation `tahn`") == 1
 
 
+def test_a_package_trains_in_two_processes(folder: Path) -> None:
+    """It is on its own: it needs torch for nothing but the exchange."""
+    compiled = [sys.executable, "-m", "weft.cli", "compile", "net.weft", "-o", "package"]
+    subprocess.run(compiled, cwd=folder, env=variables(), check=True, timeout=240)
+    answer = launched(folder, "package/train.py", "--out", "run")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.count("trained 10 steps") == 1
+    assert last(folder / "run").state["position"]["step"] == 10
+
+
 def test_ctrl_c_saves_once_and_resuming_goes_on(
     folder: Path, running: subprocess.Popen[str]
 ) -> None:

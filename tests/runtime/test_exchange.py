@@ -57,6 +57,9 @@ train {
   }
 }
 """
+RECURRENT = digits().replace(
+    "linear(32) -> tanh", "reshape([B, 8, 8]) -> gru(12) -> mean(axis=1) -> batch_norm"
+)
 CASES = {
     "normalised": NORMALISED,
     "nothing": ALONE,
@@ -64,6 +67,7 @@ CASES = {
     "penalised": PENALISED,
     "pictures": PICTURES,
     "covered": COVERED,
+    "recurrent": RECURRENT,
     "accumulated": NORMALISED.replace("optimizer =", "accumulate = 2\n    optimizer ="),
 }
 

@@ -26,18 +26,27 @@ WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, l
     const weft_mask some = weft_first(last);
     weft_vector sum[24];
     WEFT_UNROLL for (int t = 0; t < split * rows * vectors; ++t) sum[t] = (weft_vector){0};
-    if (depth * blocks >= 64) WEFT_UNROLL for (int i = 0; i < rows; ++i)                     /* the lines of C come while the sums run */
+    const int spread = WEFT_ASKS(rows, vectors) && blocks == 1;
+    if (!spread && depth * blocks >= 64) WEFT_UNROLL for (int i = 0; i < rows; ++i)          /* the lines of C come while the sums run */
         WEFT_UNROLL for (int j = 0; j < vectors; j += 64 / WEFT_VECTOR_BYTES) __builtin_prefetch(c + i * cr + j * WEFT_LANES, 1);
     const float *at = a, *bt = b;
     for (long block = 0; block < blocks; ++block, at += as, bt += bs) {
         const float *a0 = at, *a3 = at + 3 * ar, *a6 = at + 6 * ar, *a9 = at + 9 * ar;
         b = bt;
         long k = 0;
-        if (WEFT_ASKS(rows, vectors) && ar == 1) for (; k < depth; ++k) {
-            WEFT_TERMS(0)
-            __builtin_prefetch(a0 + WEFT_AHEAD * ac); __builtin_prefetch(a9 + 2 + WEFT_AHEAD * ac);
-            __builtin_prefetch(b + WEFT_AHEAD * br); __builtin_prefetch(b + WEFT_AHEAD * br + WEFT_LANES);
-            WEFT_STEP(1)
+        if (WEFT_ASKS(rows, vectors)) {
+            for (long row = 0; k < depth; ++row) {                      /* and one after the other, as many at once would be waited for */
+                const long until = spread && row + 1 < rows ? (row + 1) * depth / rows : depth;
+                if (spread) __builtin_prefetch(c + row * cr, 1), __builtin_prefetch(c + row * cr + WEFT_LANES, 1);
+                if (ar == 1) for (; k < until; ++k) {
+                    WEFT_TERMS(0)
+                    __builtin_prefetch(a0 + WEFT_AHEAD * ac); __builtin_prefetch(a9 + 2 + WEFT_AHEAD * ac);
+                    __builtin_prefetch(b + WEFT_AHEAD * br); __builtin_prefetch(b + WEFT_AHEAD * br + WEFT_LANES);
+                    WEFT_STEP(1)
+                }
+                else for (; k < until; ++k) { WEFT_TERMS(0) WEFT_STEP(1) }
+            }
+            continue;
         }
         for (; k + split <= depth; k += split) {
             WEFT_UNROLL for (int u = 0; u < split; ++u) { WEFT_TERMS(u) }

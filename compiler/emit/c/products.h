@@ -30,11 +30,12 @@ WEFT_SHARED void weft_gemm_repack(long m, long n, long depth, const float *a, lo
 /* One column of C. */
 WEFT_SHARED void weft_gemm_column(long m, long depth, const float *a, long ar, long ac, const float *b, long br, float *c, long cr,
     int accumulate, float *scratch);
-/* Dots, in half cycles, against packing B and whole tiles: dots win where few sums run deep. */
+/* Dots, in half cycles, against packing B and whole tiles: dots win where few sums run deep.  A fifth more for what they read of B anew for
+   every four rows. */
 WEFT_INLINE int weft_prefers_dot(long m, long n, long depth)
 {
     const long tiles = (m + WEFT_DOT_ROWS - 1) / WEFT_DOT_ROWS * ((n + WEFT_DOT_COLUMNS - 1) / WEFT_DOT_COLUMNS);
-    return tiles * (depth + 110) < depth * (n + WEFT_STRIP - 1) / WEFT_STRIP * 16 + m * depth * ((n + WEFT_LANES - 1) / WEFT_LANES);
+    return tiles * (depth + depth / 5 + 110) < depth * (n + WEFT_STRIP - 1) / WEFT_STRIP * 16 + m * depth * ((n + WEFT_LANES - 1) / WEFT_LANES);
 }
 WEFT_INLINE void weft_gemm_plain(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
     float *c, long cr, int accumulate, float *scratch)

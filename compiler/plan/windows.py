@@ -32,7 +32,7 @@ SPARSE_VECTORS = 8  # of a row of taps, as in window_sparse.c
 FEW_CHANNELS = 8  # with less, Winograd's algorithm is no quicker
 GROUP = 4  # outputs of a group at most whose lanes are outputs, as in window_lanes.c
 FOLDS, FOLDED = (1, 2, 4), 128  # windows whose outputs stand side by side, as in window_direct.c
-SQUARES, MANY_SQUARES = 60, 96  # of 2 x 2 windows at once: whole register tiles of 12
+SQUARES, MANY_SQUARES = 72, 96  # of 2 x 2 windows at once: in twelves and in eights
 SUMS = 1 << 18  # floats of sums over squares for the adjoint in the weight
 
 

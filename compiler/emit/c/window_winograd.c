@@ -127,6 +127,50 @@ static __attribute__((noinline, unused)) void weft_patches(const weft_windows *g
     }
 }
 
+/* ---- 16 products, each of a strip with a matrix of the weight ---- */
+#if WEFT_VECTOR_BYTES == 64
+/* Few channels: 16 rows of the weight stay in registers while 8 squares at a time go by, as calls of short register tiles would take a fifth of
+   the time.  Squares of zeros fill the last eight: what lies there might be subnormal numbers. */
+enum { WEFT_STAYING = 16, WEFT_PASSING = 8 };
+WEFT_INLINE void weft_pass(const int fresh, long count, const float *v, long vr, const float *u, long ur, float *m, long mr)
+{
+    weft_vector w[WEFT_STAYING];
+    WEFT_UNROLL for (int c = 0; c < WEFT_STAYING; ++c) w[c] = *(const weft_vector *)(u + c * ur);
+    for (long t = 0; t < count; t += WEFT_PASSING, v += WEFT_PASSING * vr, m += WEFT_PASSING * mr) {
+        const float *const a0 = v, *const a3 = v + 3 * vr, *const a6 = v + 6 * vr;
+        weft_vector sum[WEFT_PASSING];
+        WEFT_UNROLL for (int i = 0; i < WEFT_PASSING; ++i) sum[i] = fresh ? (weft_vector){0} : *(const weft_vector *)(m + i * mr);
+        WEFT_UNROLL for (int c = 0; c < WEFT_STAYING; ++c) WEFT_UNROLL for (int i = 0; i < WEFT_PASSING; ++i) {
+            const float *const p = (i < 3 ? a0 : i < 6 ? a3 : a6) + c;
+            sum[i] += (i % 3 == 0 ? p[0] : i % 3 == 1 ? p[vr] : p[2 * vr]) * w[c];
+        }
+        WEFT_UNROLL for (int i = 0; i < WEFT_PASSING; ++i) *(weft_vector *)(m + i * mr) = sum[i];
+    }
+}
+static __attribute__((noinline, unused)) void weft_pass_first(long count, const float *v, long vr, const float *u, long ur, float *m, long mr)
+{ weft_pass(1, count, v, vr, u, ur, m, mr); }
+static __attribute__((noinline, unused)) void weft_pass_again(long count, const float *v, long vr, const float *u, long ur, float *m, long mr)
+{ weft_pass(0, count, v, vr, u, ur, m, mr); }
+#endif
+static __attribute__((noinline, unused)) void weft_winograd_products(const weft_windows *g, const weft_squares *s, long count, const float *kept)
+{
+    const long plane = weft_winograd_plane(g), columns = weft_winograd_columns(g);
+    for (int f = 0; f < 16; ++f) {
+        float *const v = s->patches + f * s->in_plane;
+        const float *const u = kept + f * plane;
+        float *const m = s->results + f * s->out_plane;
+#if WEFT_VECTOR_BYTES == 64
+        if (g->channels <= 2 * WEFT_STAYING && g->channels % WEFT_STAYING == 0) {
+            memset(v + count * s->in, 0, (size_t)((weft_up(count, WEFT_PASSING) - count) * s->in) * sizeof(float));
+            for (long j = 0; j < s->out; j += WEFT_LANES) for (long c = 0; c < g->channels; c += WEFT_STAYING)
+                (c ? weft_pass_again : weft_pass_first)(count, v + c, s->in, u + j / columns * columns * g->channels + c * columns + j % columns, columns, m + j, s->out);
+            continue;
+        }
+#endif
+        weft_gemm_strips(count, s->out, g->channels, v, s->in, 1, u, columns, g->channels * columns, m, s->out, 0);
+    }
+}
+
 /* ---- results of a run become squares of y; `sum` is NaN where one is not finite ---- */
 static __attribute__((noinline, unused)) void weft_squares_out(const weft_windows *g, const weft_squares *s, weft_run run, const float *from, float *y, weft_vector *sum)
 {
@@ -169,7 +213,7 @@ static __attribute__((noinline, unused)) int weft_winograd_images(long images, c
     float *y, float *planes)
 {
     const weft_squares s = weft_squares_of(g, 0, g->outputs, planes);
-    const long total = images * s.high * s.wide, image = g->out[1] * g->out[2] * g->outputs, plane = weft_winograd_plane(g), columns = weft_winograd_columns(g);
+    const long total = images * s.high * s.wide, image = g->out[1] * g->out[2] * g->outputs;
     weft_vector sum = {0};
     weft_run run;
     for (long begin = 0; begin < total; begin += s.strip) {
@@ -178,9 +222,7 @@ static __attribute__((noinline, unused)) int weft_winograd_images(long images, c
             run = weft_run_at(&s, begin + q, count - q);
             weft_patches(g, a, &s, run, x + run.b * g->xb, s.patches + q * s.in);
         }
-        for (int f = 0; f < 16; ++f)
-            weft_gemm_strips(count, s.out, g->channels, s.patches + f * s.in_plane, s.in, 1, kept + f * plane, columns, g->channels * columns,
-                s.results + f * s.out_plane, s.out, 0);
+        weft_winograd_products(g, &s, count, kept);
         for (long q = 0; q < count; q += run.count) {
             run = weft_run_at(&s, begin + q, count - q);
             weft_squares_out(g, &s, run, s.results + q * s.out, y + run.b * image, &sum);

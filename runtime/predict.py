@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -105,10 +105,12 @@ def predict(
     """
     _check_apart(out, options["source"])
     found = answers(engine, artifact, **options)
-    if progress:
-        pieces = tallied(found.pieces, found.count, title="predict", unit="rows", length=len)
-        found = replace(found, pieces=pieces)
-    write(out, found)
+    if not progress:
+        write(out, found)
+        return found.count
+    told = tallied(found.pieces, found.count, title="predict", unit="rows", length=len)
+    with closing(told) as pieces:
+        write(out, replace(found, pieces=pieces))
     return found.count
 
 

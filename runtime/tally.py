@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
 from typing import Any, TextIO, TypeVar
 
@@ -23,7 +23,7 @@ def tallied(
     length: Callable[[T], int],
     stream: TextIO | None = None,
     interval: float = QUIET_FOR,
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """The pieces, while the error stream (or `stream`) tells how many of the `total` are done:
     `predict: 1,200 of 50,000 rows, 310 rows/s`.  Units: `interval` in seconds.
 

@@ -9,6 +9,7 @@ OPERATIONS = {
     "dense": "linear",
     "fc": "linear",
     "view": "reshape",
+    "unflatten": "reshape",
     "permute": "transpose",
     "swish": "silu",
     "amax": "max",
@@ -35,8 +36,6 @@ OPERATIONS = {
     "deconv": "conv_transpose",
     "up_conv": "conv_transpose",
     "transposed_conv": "conv_transpose",
-    "depthwise_conv": "separable_conv",
-    "conv_depthwise": "separable_conv",
     "crop": "center_crop",
     "centre_crop": "center_crop",
     "gap": "global_avg_pool",
@@ -65,6 +64,8 @@ OPERATIONS = {
 
 _HIDDEN = "linear(4*width) -> gelu -> linear(width)"
 _LAYER = f"residual {{ layer_norm -> attention(heads) }} -> residual {{ layer_norm -> {_HIDDEN} }}"
+_DEPTHWISE = "of C channels it is `conv(C, 3, groups=C)`; `separable_conv` mixes channels behind it"
+_PADDED = "`pad([0, 0, 1, 1], mode={0})`, a number for each axis; conv has `pad_mode={0}`"
 WRITTEN_OUT = {
     "transformer": f"a layer is `{_LAYER}`",
     "transformer_block": f"it is written out: `{_LAYER}`",
@@ -74,6 +75,12 @@ WRITTEN_OUT = {
     "mlp": f"it is written out: `{_HIDDEN}`; `swiglu` is a gated one",
     "ffn": f"it is written out: `{_HIDDEN}`; `swiglu` is a gated one",
     "feed_forward": f"it is written out: `{_HIDDEN}`; `swiglu` is a gated one",
+    "depthwise_conv": _DEPTHWISE,
+    "conv_depthwise": _DEPTHWISE,
+    "reflection_pad": _PADDED.format("reflect"),
+    "mirror_pad": _PADDED.format("reflect"),
+    "replication_pad": _PADDED.format("replicate"),
+    "circular_pad": _PADDED.format("circular"),
     "positional_encoding": "`sinusoidal_positions` or `learned_positions(entries)`; `rope` is a "
     "setting of attention",
     "position_embedding": "`learned_positions(entries)`",
@@ -139,6 +146,8 @@ ELSEWHERE = {
     "data_format": "channels are axis 1, as in PyTorch",
     "size": "`resize([H, W])` scales to a size",
     "num_layers": "layers are stages: `lstm(n) -> lstm(n)`, or `repeat 2 { lstm(n) }`",
+    "track_running_stats": "running statistics are those of `batch_norm`; no other norm has them",
+    "depth_multiplier": "give all channels: `conv(2*C, 3, groups=C)` makes two of each",
     "batch_first": "axes are batch, time, features",
     "inplace": "values never change: leave it out",
 }

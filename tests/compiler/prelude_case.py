@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 
 SIZES = {"B": 5, "T": 3, "H": 2, "W": 4}
+IMAGE = "x: f32[B, 4, 7, 8]"
+LINE = "x: f32[B, 4, 11]"
+VOLUME = "x: f32[B, 2, 5, 4, 3]"
+OPEN = "x: f32[B, 4, H, W]"
+ONE = {"B": 1}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Convolutions, pools, resampling and normalisation over channels beside torch."""
+"""Pools, resampling and normalisation over channels beside torch."""
 
 from __future__ import annotations
 
@@ -9,135 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .prelude_case import Case
+from .prelude_case import IMAGE, LINE, ONE, OPEN, VOLUME, Case
+from .prelude_convolutions import CONVOLUTIONS
 
 Tensor = torch.Tensor
-IMAGE = "x: f32[B, 4, 7, 8]"
-LINE = "x: f32[B, 4, 11]"
-VOLUME = "x: f32[B, 2, 5, 4, 3]"
-OPEN = "x: f32[B, 4, H, W]"
-ONE = {"B": 1}
-
-
-# ---- convolutions --------------------------------------------------------------------------------
-
-
-def conv(settings: str, weight: tuple[int, ...], inputs: str = IMAGE, *, bias: bool = True,
-         name: str = "conv", sizes: dict[str, int] | None = None,
-         twin: Callable[..., Tensor] | None = None, **torchs: Any) -> Case:  # fmt: skip
-    """A convolution; what torch calls its settings stands in `torchs`."""
-    functions = {"conv": (F.conv1d, F.conv2d, F.conv3d)}
-    functions["conv_transpose"] = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
-    function = functions[name][len(weight) - 3]
-    outs = weight[0] if name == "conv" else weight[1] * torchs.get("groups", 1)
-    weights: dict[str, tuple[int, ...]] = {f"{name}.weight": weight}
-    if bias:
-        weights[f"{name}.bias"] = (outs,)
-    made = twin or (lambda x, w, b=None: function(x, w, b, **torchs))
-    return Case(f"x -> {name}({settings})", made, inputs, weights, sizes=sizes or {})
-
-
-def padded(mode: str, *pads: int) -> Callable[..., Tensor]:
-    """A convolution after a padding in torch's order: last axis first."""
-
-    def twin(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        x = F.pad(x, pads, mode)
-        return F.conv2d(x, w, b) if w.ndim == 4 else F.conv1d(x, w, b)
-
-    return twin
-
-
-def grown(function: Callable[..., Tensor], low: tuple[int, ...], stride: tuple[int, ...],
-          dilation: Any = 1, extra: Any = 0) -> Callable[..., Tensor]:  # fmt: skip
-    """A transposed convolution cut to `stride` times the sizes, `low` of it taken away in front."""
-
-    def twin(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        y = function(x, w, b, stride, 0, extra, dilation=dilation)
-        sizes = [s * n for s, n in zip(stride, x.shape[2:], strict=True)]
-        kept = [slice(a, a + n) for a, n in zip(low, sizes, strict=True)]
-        assert all(a.stop <= n for a, n in zip(kept, y.shape[2:], strict=True))
-        return y[:, :, *kept]
-
-    return twin
-
-
-def standardised(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    var, mean = torch.var_mean(w, (1, 2, 3), correction=0, keepdim=True)
-    return F.conv2d(x, (w - mean) / torch.sqrt(var + 1e-5), b, padding=1)
-
-
-def separable(x: Tensor, depthwise: Tensor, pointwise: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(F.conv2d(x, depthwise, padding=1, stride=2, groups=4), pointwise, bias)
-
-
-CONVOLUTIONS = [
-    conv("6, 3", (6, 4, 3, 3), padding=1),
-    conv("6, 3", (6, 4, 3, 3), OPEN, padding=1),
-    conv("6, 3", (6, 4, 3, 3), "x: f32[B, 4, 1, 1]", padding=1),
-    conv("6, 3", (6, 4, 3, 3), sizes=ONE, padding=1),
-    conv("6, 3, bias=false", (6, 4, 3, 3), bias=False, padding=1),
-    conv("5, 1", (5, 4, 1, 1)),
-    conv("5, 1, stride=3", (5, 4, 1, 1), stride=3),
-    conv("5, 2, stride=3, pad=0", (5, 4, 2, 2), stride=3),
-    conv("5, 2, stride=5, pad=1", (5, 4, 2, 2), stride=5, padding=1),
-    conv("5, 4, stride=2", (5, 4, 4, 4), stride=2, padding=1),
-    conv("5, 2, pad=0", (5, 4, 2, 2)),
-    conv("3, [7, 8], pad=0", (3, 4, 7, 8)),
-    conv("3, [1, 5], stride=[2, 1], pad=[0, 3]", (3, 4, 1, 5), stride=(2, 1), padding=(0, 3)),
-    conv("3, 3, pad=4", (3, 4, 3, 3), padding=4),
-    conv("3, 3, pad=[[0, 2], [1, 0]]", (3, 4, 3, 3), twin=padded("constant", 1, 0, 0, 2)),
-    conv("3, 3, dilation=2", (3, 4, 3, 3), dilation=2, padding=2),
-    conv("3, 3, dilation=[3, 1], pad=[0, 1]", (3, 4, 3, 3), dilation=(3, 1), padding=(0, 1)),
-    conv("3, 2, dilation=2, stride=3, pad=2", (3, 4, 2, 2), dilation=2, stride=3, padding=2),
-    conv("6, 3, groups=2", (6, 2, 3, 3), groups=2, padding=1),
-    conv("8, 3, groups=4, stride=2", (8, 1, 3, 3), groups=4, stride=2, padding=1),
-    conv("4, 3, groups=4, bias=false", (4, 1, 3, 3), bias=False, groups=4, padding=1),
-    conv("3, 3, pad_mode=reflect", (3, 4, 3, 3), twin=padded("reflect", 1, 1, 1, 1)),
-    conv("3, 5, pad_mode=reflect, pad=[[2, 0], [1, 3]]", (3, 4, 5, 5),
-         twin=padded("reflect", 1, 3, 2, 0)),
-    conv("3, 3, pad_mode=reflect", (3, 4, 3), LINE, twin=padded("reflect", 1, 1)),
-    conv("3, 3, pad_mode=replicate, pad=3", (3, 4, 3, 3), twin=padded("replicate", 3, 3, 3, 3)),
-    conv("3, 3, pad_mode=circular", (3, 4, 3, 3), twin=padded("circular", 1, 1, 1, 1)),
-    conv("3, 3, pad_mode=circular, pad=[[0, 2], 1]", (3, 4, 3, 3),
-         twin=padded("circular", 1, 1, 0, 2)),
-    conv("6, 5, stride=2", (6, 4, 5), LINE, stride=2, padding=2),
-    conv("6, 2, stride=7, pad=0", (6, 4, 2), LINE, stride=7),
-    conv("6, 3, pad=[[2, 0]]", (6, 4, 3), LINE, twin=padded("constant", 2, 0)),
-    conv("3, 3", (3, 2, 3, 3, 3), VOLUME, padding=1),
-    conv("3, [2, 1, 3], stride=[2, 1, 1], pad=[1, 0, 0]", (3, 2, 2, 1, 3), VOLUME,
-         stride=(2, 1, 1), padding=(1, 0, 0)),
-    conv("6, 2, stride=2", (4, 6, 2, 2), name="conv_transpose", stride=2),
-    conv("6, 2, stride=2", (4, 6, 2, 2), OPEN, name="conv_transpose", stride=2),
-    conv("6, 3", (4, 6, 3, 3), sizes=ONE, name="conv_transpose"),
-    conv("6, 3, bias=false", (4, 6, 3, 3), name="conv_transpose", bias=False),
-    conv("6, 3, stride=2, pad=1, output_pad=1", (4, 6, 3, 3), name="conv_transpose", stride=2,
-         padding=1, output_padding=1),
-    conv("6, 2, stride=3, pad=[0, 1]", (4, 6, 2, 2), name="conv_transpose", stride=3,
-         padding=(0, 1)),
-    conv("6, [4, 1], stride=[2, 3], output_pad=[1, 2]", (4, 6, 4, 1), name="conv_transpose",
-         stride=(2, 3), output_padding=(1, 2)),
-    conv("6, 3, dilation=3, output_pad=2", (4, 6, 3, 3), name="conv_transpose", dilation=3,
-         output_padding=2),
-    conv("6, 3, stride=2, groups=2", (4, 3, 3, 3), name="conv_transpose", stride=2, groups=2),
-    conv("4, 4, stride=2, pad=1, groups=4", (4, 1, 4, 4), name="conv_transpose", stride=2,
-         padding=1, groups=4),
-    conv("3, 3, stride=2", (4, 3, 3), LINE, name="conv_transpose", stride=2),
-    conv("6, 5, stride=2, pad=same", (4, 6, 5, 5), name="conv_transpose",
-         twin=grown(F.conv_transpose2d, (1, 1), (2, 2))),
-    conv("6, [2, 3], stride=[3, 1], pad=same, dilation=[1, 2]", (4, 6, 2, 3), OPEN,
-         name="conv_transpose", twin=grown(F.conv_transpose2d, (0, 2), (3, 1), (1, 2), (1, 0))),
-    conv("3, 4, stride=3, pad=same", (4, 3, 4), LINE, name="conv_transpose",
-         twin=grown(F.conv_transpose1d, (0,), (3,))),
-    conv("3, 3, stride=2, pad=same", (2, 3, 3, 3, 3), VOLUME, name="conv_transpose",
-         twin=grown(F.conv_transpose3d, (0, 0, 0), (2, 2, 2))),
-    conv("3, 2, stride=2", (2, 3, 2, 2, 2), VOLUME, name="conv_transpose", stride=2),
-    Case("x -> separable_conv(6, 3, stride=2)", separable, IMAGE,
-         {"separable_conv.depthwise.weight": (4, 1, 3, 3),
-          "separable_conv.pointwise.weight": (6, 4, 1, 1),
-          "separable_conv.pointwise.bias": (6,)}),
-    Case("x -> standardised_conv(6, 3)", standardised, IMAGE,
-         {"standardised_conv.weight": (6, 4, 3, 3), "standardised_conv.bias": (6,)}),
-]  # fmt: skip
 
 
 # ---- pools and sizes -----------------------------------------------------------------------------
@@ -204,6 +79,21 @@ def unpooled(x: Tensor, kernel: Any = 2) -> Tensor:
     return F.max_unpool2d(y * y, places, kernel, output_size=x.shape[2:])
 
 
+def indexed_volume(x: Tensor) -> Tensor:
+    y, places = F.max_pool3d(x, 2, return_indices=True)
+    return y * torch.sin(places.double())
+
+
+def unpooled_volume(x: Tensor) -> Tensor:
+    y, places = F.max_pool3d(x, (2, 1, 3), return_indices=True)
+    return F.max_unpool3d(y * y, places, (2, 1, 3), output_size=x.shape[2:])
+
+
+def unpooled_line(x: Tensor) -> Tensor:
+    y, places = F.max_pool1d(x, 3, return_indices=True)
+    return F.max_unpool1d(y * y, places, 3, output_size=x.shape[2:])
+
+
 def unpooled_oblong(x: Tensor) -> Tensor:
     return unpooled(x, (2, 3))
 
@@ -222,6 +112,14 @@ SAMPLING = [
     Case("y, places = x -> max_pool(2, return_indices=true)\n  y*sin(places)", indexed_line, LINE),
     Case("y = x -> max_pool(2)\n  max_unpool(y*y, x, 2)", unpooled, IMAGE),
     Case("y = x -> max_pool([2, 3])\n  max_unpool(y*y, x, [2, 3])", unpooled_oblong, IMAGE),
+    Case("x -> max_pool([3, 2, 1], stride=2, pad=[1, 0, 0], ceil=true)",
+         lambda x: F.max_pool3d(x, (3, 2, 1), 2, (1, 0, 0), ceil_mode=True), VOLUME),
+    Case("x -> max_pool(3, stride=1, pad=1, dilation=[1, 2])",
+         lambda x: F.max_pool2d(x, 3, 1, 1, (1, 2)), OPEN, sizes={"H": 4}),
+    Case("y, places = x -> max_pool(2, return_indices=true)\n  y*sin(places)", indexed_volume,
+         VOLUME),
+    Case("y = x -> max_pool([2, 1, 3])\n  max_unpool(y*y, x, [2, 1, 3])", unpooled_volume, VOLUME),
+    Case("y = x -> max_pool(3)\n  max_unpool(y*y, x, 3)", unpooled_line, LINE),
     Case("x -> avg_pool(2)", lambda x: F.avg_pool2d(x, 2), IMAGE),
     Case("x -> avg_pool(3, stride=2, pad=1)", lambda x: F.avg_pool2d(x, 3, 2, 1), IMAGE),
     Case("x -> avg_pool(3, stride=2, pad=1, ceil=true, count_pad=false)", average, IMAGE),
@@ -229,6 +127,9 @@ SAMPLING = [
          lambda x: F.avg_pool2d(x, 3, 3, ceil_mode=True), IMAGE),
     Case("x -> avg_pool(2, pad=1, count_pad=false)",
          lambda x: F.avg_pool1d(x, 2, padding=1, count_include_pad=False), LINE),
+    Case("x -> avg_pool([3, 2, 2], stride=2, pad=[1, 0, 1], ceil=true, count_pad=false)",
+         lambda x: F.avg_pool3d(x, (3, 2, 2), 2, (1, 0, 1), ceil_mode=True,
+                                count_include_pad=False), VOLUME),
     Case("x -> avg_pool([5, 2, 3])", lambda x: F.avg_pool3d(x, (5, 2, 3)), VOLUME),
     Case("x -> avg_pool(2)", lambda x: F.avg_pool2d(x, 2), OPEN),
     Case("x -> avg_pool(3, stride=2, pad=1, count_pad=false)",
@@ -244,6 +145,9 @@ SAMPLING = [
     Case("x -> adaptive_avg_pool([3, 2])", lambda x: F.adaptive_avg_pool2d(x, (3, 2)), IMAGE),
     Case("x -> adaptive_avg_pool(5)", lambda x: F.adaptive_avg_pool2d(x, 5), OPEN),
     Case("x -> adaptive_avg_pool(4)", lambda x: F.adaptive_avg_pool1d(x, 4), LINE),
+    Case("x -> adaptive_avg_pool([3, 4, 2])", lambda x: F.adaptive_avg_pool3d(x, (3, 4, 2)),
+         VOLUME),
+    Case("x -> adaptive_max_pool(5)", lambda x: F.adaptive_max_pool1d(x, 5), LINE),
     Case("x -> adaptive_max_pool([4, 3])", lambda x: F.adaptive_max_pool2d(x, (4, 3)), IMAGE),
     Case("x -> adaptive_max_pool(2)", lambda x: F.adaptive_max_pool3d(x, 2), VOLUME, sizes=ONE),
     Case("x -> upsample", upsampled("nearest", 2), OPEN),

@@ -56,12 +56,14 @@ static __attribute__((noinline, unused)) void weft_turn_phases(const weft_window
 {
     const long pixels = f->down * f->right * f->phase;
     static const float nothing[WEFT_LANES] = {0};
-    for (long from = 0; from < pixels; from += WEFT_LANES) {
+    for (long from = 0, a = 0, b = 0, i = 0, j = 0; from < pixels; from += WEFT_LANES) {                /* pixel (i, j) of phase (a, b) */
         const float *at[WEFT_LANES];
         for (long lane = 0; lane < WEFT_LANES; ++lane) {
-            const long n = from + lane, in = n % f->phase, phase = n / f->phase;
-            const long r = in / f->wide * f->down + phase / f->right - g->low[1], k = in % f->wide * f->right + phase % f->right - g->low[2];
-            at[lane] = n < pixels && r >= 0 && r < g->in[1] && k >= 0 && k < g->in[2] ? x + r * g->xs[1] + k * g->xs[2] : 0;
+            const long r = i * f->down + a - g->low[1], k = j * f->right + b - g->low[2];
+            at[lane] = a < f->down && r >= 0 && r < g->in[1] && k >= 0 && k < g->in[2] ? x + r * g->xs[1] + k * g->xs[2] : 0;
+            if (++j == f->wide) j = 0, ++i;
+            if (i == f->high) i = 0, ++b;
+            if (b == f->right) b = 0, ++a;
         }
         for (long c = 0; c < g->channels; c += WEFT_LANES) {
             const long some = weft_least(g->channels - c, WEFT_LANES), wide = weft_least(pixels - from, WEFT_LANES);
@@ -77,13 +79,16 @@ static __attribute__((noinline, unused)) void weft_turn_phases(const weft_window
 static __attribute__((noinline, unused)) void weft_gather_windows(const weft_windows *g, const weft_windows *p, const weft_phases *f, const long *row,
     const long *column, const float *x, float *to)
 {
-    const long channel = f->down * f->right * f->phase, windows = p->out[1] * p->out[2], across = p->out[2], lanes = f->vectors * WEFT_LANES;
+    const long channel = f->down * f->right * f->phase, across = p->out[2], lanes = f->vectors * WEFT_LANES;
 #if WEFT_VECTOR_BYTES == 64
     if (15 + (15 / across + 1) * (f->wide - across) < 32) {              /* a vector's windows are among two vectors */
-        for (long v = 0; v < f->vectors; ++v) {
-            const long first = 16 * v / across * f->wide + 16 * v % across;
+        for (long v = 0, r = 0, k = 0; v < f->vectors; ++v) {             /* window (r, k) */
+            const long first = r * f->wide + k;
             int where[16];
-            for (long lane = 0, n = 16 * v; lane < 16; ++lane, ++n) where[lane] = n < windows ? (int)(n / across * f->wide + n % across - first) : 0;
+            for (long lane = 0; lane < 16; ++lane) {
+                where[lane] = r < p->out[1] ? (int)(r * f->wide + k - first) : 0;
+                if (++k == across) k = 0, ++r;
+            }
             const __m512i picks = _mm512_loadu_si512(where);
             const float *from = x + first;
             float *place = to + 16 * v;
@@ -146,6 +151,12 @@ WEFT_POOL_OUTPUTS(3) WEFT_POOL_OUTPUTS(4) WEFT_POOL_OUTPUTS(5) WEFT_POOL_OUTPUTS
 /* A vector of windows for all outputs, which lie output for output, to where windows belong: `to` says where, `nowhere` is for those that are none. */
 static __attribute__((noinline, unused)) void weft_turn_pooled(long outputs, const float *made, const long *to, float *y, float *nowhere)
 {
+    for (; outputs >= WEFT_LANES; outputs -= WEFT_LANES, made += WEFT_LANES * WEFT_LANES, y += WEFT_LANES) {
+        weft_vector v[WEFT_LANES], u[WEFT_LANES];
+        WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = ((const weft_vector *)made)[t];
+        WEFT_TURN(v, u)
+        WEFT_UNROLL for (int lane = 0; lane < WEFT_LANES; ++lane) *(weft_vector *)(to[lane] < 0 ? nowhere : y + to[lane]) = v[lane];
+    }
     for (long o = 0; o < outputs; o += 4, made += 4 * WEFT_LANES) {
         const weft_vector *const v = (const weft_vector *)made;
         const weft_vector a = WEFT_LOW(v[0], v[2]), b = WEFT_LOW(v[1], v[3]), c = WEFT_HIGH(v[0], v[2]), d = WEFT_HIGH(v[1], v[3]);
@@ -170,7 +181,7 @@ static __attribute__((noinline, unused)) void weft_pooled_image(const weft_windo
     for (long j = 0; j <= g->kernel[2]; ++j) column[j] = j % f->right * f->phase + j / f->right;
     float *const most = planes + f->phases + f->gathered;
     int *const won = (int *)(most + f->made / 2);
-    float nowhere[4];
+    float nowhere[WEFT_LANES];
     (g->channels > 4 && g->xc == 1 ? weft_turn_phases : weft_lay_phases)(g, f, x, planes);
     for (long t = g->channels * channel; t < f->phases; ++t) planes[t] = 0.0f;           /* idle lanes read on: integers there would be slow as numbers */
     x = planes;

@@ -29,13 +29,12 @@ static __attribute__((noinline, unused)) int weft_keep_sparse(const weft_windows
     }
     return !spoilt;
 }
-/* The numbers of pixels that are not zero, `row` for each, and which they are: how many are there, or -1 if they are more than `most`? */
-static __attribute__((noinline, unused)) long weft_list_numbers(long pixels, long channels, long most, const float *x, int *count, int *which, float *number)
+/* The numbers of pixels that are not zero, one behind the other, and which they are, those of pixel p from begin[p] on: were there no more than `most`? */
+static __attribute__((noinline, unused)) int weft_list_numbers(long pixels, long channels, long most, const float *x, int *begin, int *which, float *number)
 {
-    const long row = weft_up(channels, 16);
-    long all = 0;
-    for (long p = 0; p < pixels; ++p, x += channels, which += row, number += row) {
-        long found = 0;
+    long found = 0;
+    for (long p = 0; p < pixels; ++p, x += channels) {
+        begin[p] = (int)found;
 #if WEFT_VECTOR_BYTES == 64
         const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
         for (long c = 0; c < channels; c += 16) {
@@ -52,11 +51,10 @@ static __attribute__((noinline, unused)) long weft_list_numbers(long pixels, lon
             found += x[c] != 0.0f;
         }
 #endif
-        count[p] = (int)found;
-        all += found;
-        if (all * pixels > most * (p + 16)) return -1;
+        if (found * pixels > most * (p + 16)) return 0;
     }
-    return all;
+    begin[pixels] = (int)found;
+    return 1;
 }
 /* y += the sum of `count` rows of taps, each by its number */
 WEFT_INLINE void weft_add_numbers(const int vectors, long count, const int *which, const float *number, const float *w, long next, weft_mask last, float *y)
@@ -72,15 +70,15 @@ WEFT_INLINE void weft_add_numbers(const int vectors, long count, const int *whic
     float *const end = y + (vectors - 1) * WEFT_LANES;
     weft_store(end, weft_load(end, last) + sum[vectors - 1], last);
 }
-#define WEFT_NUMBERS long rows, long columns, const int *count, const int *which, const float *number, long most, const float *w, long next, weft_mask last, \
+#define WEFT_NUMBERS long rows, long columns, const int *begin, const int *which, const float *number, const float *w, long next, weft_mask last, \
     float *y, long down, long right
 /* Vectors of a row of taps for all pixels, one below the other: so what was just written is read again whole. */
 #define WEFT_ADD_NUMBERS(vectors) \
 static __attribute__((noinline, unused)) void weft_add_numbers_##vectors(WEFT_NUMBERS) \
 { \
     for (long k = 0; k < columns; ++k) for (long i = 0; i < rows; ++i) { \
-        const long p = i * columns + k; \
-        if (count[p]) weft_add_numbers(vectors, count[p], which + p * most, number + p * most, w, next, last, y + i * down + k * right); \
+        const long p = i * columns + k, at = begin[p], count = begin[p + 1] - at; \
+        if (count) weft_add_numbers(vectors, count, which + at, number + at, w, next, last, y + i * down + k * right); \
     } \
 }
 WEFT_ADD_NUMBERS(1) WEFT_ADD_NUMBERS(2) WEFT_ADD_NUMBERS(3) WEFT_ADD_NUMBERS(4)
@@ -91,15 +89,15 @@ static __attribute__((noinline, unused)) int weft_sparse_image(const weft_window
     static void (*const add[])(WEFT_NUMBERS) = {weft_add_numbers_1, weft_add_numbers_2, weft_add_numbers_3, weft_add_numbers_4, weft_add_numbers_5,
         weft_add_numbers_6, weft_add_numbers_7, weft_add_numbers_8};
     const weft_sparse s = weft_sparse_of(g);
-    const long pixels = g->in[1] * g->in[2], most = weft_up(g->channels, 16), o = g->outputs, next = s.rows * s.wide;
+    const long pixels = g->in[1] * g->in[2], room = pixels * weft_up(g->channels, 16) + 16, o = g->outputs, next = s.rows * s.wide;
     const long vectors = (s.run + WEFT_LANES - 1) / WEFT_LANES, parts = (vectors + WEFT_SPARSE_VECTORS - 1) / WEFT_SPARSE_VECTORS;
     float *const sums = planes, *const number = sums + weft_up(s.high * s.row, 16);
-    int *const which = (int *)(number + pixels * most + 16), *const count = which + pixels * most + 16;
-    if (weft_list_numbers(pixels, g->channels, few, x, count, which, number) < 0) return 0;
+    int *const which = (int *)number + room, *const begin = which + room;
+    if (!weft_list_numbers(pixels, g->channels, few, x, begin, which, number)) return 0;
     memset(sums, 0, (size_t)(s.high * s.row) * sizeof(float));
     for (long r = 0; r < s.rows; ++r) for (long part = 0; part < parts; ++part) {
         const long v = vectors * part / parts, end = vectors * (part + 1) / parts, at = v * WEFT_LANES;
-        add[end - v - 1](g->in[1], g->in[2], count, which, number, most, kept + r * s.wide + at, next,
+        add[end - v - 1](g->in[1], g->in[2], begin, which, number, kept + r * s.wide + at, next,
             weft_first(weft_least(s.run - (end - 1) * WEFT_LANES, WEFT_LANES)), sums + r * g->dilation[1] * s.row + at, g->stride[1] * s.row, g->stride[2] * o);
     }
     for (long i = 0; i < g->out[1]; ++i) {                              /* what windows do not reach has no cotangent */

@@ -77,15 +77,18 @@ class Processes:
 
 
 class Launched(Processes):
-    """One of several processes, all of which make the same calls in the same order."""
+    """One of several processes, all of which make the same calls in the same order.
 
-    def __init__(self, rank: int, size: int) -> None:
+    `met`: the program that runs has brought them together itself.
+    """
+
+    def __init__(self, rank: int, size: int, *, met: bool = False) -> None:
         super().__init__()
-        self.rank, self.size = rank, size
+        self.rank, self.size, self.met = rank, size, met
         self._agreed = False
         self._device: Any = None
         self._store: Any = None
-        self._own = False
+        self._group: Any = None
 
     @property
     def stopping(self) -> bool:
@@ -106,15 +109,16 @@ class Launched(Processes):
                 )
             torch.cuda.set_device(local)
         self._device = torch.device("cuda" if target == "cuda" else "cpu")
-        if not torch.distributed.is_initialized():
-            backend = "nccl" if target == "cuda" else "gloo"
-            try:
+        backend = "nccl" if target == "cuda" else "gloo"
+        try:
+            if self.met:
+                self._group = torch.distributed.new_group(backend=backend)
+            else:
                 torch.distributed.init_process_group(
                     backend, store=self._shared(), rank=self.rank, world_size=self.size
                 )
-            except (RuntimeError, ValueError) as error:
-                raise _lost(self, error) from None
-            self._own = True
+        except (RuntimeError, ValueError) as error:
+            raise _lost(self, error) from None
 
     def sum(self, numbers: Array) -> None:
         """Raises: DeviceError when one of the processes has ended."""
@@ -124,7 +128,7 @@ class Launched(Processes):
         ours = torch.from_numpy(numbers)
         tensor = ours.to(self._device)
         try:
-            torch.distributed.all_reduce(tensor)
+            torch.distributed.all_reduce(tensor, group=self._group)
         except RuntimeError as error:
             raise _lost(self, error) from None
         if tensor is not ours:
@@ -152,6 +156,8 @@ class Launched(Processes):
 
     def speaks(self) -> bool:
         """Whether no other process has said what went wrong: the first one to ask does."""
+        if self.met:
+            return True
         try:
             return int(self._shared().add("fault", 1)) == 1
         except (RuntimeError, ValueError):
@@ -161,8 +167,10 @@ class Launched(Processes):
         """Leave the others."""
         import torch
 
-        if self._own:
-            with suppress(RuntimeError):
+        with suppress(RuntimeError, ValueError, AssertionError):
+            if self._group is not None:
+                torch.distributed.destroy_process_group(self._group)
+            elif not self.met and self._device is not None:
                 torch.distributed.destroy_process_group()
 
     def _shared(self) -> Any:
@@ -207,12 +215,12 @@ def launched(given: Processes | None = None, *, alone: bool = False) -> Iterator
 def _found() -> Launched | None:
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        rank, size = distributed.get_rank(), distributed.get_world_size()
+        rank, size, met = distributed.get_rank(), distributed.get_world_size(), True
     elif all(os.environ.get(name) for name in VARIABLES):
-        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        rank, size, met = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), False
     else:
         return None
-    return Launched(rank, size) if size > 1 else None
+    return Launched(rank, size, met=met) if size > 1 else None
 
 
 def _code(error: BaseException) -> int:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 import weft
 
 MLP = """
@@ -116,10 +118,12 @@ def main(out: Path) -> None:
     """What one process does."""
     for name, text in CASES.items():
         train(name, text, out)
+    torch.distributed.init_process_group("gloo")  # a program may bring them together itself
     notes = train("normalised", NORMALISED, out)
     (out / "notes").write_text("\n".join(notes))
     train("resumed", NORMALISED, out, steps=3)
     train("resumed", NORMALISED, out, resume=True)
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

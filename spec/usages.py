@@ -56,6 +56,7 @@ OPERATIONS: Mapping[str, str] = {
     "require": 'x: f32[B, 64]; x -> require(rank(x) == 2, "rows of features are needed")',
     "shape": "x: f32[B, 8, 64]; x -> reshape([B, shape(x)[1]*shape(x)[2]])",
     "rank": "x: f32[B, 8, 64]; x -> mean(axis=rank(x) - 1)",
+    "divides": "x: f32[B, 8, 64]; x -> if divides(x, 2, axis=1) { reshape([B, 4, 128]) }",
     "is_integer": "x: f32[B, 64]; x -> if not is_integer(x) { round }",
     "flip": "x: f32[B, 8, 64]; x -> flip",
     "cumsum": "x: f32[B, 8, 64]; x -> cumsum(axis=1)",

@@ -209,6 +209,11 @@ def _bounded(r: Request) -> Result:
     return r.x[0]
 
 
+def _divides(r: Request) -> Result:
+    extent, number = r.shape()[r.axis(r["axis"])], r["number"]
+    return Known(number > 0 and exact_quotient(extent, number) is not None)
+
+
 def _require(r: Request) -> Result:
     if not r["condition"]:
         message, values = r["message"], r["values"]
@@ -258,6 +263,11 @@ SHAPING = (
     ),
     ("shape(x;)", lambda r: Known(tuple(r.shape())), "the sizes of all axes, at compile time"),
     ("rank(x;)", lambda r: Known(len(r.shape())), "the number of axes, at compile time"),
+    (
+        "divides(x; number:integer, axis:axis)",
+        _divides,
+        "whether the number divides the axis, as far as that is known at compile time",
+    ),
     (
         "is_integer(x;)",
         lambda r: Known(r.type().dtype in INTEGERS),

@@ -253,6 +253,8 @@ CASES = [
         lambda x: torch_of(lambda x: F.fold(x.flatten(2), (4, 4), (2, 1), stride=(2, 1)), x),
         IMAGE,
     ),
+    Case("x -> if divides(x, 4, axis=1) { sin } else { cos }", np.cos),
+    Case("x -> if divides(x, 3, axis=1) { sin } else { cos }", np.sin),
     Case("out x*per_axis(x, 3)[1] + len(per_axis(x, [2, W]))", lambda x: x * 3 + 2, IMAGE),
     Case("x -> repeat_pixels([3, 2])", lambda x: x.repeat(3, 2).repeat(2, 3), IMAGE),
     Case("x -> blend(2)", lambda x: torch_of(lambda x: scaled(x, 2, False), x), IMAGE),

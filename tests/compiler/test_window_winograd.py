@@ -33,6 +33,24 @@ BODIES = {
     weft_sum_windows(images, g, WEFT_WINOGRAD, x, w, y, scratch, planes);""",
 }
 WAYS = [Way(op, g, op, body) for g in GEOMETRIES for op, body in BODIES.items()]
+ASKS = {
+    "convolve": "weft_convolve_way(g)",
+    "convolve_input": "weft_input_way(g)",
+    "convolve_weight": "weft_weight_way(images, g)",
+}
+QUICKER = {
+    "enough": (square("enough", 8, 3, pad=1, channels=(16, 16)), {*ASKS}),
+    "few_channels": (square("few", 16, 3, pad=1, channels=(3, 16)), {"convolve_input"}),
+    "few_squares": (square("few_squares", 3, 3, pad=1, channels=(16, 16)), set[str]()),
+    "strided": (square("strided", 15, 3, stride=2, pad=1, channels=(16, 16)), set[str]()),
+    "dilated": (square("dilated", 16, 3, dilation=2, pad=2, channels=(16, 16)), set[str]()),
+    "larger": (square("larger", 16, 5, pad=2, channels=(16, 16)), set[str]()),
+}
+CHOICES = [
+    Way(f"{name}_{op}", g, op, f"    *y = {ask} == WEFT_WINOGRAD;")
+    for name, (g, _) in QUICKER.items()
+    for op, ask in ASKS.items()
+]
 VECTORS = {
     "native": FLAGS,
     "avx2": [*FLAGS, "-mno-avx512f"],
@@ -60,3 +78,11 @@ def test_what_is_not_finite_goes_the_ordinary_way(
     got, want = library.run(way, spoil)
     with np.errstate(over="ignore"):
         agrees_where_finite(got, want.astype(np.float32))
+
+
+def test_squares_are_chosen_where_they_are_quicker() -> None:
+    asked = Ways(CHOICES)
+    for name, (_, quicker) in QUICKER.items():
+        ways = [way for way in CHOICES if way.name == f"{name}_{way.op}"]
+        chosen = {way.op for way in ways if asked.run(way)[0].reshape(-1)[0]}
+        assert chosen == (set() if asked.tiles else quicker), name

@@ -17,6 +17,7 @@ from .runs import folder
 from .table import seconds_text, table
 
 if TYPE_CHECKING:
+    from ..compiler.lowered import Lowered
     from ..runtime.data.shard import Shard
     from ..runtime.processes import Processes
     from ..runtime.record import Record
@@ -77,7 +78,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, shard: Shard | None, processes: Processes) -> int:
     """Train as one of these processes, of which the first one speaks."""
-    from ..compiler.joined import of_parts
     from ..runtime.program import compile
 
     silent = arguments.quiet or arguments.json or bool(processes.rank)
@@ -107,9 +107,8 @@ def _train(arguments: argparse.Namespace, shard: Shard | None, processes: Proces
         print(f"target      {program.target}")
         if processes.size > 1:
             print(f"processes   {processes.size}, each with its part of every batch")
-            parted = [] if arguments.sync else list(of_parts(program.lowered))
-            if parted:
-                print(f"of a part   {', '.join(parted)}; --sync takes the whole batch")
+            if not arguments.sync:
+                print(_of_a_part(program.lowered), end="")
         print(flush=True)
     record = program.train(out, **options)
     if processes.rank:
@@ -121,6 +120,17 @@ def _train(arguments: argparse.Namespace, shard: Shard | None, processes: Proces
         again = alone if processes.size == 1 else "the same command and"
         print(_as_text(record, out, again))
     return INTERRUPTED if record.interrupted else 0
+
+
+def _of_a_part(lowered: Lowered) -> str:
+    """A line that names what the processes compute of their parts, if there is something."""
+    from ..compiler.joined import of_parts
+
+    try:
+        found = ", ".join(of_parts(lowered))
+    except UsageError as error:
+        return f"of a part   {error.message}\n"
+    return f"of a part   {found}; --sync takes the whole batch\n" if found else ""
 
 
 def _plausible(arguments: argparse.Namespace) -> None:

@@ -59,14 +59,11 @@ def _batch(step: StepProgram) -> str:
 
 def of_parts(lowered: Lowered) -> Iterator[str]:
     """What a training step computes of a part of its batch where the processes exchange nothing,
-    and would compute otherwise of the whole: layers and losses with their lines.
+    and would compute otherwise of the whole: layers and losses with their lines, on any target.
+
+    Raises: UsageError where samples depend on each other otherwise than by sums.
     """
-    try:
-        joined = lower_joined(lowered)
-    except UsageError as error:
-        yield error.message
-        return
-    for entry in joined.entries:
+    for entry in lower_joined(replace(lowered, native=True)).entries:
         if entry.kind != "gradient" or entry.graph is None:
             continue
         sums = [node for node in entry.graph if node.op == "all_reduce"]

@@ -11,6 +11,7 @@ from joint_trainings import digits
 from threads import together
 
 import weft
+from weft.cli.train import _of_a_part
 from weft.compiler.joined import lower_joined, of_parts
 from weft.runtime.checkpoint import load
 from weft.runtime.metrics import read
@@ -126,6 +127,7 @@ def test_samples_that_need_each_other_are_refused(change: tuple[str, str], messa
     program = weft.compile(weft.load_text(digits().replace(*change), "net.weft"), target="cpu")
     with pytest.raises(UsageError, match=message) as refused:
         lower_joined(program.lowered)
+    assert _of_a_part(program.lowered).startswith("of a part   net.weft:15")
     assert str(refused.value).startswith("net.weft:")
 
 
@@ -141,6 +143,8 @@ def test_what_is_of_a_part_is_named() -> None:
         "the loss of `main`, which is a sum"
     ]
     assert said(NORMALISED)[0] == "`mlp.batch_norm` (net.weft:4:22)"
+    gpu = weft.compile(weft.load_text(digits(), "net.weft"), target="interpret")
+    assert list(of_parts(gpu.lowered)) == said(digits())
 
 
 def test_a_fixed_batch_and_gpus_are_refused() -> None:

@@ -20,6 +20,7 @@ from .ir.builder import Builder
 from .ir.graph import Graph, Node
 from .ops import OPS
 from .plan.again import made_again
+from .plan.biases import with_one_bias
 from .plan.forms import Plans
 from .plan.layout import is_weight, row_major, weight_layout
 from .plan.memory import Home
@@ -175,7 +176,7 @@ def _apart(e: EntryGraph, arena: Arena) -> set[int]:
 def _unrolled(e: EntryGraph, arena: Arena, sizes: Mapping[str, int]) -> Unrolled:
     """The graph without thin contractions, and the pieces of the gradients that were cut."""
     assert e.graph is not None
-    placed = with_winners(with_places(_settled(e, arena)))
+    placed = with_one_bias(with_winners(with_places(_settled(e, arena))))
     settled = with_slopes(with_moments(made_again(placed, sizes), sizes))
     whole = {settled.outputs[o]: arena.layouts[p].strides for o, p in e.gradients.items()}
 

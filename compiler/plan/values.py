@@ -282,7 +282,7 @@ class Values:
         return dear and stored and len(self.users[node.id]) > (node.id not in self.outputs)
 
     def _is_scale(self, node: Node) -> bool:
-        """Is a map of channels with a root in it repeated over a batch, as in batch norm?"""
+        """Is it repeated over a batch: a copy, or a map with a root as in batch norm?"""
         if lowering(node) != "map" or any(not isinstance(dim, int) for dim in node.shape):
             return False
         users = (self.graph[u] for u in self.users[node.id])
@@ -292,9 +292,8 @@ class Values:
             and not isinstance(user.shape[0], int)
             for user in users
         )
-        return spread and any(
-            OPS[self.graph[i].op].flops >= ROOT for i in self._cone_of(node.id)[0]
-        )
+        dear = (OPS[self.graph[i].op].flops >= ROOT for i in self._cone_of(node.id)[0])
+        return spread and (node.op == "copy" or any(dear))
 
     def made_as_one(self, i: int) -> tuple[int, tuple[int, ...]]:
         """What the launch of a heavy node makes: its value or a sum, and the nodes it adds up."""

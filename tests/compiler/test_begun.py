@@ -17,7 +17,7 @@ BEGUN = {  # layers; their width, and how many products begin with biases: in th
     "attention(2) -> linear(33)": (33, 4, 5),
     "linear(8, bias=false) -> linear(20)": (20, 0, 1),
     "linear(9)": (9, 0, 1),
-    "lstm(16) -> linear(20)": (20, 0, 1),
+    "lstm(16) -> linear(20)": (20, 1, 2),  # its two biases are one
 }
 
 
@@ -51,10 +51,10 @@ def test_probes_keep_what_is_added() -> None:
     assert not built.part(spec("attention(2) -> linear(33)"), "probe").begun
 
 
-def test_nets_and_gradients_are_those_of_the_reference() -> None:
+@pytest.mark.parametrize("layers", ["attention(2) -> linear(33)", "lstm(16) -> linear(20)"])
+def test_nets_and_gradients_are_those_of_the_reference(layers: str) -> None:
     """Of 19 positions a sample, and of as many as there are in a net alone."""
     rng = np.random.default_rng(1)
-    layers = "attention(2) -> linear(33)"
     native, exact = (weft.compile(spec(layers), target=t) for t in ("cpu", "reference"))
     state = {
         name: 0.3 * rng.normal(size=value.shape) for name, value in native.state_dict().items()
@@ -64,7 +64,10 @@ def test_nets_and_gradients_are_those_of_the_reference() -> None:
     for rows, positions in ((1, 1), (7, 40)):
         x = torch.from_numpy(rng.normal(size=(rows, positions, 24)).astype(np.float32))
         torch.testing.assert_close(native.net(x), exact.net(x).float(), rtol=1e-4, atol=1e-4)
-    batch = {"x": rng.normal(size=(7, 19, 24)), "target": rng.normal(size=(7, 19, 33))}
+    batch = {
+        "x": rng.normal(size=(7, 19, 24)),
+        "target": rng.normal(size=(7, 19, BEGUN[layers][0])),
+    }
     batch = {name: value.astype(np.float32) for name, value in batch.items()}
     (_, grads), (_, wanted) = (p.value_and_grad(batch, step="main") for p in (native, exact))
     for name, gradient in grads.items():

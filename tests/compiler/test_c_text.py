@@ -443,7 +443,14 @@ def test_products_begin_with_a_row(library: ctypes.CDLL, forms: str) -> None:
     """
     rng = np.random.default_rng(11)
     shapes = [(1, 1, 1), (5, 37, 0), (13, 20, 7), (9, 70, 300), (40, 1, 60), (33, 49, 64)]
-    for m, n, k in [*shapes, (64, 40, 520), (160, 130, 300), (45, 530, 129), (17, 300, 97)]:
+    for m, n, k in [
+        *shapes,
+        (64, 40, 520),
+        (160, 130, 300),
+        (45, 530, 129),
+        (17, 300, 97),
+        (531, 35, 70),
+    ]:
         a, b = _matrix(rng, m, k, forms[0], 3), _matrix(rng, k, n, forms[1], 0)
         c, row, scratch = _matrix(rng, m, n, "N", 5), guarded(n, 64), guarded(GEMM_SCRATCH, 64)
         row.values[...] = rng.uniform(-1, 1, n)

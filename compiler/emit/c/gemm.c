@@ -21,7 +21,7 @@ enum { WEFT_AHEAD = 16 };
 #define WEFT_STEP(u) a0 += (u) * ac; a3 += (u) * ac; a6 += (u) * ac; a9 += (u) * ac; b += (u) * br;
 
 WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, long depth, const float *a, long ar, long ac,
-    const float *b, long br, float *c, long cr, long last, int accumulate, long blocks, long as, long bs)
+    const float *b, long br, float *c, long cr, const float *from, long fr, long last, long blocks, long as, long bs)
 {
     const weft_mask some = weft_first(last);
     weft_vector sum[24];
@@ -59,15 +59,16 @@ WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, l
             weft_vector y = sum[i * vectors + j];
             WEFT_UNROLL for (int u = 1; u < split; ++u) y += sum[(u * rows + i) * vectors + j];
             float *q = c + i * cr + j * WEFT_LANES;
-            if (j + 1 < vectors) { if (accumulate) y += *(weft_vector *)q; *(weft_vector *)q = y; }
-            else { if (accumulate) y += weft_load(q, some); weft_store(q, y, some); }
+            const float *p = from + i * fr + j * WEFT_LANES;
+            if (j + 1 < vectors) { if (from) y += *(const weft_vector *)p; *(weft_vector *)q = y; }
+            else { if (from) y += weft_load(p, some); weft_store(q, y, some); }
         }
     }
 }
 #define WEFT_TILE(rows, vectors, split) \
 static __attribute__((noinline, unused)) void weft_tile_##rows##_##vectors(long depth, const float *a, long ar, long ac, \
-    const float *b, long br, float *c, long cr, long last, int accumulate, long blocks, long as, long bs) \
-{ weft_tile(rows, vectors, split, depth, a, ar, ac, b, br, c, cr, last, accumulate, blocks, as, bs); }
+    const float *b, long br, float *c, long cr, const float *from, long fr, long last, long blocks, long as, long bs) \
+{ weft_tile(rows, vectors, split, depth, a, ar, ac, b, br, c, cr, from, fr, last, blocks, as, bs); }
 
 WEFT_TILE(1, 1, 4) WEFT_TILE(2, 1, 4) WEFT_TILE(4, 1, 2)
 WEFT_TILE(1, 2, 4) WEFT_TILE(2, 2, 2) WEFT_TILE(4, 2, 1)
@@ -81,10 +82,10 @@ WEFT_TILE(1, 4, 1) WEFT_TILE(2, 4, 1) WEFT_TILE(6, 4, 1)
 
 /* all rows of one column of tiles: the highest tiles first */
 #define WEFT_ROWS(rows, vectors) \
-    for (; m >= (rows); m -= (rows), a += (rows) * ar, c += (rows) * cr) \
-        weft_tile_##rows##_##vectors(depth, a, ar, ac, b, br, c, cr, last, accumulate, blocks, as, bs);
+    for (; m >= (rows); m -= (rows), a += (rows) * ar, c += (rows) * cr, from += (rows) * fr) \
+        weft_tile_##rows##_##vectors(depth, a, ar, ac, b, br, c, cr, from, fr, last, blocks, as, bs);
 static __attribute__((noinline, unused)) void weft_rows(long m, long n, long depth, const float *a, long ar, long ac,
-    const float *b, long br, float *c, long cr, int accumulate, long blocks, long as, long bs)
+    const float *b, long br, float *c, long cr, const float *from, long fr, long blocks, long as, long bs)
 {
     const long last = n % WEFT_LANES ? n % WEFT_LANES : WEFT_LANES;
     if (n <= WEFT_LANES) {
@@ -104,14 +105,14 @@ static __attribute__((noinline, unused)) void weft_rows(long m, long n, long dep
     else { WEFT_ROWS(6, 4) WEFT_ROWS(2, 4) WEFT_ROWS(1, 4) }
 #endif
 }
-/* one strip of up to 32 columns of C */
+/* one strip of up to 32 columns of C, which begin `from` what lies in rows `fr` apart, or from zeros, where `fr` is zero too */
 static __attribute__((unused)) void weft_strip(long m, long n, long depth, const float *a, long ar, long ac,
-    const float *b, long br, float *c, long cr, int accumulate, long blocks, long as, long bs)
+    const float *b, long br, float *c, long cr, const float *from, long fr, long blocks, long as, long bs)
 {
     for (long j = 0; j < n; ) {
         const long left = n - j, w = left > 3 * WEFT_LANES && WEFT_TILE_VECTORS == 4 ? 4 * WEFT_LANES : 2 * WEFT_LANES;
         const long width = left < w ? left : w;
-        weft_rows(m, width, depth, a, ar, ac, b + j, br, c + j, cr, accumulate, blocks, as, bs);
+        weft_rows(m, width, depth, a, ar, ac, b + j, br, c + j, cr, from ? from + j : 0, fr, blocks, as, bs);
         j += width;
     }
 }
@@ -233,16 +234,21 @@ WEFT_SHARED void weft_fill_rows(long m, long n, const float *row, float *c, long
     for (long i = 0; i < m; ++i) memcpy(c + i * cr, row, (size_t)n * sizeof(float));
 }
 /* B in strips: strip s begins at b + s * strip, its rows are br apart (32 when packed). */
-WEFT_SHARED void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac,
-    const float *b, long br, long strip, float *c, long cr, int accumulate)
+static __attribute__((noinline, unused)) void weft_strips_from(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, long strip, float *c, long cr, const float *from, long fr)
 {
     const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks;
-    for (long k = 0; k < depth; k += deep) {
+    for (long k = 0; k < depth; k += deep, from = c, fr = cr) {
         const long d = depth - k < deep ? depth - k : deep;
         for (long j = 0; j < n; j += WEFT_STRIP)
             weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, b + j / WEFT_STRIP * strip + k * br, br,
-                c + j, cr, accumulate || k > 0, 1, 0, 0);
+                c + j, cr, from ? from + j : 0, fr, 1, 0, 0);
     }
+}
+WEFT_SHARED void weft_gemm_strips(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, long strip, float *c, long cr, int accumulate)
+{
+    weft_strips_from(m, n, depth, a, ar, ac, b, br, strip, c, cr, accumulate ? c : 0, accumulate ? cr : 0);
 }
 /* the sum of several products, one after the other in each tile: C (+)= sum_t A[t * as] B[t * bs], B with rows of its own */
 WEFT_SHARED void weft_gemm_blocks(long blocks, long as, long bs, long m, long n, long depth,
@@ -253,21 +259,40 @@ WEFT_SHARED void weft_gemm_blocks(long blocks, long as, long bs, long m, long n,
         const long d = depth - k < deep ? depth - k : deep;
         for (long j = 0; j < n; j += WEFT_STRIP)
             weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, b + k * br + j, br, c + j, cr,
-                accumulate || k > 0, blocks, as, bs);
+                accumulate || k > 0 ? c + j : 0, accumulate || k > 0 ? cr : 0, blocks, as, bs);
     }
 }
 /* B packed strip by strip into the scratch; 512 x 256 of A stay in the second-level cache */
-WEFT_SHARED void weft_gemm_repack(long m, long n, long depth, const float *a, long ar, long ac,
-    const float *b, long br, long bc, float *c, long cr, int accumulate, float *scratch)
+static __attribute__((noinline, unused)) void weft_repack_from(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, long bc, float *c, long cr, const float *from, long fr, float *scratch)
 {
     const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks;
     for (long i = 0; i < m; i += 512) for (long k = 0; k < depth; k += deep) {
         const long d = depth - k < deep ? depth - k : deep, rows = m - i < 512 ? m - i : 512;
+        const float *begin = k > 0 ? c + i * cr : from ? from + i * fr : 0;
         for (long j = 0; j < n; j += WEFT_STRIP) {
             const long w = n - j < WEFT_STRIP ? n - j : WEFT_STRIP;
             weft_pack_strip(w, d, b + k * br + j * bc, br, bc, scratch);
-            weft_strip(rows, w, d, a + i * ar + k * ac, ar, ac, scratch, WEFT_STRIP, c + i * cr + j, cr, accumulate || k > 0, 1, 0, 0);
+            weft_strip(rows, w, d, a + i * ar + k * ac, ar, ac, scratch, WEFT_STRIP, c + i * cr + j, cr, begin ? begin + j : 0, k > 0 ? cr : fr,
+                1, 0, 0);
         }
+    }
+}
+WEFT_SHARED void weft_gemm_repack(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, long bc, float *c, long cr, int accumulate, float *scratch)
+{
+    weft_repack_from(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate ? c : 0, accumulate ? cr : 0, scratch);
+}
+/* products that begin with a row: tiles read it where they would read what lies in C */
+WEFT_SHARED void weft_gemm_plain_from_row(long m, long n, long depth, const float *a, long ar, long ac,
+    const float *b, long br, long bc, float *c, long cr, const float *row, float *scratch)
+{
+    const int way = weft_way_of(m, n, depth, ac, br, bc);
+    if (way == WEFT_BY_STRIPS) weft_strips_from(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, row, 0);
+    else if (way == WEFT_BY_PACKING) weft_repack_from(m, n, depth, a, ar, ac, b, br, bc, c, cr, row, 0, scratch);
+    else {
+        weft_fill_rows(m, n, row, c, cr);
+        weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, 1, scratch);
     }
 }
 /* one column of C: A^T's rows, or dots of A's */

@@ -294,6 +294,5 @@ WEFT_SHARED void weft_gemm_from_row(long m, long n, long depth, const float *a, 
         return;
     }
 #endif
-    weft_fill_rows(m, n, row, c, cr);
-    weft_gemm_plain(m, n, depth, a, ar, ac, b, br, bc, c, cr, 1, scratch);
+    weft_gemm_plain_from_row(m, n, depth, a, ar, ac, b, br, bc, c, cr, row, scratch);
 }

@@ -99,7 +99,8 @@ def _evidence(known: Mapping[str, Any]) -> Iterator[str]:
 the Triton kernels in the interpreter, `r` gradients of the reference against differences), the
 largest error as a part of what is allowed, and seconds, on a busy machine; `*`: with smaller
 settings, as `verify` then says.  *Trains*: tests that train it, or the squared error of the nets
-that have a twin before and after {_steps(known)} steps of Adam in generated C.
+that have a twin, and the steps of Adam in generated C that halve it: towards answers of another
+start of the net, scaled to a mean square of one.
 {_when(verified, "verify")}{_when(known.get("train", {}), "train")}
 
 | example | twin | verify | trains |
@@ -129,12 +130,9 @@ def _by_spec(found: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """Losses by example; a name in the notes is `spec:net` and perhaps a variant."""
     losses: dict[str, list[str]] = defaultdict(list)
     for name, each in found.items():
-        losses[name.partition(":")[0]].append(f"{each['first']:.2g} → {each['last']:.2g}")
+        fall = f"{each['first']:.2g} → {each['last']:.2g} ({each['steps']})"
+        losses[name.partition(":")[0]].append(fall)
     return losses
-
-
-def _steps(known: Mapping[str, Any]) -> str:
-    return "/".join(sorted({str(each["steps"]) for each in known.get("train", {}).values()}))
 
 
 def _kernels(known: Mapping[str, Any]) -> Iterator[str]:

@@ -30,12 +30,14 @@ static __attribute__((noinline, unused)) int weft_phases_of(const weft_windows *
     f->phases = weft_pooled_up(c * f->down * f->right * f->phase, WEFT_LANES) + 2 * WEFT_LANES;
     const long between = (p->out[1] - 1) * f->wide + p->out[2], some = (between + WEFT_LANES - 1) / WEFT_LANES;
     const long few = (p->out[1] * p->out[2] + WEFT_LANES - 1) / WEFT_LANES, room = WEFT_POOLED_FLOATS - f->phases - f->made;
-    const long pixels = g->out[1] * g->out[2] * ((o + WEFT_LANES - 1) / WEFT_LANES), floats = c * shifts * few * WEFT_LANES;
+    const long made = weft_pooled_up((o + WEFT_LANES - 1) / WEFT_LANES, WEFT_LANES == 16 ? 1 : 2), floats = c * shifts * few * WEFT_LANES;
     const long plain = some * 4 * o * taps * c, packed = few * (4 * o * taps + 4 * shifts) * c;     /* vectors of multiply-adds */
     const int gather = floats <= room && packed < plain;
     f->vectors = gather ? few : some;
     f->gathered = gather ? floats : 0;
-    return room >= 0 && (gather ? packed : plain) * (WEFT_LANES == 16 ? 17 : 20) < 16 * pixels * (taps * c + 10);     /* few registers: few sums at once */
+    /* As measured.  With few registers single vectors of outputs take as long as two, and here few sums are made at once. */
+    const long pooled = (gather ? packed : plain) * (WEFT_LANES == 16 ? 18 : 22), rows = taps * c + (WEFT_LANES == 16 ? 5 : 3);
+    return room >= 0 && pooled < 16 * g->out[1] * g->out[2] * made * rows;
 }
 /* Of few channels, number for number; of more, a vector of pixels of a phase at a time, turned. */
 static __attribute__((noinline, unused)) void weft_lay_phases(const weft_windows *g, const weft_phases *f, const float *x, float *to)

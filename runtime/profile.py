@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..spec.errors import UsageError
+from .initialise import fill_parameters
 from .machine import threads
 from .native import build, load
 from .native_engine import MAX_THREADS, NativeEngine
-from .timing import WARM_UP, entry_call, parameters_kept
+from .timing import SEED, WARM_UP, entry_call, parameters_kept
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,6 +76,7 @@ def profile(artifact: Artifact, *, seconds: float = 1.0, kind: str = "train") ->
     files = {**artifact.files, **{name: front + text for name, text in sources.items()}}
     clocked = replace(artifact, files=files)
     engine = NativeEngine(clocked, threads=threads())
+    fill_parameters(clocked, engine.parameters, SEED)  # of zeros much would be zero or subnormal
     with parameters_kept(engine):
         entries = [entry for entry in artifact.entries if entry.kind == kind]
         return [_profiled(engine, clocked, entry, seconds) for entry in entries]

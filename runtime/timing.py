@@ -17,7 +17,7 @@ from .native_engine import DTYPES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..compiler.artifact import Artifact, Entry
+    from ..compiler.artifact import Artifact, Entry, Port
     from .engine import Engine
 
 WARM_UP = 5
@@ -74,7 +74,9 @@ def entry_call(engine: Engine, artifact: Artifact, entry: Entry) -> Callable[[],
 
 
 def random_inputs(artifact: Artifact, entry: Entry, seed: int = SEED) -> dict[str, NDArray[Any]]:
-    """Inputs that an entry accepts: normal numbers, and classes in the range the recipe gives."""
+    """Inputs that an entry accepts: normal numbers, and classes in the range that the recipe gives,
+    or that a table has rows for.
+    """
     rng = np.random.default_rng(seed)
     found: dict[str, NDArray[Any]] = {}
     for port in entry.inputs:
@@ -82,17 +84,17 @@ def random_inputs(artifact: Artifact, entry: Entry, seed: int = SEED) -> dict[st
         if port.dtype in ("f32", "f64"):
             found[port.name] = rng.normal(size=shape).astype(DTYPES[port.dtype])
         else:
-            found[port.name] = rng.integers(*_range(artifact, port.name), shape, DTYPES[port.dtype])
+            found[port.name] = rng.integers(*_range(artifact, port), shape, DTYPES[port.dtype])
     return found
 
 
-def _range(artifact: Artifact, field: str) -> tuple[int, int]:
+def _range(artifact: Artifact, port: Port) -> tuple[int, int]:
     lines: list[Mapping[str, Any]] = (artifact.train or {}).get("data", [])
     for line in lines:
-        if field in line.get("ranges", {}):
-            low, high = line["ranges"][field][:2]
+        if port.name in line.get("ranges", {}):
+            low, high = line["ranges"][port.name][:2]
             return int(low), int(high)
-    return 0, 2
+    return 0, port.below or 2
 
 
 def _time(engine: Engine, artifact: Artifact, entry: Entry, seconds: float) -> Timing:

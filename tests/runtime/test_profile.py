@@ -14,6 +14,7 @@ from weft.compiler.artifact import Artifact
 from weft.runtime.native import build, load
 from weft.runtime.profile import ADDING, WAITING, Profile, profile
 from weft.runtime.program import compile
+from weft.runtime.timing import random_inputs
 
 TEXT = """
 net n {
@@ -83,6 +84,34 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "n.logits" in printed and "clock.weft:4:" in printed and "100.0%" in printed
+
+
+TOKENS = """
+net n {
+  in x: i32[B, T]
+  x -> embedding(50, 32) -> attention(2, causal=true) -> linear(50) as logits
+}
+train {
+  steps = 5
+  data x: i32[B, 64], target: i32[B, 64] = npz("tokens.npz", batch=8)
+  step main updates n {
+    optimizer = sgd(lr=0.1)
+    loss = x -> n -> cross_entropy(target)
+  }
+}
+"""
+
+
+def test_tokens_are_any_that_a_table_knows_and_attention_counts_its_products() -> None:
+    artifact = compile(weft.load_text(TOKENS, "tokens.weft"), "cpu").artifact
+    entry = next(e for e in artifact.entries if e.kind == "train")
+    x = random_inputs(artifact, entry)["x"]
+    assert x.min() < 5 and 45 <= x.max() < 50
+    kernels = [k for k in artifact.kernels if k.entry == "train_main" and k.kind == "attention"]
+    product = 2 * 8 * 64 * 64 * 32  # of all heads
+    forward, backward = sorted(k.flops for k in kernels)
+    assert 2 * product < forward < 3.5 * product
+    assert 5 * product < backward < 7 * product
 
 
 def test_other_targets_have_no_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

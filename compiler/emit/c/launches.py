@@ -16,6 +16,7 @@ from ...plan.layout import Layout, is_weight, row_major, value_layout, weight_la
 from ...plan.memory import Home
 from ...plan.panels import PanelFusion
 from ...plan.product import product_of
+from ...plan.schedule import multiplications
 from ...plan.strips import Even
 from ...plan.values import Values, lowering
 from ...plan.windows import WEIGHTS
@@ -187,7 +188,10 @@ class Launches:
         kernel = replace(kernel, name=name, places=tuple(dict.fromkeys(places)))
         touched = {b.value for b in kernel.buffers}
         moved = sum(map(values.bytes_of, (i for i in touched if not self.cached(i))))
+        made = {*attention.products, *attention.results}
+        products = [i for i in made if self.graph[i].op == "contract"]
         flops = sum(map(self._flops, members))
+        flops += sum(2 * multiplications(values, i) for i in products)  # whatever masks leave out
         return replace(found, kernel=replace(kernel, bytes=moved, flops=flops))
 
     # ---- groups --------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ static __attribute__((noinline, unused)) int weft_list_numbers(long pixels, long
             found += x[c] != 0.0f;
         }
 #endif
-        if (found * pixels > most * (p + 16)) return 0;
+        if (found * pixels > most * (p + 4)) return 0;                  /* four pixels may be full */
     }
     begin[pixels] = (int)found;
     return 1;

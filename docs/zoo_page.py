@@ -100,7 +100,7 @@ the Triton kernels in the interpreter, `r` gradients of the reference against di
 largest error as a part of what is allowed, and seconds, on a busy machine; `*`: with smaller
 settings, as `verify` then says.  *Trains*: tests that train it, or the squared error of the nets
 that have a twin, and the steps of Adam in generated C that halve it: towards answers of another
-start of the net, scaled to a mean square of one.
+start of the net, scaled to a mean square of one at least.
 {_when(verified, "verify")}{_when(known.get("train", {}), "train")}
 
 | example | twin | verify | trains |

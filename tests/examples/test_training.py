@@ -116,10 +116,12 @@ def test_a_line_does_not_bound_the_valley(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("surface", "most"),
-    [("rosenbrock", (3.2e-1, 2.2e-2, 5e-3)), ("sine", (2.8e-1, 5e-4, 8e-6))],
+    [("rosenbrock", (3.2e-1, 2.2e-2, 5e-3)), ("sine", (2.8e-1, 1e-3, 8e-6))],
 )
 def test_two_three_four_nodes(tmp_path: Path, surface: str, most: tuple[float, ...]) -> None:
-    """2.97e-1, 1.9e-2, 1e-3 and 2.6e-1, 3e-4, 4e-7 were measured; each bound is near or above."""
+    """2.97e-1, 1.9e-2, 1e-3 and 2.6e-1, 3e-4, 4e-7 were measured, on another processor 2.6e-1,
+    5.4e-4, 9e-7; each bound is near or above.
+    """
     losses = _losses(f"surfaces/{surface}.weft", tmp_path, ["", "n3", "n4"])
     assert all(loss < bound for loss, bound in zip(losses, most, strict=True)), losses
     assert losses[0] > 0.25, "two nodes cannot do better: something else was trained"

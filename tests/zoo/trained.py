@@ -31,23 +31,41 @@ def train(case: Case) -> dict[str, Any]:
 
     Raises: UsageError where no rate does it.
     """
+    torch.manual_seed(0)
+    spec = weft.load(EXAMPLES / f"{case.spec}.weft", variant=case.variant, params=dict(case.params))
+    inputs = [_input(case, dtype) for dtype in _types(_started(case, spec, 0))]
+    wanted = _wanted(case, spec, inputs)
     tried = []
     for rate in RATES:
-        halved, losses = _losses(case, rate)
+        halved, losses = _losses(_started(case, spec, 0), inputs, wanted, rate)
         if halved:
             return {"steps": len(losses) - 1, "rate": rate, "first": losses[0], "last": losses[-1]}
         tried.append(f"{losses[-1]:.3g} at {rate:g}")
     raise UsageError(f"the loss goes from {losses[0]:.3g} to {', '.join(tried)}")
 
 
-def _losses(case: Case, rate: float) -> tuple[bool, list[float]]:
+def _started(case: Case, spec: Any, seed: int) -> Any:
+    """The net as a seed starts it."""
+    return weft.compile(spec, target="cpu", seed=seed).nets[case.net].train()
+
+
+def _wanted(case: Case, spec: Any, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    """What the first other start answers, unless its last layer lets nothing pass."""
+    for seed in range(1, 10):
+        with torch.no_grad():
+            answers = _outputs(_started(case, spec, seed)(*inputs))
+        sizes = [y.square().mean().sqrt() for y in answers]
+        if all(size > 0 for size in sizes):
+            break
+    return [y / size.clamp(max=1) for y, size in zip(answers, sizes, strict=True)]
+
+
+def _losses(
+    net: Any, inputs: list[torch.Tensor], wanted: list[torch.Tensor], rate: float
+) -> tuple[bool, list[float]]:
     """Whether the error was halved, and what it was before each step until then."""
-    torch.manual_seed(0)
-    spec = weft.load(EXAMPLES / f"{case.spec}.weft", variant=case.variant, params=dict(case.params))
-    net = weft.compile(spec, target="cpu", seed=0).nets[case.net].train()
-    inputs = [_input(case, dtype) for dtype in _types(net)]
-    wanted = _wanted(case, spec, inputs)
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    zeros = sum(float((t**2).mean()) for t in wanted)
     losses: list[float] = []
     for _ in range(STEPS + 1):
         optimizer.zero_grad()
@@ -56,22 +74,9 @@ def _losses(case: Case, rate: float) -> tuple[bool, list[float]]:
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-        zeros = sum(float((t**2).mean()) for t in wanted)
         if len(losses) > 2 and max(losses[-2:]) < HALF * min(losses[0], zeros):
             return True, losses
     return False, losses
-
-
-def _wanted(case: Case, spec: Any, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    """What the first other start answers, unless its last layer lets nothing pass."""
-    for seed in range(1, 10):
-        goal = weft.compile(spec, target="cpu", seed=seed).nets[case.net].train()
-        with torch.no_grad():
-            answers = _outputs(goal(*inputs))
-        sizes = [y.square().mean().sqrt() for y in answers]
-        if all(size > 0 for size in sizes):
-            break
-    return [y / size.clamp(max=1) for y, size in zip(answers, sizes, strict=True)]
 
 
 def _types(net: Any) -> list[str]:

@@ -14,7 +14,8 @@ class Interrupt:
     """While active, SIGINT and SIGTERM set `wanted`; a second SIGINT raises KeyboardInterrupt.
 
     Signals reach only the main thread of a program; in others nothing is changed.  Of several
-    processes all want to stop after the same step.
+    processes all want to stop after the same step.  When one of them ends their launcher sends
+    SIGTERM to the rest, which are about to say that they have lost it: they are deaf to it then.
     """
 
     def __init__(self, processes: Processes | None = None) -> None:
@@ -38,6 +39,8 @@ class Interrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and not self._processes.met and self._before:
+            self._before[signal.SIGTERM] = signal.SIG_IGN
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 

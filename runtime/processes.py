@@ -41,12 +41,14 @@ INTERRUPTED = 130
 class Processes:
     """One process alone: there is nothing to exchange.
 
-    `rank` of `size`, counted from 0; the first one shows and writes for all.  `asked` is set where
-    this process was asked to stop, `stopping` once all know that one of them was.
+    `rank` of `size`, counted from 0; the first one shows and writes for all.  `met`: the program
+    that runs brings them together itself, no launcher watches over them.  `asked` is set where this
+    process was asked to stop, `stopping` once all know that one of them was.
     """
 
     rank = 0
     size = 1
+    met = True
 
     def __init__(self) -> None:
         self.asked = False
@@ -77,10 +79,7 @@ class Processes:
 
 
 class Launched(Processes):
-    """One of several processes, all of which make the same calls in the same order.
-
-    `met`: the program that runs has brought them together itself.
-    """
+    """One of several processes, all of which make the same calls in the same order."""
 
     def __init__(self, rank: int, size: int, *, met: bool = False) -> None:
         super().__init__()

@@ -108,7 +108,8 @@ def test_two_processes_train_as_one(folder: Path) -> None:
 
 
 def test_processes_with_other_specs_end_with_one_message(folder: Path) -> None:
-    command = "weft train net.weft --set hidden=$((16 + RANK)) --out run --quiet"
+    options = "train net.weft --set hidden=$((16 + RANK)) --out run --quiet"
+    command = f"{sys.executable} -m weft.cli {options}"
     answer = launched(folder, "--no-python", "bash", "-c", command)
     assert answer.returncode == 1
     said = "weft: error: process 1 differs from process 0 in its spec and weights"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,20 @@ def test_a_second_signal_ends_at_once() -> None:
     assert not interrupt.wanted  # not before the others know
     with pytest.raises(KeyboardInterrupt):
         interrupt._handle(2, None)
+
+
+@pytest.mark.parametrize(("met", "kept"), [(False, signal.SIG_IGN), (True, signal.SIG_DFL)])
+def test_a_launcher_does_not_end_what_is_about_to_say_its_error(met: bool, kept: Any) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with Interrupt(Launched(0, 2, met=met)):
+            pass
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        with pytest.raises(ValueError), Interrupt(Launched(0, 2, met=met)):
+            raise ValueError
+        assert signal.getsignal(signal.SIGTERM) is kept
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_process_whose_part_diverged_says_so(tmp_path: Path) -> None:

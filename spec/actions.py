@@ -13,6 +13,7 @@ from .expressions import (
     Binary,
     Boolean,
     Call,
+    Choice,
     Dots,
     Expr,
     Index,
@@ -148,6 +149,10 @@ class ExpressionActions:
 
     def binary(self, r: Reduction) -> Binary:
         return Binary(r.children[1].text, r.children[0], r.children[2], r.place)
+
+    def choice(self, r: Reduction) -> Choice:
+        then, condition, otherwise = r.children
+        return Choice(condition, then, otherwise, r.place)
 
     def or_(self, r: Reduction) -> Binary:
         return _binary("or", r)

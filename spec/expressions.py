@@ -144,6 +144,16 @@ class Binary:
     place: Place = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`then if condition else otherwise`, chosen at compile time."""
+
+    condition: Expr
+    then: Expr
+    otherwise: Expr
+    place: Place = field(compare=False)
+
+
 Expr: TypeAlias = (
     Number
     | Text
@@ -159,4 +169,5 @@ Expr: TypeAlias = (
     | Attribute
     | Unary
     | Binary
+    | Choice
 )

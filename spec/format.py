@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .comments import Remarks, remarks
-from .expressions import Binary, Call, Expr, ListOf, Name, Setting
+from .expressions import Binary, Call, Choice, Expr, ListOf, Name, Setting
 from .format_yaml import write_yaml
 from .spell import (
     BINDS,
@@ -222,6 +222,10 @@ def _value_lines(prefix: str, value: Expr, indent: int) -> list[str]:
         return _call_lines(f"{prefix}{value.name}(", arguments(value), indent)
     if isinstance(value, Binary) and value.operator in ("+", "-", "and", "or"):
         return _pack(prefix, _terms(value), indent)
+    if isinstance(value, Choice):
+        condition, last = expression(value.condition, BINDS["or"]), expression(value.otherwise)
+        first = f"{expression(value.then, BINDS['or'])} if {condition}"
+        return _pack(prefix, [first, f"else {last}"], indent)
     if isinstance(value, ListOf) and value.items:
         items = [expression(item) for item in value.items]
         words = [*(f"{item}," for item in items[:-1]), f"{items[-1]}]"]

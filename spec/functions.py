@@ -1,4 +1,4 @@
-"""The functions of compile-time values: `len min max abs round floor ceil range sqrt exp log`."""
+"""The functions of compile-time values: `len min max sum abs round` and their like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from .dims import Dim, Polynomial, sign
-from .values import LONGEST, Value, is_number, kind
+from .values import LONGEST, Value, is_dim, is_number, kind
 
 
 class Unfit(Exception):
@@ -59,6 +59,19 @@ def _extreme(wanted: int) -> Callable[..., Value]:
     return choose
 
 
+def _sum(*given: Value) -> Value:
+    """The sum of several numbers or of one list of them; of none it is 0."""
+    values = given[0] if len(given) == 1 and isinstance(given[0], tuple) else given
+    if any(isinstance(each, float) for each in values):
+        return sum(_numeric(each) for each in values)
+    total: Dim = 0
+    for each in values:
+        if not is_dim(each):
+            raise Unfit(f"does not take {kind(each)}")
+        total = total + each
+    return total
+
+
 def _absolute(value: Value) -> Value:
     if not isinstance(value, Polynomial):
         return abs(_numeric(value))
@@ -89,6 +102,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Value], int, int]] = {
     "len": (_length, 1, 1),
     "min": (_extreme(-1), 1, LONGEST),
     "max": (_extreme(1), 1, LONGEST),
+    "sum": (_sum, 1, LONGEST),
     "abs": (_absolute, 1, 1),
     "round": (_round, 1, 2),
     "floor": (_rounder(math.floor), 1, 1),

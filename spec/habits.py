@@ -162,6 +162,17 @@ def _arm(slip: Slip) -> str | None:
     return None
 
 
+def _choice(slip: Slip) -> str | None:
+    """`x if c { f }`, `x if c`."""
+    kinds = [each.type for each in slip.statement]
+    if "IF" not in kinds or "ELSE" in kinds or slip.token.type not in ("LBRACE", "_NL", "RPAR"):
+        return None
+    at = kinds.index("IF")
+    if at and kinds[at - 1] in ENDS_VALUE:
+        return "a value is chosen by `a if condition else b`, layers by `x -> if condition { f }`"
+    return None
+
+
 RULES: tuple[Callable[[Slip], str | None], ...] = (
     _names,
     _arrow,
@@ -172,4 +183,5 @@ RULES: tuple[Callable[[Slip], str | None], ...] = (
     _dot,
     _stage,
     _arm,
+    _choice,
 )

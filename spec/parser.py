@@ -19,6 +19,7 @@ RECOVERABLE = ("act", "order", "statement", "item")
 TALLEST = 2 * DEEPEST + 2  # operators inside operators
 GROWS = frozenset(
     [
+        "choice",
         "or_",
         "and_",
         "not_",

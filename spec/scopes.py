@@ -10,6 +10,8 @@ from .place import Place
 from .source import Findings
 from .tree import NOBODY, Assign, Body, File, Flow, For, Parameter, Repeat, Train
 
+RESULTS = "name results before they are listed: `a = x -> f`, `b = y -> g`, then `out a, b`"
+
 
 def check_names(file: File, findings: Findings) -> None:
     """Every name of a file that hides or repeats another one of the same file."""
@@ -46,10 +48,27 @@ def _check_body(body: Body, parameters: tuple[Parameter, ...], findings: Finding
     for name, place in named:
         if name in own:
             twice(findings, "name", name, place, own[name])
-    weights = [(each.name, each.place) for each in body.weights]
-    scope = unique(findings, "name", _in_text_order([*named, *weights]))
+    named += [(each.name, each.place) for each in body.weights]
+    listed = [(name, place) for name, place in named if place in _listed(body)]
+    for name, place in listed:
+        if sum(name == other for other, _ in named) > 1:
+            text = f"`as … , {name}` names a second value, and `{name}` has one already"
+            findings.add("E202", text, place, RESULTS)
+            named.remove((name, place))
+    scope = unique(findings, "name", _in_text_order(named))
     for flow in flows:
         _check_braces(flow, {**own, **scope}, findings)
+
+
+def _listed(body: Body) -> set[Place]:
+    """Where a result goes on behind several names: `out x -> f as a, y -> g`."""
+    return {
+        place
+        for flow in body.results
+        for each in flow.pieces[:-1]
+        if len(each.names) > 1
+        for place in each.places[1:]
+    }
 
 
 def _check_braces(flow: Flow, outer: Mapping[str, Place], findings: Findings) -> None:

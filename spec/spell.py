@@ -1,4 +1,8 @@
-"""Spells expressions and flows on one line, with the fewest parentheses that read back the same."""
+"""Spells expressions and flows on one line, with few parentheses.
+
+They are the fewest that read back the same, but for pipelines among arguments: `f(a, (b -> g))`
+needs none, and would look as if both went into `g`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from .expressions import (
     Binary,
     Boolean,
     Call,
+    Choice,
     Dots,
     Expr,
     Index,
@@ -51,6 +56,9 @@ def expression(expr: Expr, least: int = 0) -> str:
 
 def _spell(expr: Expr) -> tuple[int, str]:
     match expr:
+        case Choice(condition, then, otherwise):
+            first, last = expression(then, BINDS["or"]), expression(otherwise)
+            return 0, f"{first} if {expression(condition, BINDS['or'])} else {last}"
         case Binary(operator, left, right):
             return BINDS[operator], _binary(operator, left, right)
         case Unary("not", operand):

@@ -18,6 +18,7 @@ from .expressions import (
     Binary,
     Boolean,
     Call,
+    Choice,
     Expr,
     Index,
     ListOf,
@@ -89,6 +90,9 @@ def evaluate(expr: Expr, names: Mapping[str, object]) -> Value:
             return _connect(operator, left, right, names)
         case Binary(operator, left, right, place):
             return binary(operator, evaluate(left, names), evaluate(right, names), place)
+        case Choice(condition, then, otherwise):
+            chosen = truth(evaluate(condition, names), condition.place)
+            return evaluate(then if chosen else otherwise, names)
         case Index(value, subscripts, place):
             return index(
                 evaluate(value, names), [_subscript(each, names) for each in subscripts], place

@@ -30,8 +30,7 @@ def _hint(
         if _new_line(source, stream, position):
             return _unclosed(source, bracket)
         return (
-            "close the bracket before `->`, or give the pipeline its own parentheses: "
-            "`f((x -> g), 1)`"
+            "close the bracket before `->`, or give the pipeline its own parentheses: `[(x -> g)]`"
         )
     if bracket is not None and (
         token.type in (END, "_NL", "RBRACE") or _starts_line(stream, position, token)
@@ -41,6 +40,8 @@ def _hint(
     known = habit(stream, begun, position, bracket)
     if known is not None:
         return known
+    if token.type == "IF" and bracket is not None:
+        return "between brackets a value is chosen by `a if condition else b`"
     if token.type == "_ARROW":
         if any(stream[i].type in OPERATORS for i in range(begun, position)):
             return "put parentheses round the expression before `->`: `(a + b) -> f`"

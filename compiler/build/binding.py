@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ...spec.errors import suggest
 from ...spec.expressions import Call, Expr, Name, Number
 from ...spec.expressions import Setting as Argument
+from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
 from ...spec.spell import expression as spell
 from ...spec.static import SPELT
@@ -63,7 +64,8 @@ def bind(
     )
     free = [s for s in signature.settings if s.name not in bound.settings]
     need = None if signature.variadic else len(open_inputs)
-    queue = list(positional)
+    words = [w for s in signature.settings for w in (*s.words, *(INITIALISERS if s.starts else ()))]
+    queue = [expressions.chosen(e, each, site.scope, words) for each in positional]
     taken = _first_inputs(e, signature, need, queue, free, site)
     while queue and (need is None or len(taken) < need):
         if need is None and not _is_input(e, queue[0], free, site):
@@ -99,6 +101,7 @@ def _check_list(
 
 def evaluate_setting(e: Elaboration, setting: Setting, expr: Expr, scope: Scope) -> Value:
     """A setting's value: an initialiser, one of its words, or an expression."""
+    expr = expressions.chosen(e, expr, scope, setting.words)
     if setting.starts:
         return starts.start(e, expr, scope)
     if setting.words and isinstance(expr, Name) and _means_nothing(e, expr.id, setting, scope):

@@ -12,6 +12,7 @@ from ...spec.expressions import (
     Binary,
     Boolean,
     Call,
+    Choice,
     Dots,
     Expr,
     Index,
@@ -26,11 +27,12 @@ from ...spec.expressions import (
 )
 from ...spec.place import Place
 from ..ir.op import ShapeError
-from . import calls
+from . import calls, untaken
 from .elaboration import TRAINING, Elaboration, is_operand
 from .elsewhere import belongs
 from .faults import Faults, Silent, fault, found_in
 from .messages import shape_fault
+from .names import names_in
 from .request import elementwise
 from .scope import Scope
 from .subscripts import index_tensor
@@ -58,6 +60,7 @@ FUNCTIONS = {
 
 def value(e: Elaboration, expr: Expr, scope: Scope, words: Sequence[str] = ()) -> Value:
     """The one value of an expression; a name among `words` is just that word."""
+    expr = chosen(e, expr, scope, words)
     if isinstance(expr, Name) and expr.id in words:
         return expr.id
     found = values(e, expr, scope)
@@ -72,7 +75,7 @@ def value(e: Elaboration, expr: Expr, scope: Scope, words: Sequence[str] = ()) -
 def values(e: Elaboration, expr: Expr, scope: Scope) -> Values:
     """The values of an expression; a tuple, or a call with several results, has more."""
     try:
-        return _values(e, expr, scope)
+        return _values(e, chosen(e, expr, scope), scope)
     except SpecError as error:
         raise found_in(error) from None
 
@@ -102,6 +105,33 @@ def _values(e: Elaboration, expr: Expr, scope: Scope) -> Values:
         case Pipe(stages):
             return _pipe(e, stages, scope)
     raise fault("E116", "`:` and `...` stand only between the brackets of an index", expr.place)
+
+
+def chosen(e: Elaboration, expr: Expr, scope: Scope, words: Sequence[str] = ()) -> Expr:
+    """The side of `a if c else b` that counts; of the other its names are checked.
+
+    Raises: Faults E310, E311 for a condition that is not true or false at compile time.
+    """
+    while isinstance(expr, Choice):
+        holds = condition(e, expr.condition, scope)
+        expr, other = (expr.then, expr.otherwise) if holds else (expr.otherwise, expr.then)
+        scope.mark(names_in(other))
+        untaken.check_names(e, other, scope, *words)
+    return expr
+
+
+def condition(e: Elaboration, expr: Expr, scope: Scope) -> bool:
+    """Whether a condition holds, at compile time.  Raises: Faults E310, E311 if it is none."""
+    found = exists(value(e, expr, scope))
+    if found is BROKEN:
+        raise Silent
+    if isinstance(found, bool):
+        return found
+    if static.is_value(found):
+        text = f"a condition is true or false, not {show(found)}"
+        raise fault("E311", text, expr.place, "compare it: `n > 0`")
+    text = f"`if` needs a condition known at compile time, this is {show(found)}"
+    raise fault("E310", text, expr.place, "use where(condition, a, b)")
 
 
 def known(e: Elaboration, expr: Expr, scope: Scope, what: str) -> static.Value:

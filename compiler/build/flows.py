@@ -93,6 +93,7 @@ def single(text: Flow) -> bool:
 
 def _head(e: Elaboration, stage: Expr, scope: Scope, label: str | None, path: str | None) -> Values:
     """What opens a flow: a value, or a stage that takes the input of the body or arm."""
+    stage = expressions.chosen(e, stage, scope)
     if isinstance(stage, Call):
         return calls.stage(e, stage, scope, None, head=True, label=label, path=path)
     found = expressions.values(e, stage, scope)
@@ -206,20 +207,7 @@ def _if(
     label: str | None,
     path: str | None,
 ) -> Values:
-    found = expressions.exists(expressions.value(e, text.condition, scope))
-    if found is BROKEN:
-        raise Silent
-    if not isinstance(found, bool):
-        if static.is_value(found):
-            raise fault(
-                "E311",
-                f"a condition is true or false, not {show(found)}",
-                text.condition.place,
-                "compare it: `n > 0`",
-            )
-        hint = "use where(condition, a, b)"
-        what = f"`if` needs a condition known at compile time, this is {show(found)}"
-        raise fault("E310", what, text.condition.place, hint)
+    found = expressions.condition(e, text.condition, scope)
     taken, other = (text.then, text.otherwise) if found else (text.otherwise, text.then)
     scope.mark(names_in(other))
 

@@ -24,6 +24,7 @@ BUFFER = "buffer"
 
 def start(e: Elaboration, expr: Expr, scope: Scope) -> Start:
     """The initialiser that an expression names; a number means that number everywhere."""
+    expr = expressions.chosen(e, expr, scope, tuple(INITIALISERS))
     if (isinstance(expr, Name) and not scope.has(expr.id)) or isinstance(expr, Call):
         name = expr.id if isinstance(expr, Name) else expr.name
         if name not in INITIALISERS:
@@ -83,6 +84,7 @@ def bind_table(
 
 def plain(e: Elaboration, expr: Expr, scope: Scope, words: Sequence[str]) -> object:
     """A compile-time value as plain data, with lists as lists."""
+    expr = expressions.chosen(e, expr, scope, words)
     if isinstance(expr, Name) and expr.id in words:
         return expr.id
     if isinstance(expr, Name) and words and not scope.has(expr.id) and _unknown(e, expr.id, scope):

@@ -9,18 +9,19 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from ...spec import static
-from ...spec.expressions import Attribute, Call, Name
+from ...spec.expressions import Attribute, Call, Choice, Expr, Name
 from ...spec.initialisers import INITIALISERS
 from ...spec.place import Place
 from ...spec.tree import Flow, For, Piece, Repeat
 from . import binding, callees, expressions
 from .elaboration import TRAINING, Elaboration
 from .faults import Fault, Faults, fault
+from .intrinsics import INTRINSICS
 from .scope import Scope
 from .signature import Signature
 
 
-def check_names(e: Elaboration, text: Flow | None, scope: Scope, *given: str) -> None:
+def check_names(e: Elaboration, text: Flow | Expr | None, scope: Scope, *given: str) -> None:
     """Look at text that does not run; `given`: names that it would find.
 
     Raises: Faults E301, E302, E304 for names that mean nothing.
@@ -69,7 +70,8 @@ def _wrong(e: Elaboration, tree: object, scope: Scope, made: set[str]) -> Iterat
 def _wrong_call(e: Elaboration, call: Call, scope: Scope, made: set[str]) -> Iterator[Faults]:
     """The name of a call, its settings, and what stands in them."""
     signature: Signature | None = None
-    if call.name not in (*made, *static.FUNCTIONS, *INITIALISERS) and not scope.has(call.name):
+    static_only = static.FUNCTIONS.keys() - INTRINSICS.keys()
+    if call.name not in (*made, *static_only, *INITIALISERS) and not scope.has(call.name):
         try:
             signature = callees.signature_of(callees.find(e, call.name, call.place, scope)[0])
         except Faults as wrong:
@@ -83,9 +85,20 @@ def _wrong_call(e: Elaboration, call: Call, scope: Scope, made: set[str]) -> Ite
             text = f"`{call.name}` has no setting `{argument.name}`"
             hint = binding.setting_hint(signature, argument.name)
             yield fault("E304", text, argument.place, hint)
-    for value in (*call.positional, *(argument.value for argument in call.named)):
-        if not (isinstance(value, Name) and value.id in words):
-            yield from _wrong(e, value, scope, made)
+    for given in (*call.positional, *(argument.value for argument in call.named)):
+        for value in _sides(given):
+            if not (isinstance(value, Name) and value.id in words):
+                yield from _wrong(e, value, scope, made)
+
+
+def _sides(value: Expr) -> Iterator[Expr]:
+    """The expression, or the condition and both sides of a choice."""
+    if isinstance(value, Choice):
+        yield value.condition
+        yield from _sides(value.then)
+        yield from _sides(value.otherwise)
+    else:
+        yield value
 
 
 def _known(e: Elaboration, name: str, scope: Scope, made: set[str]) -> bool:

@@ -77,6 +77,13 @@ CASES = [
     Case("out x**y", lambda x, y: x**y, XY, positive=True),
     Case("out x//0.4", lambda x: x // 0.4, smooth=False),
     Case("out x % 0.7", lambda x: x % 0.7, smooth=False),
+    Case("out x + y if size(x, axis=1) > 6 else x*y", lambda x, y: x * y, XY),
+    Case(
+        "out maximum(x -> exp, -1 if not true else 3 - y)",
+        lambda x, y: np.maximum(np.exp(x), 3 - y),
+        XY,
+    ),
+    Case("(x -> exp, y) -> add", lambda x, y: np.exp(x) + y, XY),
     Case(
         "out where(x > y and not (x < 0.5), x, y)",
         lambda x, y: np.where((x > y) & ~(x < 0.5), x, y),

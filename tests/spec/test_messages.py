@@ -77,8 +77,20 @@ def test_the_message_is_exactly_this(name: str) -> None:
 BAD_WEFT = [
     (
         NET + "  x -> linear(8 -> relu\n}\n",
-        "3:17: error[E102]: unexpected `->`",
-        "close the bracket",
+        "4:1: error[E102]: unexpected `}`",
+        "the `(` at 3:14 is not closed",
+    ),
+    (NET + "  y = [x -> relu]\n}\n", "3:10: error[E102]: unexpected `->`", "[(x -> g)]"),
+    (
+        NET + "  x -> linear(if a { 3 })\n}\n",
+        "3:15: error[E102]: unexpected `if`",
+        "`a if condition else b`",
+    ),
+    (NET + "  x if a { relu }\n}\n", "3:10: error[E102]: unexpected `{`", "x -> if condition"),
+    (
+        NET + "  y = x -> relu\n  out y -> relu as a, y -> gelu as b\n}\n",
+        "4:23: error[E202]: `as … , y` names a second value",
+        "then `out a, b`",
     ),
     ("block A { x -> conv(8) bn }\n", "1:24: error[E102]: unexpected `bn`", "put `->`"),
     ("param step=3\n", "1:7: error[E102]: unexpected `step`", "reserved word"),

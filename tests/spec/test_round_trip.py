@@ -13,6 +13,7 @@ from weft.spec.expressions import (
     Binary,
     Boolean,
     Call,
+    Choice,
     Dots,
     Expr,
     Index,
@@ -158,6 +159,7 @@ class Trees:
 
     def expr(self, depth: int) -> Expr:
         rare = [self.unary, self.list, self.index, self.attribute, self.pair, self.pipe]
+        rare.append(self.choice)
         inner = [*[self.binary] * 4, self.call, self.call, *rare] if depth > 0 else []
         return self.r.choice([*[self.leaf] * 4, *inner])(depth)
 
@@ -186,6 +188,9 @@ class Trees:
     def binary(self, depth: int) -> Expr:
         operator = self.r.choice([each for each in BINDS if each != "not"])
         return Binary(operator, self.expr(depth - 1), self.expr(depth - 1), P)
+
+    def choice(self, depth: int) -> Expr:
+        return Choice(self.expr(depth - 1), self.expr(depth - 1), self.expr(depth - 1), P)
 
     def unary(self, depth: int) -> Expr:
         return Unary(self.r.choice(["not", "-"]), self.expr(depth - 1), P)

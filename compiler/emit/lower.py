@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...spec.dims import Dim, symbol
+from ...spec.dims import Dim
 from ..ir.graph import Graph, Node
 from ..plan.crossings import Key
 from ..plan.forms import shifted
@@ -27,8 +27,8 @@ from .loops import (
     Size,
     Statement,
     Store,
-    start_name,
 )
+from .reindex import REINDEX
 from .statements import Coordinate, Statements, row_major_index, unused
 
 Numbers = Mapping[int, int] | Sequence[int]  # of values or streams, by others
@@ -135,7 +135,7 @@ class Lowering:
         if kind == "view":
             found = self.view(node, at)
         elif kind == "reindex":
-            found = getattr(self, f"reindex_{node.op}")(node, at)
+            found = REINDEX[node.op](self, node, at)
         elif kind == "fold":
             return self.fold(node)
         elif kind == "leaf":
@@ -193,86 +193,6 @@ class Lowering:
             where := self.text.fresh("place"), Position(where, index), self.text.kind((), at), "i32"
         )
         return self.text.let(node.name, "table", (place, *node["values"]), node.dtype)
-
-    def reindex_slice(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
-        starts, axis = list(node["starts"]), shifted(self.graph, node)
-        if axis is not None:
-            number = self.starts.setdefault(node.id, len(self.starts))
-            starts[axis] = symbol(start_name(number))
-        moved = tuple(
-            (tuple((t, s * step) for t, s in terms), offset * step + start)
-            for (terms, offset), start, step in zip(at, starts, node["steps"], strict=True)
-        )
-        return self.load(node.operands[0], moved)
-
-    def reindex_pad(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
-        shape = self.graph[node.operands[0]].shape
-        moved = tuple(
-            (terms, offset - low) for (terms, offset), low in zip(at, node["low"], strict=True)
-        )
-        guards = tuple(
-            Guard(Affine(*c), 0, extent)
-            for c, extent, low, high in zip(moved, shape, node["low"], node["high"], strict=True)
-            if low != 0 or high != 0
-        )
-        return self.load(node.operands[0], moved, guards, node["value"])
-
-    def reindex_spread(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
-        """The element that lies here, or zero between those."""
-        shape, moved = self.graph[node.operands[0]].shape, list(at)
-        guards, tests = list[Guard](), list[str]()
-        for axis, (start, step) in enumerate(zip(node["starts"], node["steps"], strict=True)):
-            terms, offset = at[axis]
-            moved[axis] = terms, offset - start
-            if step != 1:
-                place, kind = self.text.fresh("place"), self.text.kind((), (at[axis],))
-                self.text.define(place, Position(place, Affine(*moved[axis])), kind, "i32")
-                rest = self.text.let("rest", "mod", (place, step), "i32")
-                tests.append(self.text.let("taken", "eq", (rest, 0), "bool"))
-                moved[axis] = ((self.text.let("nearest", "floordiv", (place, step), "i32"), 1),), 0
-            if start != 0 or node["sizes"][axis] + (step - 1) - shape[axis] * step not in range(
-                step
-            ):
-                guards.append(Guard(Affine(*moved[axis]), 0, shape[axis]))
-        found: Operand = self.load(node.operands[0], tuple(moved), tuple(guards))
-        for test in tests:
-            found = self.text.let(node.name, "where", (test, found, 0.0), node.dtype)
-        return found
-
-    def reindex_concat(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
-        axis, start = node["axis"], 0
-        pieces: list[tuple[Operand, Dim]] = []
-        for o in node.operands:
-            extent = self.graph[o].shape[axis]
-            terms, offset = at[axis]
-            inner = (*at[:axis], (terms, offset - start), *at[axis + 1 :])
-            guard = Guard(Affine(terms, offset - start), 0, extent)
-            pieces.append((self.load(o, inner, (guard,)), start + extent))
-            start = start + extent
-        position = self.text.define(
-            where := self.text.fresh("position"),
-            Position(where, Affine(*at[axis])),
-            self.text.kind((), (at[axis],)),
-            "i32",
-        )
-        result = pieces[-1][0]
-        for piece, end in reversed(pieces[:-1]):
-            if not isinstance(end, int):
-                bound: Operand = self.text.define(
-                    name := self.text.fresh("bound"), Size(name, end), "scalar", "f32"
-                )
-            else:
-                bound = end
-            inside = self.text.let("inside", "lt", (position, bound), "bool")
-            result = self.text.let(node.name, "where", (inside, piece, result), node.dtype)
-        return result
-
-    def reindex_take(self, node: Node, at: tuple[Coordinate, ...]) -> Operand:
-        table, indices = node.operands
-        rank = len(self.graph[indices].shape)
-        index = self.read(indices, at[:rank])
-        first: Coordinate = (((index, 1),), 0) if isinstance(index, str) else ((), int(index))
-        return self.load(table, (first, *at[rank:]))
 
     def fold(self, node: Node) -> str:
         """A fold over columns, a gather over rows, or one after the other."""

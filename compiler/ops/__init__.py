@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ir.builder import Builder
 from ..ir.op import Op
+from .bands import BANDS
 from .folds import FOLDS
 from .leaves import LEAVES
 from .maps import MAPS
@@ -20,6 +21,7 @@ OPS: dict[str, Op] = {
     **LEAVES,
     **MAPS,
     **VIEWS,
+    **BANDS,
     **FOLDS,
     **PRODUCTS,
     **WINDOWS,

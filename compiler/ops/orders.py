@@ -75,6 +75,15 @@ def window_outwards(b: Builder, op: str, x: Ids, a: Attributes) -> int | None:
     return b.transpose(b.insert(op, (b[x[0]].operands[0],), **turned), order)
 
 
+def band_outwards(b: Builder, op: str, x: Ids, a: Attributes) -> int | None:
+    """band(transpose x, …) -> transpose band(x, …)"""
+    node = b[x[0]]
+    if node.op != "transpose":
+        return None
+    turned = {**a, "axis": node["order"][a["axis"]]}
+    return b.transpose(b.insert(op, (node.operands[0], *x[1:]), **turned), node["order"])
+
+
 def broadcast_of_transpose(b: Builder, _: str, x: Ids, a: Attributes) -> int | None:
     """broadcast(transpose x) -> broadcast x along other axes"""
     node = b[x[0]]

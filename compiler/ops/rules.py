@@ -333,6 +333,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "squeeze": (fold_tables, squeeze, squeeze_of_joined, orders.squeeze_outwards),
     "slice": (fold_tables, whole_slice, slice_of_repeated, orders.window_outwards),
     "pad": (fold_tables, no_pad, orders.window_outwards),
+    "band": (orders.band_outwards,),
     "concat": (
         fold_tables,
         concat_of_repeated,

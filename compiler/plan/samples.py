@@ -87,6 +87,7 @@ def _apart(node: Node, operands: list[Node]) -> str | None:
         "slice": lambda: node["starts"][at] == 0 and operands[0].shape[at] == ROW,
         "pad": lambda: node["low"][at] == node["high"][at] == 0,
         "concat": lambda: node["axis"] != at,
+        "band": lambda: node["axis"] != at,
         "reshape": lambda: first == at and node.shape[: at + 1] == operands[0].shape[: at + 1],
         "take": lambda: first is None,
     }

@@ -144,6 +144,15 @@ class Values:
             found = self._bytes[i] = self.count(i) * ITEM_BYTES[self.graph[i].dtype]
         return found
 
+    def flops(self, i: int) -> int:
+        """Floating-point operations of a value that a loop kernel makes, at the nominal sizes."""
+        node = self.graph[i]
+        op = OPS[node.op]
+        if op.lowering == "reindex" and op.work is not None:
+            types = tuple(self.graph[o].type for o in node.operands)
+            return evaluate(op.work(types, node.type, dict(node.attributes)), self.sizes)
+        return op.flops * self.count(node.operands[0] if op.lowering == "fold" else i)
+
     def taken(self, roots: frozenset[int]) -> Mapping[int, int]:
         """The bytes that a kernel that makes `roots` reads of values of which it takes pieces or
         rows, and nothing else.

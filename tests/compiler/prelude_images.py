@@ -22,8 +22,21 @@ def upsampled(mode: str, scale: Any, corners: bool | None = None) -> Callable[[T
     return lambda x: F.interpolate(x, scale_factor=scale, mode=mode, align_corners=corners)
 
 
-def resized(mode: str, size: Any, corners: bool | None = False) -> Callable[[Tensor], Tensor]:
-    return lambda x: F.interpolate(x, size=size, mode=mode, align_corners=corners)
+def resized(
+    mode: str, size: Any, corners: bool | None = False, *, smooth: bool = False
+) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.interpolate(x, size=size, mode=mode, align_corners=corners, antialias=smooth)
+
+
+def smoothed_line(x: Tensor) -> Tensor:
+    """torch smooths two axes."""
+    wide = F.interpolate(x[:, :, None], size=(1, 3), mode="bilinear", antialias=True)
+    return wide[:, :, 0]
+
+
+def halved(x: Tensor) -> Tensor:
+    size = (x.shape[2] // 2, x.shape[3] * 2)
+    return F.interpolate(x, size=size, mode="bicubic", antialias=True)
 
 
 def along_line(scale: int, corners: bool) -> Callable[[Tensor], Tensor]:
@@ -188,6 +201,22 @@ SAMPLING = [
     Case("x -> resize([1, 17])", resized("bilinear", (1, 17)), OPEN),
     Case("x -> resize([13, 3], align_corners=true)", resized("bilinear", (13, 3), True), IMAGE),
     Case("x -> resize(1, align_corners=true)", resized("linear", 1, True), LINE),
+    Case("x -> resize([13, 3], antialias=true)", resized("bilinear", (13, 3), smooth=True), IMAGE),
+    Case("x -> resize([3, 8], bicubic, antialias=true)", resized("bicubic", (3, 8), smooth=True),
+         IMAGE),
+    Case("x -> resize([1, 17], bicubic, antialias=true)", resized("bicubic", (1, 17), smooth=True),
+         IMAGE),
+    Case("x -> resize([2, 5], antialias=true)", resized("bilinear", (2, 5), smooth=True), OPEN,
+         sizes={"H": 9}),
+    Case("x -> resize([H//2, 2*W], bicubic, antialias=true)", halved, "x: f32[B, 2, H%2, W]",
+         sizes={"H": 10}),
+    Case("x -> resize(3, antialias=true)", smoothed_line, LINE),
+    Case("x -> resize([2*H, 3*W], bicubic)",
+         lambda x: F.interpolate(x, scale_factor=(2, 3), mode="bicubic"), OPEN, sizes={"H": 7}),
+    Case("x -> resize([H//2, 5], bicubic)",
+         lambda x: F.interpolate(x, size=(x.shape[2]//2, 5), mode="bicubic"),
+         "x: f32[B, 2, H%2, 9]", sizes={"H": 12}),
+    Case("x -> resize([90, 70])", resized("bilinear", (90, 70)), "x: f32[B, 2, 2, 70]"),
     Case("x -> pixel_shuffle(2)", lambda x: F.pixel_shuffle(x, 2), OPEN),
     Case("x -> pixel_unshuffle(2)", lambda x: F.pixel_unshuffle(x, 2), "x: f32[B, 3, H%2, W%2]"),
     Case("x -> pixel_shuffle(2)",

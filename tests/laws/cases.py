@@ -199,6 +199,20 @@ def _spread(b: Builder) -> dict[str, int]:
     }  # fmt: skip
 
 
+def _band(b: Builder) -> dict[str, int]:
+    """Short rows of a matrix: within a known axis, beyond the ends of one of any size, turned."""
+    x, y = f32(b, "x", B, 6, 4), f32(b, "y", B, T, 4)
+    first = b.table([0, 0, 1, 3, 4], (5,), "i32")
+    weights = b.table([0.25 * (k % 5) - 0.5 for k in range(10)], (2, 5))
+    wide = b.table([1 - 0.3 * (k % 4) for k in range(15)], (3, 5))
+    within = b.insert("band", (x, first, weights), axis=1, reads=3)
+    return {
+        "within": b.map("tanh", within),
+        "turned": b.insert("band", (b.transpose(x, (2, 0, 1)), first, weights), axis=2, reads=3),
+        "open": b.insert("band", (y, first, wide), axis=1, reads=5),
+    }
+
+
 def _product(spec: str, a: tuple[object, ...], c: tuple[object, ...]) -> Build:
     return lambda b: {"y": b.contract(spec, f32(b, "a", *a), f32(b, "c", *c))}
 
@@ -371,6 +385,7 @@ CASES: tuple[Case, ...] = (
     Case("read_back", _read_back, MANY),
     Case("strided_slice", _strided, MANY),
     Case("spread", _spread, MANY),
+    Case("band", _band, MANY),
     *(
         Case(f"contract_{spec}", _product(spec, a, c), MANY)
         for spec, a, c in (

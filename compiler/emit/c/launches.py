@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from ....spec.dims import Dim
 from ...ir.graph import Graph, Node
-from ...ops import OPS
 from ...ops.products import letters
 from ...plan.attention import Attention, attentions
 from ...plan.forms import Plans
@@ -190,7 +189,7 @@ class Launches:
         moved = sum(map(values.bytes_of, (i for i in touched if not self.cached(i))))
         made = {*attention.products, *attention.results}
         products = [i for i in made if self.graph[i].op == "contract"]
-        flops = sum(map(self._flops, members))
+        flops = sum(map(values.flops, members))
         flops += sum(2 * multiplications(values, i) for i in products)  # whatever masks leave out
         return replace(found, kernel=replace(kernel, bytes=moved, flops=flops))
 
@@ -219,14 +218,9 @@ class Launches:
         members, _ = self.values.cone(roots)
         places = {i: line(self.graph[i]) for i in members if self.graph[i].place is not None}
         reads, written = self.fusion.reads(roots), self.fusion.written(roots)
-        flops = sum(map(self._flops, members))
+        flops = sum(map(self.values.flops, members))
         moved = self._moved(reads, written, self.values.taken(roots))
         return lower(self.values, roots, written, self.layout, name, places, moved, flops)
-
-    def _flops(self, i: int) -> int:
-        node = self.graph[i]
-        each = OPS[node.op].flops
-        return each * self.values.count(node.operands[0] if lowering(node) == "fold" else i)
 
     def _moved(self, reads: Iterable[int], writes: Iterable[int], taken: Mapping[int, int]) -> int:
         """Bytes between memory and a kernel: what stays in cache is free, and of some values a

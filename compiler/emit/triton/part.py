@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ....spec.dims import Dim
 from ...ir.graph import Graph, Node
-from ...ops import OPS
 from ...plan.device import DeviceFusion
 from ...plan.forms import Form
 from ...plan.layout import Layout, row_major
@@ -324,16 +323,11 @@ class Part:
             members, _ = self.values.cone(roots)
             places = {i: text for i in members if (text := self._line(i)) is not None}
             written = self.fusion.written(roots)
-            flops = sum(map(self._flops, members))
+            flops = sum(map(self.values.flops, members))
             self.known[roots] = lower(
                 self.values, roots, written, self.layout, "draft", places, 0, flops
             )
         return self.known[roots]
-
-    def _flops(self, i: int) -> int:
-        node = self.graph[i]
-        each = node.operands[0] if lowering(node) == "fold" else i
-        return OPS[node.op].flops * self.values.count(each)
 
     # ---- words -----------------------------------------------------------------------------------
 

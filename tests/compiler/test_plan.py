@@ -9,8 +9,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from tests.laws.cases import CASES, f32
+from tests.laws.cases import f32
 from tests.laws.harness import backward, build, graph_of
+from tests.laws.primitive_cases import CASES
 from weft.compiler.artifact import evaluate
 from weft.compiler.ir.graph import Graph
 from weft.compiler.ir.types import TensorType

@@ -17,9 +17,9 @@ from weft.compiler.build import elaborate
 from weft.compiler.passes.differentiate import differentiate
 from weft.spec.load import load
 
-from . import twins
 from .counts import FOLDER
-from .twins import Tensor, Weights
+from .twins import arms, down_up, rows, shortcuts, words
+from .twins.weights import Tensor, Weights
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,21 @@ class Case:
 
 
 def _no_pooling(kind: str) -> Case:
-    twin = lambda w, x: twins.no_pooling(w, x, kind)  # noqa: E731
+    twin = lambda w, x: rows.no_pooling(w, x, kind)  # noqa: E731
     return Case("lenet5/no_pooling", "digits", twin, (2, 1, 28, 28), variant=kind)
 
 
 def _all_cnn(variant: str, convs: int, pool: bool) -> Case:
-    twin = lambda w, x: twins.all_cnn(w, x, convs, pool)  # noqa: E731
+    twin = lambda w, x: rows.all_cnn(w, x, convs, pool)  # noqa: E731
     return Case("all_cnn/all_cnn", "all_cnn", twin, (1, 3, 32, 32), variant=variant)
 
 
 def _original(w: Weights, x: Tensor) -> Tensor:
     """The drawings are read from the text, bit by bit."""
     text = (FOLDER / "lenet5" / "original.weft").read_text(encoding="utf-8")
-    digits = [rows.split(",") for rows in re.findall(r"=\[([\d, ]+)\]", text)[:10]]
+    digits = [found.split(",") for found in re.findall(r"=\[([\d, ]+)\]", text)[:10]]
     bits = [[int(bit) for row in digit for bit in f"{int(row):07b}"] for digit in digits]
-    return twins.original(w, x, 2 * torch.tensor(bits).double() - 1)
+    return rows.original(w, x, 2 * torch.tensor(bits).double() - 1)
 
 
 ONE = {"layers": [1, 1, 1, 1], "size": 32, "classes": 5}
@@ -66,75 +66,77 @@ CASES = [
     Case(
         "vgg/vgg",
         "vgg",
-        twins.vgg,
+        rows.vgg,
         (1, 3, 32, 32),
         {"convs": [1] * 5, "norm": True, "size": 32, "classes": 3},
     ),
-    Case("network_in_network/nin", "network_in_network", twins.nin, (1, 3, 32, 32)),
+    Case("network_in_network/nin", "network_in_network", rows.nin, (1, 3, 32, 32)),
     _all_cnn("model_c", 2, True),
     _all_cnn("all_cnn_c", 3, False),
     Case(
         "csrnet/csrnet",
         "csrnet",
-        lambda w, x: twins.csrnet(w, x, (2, 2, 2, 4, 4, 4)),
+        lambda w, x: rows.csrnet(w, x, (2, 2, 2, 4, 4, 4)),
         (1, 3, 16, 24),
         variant="c",
     ),
-    Case("resnet/resnet", "resnet", lambda w, x: twins.resnet(w, x, False), (2, 3, 32, 32), ONE),
+    Case(
+        "resnet/resnet", "resnet", lambda w, x: shortcuts.resnet(w, x, False), (2, 3, 32, 32), ONE
+    ),
     Case(
         "resnet/resnet",
         "resnet",
-        lambda w, x: twins.resnet(w, x, True, 32),
+        lambda w, x: shortcuts.resnet(w, x, True, 32),
         (1, 3, 32, 32),
         ONE,
         variant="resnext50_32x4d",
     ),
-    Case("resnet/cifar", "resnet", twins.cifar, (2, 3, 32, 32), {"n": 1}),
-    Case("resnet/wide", "wide_resnet", twins.wide, (2, 3, 32, 32), {"depth": 10, "widen": 1}),
-    Case("resnet/wide", "wide_resnet", twins.wide, (1, 3, 32, 32), {"depth": 10, "widen": 2}),
+    Case("resnet/cifar", "resnet", shortcuts.cifar, (2, 3, 32, 32), {"n": 1}),
+    Case("resnet/wide", "wide_resnet", shortcuts.wide, (2, 3, 32, 32), {"depth": 10, "widen": 1}),
+    Case("resnet/wide", "wide_resnet", shortcuts.wide, (1, 3, 32, 32), {"depth": 10, "widen": 2}),
     Case(
         "densenet/densenet",
         "densenet",
-        lambda w, x: twins.densenet(w, x, 2),
+        lambda w, x: shortcuts.densenet(w, x, 2),
         (2, 3, 64, 64),
         {"layers": [2] * 4, "growth": 4, "size": 64, "classes": 3},
     ),
-    Case("highway/highway", "highway", lambda w, x: twins.highway(w, x, 10), (3, 784)),
+    Case("highway/highway", "highway", lambda w, x: shortcuts.highway(w, x, 10), (3, 784)),
     Case(
         "unet/unet",
         "unet",
-        lambda w, x: twins.unet(w, x, 2, 0),
+        lambda w, x: down_up.unet(w, x, 2, 0),
         (2, 1, 60, 60),
         {"channels": 3, "depth": 2, "size": 60},
     ),
     Case(
         "unet/curves",
         "unet",
-        lambda w, x: twins.unet(w, x, 2, 1),
+        lambda w, x: down_up.unet(w, x, 2, 1),
         (2, 1, 24, 24),
         {"channels": 3, "size": 24},
     ),
     Case(
         "cyclegan/pix2pix",
         "translate",
-        lambda w, x: twins.pix2pix(w, x, 5),
+        lambda w, x: down_up.pix2pix(w, x, 5),
         (1, 3, 256, 256),
         {"widths": [2, 3, 4, 5, 6]},
     ),
     Case(
         "cyclegan/cyclegan",
         "to_zebra",
-        lambda w, x: twins.translate(w, x, 2),
+        lambda w, x: down_up.translate(w, x, 2),
         (2, 3, 32, 32),
         {"c": 3, "blocks": 2, "size": 32},
     ),
-    Case("cyclegan/cyclegan", "is_horse", twins.patches, (2, 3, 32, 32), {"c": 3, "size": 32}),
-    Case("dcgan/dcgan", "generator", twins.generator, (2, 7), {"noise": 7, "c": 3}),
-    Case("dcgan/dcgan", "discriminator", twins.discriminator, (2, 3, 64, 64), {"c": 3}),
+    Case("cyclegan/cyclegan", "is_horse", down_up.patches, (2, 3, 32, 32), {"c": 3, "size": 32}),
+    Case("dcgan/dcgan", "generator", down_up.generator, (2, 7), {"noise": 7, "c": 3}),
+    Case("dcgan/dcgan", "discriminator", down_up.discriminator, (2, 3, 64, 64), {"c": 3}),
     Case(
         "ddpm/ddpm",
         "denoiser",
-        lambda w, x, t: twins.ddpm(w, x, t, (32, 64, 32), {1}),
+        lambda w, x, t: down_up.ddpm(w, x, t, (32, 64, 32), {1}),
         (2, 3, 32, 32),
         LEVELS,
         times=1000,
@@ -142,39 +144,39 @@ CASES = [
     Case(
         "vit/vit",
         "vit",
-        lambda w, x: twins.vit(w, x, 2, 2, 8),
+        lambda w, x: words.vit(w, x, 2, 2, 8),
         (2, 3, 24, 24),
         {"width": 12, "heads": 2, "depth": 2, "patch": 8, "size": 24, "classes": 4},
     ),
     Case(
         "mixer/mixer",
         "mixer",
-        lambda w, x: twins.mixer(w, x, 2, 8),
+        lambda w, x: words.mixer(w, x, 2, 8),
         (2, 3, 24, 24),
         {"width": 12, "depth": 2, "token_mlp": 5, "channel_mlp": 7, "patch": 8, "size": 24},
     ),
     Case("lenet5/original", "lenet5", _original, (2, 1, 32, 32)),
-    Case("lenet5/lenet5", "lenet5", twins.lenet5, (2, 1, 32, 32)),
-    Case("alexnet/two_tower", "alexnet", twins.two_tower, (1, 3, 67, 67), {"size": 67}),
-    Case("alexnet/one_tower", "alexnet", twins.one_tower, (1, 3, 64, 64), {"size": 64}),
+    Case("lenet5/lenet5", "lenet5", rows.lenet5, (2, 1, 32, 32)),
+    Case("alexnet/two_tower", "alexnet", rows.two_tower, (1, 3, 67, 67), {"size": 67}),
+    Case("alexnet/one_tower", "alexnet", rows.one_tower, (1, 3, 64, 64), {"size": 64}),
     Case(
         "overfeat/overfeat",
         "overfeat",
-        lambda w, x: twins.overfeat(w, x, 4, 2, 2),
+        lambda w, x: rows.overfeat(w, x, 4, 2, 2),
         (1, 3, 112, 112),
         {"size": 112, "widths": [8, 6], "dense": [9, 7], "view": 1},
     ),
     Case(
         "googlenet/googlenet",
         "googlenet",
-        lambda w, x: twins.googlenet(w, x, False),
+        lambda w, x: arms.googlenet(w, x, False),
         (1, 3, 96, 96),
         {"size": 96, "classes": 3},
     ),
     Case(
         "googlenet/googlenet",
         "googlenet",
-        lambda w, x: twins.googlenet(w, x, True),
+        lambda w, x: arms.googlenet(w, x, True),
         (1, 3, 96, 96),
         {"size": 96, "classes": 3},
         variant="torchvision",
@@ -182,28 +184,28 @@ CASES = [
     Case(
         "googlenet/bn_inception",
         "bn_inception",
-        twins.bn_inception,
+        arms.bn_inception,
         (1, 3, 64, 64),
         {"size": 64, "classes": 3},
     ),
     Case(
         "inception_resnet/inception_resnet_v2",
         "inception_resnet_v2",
-        lambda w, x: twins.inception_resnet(w, x, (2, 1, 1)),
+        lambda w, x: arms.inception_resnet(w, x, (2, 1, 1)),
         (1, 3, 75, 75),
         {"modules": [2, 1, 1], "size": 75, "classes": 3},
     ),
     Case(
         "transunet/transunet",
         "transunet",
-        lambda w, x: twins.transunet(w, x, 2, 2),
+        lambda w, x: words.transunet(w, x, 2, 2),
         (1, 3, 32, 32),
         {"width": 12, "heads": 2, "depth": 2, "size": 32},
     ),
     Case(
         "dpt/hybrid",
         "dpt",
-        lambda w, x: twins.hybrid(w, x, 2),
+        lambda w, x: words.hybrid(w, x, 2),
         (1, 3, 32, 32),
         {"width": 12, "heads": 2, "grid": 2},
         variant="lean",
@@ -211,7 +213,7 @@ CASES = [
     Case(
         "dpt/large",
         "dpt",
-        lambda w, x: twins.dpt(w, x, 2, 4, 2),
+        lambda w, x: words.dpt(w, x, 2, 4, 2),
         (1, 3, 32, 32),
         {"width": 12, "heads": 2, "depth": 4, "grid": 2},
         variant="lean",

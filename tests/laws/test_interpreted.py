@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.laws.cases import CASES, B, Build, Case
+from tests.laws.cases import B, Build, Case
 from tests.laws.harness import backward, build, feeds, graph_of, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted
+from tests.laws.primitive_cases import CASES
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
 from weft.compiler.ir.types import TensorType

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.laws.cases import CASES as PLAIN
 from tests.laws.cases import B, Build, Case, f32
 from tests.laws.harness import (
     SEED,
@@ -19,6 +18,7 @@ from tests.laws.harness import (
     feeds,
     graph_of,
 )
+from tests.laws.primitive_cases import CASES as PLAIN
 from tests.laws.scan_cases import SCAN_CASES, WIDE_SCANS
 from tests.laws.turned_cases import TURNED_CASES
 from tests.laws.window_cases import GROUPED_CASES, PLACED_CASES, SQUARES_CASES, WINDOW_CASES

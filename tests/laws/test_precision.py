@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 import weft
-from tests.laws.cases import CASES, Case
+from tests.laws.cases import Case
 from tests.laws.harness import SEED, STEP, backward, build, entry_of, expected, feeds, graph_of
 from tests.laws.kernels import Key, emitted
+from tests.laws.primitive_cases import CASES
 from tests.laws.window_cases import WINDOW_CASES
 from weft.compiler.arena import Arena
 from weft.compiler.artifact import Artifact

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.laws.cases import CASES, Case
+from tests.laws.cases import Case
 from tests.laws.harness import SEED, STEP, build, expected, feeds, graph_of
+from tests.laws.primitive_cases import CASES
 from tests.laws.scan_cases import SCAN_CASES
 from tests.laws.window_cases import PLACED_CASES, WINDOW_CASES
 from weft.compiler import reference

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from softmax_engine import SoftmaxEngine, data_line, softmax_artifact, step_recipe
+from trainings import StopAt
 
 import weft
 from weft.compiler.artifact import Artifact
 from weft.runtime import checkpoint as files
 from weft.runtime.engine import Result, parameter_view
 from weft.runtime.lbfgs import positions
-from weft.runtime.progress import Quiet
 from weft.runtime.trainer import train
 from weft.spec.errors import CheckpointError, DeviceError, DivergenceError
 
@@ -161,17 +159,6 @@ train {
 
 
 # resume
-
-
-class StopAt(Quiet):
-    """Asks for an interruption, as Ctrl-C does, after some step."""
-
-    def __init__(self, step: int) -> None:
-        self.stop = step
-
-    def step(self, step: int) -> None:
-        if step == self.stop:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 7])

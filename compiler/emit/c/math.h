@@ -1,5 +1,5 @@
 /* Float functions for simd loops: plain C without branches or calls, so that `#pragma omp simd` vectorises them.
-   Within 2.5 ulp (tests/compiler/test_c_text.py has each bound); NaN, infinities and subnormals are kept.
+   Within 2.5 ulp (tests/compiler/c_text/harness.py has each bound); NaN, infinities and subnormals are kept.
    Polynomials: Lawson-weighted minimax fits of relative error. */
 #include <math.h>
 #include <stdint.h>

@@ -16,7 +16,7 @@ from .data.conform import IGNORED
 from .data.normalise import undo
 from .native_engine import NativeEngine
 from .predict import opened
-from .prediction_pictures import LOGITS
+from .predictions import LOGITS
 from .reference_engine import ReferenceEngine
 
 if TYPE_CHECKING:

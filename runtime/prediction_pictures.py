@@ -10,6 +10,7 @@ import numpy as np
 
 from ..spec.errors import UsageError
 from .data.decode import pillow
+from .predictions import LOGITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from .predictions import Answers, Predictions
 
     Array = NDArray[Any]
-
-LOGITS = ("bce", "focal", "dice_loss")
-"""Blocks that take the logit of a probability."""
 
 
 def save_pictures(folder: Path, answers: Answers, *, name: str | None = None) -> list[Path]:

@@ -11,7 +11,6 @@ import numpy as np
 from ..spec.errors import UsageError
 from ..spec.picture_options import mixes
 from .data.normalise import undo
-from .prediction_pictures import LOGITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+LOGITS = ("bce", "focal", "dice_loss")
+"""Blocks that take the logit of a probability."""
 
 
 @dataclass(frozen=True, slots=True)

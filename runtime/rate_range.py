@@ -16,7 +16,8 @@ from ..spec.errors import UsageError
 from .initialise import initialise
 from .lbfgs import Lbfgs
 from .recipe import Recipe, TrainingStep, recipe_of
-from .stepper import Stepper, stepper_for
+from .stepper import Stepper
+from .stepper_choice import stepper_for
 from .stream import Stream, datasets_of
 
 if TYPE_CHECKING:

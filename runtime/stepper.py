@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .engine import Result
-from .loss_scale import LossScale, takes_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,14 +135,3 @@ class Accumulated:
 
     def restore(self, state: Mapping[str, Array]) -> None:
         pass
-
-
-def stepper_for(
-    engine: Engine, step: TrainingStep, stream: Feed, seed: int, makers: Mapping[str, Maker]
-) -> Stepper:
-    """The stepper for a training step; `makers` gives those of optimizers that are not kernels."""
-    make = makers.get(step.optimizer) or (Accumulated if step.accumulate > 1 else Direct)
-    if takes_scale(engine, step.name):
-        fixed = (engine.artifact.train or {}).get("loss_scale")
-        return LossScale(make, engine, step, stream, seed, fixed)
-    return make(engine, step, stream, seed)

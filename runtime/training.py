@@ -33,7 +33,8 @@ from .recipe import Recipe, TrainingStep
 from .record import Position, Record, check_same, spec_hash
 from .run_folder import BEST, LAST, checkpoint_path, keep_vocabulary, put_aside
 from .snapshot import Snapshot, restore, restore_fitting, restore_parameters, tensors
-from .stepper import Maker, Stepper, stepper_for
+from .stepper import Maker, Stepper
+from .stepper_choice import stepper_for
 from .stream import Stream, part_of
 
 if TYPE_CHECKING:

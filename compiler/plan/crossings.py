@@ -59,28 +59,25 @@ def operand_key(node: Node, slot: int, dim: int, operand: Node) -> Key | None:
 def crossings(graph: Graph, lies: Callable[[int], bool]) -> set[int]:
     """What has to be stored besides what `lies` in memory, so that no value meets itself."""
     found: set[int] = set()
-
-    def somewhere(i: int) -> bool:
-        return lies(i) or i in found
-
-    while candidates := _meeting(graph, somewhere):
-        found.add(next((i for i in candidates if _helps(graph, lies, found | {i})), candidates[-1]))
+    candidates = _meeting(graph, lies, found)
+    while candidates:
+        for chosen in candidates:  # the first that parts all others, or the last
+            left = _meeting(graph, lies, found | {chosen})
+            if not left:
+                break
+        found.add(chosen)
+        candidates = left
     return found
 
 
-def _helps(graph: Graph, lies: Callable[[int], bool], found: set[int]) -> bool:
-    """Does nothing meet any more?"""
-    return not _meeting(graph, lambda i: lies(i) or i in found)
-
-
-def _meeting(graph: Graph, lies: Callable[[int], bool]) -> list[int]:
+def _meeting(graph: Graph, lies: Callable[[int], bool], found: set[int]) -> list[int]:
     """The values with several readers that take part where two axes of one value are the same axis,
-    the nearest first.
+    the nearest first; what was `found` lies in memory too.
     """
     classes = Classes()
     for node in graph:
         for slot, o in enumerate(node.operands):
-            for d in range(len(graph[o].shape) if not lies(o) else 0):
+            for d in range(0 if lies(o) or o in found else len(graph[o].shape)):
                 key = operand_key(node, slot, d, graph[o])
                 if key is not None:
                     classes.join((o, d), key)
@@ -92,7 +89,7 @@ def _meeting(graph: Graph, lies: Callable[[int], bool]) -> list[int]:
                 other.id
                 for other in reversed(list(graph))
                 if len(graph.users(other.id)) > 1
-                and not lies(other.id)
+                and not (lies(other.id) or other.id in found)
                 and any(classes.find((other.id, d)) == twice for d in range(len(other.shape)))
             ]
     return []

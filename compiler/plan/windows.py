@@ -292,7 +292,7 @@ def strip_of(g: Geometry) -> int:
 def broad_of(g: Geometry) -> int:
     """Outputs whose sums over squares are made at once for the adjoint in the weight."""
     fit = SUMS // (16 * g.channels)
-    return g.outputs if _lines(g.outputs) <= fit else max(fit // 32, 1) * 32
+    return g.outputs if _lines(g.outputs) <= fit else min(max(fit // 32, 1) * 32, g.outputs)
 
 
 def squares_of(g: Geometry, op: str) -> int:
@@ -300,7 +300,7 @@ def squares_of(g: Geometry, op: str) -> int:
     strip = strip_of(g)
     if not strip:
         return 0
-    made = min(broad_of(g), g.outputs) if op == "convolve_weight" else g.outputs
+    made = broad_of(g) if op == "convolve_weight" else g.outputs
     read, made = _lines(g.channels), _lines(made)
     sums = g.channels * made + 3 * LANES if op == "convolve_weight" else 0
     return read + 16 * (strip * (read + made) + 6 * LANES + sums)

@@ -284,9 +284,15 @@ WEFT_SHARED void weft_gemm_repack(long m, long n, long depth, const float *a, lo
     weft_repack_from(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate ? c : 0, accumulate ? cr : 0, scratch);
 }
 /* products that begin with a row: tiles read it where they would read what lies in C */
-WEFT_SHARED void weft_gemm_plain_from_row(long m, long n, long depth, const float *a, long ar, long ac,
+WEFT_SHARED void weft_gemm_from_row(long m, long n, long depth, const float *a, long ar, long ac,
     const float *b, long br, long bc, float *c, long cr, const float *row, float *scratch)
 {
+#if defined(WEFT_TILES)
+    if (weft_prefers_tiles(m, n, depth, ar, ac, br, bc)) {
+        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, 0, row, scratch);
+        return;
+    }
+#endif
     const int way = weft_way_of(m, n, depth, ac, br, bc);
     if (way == WEFT_BY_STRIPS) weft_strips_from(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, row, 0);
     else if (way == WEFT_BY_PACKING) weft_repack_from(m, n, depth, a, ar, ac, b, br, bc, c, cr, row, 0, scratch);

@@ -55,8 +55,6 @@ WEFT_INLINE void weft_gemm_plain(long m, long n, long depth, const float *a, lon
     else if (way == WEFT_BY_DOTS) weft_dot(m, n, depth, a, ar, b, bc, c, cr, accumulate);
     else weft_gemm_repack(m, n, depth, a, ar, ac, b, br, bc, c, cr, accumulate, scratch);
 }
-WEFT_SHARED void weft_gemm_plain_from_row(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
-    float *c, long cr, const float *row, float *scratch);
 
 /* ---- tile units ---- */
 #if defined(WEFT_TILES)

@@ -285,14 +285,3 @@ WEFT_SHARED void weft_gemm_tiles(long m, long n, long depth, const float *a, lon
     _tile_release();
 }
 #endif
-WEFT_SHARED void weft_gemm_from_row(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
-    float *c, long cr, const float *row, float *scratch)
-{
-#if defined(WEFT_TILES)
-    if (weft_prefers_tiles(m, n, depth, ar, ac, br, bc)) {
-        weft_gemm_tiles(m, n, depth, a, ar, ac, b, br, bc, c, cr, 0, row, scratch);
-        return;
-    }
-#endif
-    weft_gemm_plain_from_row(m, n, depth, a, ar, ac, b, br, bc, c, cr, row, scratch);
-}

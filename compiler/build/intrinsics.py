@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .adaptive import ADAPTIVE
 from .folding import FOLDING
 from .pooling import POOLING
 from .reductions import FOLDS
@@ -90,7 +91,7 @@ _TABLE = {
     "scalar functions": _SCALAR,
     "reductions and products": FOLDS,
     "shapes": SHAPING,
-    "windows": (*WINDOWING, *POOLING, *FOLDING, *RESAMPLING),
+    "windows": (*WINDOWING, *POOLING, *ADAPTIVE, *FOLDING, *RESAMPLING),
     "sequences and states": STATES,
     "new values": LEAVES,
 }

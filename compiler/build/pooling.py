@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,8 @@ from .windowing import Pair, each, first, last, pads, spatial, windows
 EXACT = 1 << 24  # whole numbers that single precision tells apart
 
 
-def _pool(r: Request, function: str) -> tuple[int, dict[str, Any], tuple[Pair, ...]]:
+def _pool(r: Request, function: str) -> tuple[int, int, dict[str, Any], tuple[Pair, ...]]:
+    """What is pooled, with channels last, the pool of it, its geometry and padding."""
     count = spatial(r)
     kernel = each(r, "kernel", count)
     stride = kernel if r["stride"] is None else each(r, "stride", count)
@@ -26,33 +28,37 @@ def _pool(r: Request, function: str) -> tuple[int, dict[str, Any], tuple[Pair, .
     sizes = windows(r, kernel, stride, dilation, pad, ceil=r["ceil"])
     geometry = {"kernel": kernel, "stride": stride, "dilation": dilation,
                 "low": tuple(low for low, _ in pad), "sizes": sizes}  # fmt: skip
-    return r.b.insert(function, (last(r, r.real()),), function, **geometry), geometry, pad
+    x = last(r, r.real())
+    return x, r.b.insert(function, (x,), function, **geometry), geometry, pad
 
 
 def _max_pool(r: Request) -> Result:
     """The largest of each window, and where in the plane it is, if asked."""
-    y, geometry, _ = _pool(r, "pool_max")
+    x, y, geometry, _ = _pool(r, "pool_max")
     if not r["return_indices"]:
         return first(r, y)
     del geometry["sizes"]
-    x = r.b[y].operands[0]
-    found = r.b.insert("pool_max_pick", (x, y, _places(r, r.b[x].shape)), "places", **geometry)
+    shape = r.b[x].shape
+    lines = [r.b.iota(shape, axis) for axis in range(1, len(shape) - 1)]
+    found = r.b.insert("pool_max_pick", (x, y, places(r, lines)), "places", **geometry)
     return first(r, y), r.b.cast(first(r, found), "i32")
 
 
-def _places(r: Request, shape: Shape) -> int:
-    """Of a channels-last shape, as PyTorch counts: the rows of a plane one after another.
+def places(r: Request, lines: Sequence[int]) -> int:
+    """Where in a plane of the operand something lies, as PyTorch counts: its rows one after
+    another.  `lines`: the index along each spatial axis, all of one shape; f32 of that shape.
 
     Raises: Refusal E316 for planes whose places single precision does not tell apart.
     """
-    b, plane = r.b, numel(shape[1:-1])
+    b, space = r.b, r.shape()[2:]
+    plane = numel(space)
     if isinstance(plane, int) and plane > EXACT:
         raise Refusal("E316", f"`return_indices` counts to {EXACT}, a plane has {plane} places")
-    found = b.constant(0, "i32")
-    found = b.broadcast(found, (), shape)
-    for axis in range(1, len(shape) - 1):
-        below = b.broadcast(b.size(numel(shape[axis + 1 : -1])), (), shape)
-        found = b.map("add", found, b.map("mul", b.iota(shape, axis), below))
+    shape = b[lines[0]].shape
+    found = b.broadcast(b.constant(0, "i32"), (), shape)
+    for axis, line in enumerate(lines):
+        below = b.broadcast(b.size(numel(space[axis + 1 :])), (), shape)
+        found = b.map("add", found, b.map("mul", line, below))
     return b.cast(found, "f32")
 
 
@@ -61,7 +67,7 @@ def _max_unpool(r: Request) -> Result:
     if r.type(1).dtype not in FLOATS:
         message = f"takes what was pooled, not the places {shown(r.shape(1))} of its maxima"
         raise Refusal("E414", message, (1,), "max_unpool(y, x, 2) for y of `x -> max_pool(2)`")
-    y, geometry, _ = _pool(replace(r, x=r.x[1:]), "pool_max")
+    x, y, geometry, _ = _pool(replace(r, x=r.x[1:]), "pool_max")
     del geometry["sizes"]
     if len(r.shape()) != len(r.shape(1)):
         raise Refusal("E402", f"{shown(r.shape())} was not pooled from {shown(r.shape(1))}", (0, 1))
@@ -71,7 +77,6 @@ def _max_unpool(r: Request) -> Result:
     for code in filter(None, codes):
         message = f"max_pool makes {shown(pooled)} of {shown(r.shape(1))}, not {shown(r.shape())}"
         raise Refusal(code, message, (0, 1))
-    x = r.b[y].operands[0]
     return first(r, r.b.insert("pool_max_input", (x, y, given), "unpooled", **geometry))
 
 
@@ -79,7 +84,7 @@ def _avg_pool(r: Request) -> Result:
     """The sum over a window by the number of its elements, with or without those of the padding,
     or by a given one.
     """
-    total, geometry, pad = _pool(r, "pool_sum")
+    _, total, geometry, pad = _pool(r, "pool_sum")
     if r["divisor"] is not None:
         if r["divisor"] < 1:
             raise Refusal("E311", f"`divisor` must be at least 1, not {r['divisor']}")

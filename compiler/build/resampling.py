@@ -88,7 +88,7 @@ def _resampled(r: Request, sizes: Shape, *, corners: bool, smooth: bool = False)
     for axis, grid in sorted(grids, key=lambda pair: _growth(*pair)):
         if grid.extent != grid.size:
             whole = _by_whole_steps(b, x, axis, grid.size) if mode == "nearest" else None
-            x = _along(x, axis, grid) if whole is None else whole
+            x = grid.along(x, axis, "resized") if whole is None else whole
     return x
 
 
@@ -113,20 +113,6 @@ def _by_whole_steps(b: Builder, x: int, axis: int, size: Dim) -> int | None:
         steps = [few if d == axis else 1 for d in range(len(shape))]
         return b.slice(x, [0] * len(shape), sizes, steps)
     return None
-
-
-def _along(x: int, axis: int, grid: Grid) -> int:
-    """The old pixels that each new one reads; a product with all where they are not known."""
-    b = grid.b
-    band = grid.band()
-    if band is not None:
-        first, weights, reads = band
-        found = b.insert("band", (x, first, weights), "resized", axis=axis, reads=reads)
-        b.rename(b[found].operands[0] if b[found].op == "transpose" else found, "resized")
-        return found
-    letters = "abcdefgh"[: len(b[x].shape)]
-    result = letters.replace(letters[axis], "o")
-    return b.contract(f"{letters[axis]}o,{letters}->{result}", grid.matrix(), x, name="resized")
 
 
 def _window_sum(r: Request) -> Result:

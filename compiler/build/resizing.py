@@ -19,6 +19,7 @@ from ..ir.types import Shape
 KEYS = -0.75  # slope of the cubic at distance 1, as in PyTorch and OpenCV
 SMOOTH = -0.5  # of that which smooths, as in Pillow
 TERMS = {"nearest": 1, "bilinear": 2, "bicubic": 4}
+BY_RATIO = ("nearest", "area")  # modes in which a new pixel is a part of the axis
 UNROLLED = 48  # terms that a kernel adds up one after another
 
 
@@ -54,6 +55,26 @@ class Grid:
         old = self.b.map("add", self.b.broadcast(first, (1,), shape), self.b.iota(shape, 0))
         return first, self._weights(old), reads
 
+    def along(self, x: int, axis: int, name: str) -> int:
+        """An axis of x in its new size: the old pixels that each new one reads are added up; all
+        of them where they are not known.
+        """
+        b, band = self.b, self.band()
+        if band is None:
+            letters = "abcdefgh"[: len(b[x].shape)]
+            result = letters.replace(letters[axis], "o")
+            return b.contract(f"{letters[axis]}o,{letters}->{result}", self.matrix(), x, name=name)
+        first, weights, reads = band
+        found = b.insert("band", (x, first, weights), name, axis=axis, reads=reads)
+        b.rename(b[found].operands[0] if b[found].op == "transpose" else found, name)
+        return found
+
+    def part(self, new: int) -> tuple[int, int]:
+        """The part of the axis that new pixels are: where it begins, and where it ends."""
+        begin = self._base((self._times(new, self.extent), self.size))
+        behind = self._times(self._plus(new, 1), self.extent)
+        return begin, self._base((self._plus(behind, self.size - 1), self.size))
+
     def matrix(self) -> int:
         """The weights of all old pixels, [extent, size]."""
         return self._weights(self.b.iota((self.extent, self.size), 0))
@@ -62,6 +83,8 @@ class Grid:
 
     def _terms(self) -> int | None:
         """How many old pixels a new one reads."""
+        if self.mode == "area":
+            return longest(self.extent, self.size)
         terms = TERMS[self.mode]
         if self.smooth:
             ratio = self.ratio()
@@ -86,7 +109,7 @@ class Grid:
     def _counted(self) -> int:
         terms = self._terms()
         assert terms is not None and isinstance(self.extent, int)
-        first = _known(self.b, self._first(terms))
+        first = numbers(self.b, self._first(terms))
         old = np.arange(self.extent)
         seen = np.searchsorted(first, old, "right") - np.searchsorted(first + terms, old, "right")
         return int(seen.max())
@@ -118,7 +141,7 @@ class Grid:
 
     def _place(self, new: int) -> tuple[int, Dim]:
         """Of new pixels, how many old pixels it lies behind the first: a fraction."""
-        if self.mode == "nearest":
+        if self.mode in BY_RATIO:
             return self._times(new, self.extent), self.size
         if self.corners:
             last = self.size - 1
@@ -164,6 +187,8 @@ class Grid:
         elif self.mode == "nearest":
             hit = self.b.map("eq", old, self._base(self._place(new)))
             found = self.b.cast(hit, "f32")
+        elif self.mode == "area":
+            found = self._mean(old, new)
         elif self.mode == "bilinear":
             found = self._linear(old, self._place(new))
         else:
@@ -172,6 +197,13 @@ class Grid:
 
     def _fraction(self, x: int, of: int) -> int:
         return self.b.map("div", self.b.cast(x, "f32"), self.b.cast(of, "f32"))
+
+    def _mean(self, old: int, new: int) -> int:
+        b = self.b
+        begin, end = self.part(new)
+        inside = b.map("and", b.map("ge", old, begin), b.map("lt", old, end))
+        count = b.cast(b.map("sub", end, begin), "f32")
+        return b.map("where", inside, b.map("div", b.constant(1.0), count), 0.0)
 
     def _linear(self, old: int, place: tuple[int, Dim]) -> int:
         b, (number, of) = self.b, place
@@ -212,6 +244,18 @@ class Grid:
         return b.map("div", found, b.broadcast(b.sum(found, (0,)), (1,), shape))
 
 
+def longest(extent: Dim, parts: Dim) -> int | None:
+    """The number of elements of the longest part, where that is known."""
+    share = exact_quotient(extent, parts)
+    if isinstance(share, int):
+        return share
+    if exact_quotient(parts, extent) is not None:
+        return 1
+    if not isinstance(extent, int) or not isinstance(parts, int):
+        return None
+    return max(-(-(i + 1) * extent // parts) - i * extent // parts for i in range(parts))
+
+
 def cubic(b: Builder, distance: int, slope: float, *, far: bool) -> int:
     """The weights of pixels at distances up to 1, or from 1 to 2 (`far`).
 
@@ -225,8 +269,8 @@ def cubic(b: Builder, distance: int, slope: float, *, far: bool) -> int:
     return b.map("add", b.map("mul", inner, b.map("mul", d, d)), 1.0)
 
 
-def _known(b: Builder, i: int) -> Any:
+def numbers(b: Builder, i: int) -> Any:
     """The numbers of a value that is made of numbers and positions alone."""
     node = b[i]
-    operands = (_known(b, o) for o in node.operands)
+    operands = (numbers(b, o) for o in node.operands)
     return b.ops[node.op].reference(*operands, **dict(node.attributes))

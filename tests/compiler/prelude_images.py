@@ -92,6 +92,31 @@ def unpooled(x: Tensor, kernel: Any = 2) -> Tensor:
     return F.max_unpool2d(y * y, places, kernel, output_size=x.shape[2:])
 
 
+def indexed_behind_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    y, places = F.max_pool2d(torch.relu(F.conv2d(x, weight, bias)), 2, return_indices=True)
+    return y * torch.sin(places.double())
+
+
+def unpooled_behind_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return unpooled(torch.relu(F.conv2d(x, weight, bias)))
+
+
+def adapted(size: Any, *, behind: Callable[[Tensor], Tensor] = lambda x: x) -> Any:
+    """A pool to a size, and the sines of the places of its maxima."""
+
+    def twin(x: Tensor) -> Tensor:
+        pools = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+        y, places = pools[x.ndim - 3](behind(x), size, return_indices=True)
+        return y * torch.sin(places.double() + 1)
+
+    return twin
+
+
+def floored(x: Tensor) -> Tensor:
+    """With many equal elements, as behind a relu."""
+    return torch.relu(x - 1)
+
+
 def indexed_volume(x: Tensor) -> Tensor:
     y, places = F.max_pool3d(x, 2, return_indices=True)
     return y * torch.sin(places.double())
@@ -111,6 +136,9 @@ def unpooled_oblong(x: Tensor) -> Tensor:
     return unpooled(x, (2, 3))
 
 
+ONE_BY_ONE = {"conv.weight": (3, 4, 1, 1), "conv.bias": (3,)}
+PLACES = "return_indices=true)\n  y*sin(places + 1)"
+
 SAMPLING = [
     Case("x -> max_pool(2)", lambda x: F.max_pool2d(x, 2), IMAGE),
     Case("x -> max_pool(3, stride=2, pad=1, ceil=true)",
@@ -124,6 +152,10 @@ SAMPLING = [
          indexed, IMAGE),
     Case("y, places = x -> max_pool(2, return_indices=true)\n  y*sin(places)", indexed_line, LINE),
     Case("y = x -> max_pool(2)\n  max_unpool(y*y, x, 2)", unpooled, IMAGE),
+    Case("y, places = x -> conv(3, 1) -> relu -> max_pool(2, return_indices=true)\n"
+         "  y*sin(places)", indexed_behind_relu, IMAGE, ONE_BY_ONE),
+    Case("h = x -> conv(3, 1) -> relu\n  y = h -> max_pool(2)\n  max_unpool(y*y, h, 2)",
+         unpooled_behind_relu, IMAGE, ONE_BY_ONE),
     Case("y = x -> max_pool([2, 3])\n  max_unpool(y*y, x, [2, 3])", unpooled_oblong, IMAGE),
     Case("x -> max_pool([3, 2, 1], stride=2, pad=[1, 0, 0], ceil=true)",
          lambda x: F.max_pool3d(x, (3, 2, 1), 2, (1, 0, 0), ceil_mode=True), VOLUME),
@@ -167,6 +199,20 @@ SAMPLING = [
     Case("x -> adaptive_max_pool(5)", lambda x: F.adaptive_max_pool1d(x, 5), LINE),
     Case("x -> adaptive_max_pool([4, 3])", lambda x: F.adaptive_max_pool2d(x, (4, 3)), IMAGE),
     Case("x -> adaptive_max_pool(2)", lambda x: F.adaptive_max_pool3d(x, 2), VOLUME, sizes=ONE),
+    Case(f"y, places = x -> adaptive_max_pool([3, 2], {PLACES}", adapted((3, 2)), IMAGE),
+    Case(f"y, places = x -> adaptive_max_pool([7, 4], {PLACES}", adapted((7, 4)), IMAGE),
+    Case(f"y, places = x -> adaptive_max_pool([1, 13], {PLACES}", adapted((1, 13)), IMAGE),
+    Case(f"y, places = x -> adaptive_max_pool(5, {PLACES}", adapted(5), LINE),
+    Case(f"y, places = x -> adaptive_max_pool([2, 3, 2], {PLACES}", adapted((2, 3, 2)), VOLUME),
+    Case(f"y, places = relu(x - 1) -> adaptive_max_pool([3, 5], {PLACES}",
+         adapted((3, 5), behind=floored), IMAGE),
+    Case(f"y, places = relu(x - 1) -> adaptive_max_pool([2, 3], {PLACES}",
+         adapted((2, 3), behind=floored), OPEN, sizes={"H": 5}),
+    Case(f"y, places = x -> adaptive_max_pool(2, {PLACES}", adapted(2), "x: f32[B, 2, T]"),
+    Case(f"y, places = x -> adaptive_max_pool([H//2, 3*W], {PLACES}",
+         lambda x: adapted((x.shape[2]//2, 3*x.shape[3]))(x), "x: f32[B, 2, H%2, W]"),
+    Case("x -> adaptive_max_pool(3)", lambda x: F.adaptive_max_pool2d(x, 3), OPEN, sizes={"H": 5}),
+    Case("x -> adaptive_avg_pool([40, 3])", lambda x: F.adaptive_avg_pool2d(x, (40, 3)), IMAGE),
     Case("x -> upsample", upsampled("nearest", 2), OPEN),
     Case("x -> upsample([3, 1])", upsampled("nearest", (3, 1)), IMAGE),
     Case("x -> upsample(3)", upsampled("nearest", 3), LINE),

@@ -271,6 +271,16 @@ CASES = [
         lambda x: torch_of(lambda x: F.interpolate(x, (4, 3), mode="bilinear"), x),
         IMAGE,
     ),
+    Case(
+        "x -> adaptive_avg_pool([3, 2])",
+        lambda x: torch_of(lambda x: F.adaptive_avg_pool2d(x, (3, 2)), x),
+        IMAGE,
+    ),
+    Case(
+        "x -> adaptive_max_pool([1, 3])",
+        lambda x: torch_of(lambda x: F.adaptive_max_pool2d(x, (1, 3)), x),
+        IMAGE,
+    ),
     Case("x -> middle([H, 1])", lambda x: x[:, :, :, 1:2], IMAGE),
     Case(
         "x -> window_sum(3, axis=1)",

@@ -36,6 +36,7 @@ from .snapshot import Snapshot, restore, restore_fitting, restore_parameters, te
 from .stepper import Maker, Stepper
 from .stepper_choice import stepper_for
 from .stream import Stream, part_of
+from .trained import some, untrained
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -87,9 +88,14 @@ class Training:
         initialise(self.engine, self.recipe.seed)
         if weights is not None and fitting:
             left = restore_fitting(self.engine, files.load(weights), weights)
-            self._note(f"beside the weights of `{weights}` fresh ones: {_some(left)}")
+            self._note(f"beside the weights of `{weights}` fresh ones: {some(left)}")
         elif weights is not None:
             restore_parameters(self.engine, files.load(weights), weights)
+        elif resting := untrained(self.engine.artifact):
+            self._note(
+                f"no step trains {some(resting)}, which begins at random: --weights FILE --fitting "
+                "gives it the weights of a checkpoint"
+            )
         self._meet()
         if self.processes.rank:
             return
@@ -142,7 +148,7 @@ class Training:
             }
         )
         if isinstance(engine, Joint) and not engine.whole and moving(artifact):
-            means = _some(moving(artifact))
+            means = some(moving(artifact))
             self._note(f"batch statistics are those of a process's part, means of them {means}")
 
     def _columns(self) -> list[str]:
@@ -391,9 +397,3 @@ class Training:
     def _note(self, text: str) -> None:
         self.notes.append(text)
         self.display.note(text)
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f", … {len(names) - 6} more" if len(names) > 6 else ""
-    return f"{', '.join(names[:6])}{more}" if names else "none"

@@ -50,7 +50,10 @@ def run_block(
 
 
 def run_net(e: Elaboration, net: Net, bound: Bound, place: Place, scope: Scope) -> Values:
-    """One use of a net: its weights are the same ones everywhere."""
+    """One use of a net: its weights are the same ones everywhere.
+
+    One that no step trains is used as in evaluation, without dropout, by its running statistics.
+    """
     if net.name in e.catalogue.broken:
         raise Silent
     if net.name in e.running:
@@ -61,10 +64,12 @@ def run_net(e: Elaboration, net: Net, bound: Bound, place: Place, scope: Scope) 
     take_inputs(e, net.body.inputs, bound.inputs, body, place, net.name)
     made, e.made = e.made, set()
     e.running.append(net.name)
+    training = e.training
+    e.training = training and net.name not in e.catalogue.resting
     try:
         return run_body(e, net.body, body, NO_WEIGHTS)
     finally:
-        e.made = made
+        e.made, e.training = made, training
         e.running.pop()
 
 

@@ -81,6 +81,10 @@ class Catalogue:
         self.trace = trace
         self.memory = memory
         self.nets = {net.name: net for net in spec.file.nets}
+        steps = spec.file.train.steps if spec.file.train is not None else ()
+        trained = {name for step in steps for name in step.updates}
+        self.resting = self.nets.keys() - trained if steps else frozenset()
+        """Nets that no step trains: a step uses them as an evaluation would."""
         self.declared: dict[str, ParameterDeclaration] = {}
         self.faults: list[Fault] = []
         self._told: set[tuple[str, Place | None]] = set()

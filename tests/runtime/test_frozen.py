@@ -101,3 +101,57 @@ def test_weights_of_which_nothing_fits_are_refused(tmp_path: Path) -> None:
         weft.compile(weft.load_text(text, "net.weft"), "cpu").train(
             tmp_path / "other", weights=first.paths["last"], fitting=True, progress="quiet"
         )
+
+
+TEACHER = """
+net teacher {
+  in x: f32[B, 64]
+  x -> linear(32) -> batch_norm -> relu -> dropout(0.5) -> linear(10) as logits
+}
+net student {
+  in x: f32[B, 64]
+  x -> linear(8) -> tanh -> linear(10) as logits
+}
+train {
+  steps = 20
+  data x, label = digits(batch=32)
+"""
+LEARNS = """  step main updates teacher {
+    optimizer = adam(lr=1e-2)
+    loss = cross_entropy(x -> teacher, label)
+  }
+}
+"""
+DISTILS = """  step main updates student {
+    optimizer = adam(lr=1e-2)
+    wanted = x -> teacher
+    told = x -> student
+    loss = mse(told, wanted)
+    metric teacher_loss = cross_entropy(wanted, label)
+  }
+}
+"""
+
+
+def test_a_net_that_no_step_trains_is_used_as_in_evaluation(tmp_path: Path) -> None:
+    spec = weft.load_text(TEACHER + LEARNS, "net.weft")
+    learnt = weft.compile(spec, "cpu").train(tmp_path / "teacher", progress="quiet")
+    assert any("no step trains student" in note for note in learnt.notes)
+    program = weft.compile(weft.load_text(TEACHER + DISTILS, "net.weft"), "cpu")
+    best = learnt.paths["last"]
+    record = program.train(tmp_path / "student", weights=best, fitting=True, progress="quiet")
+    after = program.state_dict()
+    before = files.load(best).tensors
+    kept = [name for name in after if name.startswith("teacher.")]
+    assert "teacher.batch_norm.running_mean" in kept
+    for name in kept:
+        np.testing.assert_array_equal(after[name], before[name])
+    assert not any("no step trains" in note for note in record.notes)
+    # in a training step, what it says depends neither on chance nor on the batch
+    x, label = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32), np.arange(2)
+    both, gradients = program.value_and_grad({"x": x, "label": label})
+    each = [
+        program.value_and_grad({"x": x[i : i + 1], "label": label[i : i + 1]})[0] for i in (0, 1)
+    ]
+    assert float(both) == pytest.approx(np.mean([float(loss) for loss in each]), rel=1e-4)
+    assert set(gradients) == {name for name in after if name.startswith("student.")}

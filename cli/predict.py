@@ -4,6 +4,9 @@ with --activations, pictures of what its layers make of them."""
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +44,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="images in their own sizes, continued by reflection to sizes that the net takes; "
         "masks are cut to the images",
     )
+    parser.add_argument(
+        "--tile",
+        metavar="N",
+        type=int,
+        help="as --pad, and images larger than N rows or columns in tiles of that size, and their "
+        "answers blended: for nets that answer for each pixel",
+    )
+    parser.add_argument(
+        "--overlap",
+        metavar="M",
+        type=int,
+        help="rows and columns that neighbouring tiles share (default: an eighth of a tile)",
+    )
     add_checkpoint(parser)
     add_ema(parser)
     add_target(parser)
@@ -73,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--npy goes with --activations", hint="name the output .npz instead")
     if arguments.activations is not None and arguments.output is None:
         raise UsageError("--activations needs -o", hint="-o FOLDER says where the pictures go")
+    if arguments.activations is not None and arguments.tile is not None:
+        raise UsageError("--tile is for answers, not for feature maps", hint="leave one out")
     if arguments.rows < 1:
         raise UsageError("--rows counts from 1")
     spec = load(arguments)
@@ -90,22 +108,36 @@ def _predict(arguments: argparse.Namespace, program: CompiledProgram, path: Path
 
     options = _options(arguments, path)
     engine, artifact = program.engine, program.artifact
+    if arguments.json and arguments.output is None:
+        for piece in answers(engine, artifact, **options).pieces:
+            _print_lines(piece.columns())
+        return 0
     if arguments.output is not None:
         rows = predict(engine, artifact, out=Path(arguments.output), progress=True, **options)
     else:
         found = answers(engine, artifact, **options)
         rows = found.count
     if arguments.json:
-        answer: dict[str, Any] = {"checkpoint": _name(path), "rows": rows}
-        answer["output"] = arguments.output
-        if arguments.output is None:
-            answer["columns"] = {name: each.tolist() for name, each in found.columns().items()}
-        print_json(answer)
+        print_json({"checkpoint": _name(path), "rows": rows, "output": arguments.output})
     elif arguments.output is None:
         print(_shown(table_of(_narrow(found.columns(ROWS))), rows))
     else:
         print(f"{arguments.output}: {counted(rows, 'row')}" + (f" from {path}" if path else ""))
     return 0
+
+
+def _print_lines(columns: dict[str, Any]) -> None:
+    """A line of JSON for each row; what is not finite is null, as JSON has no word for it."""
+    for row in range(len(next(iter(columns.values())))):
+        values = {name: _finite(each[row].tolist()) for name, each in columns.items()}
+        print(json.dumps(values, ensure_ascii=False, allow_nan=False))
+    sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _narrow(columns: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +185,7 @@ def _draw(arguments: argparse.Namespace, program: CompiledProgram, path: Path | 
 
 def _options(arguments: argparse.Namespace, path: Path | None) -> dict[str, Any]:
     """What `runtime.predict.prepare` is told."""
-    names = ("net", "ema", "whole", "pad")
+    names = ("net", "ema", "whole", "pad", "tile", "overlap")
     chosen = {name: getattr(arguments, name) for name in names}
     return {"checkpoint": path, "source": Path(arguments.input), **chosen}
 

@@ -18,6 +18,7 @@ from .data.normalise import apply, fill
 from .data.table import is_number, read_cells, read_features
 from .padding import Padding, padding_of
 from .predictions import DELIMITERS
+from .tiling import Tiles, Tiling, tiling_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +36,13 @@ class Piece:
     """Some rows, as the net takes them: an array for each of its inputs.
 
     `rows`: what they are called, where they are images; `padding`: how their size was made one that
-    the net takes.
+    the net takes; `tiling`: how a single image is taken apart.
     """
 
     rows: tuple[str, ...]
     inputs: dict[str, Array]
     padding: Padding | None = None
+    tiling: Tiling | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -56,13 +58,22 @@ class Piece:
         """The results for these rows: a fixed batch is filled up with the last of them, and what
         was padded is cut.
         """
-        declared, rows = entry.inputs[0].shape[0], len(self)
-        missing = declared - rows if isinstance(declared, int) else 0
-        given = dict(self.inputs)
-        if missing:
-            given = {n: np.concatenate([a, a[-1:].repeat(missing, 0)]) for n, a in given.items()}
-        found = call({name: np.ascontiguousarray(array) for name, array in given.items()})
-        values = {name: np.array(array[:rows]) for name, array in found.items()}
+        declared = entry.inputs[0].shape[0]
+
+        def answer(given: dict[str, Array]) -> dict[str, Array]:
+            rows = len(next(iter(given.values())))
+            missing = declared - rows if isinstance(declared, int) else 0
+            if missing:
+                given = {
+                    n: np.concatenate([a, a[-1:].repeat(missing, 0)]) for n, a in given.items()
+                }
+            found = call({name: np.ascontiguousarray(array) for name, array in given.items()})
+            return {name: np.array(array[:rows]) for name, array in found.items()}
+
+        if self.tiling is not None:
+            (image,) = self.inputs.values()
+            return self.tiling.run(image, answer)
+        values = answer(dict(self.inputs))
         return values if self.padding is None else self.padding.cut(values, entry.outputs)
 
 
@@ -83,6 +94,7 @@ def inputs_of(
     *,
     whole: bool = False,
     pad: bool = False,
+    tiles: Tiles | None = None,
 ) -> Inputs:
     """The rows of a csv, tsv, npz or npy file, an image, or the images of a folder, laid out,
     filled and scaled as those of the training were; see `predict.answers` for the rest.
@@ -93,6 +105,7 @@ def inputs_of(
         raise DataError(f"there is no file `{source}`")
     fields = _fields(entry, list(recipe["names"]))
     scaled = _Scaled(source, known, fields)
+    pad = pad or tiles is not None
     if is_pictures(source):
         port = entry.inputs[0]
         if (whole or pad) and len(port.shape) != 4:
@@ -103,9 +116,13 @@ def inputs_of(
             hint = "--whole is for a net whose input is f32[B, 3, H, W]"
             raise UsageError(text, hint=f"{hint}; --pad continues images that are too small")
         images = loose(source, recipe["settings"], port.shape, whole=whole or pad)
-        return Inputs(images.names, len(images.names), _of_images(entry, images, scaled, pad))
+        return Inputs(
+            images.names, len(images.names), _of_images(entry, images, scaled, pad, tiles)
+        )
     if whole or pad:
-        raise UsageError(f"`{source}` holds no images", hint="--whole and --pad are for images")
+        raise UsageError(
+            f"`{source}` holds no images", hint="--whole, --pad and --tile are for images"
+        )
     arrays = {p.name: _read(source, fields[p.name], p, recipe, known) for p in entry.inputs}
     single = next((name for name, array in arrays.items() if array.ndim == 0), None)
     if single is not None:
@@ -155,14 +172,27 @@ def _most(entry: Entry, elements: int) -> int:
     return declared if isinstance(declared, int) else min(1024, max(1, ELEMENTS // elements))
 
 
-def _of_images(entry: Entry, images: Loose, scaled: _Scaled, pad: bool) -> Iterator[Piece]:
+def _of_images(
+    entry: Entry, images: Loose, scaled: _Scaled, pad: bool, tiles: Tiles | None
+) -> Iterator[Piece]:
     port = entry.inputs[0]
+
+    def taken(pixels: Array) -> dict[str, Array]:
+        return {p.name: scaled(p, pixels, 0) for p in entry.inputs}
+
     for names, pixels in images.batches(lambda elements: _most(entry, elements)):
         padding = None
+        own = pixels.shape[2:]
+        if tiles is not None and tiles.needed(*own):
+            most = _most(entry, pixels.shape[1] * tiles.side**2)
+            tiling = tiling_of(entry, own, tiles, most, taken)
+            for row, name in enumerate(names):
+                yield Piece((name,), {port.name: pixels[row : row + 1]}, tiling=tiling)
+            continue
         if pad:
             padding = padding_of(entry, port, pixels.shape[2:], names[0])
             pixels = padding.pad(pixels)
-        yield Piece(names, {p.name: scaled(p, pixels, 0) for p in entry.inputs}, padding)
+        yield Piece(names, taken(pixels), padding)
 
 
 def _of_arrays(entry: Entry, arrays: Mapping[str, Array], scaled: _Scaled) -> Iterator[Piece]:

@@ -23,6 +23,7 @@ from .recipe import recipe_of
 from .snapshot import restore_parameters
 from .stream import part_of
 from .tally import tallied
+from .tiling import tiles_of
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Artifact, Entry
@@ -145,6 +146,8 @@ def prepare(
     ema: bool | None = None,
     whole: bool = False,
     pad: bool = False,
+    tile: int | None = None,
+    overlap: int | None = None,
 ) -> Asked:
     """The parameters of a checkpoint into the engine, and the rows of a file or images, laid out,
     filled and scaled as those of the training were.
@@ -154,14 +157,17 @@ def prepare(
 
     `ema`: with the average of the weights; without it, where the checkpoint has one.  `whole`:
     images in their own sizes, by a net that takes any; `pad`: the same by a net that takes some,
-    images continued by their reflection and answers cut.
+    images continued by their reflection and answers cut; `tile`: the same, larger images in tiles
+    of so many rows and columns, of which neighbours share `overlap`, answers blended.
 
     Raises: CheckpointError, DataError, UsageError; while pieces are asked for, too.
     """
     nets = {entry.subject: entry for entry in artifact.entries if entry.kind == "forward"}
     entry = nets[named_net(nets, net)]
     data, known = _restored(engine, artifact, checkpoint, entry, ema)
-    return Asked(entry, data, known, inputs_of(entry, source, data, known, whole=whole, pad=pad))
+    tiles = tiles_of(tile, overlap)
+    inputs = inputs_of(entry, source, data, known, whole=whole, pad=pad, tiles=tiles)
+    return Asked(entry, data, known, inputs)
 
 
 def answers(engine: Engine, artifact: Artifact, **options: Any) -> Answers:

@@ -183,6 +183,8 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
     parser.add_argument(
         "--pad", action="store_true", help="continue them to sizes that the net takes"
     )
+    parser.add_argument("--tile", metavar="N", type=int, help="larger ones in tiles of N pixels")
+    parser.add_argument("--overlap", metavar="M", type=int, help="pixels that tiles share")
     parser.add_argument(
         "--checkpoint",
         metavar="PATH",
@@ -201,6 +203,8 @@ def _predict(folder: Path, open_engine: Opener, arguments: Sequence[str] | None)
             net=options.net,
             whole=options.whole,
             pad=options.pad,
+            tile=options.tile,
+            overlap=options.overlap,
             progress=True,
         )
     print(f"{options.output}: {counted(rows, 'row')} from {path}")

@@ -57,6 +57,12 @@ def answer(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def rows_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines of `--json`, one a row."""
+    assert main([*arguments, "--json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
 def pixels(file: Path) -> np.ndarray:
     with Image.open(file) as image:
         return np.asarray(image)
@@ -135,11 +141,13 @@ def test_images_in_their_own_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     save(Path("w.safetensors"), tensors, {"data": [], "seed": 0})
     call = ("predict", "n.weft", "--checkpoint", "w.safetensors", "--input")
     capsys.readouterr()
-    together = answer(*call, "in", "--whole", "--net", "n", capsys=capsys)["columns"]
-    assert together["name"] == [f"in/{name}.png" for name in sizes]
-    for row, name in enumerate(sizes):
-        alone = answer(*call, f"in/{name}.png", "--whole", "--net", "n", capsys=capsys)["columns"]
-        np.testing.assert_allclose(alone["score"][0], together["score"][row], rtol=1e-5)
+    together = rows_of(*call, "in", "--whole", "--net", "n", capsys=capsys)
+    assert [row["name"] for row in together] == [f"in/{name}.png" for name in sizes]
+    for row, name in zip(together, sizes, strict=True):
+        (alone,) = rows_of(*call, f"in/{name}.png", "--whole", "--net", "n", capsys=capsys)
+        np.testing.assert_allclose(alone["score"], row["score"], rtol=1e-5)
+    maps = rows_of(*call, "in", "--whole", "--net", "map", capsys=capsys)  # rows may differ
+    assert [np.shape(row.popitem()[1])[1:] for row in maps] == list(sizes.values())
     assert main([*call, "in", "--whole", "--net", "map", "-o", "maps"]) == 0
     assert {p.stem: pixels(p).shape for p in Path("maps").iterdir()} == sizes
     assert main([*call, "in", "--whole", "--net", "map"]) == 2
@@ -203,6 +211,18 @@ def test_odd_sizes_are_padded_and_cut(
     assert main([*call, "padded.npy", "--pad", "--net", "n"]) == 2
     assert "`padded.npy` holds no images" in capsys.readouterr().err
     Path("in/large.png").unlink()
+    tiled = ("--tile", "16", "--overlap", "6", "--net")
+    assert main([*call, "in", *tiled, "n", "-o", "tiles"]) == 0
+    assert {p.stem: pixels(p).shape for p in Path("tiles").iterdir()} == sizes
+    assert main([*call, "in/a.png", "--tile", "32", "--net", "n", "-o", "one.npz"]) == 0
+    with np.load("one.npz") as found, np.load("a.npz") as whole:
+        np.testing.assert_allclose(found["score"], whole["score"], rtol=1e-5, atol=1e-5)
+    capsys.readouterr()
+    assert main([*call, "padded.npy", *tiled, "n"]) == 2
+    assert main([*call, "in", "--overlap", "3", "--net", "n"]) == 2
+    assert main([*call, "in", *tiled, "n", "--activations", "-o", "maps"]) == 2
+    said = capsys.readouterr().err
+    assert "holds no images" in said and "add --tile N" in said and "feature maps" in said
     options = ("--pad", "--net", "n", "--activations", "coarse", "--rows", "3", "-o", "maps")
     assert main([*call, "in", *options]) == 0
     assert {str(p) for p in Path("maps").rglob("*.png")} == {
@@ -273,11 +293,15 @@ def test_without_a_file_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -
     head, _, *rows, more = capsys.readouterr().out.splitlines()
     assert head.split() == ["logits_0", "logits_1", "logits_2", "class", "probability"]
     assert len(rows) == 20 and more.endswith("more: -o FILE.csv has all")
-    found = answer(*predict, capsys=capsys)
-    logits = np.array(found["columns"]["logits"])
+    found = rows_of(*predict, capsys=capsys)
+    logits = np.array([row["logits"] for row in found])
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(found["columns"]["probability"], shares.max(1), rtol=1e-5)
-    assert len(logits) == found["rows"] and found["output"] is None
+    probabilities = [row["probability"] for row in found]
+    np.testing.assert_allclose(probabilities, shares.max(1), rtol=1e-5)
+    assert len(found) == 20 + int(more.split()[1].replace(",", ""))
+    assert main([*predict, "-o", "answers.csv", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == len(found) and told["output"] == "answers.csv"
     assert main([*predict, "-o", "pictures"]) == 2
     assert "no output is a picture or a mask: `logits` [3]" in capsys.readouterr().err
     assert main([*predict, "-o", "answers.txt"]) == 2

@@ -41,6 +41,7 @@ bench: setup
 
 fuzz: setup
 	@$(BIN)/python tests/fuzz.py --seconds 300
+	@$(BIN)/python -m tests.random_networks --seconds 300
 
 zoo: setup
 	@$(BIN)/python -m tests.zoo kernels

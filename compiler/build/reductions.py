@@ -55,7 +55,7 @@ def _matmul(r: Request) -> Result:
                 "E414", f"a product needs floating-point numbers, got {r.type(i)}", (i,), hint
             )
     (a, left), (b, right) = _lettered(r)
-    spec = "".join(dict.fromkeys(x for x in left + right if x in BATCH))
+    spec = "".join(x for x in BATCH if x in left + right)  # as they stand, however they lie
     spec += "".join(x for x in left + right if x in "mn")
     dtype = max((r.b[x].dtype for x in (a, b)), key=["f16", "bf16", "f32", "f64"].index)
     return r.b.contract(f"{left},{right}->{spec}", r.b.cast(a, dtype), r.b.cast(b, dtype))

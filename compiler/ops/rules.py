@@ -181,8 +181,11 @@ def neg(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
 
 
 def where(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
-    """where(c, a, a) -> a"""
-    return x[1] if x[1] == x[2] else None
+    """where(c, a, a) -> a, in the shape of c"""
+    if x[1] != x[2]:
+        return None
+    shape = b[x[0]].shape
+    return b.broadcast(x[1], (), shape) if shape and _is(b, x[1], "constant") else x[1]
 
 
 def power(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:

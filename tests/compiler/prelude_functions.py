@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .prelude_case import Case
+from .prelude_case import VOLUME, Case
 
 Tensor = torch.Tensor
 XY = "x: f32[B, 6], y: f32[B, 6]"
@@ -104,6 +104,14 @@ FUNCTIONS = [
         "x: f32[B, T, 6]",
         {"linear.weight": (4, 6), "linear.bias": (4,)},
     ),
+    Case(  # behind channels that lie last
+        "x -> conv(3, 1, bias=false) -> linear(4)",
+        lambda x, k, w, b: F.linear(F.conv3d(x, k), w, b),
+        VOLUME,
+        {"conv.weight": (3, 2, 1, 1, 1), "linear.weight": (4, 3), "linear.bias": (4,)},
+    ),
+    Case("where(x > 0, 1.0, 1.0)", torch.ones_like),
+    Case("where(x > 0, x - x, 0)", torch.zeros_like),
     Case("x -> linear(4, bias=false)", F.linear, weights={"linear.weight": (4, 6)}),
     Case("x -> linear(4, false)", F.linear, weights={"linear.weight": (4, 6)}),
     Case(

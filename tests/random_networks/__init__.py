@@ -1,0 +1,1 @@
+"""Random networks that are valid, and the same in torch, made together."""

@@ -64,7 +64,7 @@ $(STAMP):
 	@$(PIP) install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
 	@echo 'installing weft and its pinned dependencies (once)'
 	@$(PIP) install -c constraints.txt 'setuptools>=77'
-	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[digits,image,text,dev]'
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[digits,image,plot,tensorboard,text,dev]'
 	@rm -f $(ENV)/.weft-* && touch $(STAMP)
 
 clean:

@@ -143,7 +143,7 @@ def report(program: Program, length: int | None = None) -> Report:
     counts = {p.name: math.prod(p.shape) for p in program.parameters if p.trainable}
     buffers = {p.name: math.prod(p.shape) for p in program.parameters if not p.trainable}
     nets = {
-        name: _net(net, program.sizes, counts, buffers, length)
+        name: _net(net, program.sizes_of(name), counts, buffers, length)
         for name, net in program.nets.items()
     }
     steps = program.steps.values()
@@ -155,8 +155,8 @@ def report(program: Program, length: int | None = None) -> Report:
         buffers=held * FLOAT,
         gradients=trainable * FLOAT if program.train else 0,
         optimizer=_optimizer(program, counts),
-        outputs=sum(_outputs(net, program.sizes) for net in program.nets.values()),
-        sizes=dict(program.sizes),
+        outputs=sum(_outputs(net, program.sizes_of(name)) for name, net in program.nets.items()),
+        sizes={n: size for name in program.nets for n, size in program.sizes_of(name).items()},
     )
     training = {name: _training(step, program.sizes) for name, step in program.steps.items()}
     precision = str((program.train or {}).get("precision") or "f32")

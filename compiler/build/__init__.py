@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
@@ -44,7 +44,8 @@ class Program:
     """Everything that a spec says, as graphs.
 
     `parameters` in the order of their declaration; `train` is the recipe, plain JSON data; `sizes`
-    gives every symbolic dimension a likely value.
+    gives every symbolic dimension a likely value, `seen` those of each net that its use in the
+    training tells.
     """
 
     name: str
@@ -54,6 +55,11 @@ class Program:
     train: Mapping[str, Any] | None
     sizes: Mapping[str, int]
     spec: Spec
+    seen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def sizes_of(self, net: str) -> dict[str, int]:
+        """Likely sizes for one net: those that it is trained with, as far as that is known."""
+        return {**self.sizes, **self.seen.get(net, {})}
 
 
 @uncollected()
@@ -86,7 +92,8 @@ def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = True) ->
             condition.likely(guesses)
     declared = tuple(catalogue.declared.values())
     sizes = {**guesses, **sizes}
-    return Program(PurePath(spec.path).stem, declared, nets, steps, train, sizes, spec)
+    name = PurePath(spec.path).stem
+    return Program(name, declared, nets, steps, train, sizes, spec, catalogue.seen)
 
 
 def training_net(program: Program, name: str) -> NetProgram:

@@ -62,6 +62,10 @@ def run_net(e: Elaboration, net: Net, bound: Bound, place: Place, scope: Scope) 
         )
     body = Scope(net.name, e.catalogue.root(net.place, False))
     take_inputs(e, net.body.inputs, bound.inputs, body, place, net.name)
+    bound_to = {n: x.value for n, x in body.entries.items() if x.kind == "dim"}
+    e.catalogue.seen.setdefault(
+        net.name, {n: value for n, value in bound_to.items() if isinstance(value, int)}
+    )
     made, e.made = e.made, set()
     e.running.append(net.name)
     training = e.training

@@ -89,6 +89,8 @@ class Catalogue:
         self.faults: list[Fault] = []
         self._told: set[tuple[str, Place | None]] = set()
         self.broken: set[str] = set()
+        self.seen: dict[str, dict[str, int]] = {}
+        """The sizes that nets are first used with, where these are numbers."""
         self._roots: dict[str, Scope] = {}
 
     def find(self, name: str, library: bool) -> tuple[Callee, bool] | None:

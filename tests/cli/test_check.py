@@ -269,3 +269,33 @@ def test_the_peak_is_that_of_the_plan(weft, tmp_path: Path) -> None:
     answer = weft("check", path, "--peak", "cpu")
     assert answer.code == 2 and ": error[E507]: step `main` takes at least" in answer.err
     assert "|   memory" in answer.err and "^^^^^^" in answer.err
+
+
+def test_sizes_are_those_that_the_training_uses(weft, tmp_path: Path) -> None:
+    """A net for images of any size is counted at the size of the data."""
+    path = tmp_path / "net.weft"
+    text = """
+net n {
+  in image: f32[B, 3, H, W]
+  image -> conv(4, 3, bias=false) -> global_avg_pool -> linear(2) as logits
+}
+"""
+    path.write_text(text, encoding="utf-8")
+    assert "H=64, W=64" in weft("check", path).out
+    path.write_text(
+        text
+        + """
+train {
+  epochs = 1
+  data image, label = images("in", size=[20, 30], colour=true, batch=16)
+  step main updates n {
+    optimizer = sgd(lr=0.1)
+    loss = cross_entropy(image -> n, label)
+  }
+}
+""",
+        encoding="utf-8",
+    )
+    said = weft("check", path).out
+    assert "at B=16, H=20, W=30" in said
+    assert "f32[B, 4, H, W]" in said and "130 k" in said  # 4 * 20 * 30 * 2 * 27, as 600 pixels cost

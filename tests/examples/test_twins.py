@@ -18,7 +18,7 @@ from weft.compiler.passes.differentiate import differentiate
 from weft.spec.load import load
 
 from .counts import FOLDER
-from .twins import arms, down_up, rows, shortcuts, words
+from .twins import arms, down_up, inverted, rows, shortcuts, words
 from .twins.weights import Tensor, Weights
 
 
@@ -100,6 +100,43 @@ CASES = [
         lambda w, x: shortcuts.densenet(w, x, 2),
         (2, 3, 64, 64),
         {"layers": [2] * 4, "growth": 4, "size": 64, "classes": 3},
+    ),
+    Case(
+        "mobilenet/mobilenet_v2",
+        "mobilenet",
+        inverted.mobile_v2,
+        (2, 3, 48, 40),
+        {"width": 0.1, "classes": 5},
+    ),
+    Case(
+        "mobilenet/mobilenet_v3",
+        "mobilenet",
+        lambda w, x: inverted.mobile_v3(w, x, [(False, 1), (False, 2), (True, 1), (True, 2)]),
+        (2, 3, 32, 40),
+        {
+            "layers": [
+                [3, 16, 16, 0, 0, 1],
+                [3, 24, 8, 1, 0, 2],
+                [5, 20, 8, 1, 1, 1],
+                [5, 24, 12, 0, 1, 2],
+            ],
+            "last": [10, 12],
+            "classes": 5,
+        },
+    ),
+    Case(
+        "efficientnet/efficientnet",
+        "efficientnet",
+        lambda w, x: inverted.efficient(w, x, (1, 1, 1, 1, 1, 2, 1)),
+        (2, 3, 32, 32),
+        {"width": 0.2, "depth": 0.3, "size": 32, "classes": 5},
+    ),
+    Case(
+        "convnext/convnext",
+        "convnext",
+        lambda w, x: inverted.convnext(w, x, (1, 2, 1, 1)),
+        (2, 3, 32, 64),
+        {"layers": [1, 2, 1, 1], "widths": [6, 8, 10, 12], "classes": 5},
     ),
     Case("highway/highway", "highway", lambda w, x: shortcuts.highway(w, x, 10), (3, 784)),
     Case(
@@ -221,7 +258,7 @@ CASES = [
 ]
 
 
-LONG = ("inception_resnet_v2", "alexnet", "googlenet-torchvision", "dpt-lean")
+LONG = ("efficientnet", "inception_resnet_v2", "alexnet", "googlenet-torchvision", "dpt-lean")
 """What takes more than five seconds: `make quick` leaves it out."""
 PARAMETERS = [
     pytest.param(case, id=case.id, marks=[pytest.mark.slow] if case.id.endswith(LONG) else [])
@@ -243,7 +280,7 @@ def test_outputs_and_gradients(case: Case) -> None:
     y = case.twin(Weights(own), *(own[name] for name in built.inputs))
 
     cotangent = random.standard_normal(y.shape)
-    mine, gradients = _gradients(built, feeds, cotangent)
+    mine, gradients = _gradients(built, feeds, cotangent, case.shape)
     scale = float(y.detach().abs().max())
     assert scale > 1e-6, "the twin says nothing"
     np.testing.assert_allclose(mine, y.detach().numpy(), rtol=1e-9, atol=1e-10 * scale)
@@ -277,7 +314,7 @@ def _feeds(case: Case, built: Any, random: np.random.Generator) -> dict[str, np.
 
 
 def _gradients(
-    built: Any, feeds: dict[str, np.ndarray], cotangent: np.ndarray
+    built: Any, feeds: dict[str, np.ndarray], cotangent: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The output, and the gradient of `sum(output * cotangent)` for every real input and weight."""
     b = built.builder
@@ -291,6 +328,6 @@ def _gradients(
     }
     found = differentiate(b, loss, list(wrt.values()))
     b.outputs = {"": out} | {name: found[i] for name, i in wrt.items()}
-    sizes = {"B": len(cotangent), "H": 16, "W": 24}
+    sizes = {"B": len(cotangent), **dict(zip("HW", shape[2:], strict=False))}
     result = reference.run(b.graph(), {**feeds, "cotangent": cotangent}, sizes)
     return result.pop(""), result

@@ -255,6 +255,7 @@ CASES = [
         lambda x: sliding_window_view(x, (1, 3), (2, 3)).mean((4, 5)),
         IMAGE,
     ),
+    Case("x -> unfold([1, 2])", lambda x: torch_of(lambda x: F.unfold(x, (1, 2)), x), IMAGE),
     Case(
         "x -> flatten(2) -> fold([2*H, W], [2, 1], stride=[2, 1])",
         lambda x: torch_of(lambda x: F.fold(x.flatten(2), (4, 4), (2, 1), stride=(2, 1)), x),

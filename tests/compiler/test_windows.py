@@ -144,6 +144,15 @@ def test_sizes_as_formulas(inputs: str, flow: str, wanted: str) -> None:
     assert str(type).split(", ", 2)[2] == f"{wanted}]"
 
 
+def test_windows_beside_each_other_are_put_in_another_order() -> None:
+    """Nothing is multiplied, nor added, on the way to columns and back."""
+    text = "net n {\n  in x: f32[B, 3, H%16, 224]\n  y = unfold(x, 16, stride=16)\n"
+    text += "  y -> fold([H, 224], 16, stride=16) as z\n}\n"
+    nodes = program(text).nets["n"].builder.nodes
+    given = {"input", "constant", "broadcast"}
+    assert {node.op for node in nodes} - given == {"reshape", "transpose"}
+
+
 # ---- chance --------------------------------------------------------------------------------------
 
 

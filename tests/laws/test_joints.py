@@ -101,7 +101,20 @@ def _reshaped(b: Builder) -> dict[str, int]:
     return {"whole": b.map("mul", whole, 0.05), "part": b.map("mul", part, 0.05)}
 
 
-OTHERS = (Case("channels", _channels, (SIZES,)), Case("reshaped", _reshaped, (SIZES,)))
+def _namesakes(b: Builder) -> dict[str, int]:
+    """Parts and whole have one name, and what is made first lies behind."""
+    x = f32(b, "x", B, 6, 8)
+    behind, before = (b.map(f, x, name="same") for f in ("tanh", "exp"))
+    whole = b.concat([before, behind], 2)
+    cut = b.slice(b.rename(whole, "same"), (0, 0, 1), (B, 6, 15), (1, 1, 1))
+    return {"y": b.map("mul", cut, 0.5)}
+
+
+OTHERS = (
+    Case("channels", _channels, (SIZES,)),
+    Case("reshaped", _reshaped, (SIZES,)),
+    Case("namesakes", _namesakes, (SIZES,)),
+)
 ALL = (*CASES.values(), *OTHERS)
 
 

@@ -47,11 +47,11 @@ class Buffers:
         """The entry's buffer for a value."""
         if i not in part.names:
             node = part.graph[i]
+            home, layout, joint = part.homes.get(i), part.layout(i), part.values.within.get(i)
+            within = (self.of(part, joint.host), joint.offset) if joint else None  # takes its name
             base = spelled(node["feed"] if node.op == "input" else node.name)
             name = part.names[i] = free(base, self.memory)
             place = str(node.place) if node.place else ""
-            home, layout, joint = part.homes.get(i), part.layout(i), part.values.within.get(i)
-            within = (self.of(part, joint.host), joint.offset) if joint else None
             self.memory[name] = Memory(name, node.dtype, node.shape, layout, home, place, within)
         return part.names[i]
 

@@ -224,7 +224,11 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     )  # fmt: skip
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
-    return replace(found, key=_key(part, work, c), parted=epilogue.parted)
+    own = _key(part, work, c)
+    return replace(found, key=own, second=own + PHASE_TWO, parted=epilogue.parted)
+
+
+PHASE_TWO = ": phase two"
 
 
 def _key(part: Part, work: Work, c: Contraction) -> str:
@@ -276,11 +280,13 @@ def _tile(
 ) -> Tile:  # fmt: skip
     made = bool(part.values.made_by(work.key))
     asked = max(pressure(kernel, moments=work.moments is not None), int(made))
-    level = machine.levels.get(_key(part, work, c), 0)
+    own = _key(part, work, c)
+    level, halved = (machine.levels.get(key, 0) for key in (own, own + PHASE_TWO))
     nominals = sizes.sizes(part.values.sizes)
     tile = choose(
         machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level, times=work.times
     )
+    tile = replace(tile, halved=halved)
     if work.shares and tile.form == "dot":
         return replace(tile, split=work.shares)
     return replace(tile, rows=1) if tile.form == "vector" and c.m == 1 else tile

@@ -21,8 +21,8 @@ class Composed:
 
     `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
     `partials` are sums that a finish has to complete, `parted` folds of rows; `key` tells the
-    kernel from others when its tile is refused; `streams` and `starts` are those of the loop
-    kernel, by their number there.
+    kernel from others when its tile is refused, `second` the one behind it; `streams`
+    and `starts` are those of the loop kernel, by their number there.
     """
 
     texts: tuple[KernelText, ...]
@@ -34,9 +34,15 @@ class Composed:
     kind: str
     flops: int
     key: str = ""
+    second: str = ""
     streams: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
     parted: tuple[Parted, ...] = ()
+
+    def key_of(self, text: KernelText) -> str:
+        """What tells one of the kernels from others when its tile is refused."""
+        behind = self.second and text.name in [each.name for each in self.texts[1:]]
+        return self.second if behind else self.key
 
     def of(self, ids: Numbers) -> Composed:
         """The kernels for other values of the same form."""

@@ -150,7 +150,7 @@ def sum_tile(contraction: Contraction, tile: Tile) -> Tile:
     if isinstance(contraction.n, int):
         width = power_of_two(contraction.n)
         width = width if width <= max(tile.columns, 256) else 128
-    rows = max(1, 1024 // width)
+    rows = max(1, 1024 // width >> tile.halved)
     if isinstance(contraction.m, int):
         rows = min(rows, power_of_two(contraction.m))
     return Tile(rows, width, 1, 4, 1)

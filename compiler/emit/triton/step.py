@@ -313,6 +313,7 @@ class StepWriter:
         stored: Collection[str] | None = None,
     ) -> None:
         """Append a launch and its record; `stored`: what it writes, where its text does not say."""
+        key = found.key_of(text)
         text = self.kernels.add(less_aligned(text, known), found.places)
         arguments = tuple(known[p.name] for p in text.parameters)
         stored = stores(text.text) if stored is None else stored
@@ -322,7 +323,7 @@ class StepWriter:
         reads = tuple(buffers[n] for n in pointers if n not in stored and ":" not in buffers[n])
         self.calls.append(Call(text, grid, arguments, reads, writes))
         entry = f"{self.ports.kind}_{self.ports.subject}"
-        spec = {**text.spec(), "key": found.key}
+        spec = {**text.spec(), "key": key}
         self.records.append(
             KernelRecord(
                 text.name, entry, found.kind, moved, flops, reads, writes, found.places, spec

@@ -16,7 +16,7 @@ class Tile:
     """The block of one program: `rows` x `columns` of the product, `depth` of k at a time.
 
     `split` programs share k; `group` rows of blocks run together so that they find their columns
-    of b in the L2 cache.
+    of b in the L2 cache.  So often the block of phase two, which adds shares up, was `halved`.
     """
 
     rows: int
@@ -26,6 +26,7 @@ class Tile:
     stages: int
     split: int = 1
     group: int = 1
+    halved: int = 0
 
     @property
     def form(self) -> str:

@@ -77,10 +77,13 @@ def _compiler(asked: str, _path: str) -> Compiler:
 
 @cache
 def options_of(flags: tuple[str, ...], chosen: Compiler) -> tuple[str, ...]:
-    """The flags, as this compiler takes them on this machine.
+    """The flags, as this compiler takes them on this machine: for its own processor, unless CC
+    names another architecture (`CC="cc -march=x86-64-v3"`).
 
     Raises: DeviceError if it makes no shared library whatever it is told.
     """
+    if any(word.startswith(("-march=", "-mcpu=")) for word in chosen.command):
+        flags = tuple(flag for flag in flags if flag != "-march=native")
     wide = ("-mprefer-vector-width=512",) if "avx512_bf16" in cpu().features else ()
     no_openmp = tuple("-fopenmp-simd" if flag == "-fopenmp" else flag for flag in flags)
     spelled = tuple("-mcpu=native" if flag == "-march=native" else flag for flag in flags)

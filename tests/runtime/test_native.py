@@ -248,6 +248,22 @@ def test_cc_may_hold_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert function(3.0) == 6.0
 
 
+@pytest.mark.skipif(machine.cpu().architecture != "x86_64", reason="names x86 architectures")
+def test_cc_may_name_an_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = """int wide(void) {
+    #ifdef __AVX__
+        return 1;
+    #else
+        return 0;
+    #endif
+    }"""
+    found = {}
+    for name in ("x86-64", "x86-64-v3"):
+        monkeypatch.setenv("CC", f"{REAL[0]} -march={name}")
+        found[name] = native.load(native.build(wide, cache_dir=tmp_path)).wide()
+    assert found == {"x86-64": 0, "x86-64-v3": 1}
+
+
 def test_source_that_does_not_compile_is_our_mistake(tmp_path: Path) -> None:
     with pytest.raises(InternalError) as caught:
         native.build("int f(void) { return nothing; }", cache_dir=tmp_path)

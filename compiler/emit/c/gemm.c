@@ -5,10 +5,17 @@
 #include "tile_units.h"
 
 /* ---- register tile: rows x (vectors * LANES) of C; `split` chains of k where few rows would wait for the adder ---- */
+#if defined(__x86_64__)
+#define WEFT_KEEP(u) __asm__("" : "+v"(u))                                           /* one load, not one per multiply-add */
+#else
+#define WEFT_KEEP(u) (void)(u)
+#endif
 #define WEFT_TERMS(u) \
     weft_vector v[8]; \
-    WEFT_UNROLL for (int j = 0; j < vectors; ++j) \
-        v[j] = j + 1 < vectors ? *(const weft_vector *)(b + (u) * br + j * WEFT_LANES) : weft_load(b + (u) * br + j * WEFT_LANES, some); \
+    WEFT_UNROLL for (int j = 0; j < vectors; ++j) { \
+        v[j] = whole || j + 1 < vectors ? *(const weft_vector *)(b + (u) * br + j * WEFT_LANES) : weft_load(b + (u) * br + j * WEFT_LANES, some); \
+        if (WEFT_VECTOR_BYTES < 64 && rows > 1) WEFT_KEEP(v[j]); \
+    } \
     WEFT_UNROLL for (int i = 0; i < rows; ++i) { \
         const float *p = (i < 3 ? a0 : i < 6 ? a3 : i < 9 ? a6 : a9) + (u) * ac; \
         const float x = i % 3 == 0 ? p[0] : i % 3 == 1 ? p[ar] : p[2 * ar]; \
@@ -17,16 +24,16 @@
 /* Where A lies k by k, each term comes from another line, often another page, which a processor does not foresee: a tile of 24 multiply-adds
    a term has time to ask for the lines of both operands some terms ahead. */
 enum { WEFT_AHEAD = 16 };
-#define WEFT_ASKS(rows, vectors) ((rows) == 12 && (vectors) == 2)
+#define WEFT_ASKS(rows, vectors) (WEFT_VECTOR_BYTES >= 32 && (rows) == WEFT_TILE_ROWS && (vectors) == 2)
 #define WEFT_STEP(u) a0 += (u) * ac; a3 += (u) * ac; a6 += (u) * ac; a9 += (u) * ac; b += (u) * br;
 
-WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, long depth, const float *a, long ar, long ac,
+WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, const int whole, long depth, const float *a, long ar, long ac,
     const float *b, long br, float *c, long cr, const float *from, long fr, long last, long blocks, long as, long bs)
 {
     const weft_mask some = weft_first(last);
     weft_vector sum[24];
     WEFT_UNROLL for (int t = 0; t < split * rows * vectors; ++t) sum[t] = (weft_vector){0};
-    const int spread = WEFT_ASKS(rows, vectors) && blocks == 1;
+    const int spread = rows == 12 && vectors == 2 && blocks == 1;
     if (!spread && depth * blocks >= 64) WEFT_UNROLL for (int i = 0; i < rows; ++i)          /* the lines of C come while the sums run */
         WEFT_UNROLL for (int j = 0; j < vectors; j += 64 / WEFT_VECTOR_BYTES) __builtin_prefetch(c + i * cr + j * WEFT_LANES, 1);
     const float *at = a, *bt = b;
@@ -40,8 +47,8 @@ WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, l
                 if (spread) __builtin_prefetch(c + row * cr, 1), __builtin_prefetch(c + row * cr + WEFT_LANES, 1);
                 if (ar == 1) for (; k < until; ++k) {
                     WEFT_TERMS(0)
-                    __builtin_prefetch(a0 + WEFT_AHEAD * ac); __builtin_prefetch(a9 + 2 + WEFT_AHEAD * ac);
-                    __builtin_prefetch(b + WEFT_AHEAD * br); __builtin_prefetch(b + WEFT_AHEAD * br + WEFT_LANES);
+                    __builtin_prefetch(a0 + WEFT_AHEAD * ac); if (rows > 6) __builtin_prefetch(a9 + 2 + WEFT_AHEAD * ac);
+                    if (rows > 6) __builtin_prefetch(b + WEFT_AHEAD * br), __builtin_prefetch(b + WEFT_AHEAD * br + WEFT_LANES);
                     WEFT_STEP(1)
                 }
                 else for (; k < until; ++k) { WEFT_TERMS(0) WEFT_STEP(1) }
@@ -60,7 +67,7 @@ WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, l
             WEFT_UNROLL for (int u = 1; u < split; ++u) y += sum[(u * rows + i) * vectors + j];
             float *q = c + i * cr + j * WEFT_LANES;
             const float *p = from + i * fr + j * WEFT_LANES;
-            if (j + 1 < vectors) { if (from) y += *(const weft_vector *)p; *(weft_vector *)q = y; }
+            if (whole || j + 1 < vectors) { if (from) y += *(const weft_vector *)p; *(weft_vector *)q = y; }
             else { if (from) y += weft_load(p, some); weft_store(q, y, some); }
         }
     }
@@ -68,7 +75,10 @@ WEFT_INLINE void weft_tile(const int rows, const int vectors, const int split, l
 #define WEFT_TILE(rows, vectors, split) \
 static __attribute__((noinline, unused)) void weft_tile_##rows##_##vectors(long depth, const float *a, long ar, long ac, \
     const float *b, long br, float *c, long cr, const float *from, long fr, long last, long blocks, long as, long bs) \
-{ weft_tile(rows, vectors, split, depth, a, ar, ac, b, br, c, cr, from, fr, last, blocks, as, bs); }
+{ \
+    if (WEFT_VECTOR_BYTES < 64 && last == WEFT_LANES) weft_tile(rows, vectors, split, 1, depth, a, ar, ac, b, br, c, cr, from, fr, last, blocks, as, bs); \
+    else weft_tile(rows, vectors, split, 0, depth, a, ar, ac, b, br, c, cr, from, fr, last, blocks, as, bs); \
+}
 
 WEFT_TILE(1, 1, 4) WEFT_TILE(2, 1, 4) WEFT_TILE(4, 1, 2)
 WEFT_TILE(1, 2, 4) WEFT_TILE(2, 2, 2) WEFT_TILE(4, 2, 1)
@@ -159,11 +169,6 @@ typedef float weft_part __attribute__((vector_size(4 * WEFT_DOT_COLUMNS), aligne
         WEFT_KEEP(u); \
         WEFT_UNROLL for (int j = 0; j < columns; ++j) sum[i * columns + j] += u * v[j]; \
     }
-#if defined(__x86_64__)
-#define WEFT_KEEP(u) __asm__("" : "+v"(u))                                           /* one load, not one per multiply-add */
-#else
-#define WEFT_KEEP(u) (void)(u)
-#endif
 #define WEFT_WHOLE(p) (*(const weft_vector *)(p))
 #define WEFT_SOME(p) weft_load(p, some)
 WEFT_INLINE void weft_dot_tile(const int rows, const int columns, long m, long n, long depth, const float *a, long ar,
@@ -214,7 +219,9 @@ WEFT_SHARED void weft_dot(long m, long n, long depth, const float *a, long ar, c
         const float *row = m == 1 ? b : a, *one = m == 1 ? a : b;
         const long count = m == 1 ? n : m, stride = m == 1 ? bc : ar, out = m == 1 ? 1 : cr;
         for (long i = 0; i < count; i += WEFT_LANES)
-            weft_dot_tile(WEFT_LANES, 1, count - i, 1, depth, row + i * stride, stride, one, 0, c + i * out, out, 0, accumulate);
+            for (long k = 0; k < depth; k += 512 * WEFT_LANES)          /* a lane adds up so many terms at most, one after the other */
+                weft_dot_tile(WEFT_LANES, 1, count - i, 1, weft_least(depth - k, 512 * WEFT_LANES), row + i * stride + k, stride, one + k, 0, c + i * out,
+                    out, 0, accumulate || k > 0);
         return;
     }
     for (long k = 0; k < depth; k += 640)                               /* a few rows this long stay in the first-level cache */

@@ -121,18 +121,27 @@ WEFT_INLINE float weft_softplus(float x)
     return weft_relu(x) + (weft_log_core(u, 0.0f) + (t - (u - 1.0f)) / u);
 }
 
-/* x = n pi/2 + r in double: 1.5 ulp for |x| <= 2^30, absolute 1e-7 to 2^45, where neighbouring floats lie many turns apart; beyond: NaN. */
+/* x = n pi/2 + r in double: 1.5 ulp for |x| <= 2^30, absolute 1e-7 to WEFT_FARTHEST, where neighbouring floats lie many turns apart; beyond: NaN.
+   Without fused multiply-adds n times the first 33 bits of pi/2 is two products, each of them exact. */
+#if defined(__FMA__) || defined(__aarch64__)
+#define WEFT_FARTHEST 0x1p45f
+#define WEFT_TURNS(n) const double first = d - (n) * 1.57079632673412561417;
+#else
+#define WEFT_FARTHEST 0x1p35f
+#define WEFT_TURNS(n) const double many = ((n) + 0x1.8p67) - 0x1.8p67, first = (d - many * 1.57079632673412561417) - ((n) - many) * 1.57079632673412561417;
+#endif
 WEFT_INLINE float weft_circle(float x, uint32_t turn)                                /* sin(x + turn pi/2) */
 {
     const double d = (double)x, magic = d * 0.63661977236758134308 + 6755399441055744.0, n = magic - 6755399441055744.0;
     uint64_t bits; memcpy(&bits, &magic, 8);
-    const float r = (float)(((d - n * 1.57079632673412561417) - n * 6.07710050630396597660e-11) - n * 2.02226624879595063154e-21);
+    WEFT_TURNS(n)
+    const float r = (float)((first - n * 6.07710050630396597660e-11) - n * 2.02226624879595063154e-21);
     const uint32_t quadrant = (uint32_t)bits + turn;
     const float s = r * r;
     const float sine = (s * r) * ((-0.000195140849f * s + 0.00833215471f) * s - 0.166666552f) + r;
     const float cosine = ((2.44348448e-05f * s - 0.00138873374f) * s + 0.0416666456f) * (s * s) + (1.0f - 0.5f * s);
     const float y = weft_float(weft_bits((quadrant & 1) ? cosine : sine) ^ ((quadrant & 2) << 30));
-    return weft_abs(x) < 35184372088832.0f ? y : __builtin_nanf("");
+    return weft_abs(x) < WEFT_FARTHEST ? y : __builtin_nanf("");
 }
 WEFT_INLINE float weft_sin(float x) { return weft_circle(x, 0); }
 WEFT_INLINE float weft_cos(float x) { return weft_circle(x, 1); }
@@ -140,7 +149,8 @@ WEFT_INLINE float weft_cos(float x) { return weft_circle(x, 1); }
 /* 2^(y log2 |x|) in double: log2 by atanh, |f| <= 0.172 */
 WEFT_INLINE float weft_pow(float x, float y)
 {
-    const float a = weft_abs(x);
+    const uint32_t b = weft_bits(x);
+    const float a = weft_float(b & 0x7fffffffu);                                     /* not |x|: where that is zero, gcc takes x for +0 */
     const double d = (double)a;
     uint64_t u; memcpy(&u, &d, 8);
     u -= 0x3fe6a09e667f3bcdu;
@@ -164,7 +174,7 @@ WEFT_INLINE float weft_pow(float x, float y)
     float z = (float)(p * scale);
     const float half = 0.5f * y;
     const int whole = __builtin_rintf(y) == y, odd = whole & (__builtin_rintf(half) != half);
-    z = (odd & (int)(weft_bits(x) >> 31)) ? -z : z;
+    z = (odd & (int)(b >> 31)) ? -z : z;
     z = ((x < 0.0f) & (a < __builtin_inff()) & !whole) ? __builtin_nanf("") : z;
     z = ((a == 1.0f) & (weft_abs(y) == __builtin_inff())) ? 1.0f : z;
     return ((x == 1.0f) | (y == 0.0f)) ? 1.0f : z;

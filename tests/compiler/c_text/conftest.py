@@ -1,4 +1,4 @@
-"""The C library, built once."""
+"""The C library, built once for this machine and for narrower vectors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from weft.compiler.emit.c import library as texts
-from weft.runtime.native import build, load
+from weft.runtime.native import FLAGS, build, load
 
+from ..narrow import NARROWER
 from .harness import harness
 
 
@@ -19,10 +20,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("native")
 
 
-@pytest.fixture(scope="session")
-def library(folder: Path) -> Iterator[ctypes.CDLL]:
+@pytest.fixture(scope="session", params=["native", *NARROWER])
+def library(folder: Path, request: pytest.FixtureRequest) -> Iterator[ctypes.CDLL]:
     text = harness()
-    found = load(build(text, files=texts(text), cache_dir=folder))
-    for name in ("scratch_floats", "rounds", "border"):
+    flags = (*FLAGS, f"-march={request.param}")
+    found = load(build(text, files=texts(text), flags=flags, cache_dir=folder))
+    for name in ("scratch_floats", "farthest", "rounds", "border"):
         getattr(found, name).restype = ctypes.c_long
     yield found

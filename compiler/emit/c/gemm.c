@@ -5,11 +5,6 @@
 #include "tile_units.h"
 
 /* ---- register tile: rows x (vectors * LANES) of C; `split` chains of k where few rows would wait for the adder ---- */
-#if defined(__x86_64__)
-#define WEFT_KEEP(u) __asm__("" : "+v"(u))                                           /* one load, not one per multiply-add */
-#else
-#define WEFT_KEEP(u) (void)(u)
-#endif
 #define WEFT_TERMS(u) \
     weft_vector v[8]; \
     WEFT_UNROLL for (int j = 0; j < vectors; ++j) { \
@@ -85,22 +80,24 @@ WEFT_TILE(1, 2, 4) WEFT_TILE(2, 2, 2) WEFT_TILE(4, 2, 1)
 #if WEFT_VECTOR_BYTES == 64
 WEFT_TILE(8, 1, 1) WEFT_TILE(12, 1, 1) WEFT_TILE(8, 2, 1) WEFT_TILE(12, 2, 1)
 #elif WEFT_VECTOR_BYTES == 32
-WEFT_TILE(6, 2, 1)
+WEFT_TILE(6, 1, 2) WEFT_TILE(6, 2, 1)
 #elif defined(__aarch64__)
 WEFT_TILE(1, 4, 1) WEFT_TILE(2, 4, 1) WEFT_TILE(6, 4, 1)
 #endif
 
-/* all rows of one column of tiles: the highest tiles first */
+/* all rows of one column of tiles: the highest tiles first; those lie `below` each other in A */
 #define WEFT_ROWS(rows, vectors) \
-    for (; m >= (rows); m -= (rows), a += (rows) * ar, c += (rows) * cr, from += (rows) * fr) \
+    for (; m >= (rows); m -= (rows), a += (rows) == WEFT_TILE_ROWS ? below : (rows) * ar, c += (rows) * cr, from += (rows) * fr) \
         weft_tile_##rows##_##vectors(depth, a, ar, ac, b, br, c, cr, from, fr, last, blocks, as, bs);
-static __attribute__((noinline, unused)) void weft_rows(long m, long n, long depth, const float *a, long ar, long ac,
+static __attribute__((noinline, unused)) void weft_rows(long m, long n, long depth, const float *a, long ar, long ac, long below,
     const float *b, long br, float *c, long cr, const float *from, long fr, long blocks, long as, long bs)
 {
     const long last = n % WEFT_LANES ? n % WEFT_LANES : WEFT_LANES;
     if (n <= WEFT_LANES) {
 #if WEFT_VECTOR_BYTES == 64
         WEFT_ROWS(12, 1) WEFT_ROWS(8, 1)
+#elif WEFT_VECTOR_BYTES == 32
+        WEFT_ROWS(6, 1)
 #endif
         WEFT_ROWS(4, 1) WEFT_ROWS(2, 1) WEFT_ROWS(1, 1)
     } else if (n <= 2 * WEFT_LANES) {
@@ -116,21 +113,34 @@ static __attribute__((noinline, unused)) void weft_rows(long m, long n, long dep
 #endif
 }
 /* one strip of up to 32 columns of C, which begin `from` what lies in rows `fr` apart, or from zeros, where `fr` is zero too */
-static __attribute__((unused)) void weft_strip(long m, long n, long depth, const float *a, long ar, long ac,
+static __attribute__((unused)) void weft_strip(long m, long n, long depth, const float *a, long ar, long ac, long below,
     const float *b, long br, float *c, long cr, const float *from, long fr, long blocks, long as, long bs)
 {
     for (long j = 0; j < n; ) {
         const long left = n - j, w = left > 3 * WEFT_LANES && WEFT_TILE_VECTORS == 4 ? 4 * WEFT_LANES : 2 * WEFT_LANES;
         const long width = left < w ? left : w;
-        weft_rows(m, width, depth, a, ar, ac, b + j, br, c + j, cr, from ? from + j : 0, fr, blocks, as, bs);
+        weft_rows(m, width, depth, a, ar, ac, below, b + j, br, c + j, cr, from ? from + j : 0, fr, blocks, as, bs);
         j += width;
     }
 }
 
 /* ---- packing: 32 columns of B as [depth][32], zeros to the right ---- */
+/* LANES columns by `deep` of k, which lie along k; columns from `n` on are zeros */
+WEFT_INLINE void weft_pack_turned(const int whole, long n, long deep, const float *b, long bc, float *packed)
+{
+    const weft_mask some = weft_first(deep);
+    weft_vector v[WEFT_LANES], w[WEFT_LANES];
+    WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t)
+        v[t] = whole ? *(const weft_vector *)(b + t * bc) : t < n ? weft_load(b + t * bc, some) : (weft_vector){0};
+    WEFT_TURN(v, w)
+    WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) if (whole || t < deep) *(weft_vector *)(packed + t * WEFT_STRIP) = v[t];
+}
 WEFT_SHARED void weft_pack_strip(long n, long depth, const float *b, long br, long bc, float *packed)
 {
-    if (bc == 1) {
+    if (bc == 1 && n == WEFT_STRIP) {
+        for (long k = 0; k < depth; ++k, b += br, packed += WEFT_STRIP)
+            WEFT_UNROLL for (int j = 0; j < WEFT_STRIP; j += WEFT_LANES) *(weft_vector *)(packed + j) = *(const weft_vector *)(b + j);
+    } else if (bc == 1) {
         for (long j = 0; j < WEFT_STRIP; j += WEFT_LANES) {
             if (j >= n) {
                 for (long k = 0; k < depth; ++k) *(weft_vector *)(packed + k * WEFT_STRIP + j) = (weft_vector){0};
@@ -141,15 +151,11 @@ WEFT_SHARED void weft_pack_strip(long n, long depth, const float *b, long br, lo
         }
     } else if (br == 1) {
         for (long j = 0; j < WEFT_STRIP; j += WEFT_LANES) {
-            for (long k = 0; k < depth; k += WEFT_LANES) {
-                const long deep = depth - k < WEFT_LANES ? depth - k : WEFT_LANES;
-                const weft_mask some = weft_first(deep);
-                weft_vector v[WEFT_LANES], w[WEFT_LANES];
-                WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t)
-                    v[t] = j + t < n ? weft_load(b + (j + t) * bc + k, some) : (weft_vector){0};
-                WEFT_TURN(v, w)
-                WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) if (t < deep) *(weft_vector *)(packed + (k + t) * WEFT_STRIP + j) = v[t];
-            }
+            long k = 0;
+            if (n - j >= WEFT_LANES)
+                for (; k + WEFT_LANES <= depth; k += WEFT_LANES) weft_pack_turned(1, WEFT_LANES, WEFT_LANES, b + j * bc + k, bc, packed + k * WEFT_STRIP + j);
+            for (; k < depth; k += WEFT_LANES)
+                weft_pack_turned(0, n - j, weft_least(depth - k, WEFT_LANES), b + j * bc + k, bc, packed + k * WEFT_STRIP + j);
         }
     } else {
         for (long k = 0; k < depth; ++k)
@@ -248,7 +254,7 @@ static __attribute__((noinline, unused)) void weft_strips_from(long m, long n, l
     for (long k = 0; k < depth; k += deep, from = c, fr = cr) {
         const long d = depth - k < deep ? depth - k : deep;
         for (long j = 0; j < n; j += WEFT_STRIP)
-            weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, b + j / WEFT_STRIP * strip + k * br, br,
+            weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, WEFT_TILE_ROWS * ar, b + j / WEFT_STRIP * strip + k * br, br,
                 c + j, cr, from ? from + j : 0, fr, 1, 0, 0);
     }
 }
@@ -265,22 +271,38 @@ WEFT_SHARED void weft_gemm_blocks(long blocks, long as, long bs, long m, long n,
     for (long k = 0; k < depth; k += deep) {
         const long d = depth - k < deep ? depth - k : deep;
         for (long j = 0; j < n; j += WEFT_STRIP)
-            weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, b + k * br + j, br, c + j, cr,
+            weft_strip(m, n - j < WEFT_STRIP ? n - j : WEFT_STRIP, d, a + k * ac, ar, ac, WEFT_TILE_ROWS * ar, b + k * br + j, br, c + j, cr,
                 accumulate || k > 0 ? c + j : 0, accumulate || k > 0 ? cr : 0, blocks, as, bs);
     }
 }
-/* B packed strip by strip into the scratch; 512 x 256 of A stay in the second-level cache */
+/* B packed strip by strip into the scratch; 512 x 256 of A stay in the second-level cache.  Where A lies k by k and narrow tiles would read its lines
+   again and again, it is packed, too: 6 rows side by side, [rows / 6][depth][6]. */
+enum { WEFT_PACKED_ROWS = 474 };                                        /* in the scratch, and a vector too far */
+static __attribute__((noinline, unused)) void weft_pack_rows(long m, long depth, const float *a, long ac, float *to)
+{
+    for (long i = 0; i < m; i += 6, a += 6, to += 6 * depth) {
+        const weft_mask some = weft_first(weft_least(m - i, WEFT_LANES));
+        if (m - i >= WEFT_LANES) for (long k = 0; k < depth; ++k) *(weft_vector *)(to + 6 * k) = *(const weft_vector *)(a + k * ac);
+        else for (long k = 0; k < depth; ++k) *(weft_vector *)(to + 6 * k) = weft_load(a + k * ac, some);       /* what is written too far comes next */
+    }
+}
 static __attribute__((noinline, unused)) void weft_repack_from(long m, long n, long depth, const float *a, long ar, long ac,
     const float *b, long br, long bc, float *c, long cr, const float *from, long fr, float *scratch)
 {
-    const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks;
-    for (long i = 0; i < m; i += 512) for (long k = 0; k < depth; k += deep) {
-        const long d = depth - k < deep ? depth - k : deep, rows = m - i < 512 ? m - i : 512;
-        const float *begin = k > 0 ? c + i * cr : from ? from + i * fr : 0;
+    const int packs = weft_packs_rows(m, n, ar, ac);
+    const long blocks = (depth + WEFT_DEPTH - 1) / WEFT_DEPTH, deep = (depth + blocks - 1) / blocks, high = packs ? WEFT_PACKED_ROWS : 512;
+    for (long i = 0; i < m; i += high) for (long k = 0; k < depth; k += deep) {
+        const long d = depth - k < deep ? depth - k : deep, rows = m - i < high ? m - i : high;
+        const float *begin = k > 0 ? c + i * cr : from ? from + i * fr : 0, *left = a + i * ar + k * ac;
+        long right = ac, below = WEFT_TILE_ROWS * ar;
+        if (packs) {
+            weft_pack_rows(rows, d, left, ac, scratch + WEFT_STRIP_SCRATCH);
+            left = scratch + WEFT_STRIP_SCRATCH, right = 6, below = 6 * d;
+        }
         for (long j = 0; j < n; j += WEFT_STRIP) {
             const long w = n - j < WEFT_STRIP ? n - j : WEFT_STRIP;
             weft_pack_strip(w, d, b + k * br + j * bc, br, bc, scratch);
-            weft_strip(rows, w, d, a + i * ar + k * ac, ar, ac, scratch, WEFT_STRIP, c + i * cr + j, cr, begin ? begin + j : 0, k > 0 ? cr : fr,
+            weft_strip(rows, w, d, left, ar, right, below, scratch, WEFT_STRIP, c + i * cr + j, cr, begin ? begin + j : 0, k > 0 ? cr : fr,
                 1, 0, 0);
         }
     }
@@ -300,7 +322,7 @@ WEFT_SHARED void weft_gemm_from_row(long m, long n, long depth, const float *a, 
         return;
     }
 #endif
-    const int way = weft_way_of(m, n, depth, ac, br, bc);
+    const int way = weft_way_of(m, n, depth, ar, ac, br, bc);
     if (way == WEFT_BY_STRIPS) weft_strips_from(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, row, 0);
     else if (way == WEFT_BY_PACKING) weft_repack_from(m, n, depth, a, ar, ac, b, br, bc, c, cr, row, 0, scratch);
     else {

@@ -9,7 +9,7 @@
 
 typedef int weft_truths __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
 typedef float weft_quad __attribute__((vector_size(16), aligned(4), may_alias));
-enum { WEFT_POOLED_FLOATS = 1 << 15, WEFT_POOLED_TAPS = 64, WEFT_POOLED_OUTPUTS = WEFT_VECTOR_BYTES == 64 ? 6 : 2 };
+enum { WEFT_POOLED_FLOATS = 1 << 15, WEFT_POOLED_TAPS = 64, WEFT_POOLED_OUTPUTS = WEFT_REGISTERS == 32 ? 6 : WEFT_VECTOR_BYTES == 32 ? 3 : 2 };
 
 /* Padded rows in phases: `down` by `right` of them, pixels (i * down + a, k * right + b) side by side in one, which is `phase` floats long and
    has rows of `wide`.  So windows of the pool that are neighbours read neighbours.  Lanes are windows, and a few between their rows; or, `gathered`, what
@@ -36,7 +36,7 @@ static __attribute__((noinline, unused)) int weft_phases_of(const weft_windows *
     f->vectors = gather ? few : some;
     f->gathered = gather ? floats : 0;
     /* As measured.  With few registers single vectors of outputs take as long as two, and here few sums are made at once. */
-    const long pooled = (gather ? packed : plain) * (WEFT_LANES == 16 ? 18 : 22), rows = taps * c + (WEFT_LANES == 16 ? 5 : 3);
+    const long pooled = (gather ? packed : plain) * (WEFT_POOLED_OUTPUTS > 2 ? 18 : 22), rows = taps * c + (WEFT_LANES == 16 ? 5 : 3);
     return room >= 0 && pooled < 16 * g->out[1] * g->out[2] * made * rows;
 }
 /* Of few channels, number for number; of more, a vector of pixels of a phase at a time, turned. */
@@ -104,12 +104,12 @@ static __attribute__((noinline, unused)) void weft_gather_windows(const weft_win
     }
 #endif
     for (long c = 0; c < g->channels; ++c, x += channel) for (long i = 0; i <= g->kernel[1]; ++i) for (long j = 0; j <= g->kernel[2]; ++j, to += lanes) {
+        const float *from = x + row[i] + column[j];
+        float *place = to;
         *(weft_vector *)(to + lanes - WEFT_LANES) = (weft_vector){0};
-        for (long r = 0; r < p->out[1]; ++r) {
-            const float *const from = x + row[i] + column[j] + r * f->wide;
-            long k = 0;
-            for (; k + 4 <= across; k += 4) *(weft_quad *)(to + r * across + k) = *(const weft_quad *)(from + k);
-            for (; k < across; ++k) to[r * across + k] = from[k];
+        for (long r = 0; r < p->out[1]; ++r, from += f->wide, place += across) {             /* what is copied too much comes next, or is nobody's */
+            *(weft_quad *)place = *(const weft_quad *)from;
+            for (long k = 4; k < across; k += 4) *(weft_quad *)(place + k) = *(const weft_quad *)(from + k);
         }
     }
 }
@@ -122,6 +122,7 @@ WEFT_INLINE void weft_pool_outputs(const int count, WEFT_POOLING)
     const long next = g->channels * g->lead;
     for (long c = 0; c < g->channels; ++c, x += channel) for (long i = 0; i < g->kernel[1]; ++i) {
         const float *const upper = x + row[i], *const lower = x + row[i + 1], *v = w + (i * g->kernel[2] * g->channels + c) * g->lead;
+#if WEFT_REGISTERS == 32
         weft_vector u[4] = {*(const weft_vector *)(upper + column[0]), {0}, *(const weft_vector *)(lower + column[0]), {0}};
         for (long j = 0; j < g->kernel[2]; ++j, v += next) {
             u[1] = *(const weft_vector *)(upper + column[j + 1]);
@@ -130,6 +131,19 @@ WEFT_INLINE void weft_pool_outputs(const int count, WEFT_POOLING)
             u[0] = u[1];
             u[2] = u[3];
         }
+#else                                                                   /* what four windows read is loaded four times: it has a register, the sums the others */
+        for (long j = 0; j < g->kernel[2]; ++j, v += next) {
+            weft_vector each[WEFT_POOLED_OUTPUTS];
+            WEFT_UNROLL for (int o = 0; o < count; ++o) { each[o] = (weft_vector){0} + v[o]; WEFT_KEEP(each[o]); }
+            WEFT_UNROLL for (int t = 0; t < 4; ++t) {
+                const float *at = (t < 2 ? upper : lower) + column[j + t % 2];
+                __asm__ volatile("" : "+r"(at));                         /* what it reads would be kept from one tap to the next */
+                weft_vector u = *(const weft_vector *)at;
+                WEFT_FENCE(u);
+                WEFT_UNROLL for (int o = 0; o < count; ++o) { sum[4 * o + t] += each[o] * u; WEFT_FENCE(sum[4 * o + t]); }
+            }
+        }
+#endif
     }
     WEFT_UNROLL for (int o = 0; o < count; ++o) {                       /* as in weft_maxima */
         weft_vector best = sum[4 * o];
@@ -147,7 +161,9 @@ WEFT_INLINE void weft_pool_outputs(const int count, WEFT_POOLING)
 #define WEFT_POOL_OUTPUTS(count) \
 static __attribute__((noinline, unused)) void weft_pool_outputs_##count(WEFT_POOLING) { weft_pool_outputs(count, g, row, column, channel, x, w, most, won); }
 WEFT_POOL_OUTPUTS(1) WEFT_POOL_OUTPUTS(2)
-#if WEFT_VECTOR_BYTES == 64
+#if WEFT_VECTOR_BYTES == 32
+WEFT_POOL_OUTPUTS(3)
+#elif WEFT_REGISTERS == 32
 WEFT_POOL_OUTPUTS(3) WEFT_POOL_OUTPUTS(4) WEFT_POOL_OUTPUTS(5) WEFT_POOL_OUTPUTS(6)
 #endif
 /* A vector of windows for all outputs, which lie output for output, to where windows belong: `to` says where, `nowhere` is for those that are none. */
@@ -173,7 +189,9 @@ static __attribute__((noinline, unused)) void weft_pooled_image(const weft_windo
     float *y, int *place, float *planes)
 {
     static void (*const pool[])(WEFT_POOLING) = {weft_pool_outputs_1, weft_pool_outputs_2,
-#if WEFT_VECTOR_BYTES == 64
+#if WEFT_VECTOR_BYTES == 32
+        weft_pool_outputs_3,
+#elif WEFT_REGISTERS == 32
         weft_pool_outputs_3, weft_pool_outputs_4, weft_pool_outputs_5, weft_pool_outputs_6,
 #endif
     };

@@ -37,18 +37,23 @@ WEFT_INLINE int weft_prefers_dot(long m, long n, long depth)
     const long tiles = (m + WEFT_DOT_ROWS - 1) / WEFT_DOT_ROWS * ((n + WEFT_DOT_COLUMNS - 1) / WEFT_DOT_COLUMNS);
     return tiles * (depth + depth / 5 + 110) < depth * (n + WEFT_STRIP - 1) / WEFT_STRIP * 16 + m * depth * ((n + WEFT_LANES - 1) / WEFT_LANES);
 }
+/* Is A, which lies k by k, packed for tiles of six rows?  Many walks have to pay for it. */
+WEFT_INLINE int weft_packs_rows(long m, long n, long ar, long ac)
+{
+    return WEFT_VECTOR_BYTES == 32 && ar == 1 && ac != 1 && m >= 96 && n >= 96;
+}
 enum { WEFT_BY_NOTHING, WEFT_BY_COLUMN, WEFT_BY_STRIPS, WEFT_BY_DOTS, WEFT_BY_PACKING };
-WEFT_INLINE int weft_way_of(long m, long n, long depth, long ac, long br, long bc)
+WEFT_INLINE int weft_way_of(long m, long n, long depth, long ar, long ac, long br, long bc)
 {
     if (depth <= 0) return WEFT_BY_NOTHING;
     if (n == 1) return WEFT_BY_COLUMN;
-    if (bc == 1 && (m < 96 || br % 256)) return WEFT_BY_STRIPS;         /* strides of whole KiB crowd few cache sets: pack */
+    if (bc == 1 && (m < 96 || br % 256) && !weft_packs_rows(m, n, ar, ac)) return WEFT_BY_STRIPS;            /* strides of whole KiB crowd few cache sets: pack */
     return br == 1 && ac == 1 && weft_prefers_dot(m, n, depth) ? WEFT_BY_DOTS : WEFT_BY_PACKING;
 }
 WEFT_INLINE void weft_gemm_plain(long m, long n, long depth, const float *a, long ar, long ac, const float *b, long br, long bc,
     float *c, long cr, int accumulate, float *scratch)
 {
-    const int way = weft_way_of(m, n, depth, ac, br, bc);
+    const int way = weft_way_of(m, n, depth, ar, ac, br, bc);
     if (way == WEFT_BY_NOTHING) { if (!accumulate) weft_clear(m, n, c, cr); }
     else if (way == WEFT_BY_COLUMN) weft_gemm_column(m, depth, a, ar, ac, b, br, c, cr, accumulate, scratch);
     else if (way == WEFT_BY_STRIPS) weft_gemm_strips(m, n, depth, a, ar, ac, b, br, WEFT_STRIP, c, cr, accumulate);

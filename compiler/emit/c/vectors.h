@@ -16,8 +16,20 @@ enum { WEFT_LANES = 4, WEFT_TILE_ROWS = 4, WEFT_TILE_VECTORS = 2, WEFT_DOT_COLUM
 #endif
 enum { WEFT_STRIP = 32, WEFT_DEPTH = 256, WEFT_TILE_COLUMNS = WEFT_TILE_VECTORS * WEFT_LANES, WEFT_STRIP_SCRATCH = WEFT_STRIP * WEFT_DEPTH,
        WEFT_DOT_ROWS = WEFT_LANES / WEFT_DOT_COLUMNS };
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define WEFT_REGISTERS 32
+#else
+#define WEFT_REGISTERS 16
+#endif
 #define WEFT_UNROLL _Pragma("GCC unroll 32")
 typedef float weft_vector __attribute__((vector_size(WEFT_VECTOR_BYTES), aligned(4), may_alias));
+#if defined(__x86_64__)
+#define WEFT_KEEP(u) __asm__("" : "+v"(u))                              /* in a register: one load, not one for each multiply-add */
+#define WEFT_FENCE(u) __asm__ volatile("" : "+v"(u))                    /* and made here, before the next one: no two wait for a register */
+#else
+#define WEFT_KEEP(u) (void)(u)
+#define WEFT_FENCE(u) (void)(u)
+#endif
 WEFT_INLINE long weft_least(long a, long b) { return a < b ? a : b; }
 
 /* The first `count` lanes (1 .. WEFT_LANES) of a vector in memory; nothing else is touched. */
@@ -86,7 +98,20 @@ typedef int weft_indices __attribute__((vector_size(WEFT_VECTOR_BYTES)));
 #if WEFT_VECTOR_BYTES == 64
 #define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
 #elif WEFT_VECTOR_BYTES == 32
-#define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v) WEFT_ROUND(v, u) WEFT_UNROLL for (int t = 0; t < WEFT_LANES; ++t) v[t] = u[t];
+/* With AVX2 the two halves of vectors change places once; before that neighbours and pairs of them are interleaved within each half. */
+#define WEFT_INTERLEAVE(from, to, one, other, next) { \
+    const weft_vector x = from[one], y = from[other]; \
+    to[next] = WEFT_SHUFFLE(x, y, 0, 8, 1, 9, 4, 12, 5, 13); to[next + 1] = WEFT_SHUFFLE(x, y, 2, 10, 3, 11, 6, 14, 7, 15); }
+#define WEFT_INTERLEAVE_PAIRS(from, to, one, other, next) { \
+    const weft_vector x = from[one], y = from[other]; \
+    to[next] = WEFT_SHUFFLE(x, y, 0, 1, 8, 9, 4, 5, 12, 13); to[next + 1] = WEFT_SHUFFLE(x, y, 2, 3, 10, 11, 6, 7, 14, 15); }
+#define WEFT_TURN(v, u) \
+    WEFT_UNROLL for (int t = 0; t < 8; t += 2) WEFT_INTERLEAVE(v, u, t, t + 1, t) \
+    WEFT_UNROLL for (int t = 0; t < 8; t += 4) { WEFT_INTERLEAVE_PAIRS(u, v, t, t + 2, t) WEFT_INTERLEAVE_PAIRS(u, v, t + 1, t + 3, t + 2) } \
+    WEFT_UNROLL for (int t = 0; t < 4; ++t) { \
+        const weft_vector x = v[t], y = v[t + 4]; \
+        v[t] = WEFT_SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11); v[t + 4] = WEFT_SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15); \
+    }
 #else
 #define WEFT_TURN(v, u) WEFT_ROUND(v, u) WEFT_ROUND(u, v)
 #endif

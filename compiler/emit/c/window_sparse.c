@@ -3,7 +3,7 @@
 #if WEFT_VECTOR_BYTES == 64
 #include <immintrin.h>
 #endif
-enum { WEFT_SPARSE_VECTORS = 8 };                                      /* at once */
+enum { WEFT_SPARSE_VECTORS = 14 };                                     /* at once */
 /* A row of taps is `wide` floats long, of which `run` are some, `rows` of them; what they reach has `high` rows of `row` numbers. */
 typedef struct { long run, wide, rows, high, row; } weft_sparse;
 WEFT_INLINE weft_sparse weft_sparse_of(const weft_windows *g)
@@ -83,11 +83,13 @@ static __attribute__((noinline, unused)) void weft_add_numbers_##vectors(WEFT_NU
 }
 WEFT_ADD_NUMBERS(1) WEFT_ADD_NUMBERS(2) WEFT_ADD_NUMBERS(3) WEFT_ADD_NUMBERS(4)
 WEFT_ADD_NUMBERS(5) WEFT_ADD_NUMBERS(6) WEFT_ADD_NUMBERS(7) WEFT_ADD_NUMBERS(8)
+WEFT_ADD_NUMBERS(9) WEFT_ADD_NUMBERS(10) WEFT_ADD_NUMBERS(11) WEFT_ADD_NUMBERS(12) WEFT_ADD_NUMBERS(13) WEFT_ADD_NUMBERS(14)
 /* One image whose pixels lie dense, if it has no more than `few` numbers: was it done? */
 static __attribute__((noinline, unused)) int weft_sparse_image(const weft_windows *g, long few, const float *x, const float *kept, float *y, float *planes)
 {
     static void (*const add[])(WEFT_NUMBERS) = {weft_add_numbers_1, weft_add_numbers_2, weft_add_numbers_3, weft_add_numbers_4, weft_add_numbers_5,
-        weft_add_numbers_6, weft_add_numbers_7, weft_add_numbers_8};
+        weft_add_numbers_6, weft_add_numbers_7, weft_add_numbers_8, weft_add_numbers_9, weft_add_numbers_10, weft_add_numbers_11, weft_add_numbers_12,
+        weft_add_numbers_13, weft_add_numbers_14};
     const weft_sparse s = weft_sparse_of(g);
     const long pixels = g->in[1] * g->in[2], room = pixels * weft_up(g->channels, 16) + 16, o = g->outputs, next = s.rows * s.wide;
     const long vectors = (s.run + WEFT_LANES - 1) / WEFT_LANES, parts = (vectors + WEFT_SPARSE_VECTORS - 1) / WEFT_SPARSE_VECTORS;

@@ -1,6 +1,6 @@
 /* The adjoint in the weight where a pool of maxima reads what a convolution made: of the windows that one of the pool reads one won, no other has a
    cotangent.  So a quarter of the multiply-adds is left behind a pool of two by two, on vectors, which beats tile units and all windows. */
-enum { WEFT_TOGETHER = WEFT_VECTOR_BYTES == 64 ? 28 : 12 };             /* vectors of sums at a time */
+enum { WEFT_TOGETHER = WEFT_REGISTERS == 32 ? 28 : 12 };                /* vectors of sums at a time */
 
 /* What windows read lies in memory once, of some rows of the pool or of some images: planes of 16 of the `main` channels that fill vectors, one pixel after
    the other, and window for window what the `rest` of channels is.  So vectors begin with cache lines, and a plane stays in the first-level cache
@@ -132,15 +132,30 @@ WEFT_INLINE void weft_sum_winners(const int rows, const int count, const int wid
 #define WEFT_WINNERS(rows, count, wide) \
 static __attribute__((noinline, unused)) void weft_sum_winners_##rows##count##wide(WEFT_SUMS) \
 { weft_sum_winners(rows, count, wide, windows, at, d, x, pixel, step, sums, lane, next, fresh); }
-#define WEFT_WINNER_ROWS(rows) WEFT_WINNERS(rows, 1, 1) WEFT_WINNERS(rows, 2, 1) WEFT_WINNERS(rows, 3, 1) WEFT_WINNERS(rows, 4, 1) WEFT_WINNERS(rows, 5, 1) \
-    WEFT_WINNERS(rows, 6, 1) WEFT_WINNERS(rows, 7, 1) WEFT_WINNERS(rows, 8, 1)
-#define WEFT_WINNER_NAMES(rows) {weft_sum_winners_##rows##11, weft_sum_winners_##rows##21, weft_sum_winners_##rows##31, weft_sum_winners_##rows##41, \
-    weft_sum_winners_##rows##51, weft_sum_winners_##rows##61, weft_sum_winners_##rows##71, weft_sum_winners_##rows##81}
+#define WEFT_WINNER(rows, count) weft_sum_winners_##rows##count##1
 WEFT_WINNERS(1, 1, 4) WEFT_WINNERS(1, 2, 4) WEFT_WINNERS(1, 3, 2) WEFT_WINNERS(1, 4, 2)
-WEFT_WINNER_ROWS(1) WEFT_WINNER_ROWS(2) WEFT_WINNER_ROWS(3)
-WEFT_WINNERS(5, 1, 1) WEFT_WINNERS(5, 2, 1) WEFT_WINNERS(5, 3, 1) WEFT_WINNERS(5, 4, 1) WEFT_WINNERS(5, 5, 1)
-static void (*const weft_winners_of_rows[4][8])(WEFT_SUMS) = {WEFT_WINNER_NAMES(1), WEFT_WINNER_NAMES(2), WEFT_WINNER_NAMES(3),
-    {weft_sum_winners_511, weft_sum_winners_521, weft_sum_winners_531, weft_sum_winners_541, weft_sum_winners_551}};
+WEFT_WINNERS(1, 1, 1) WEFT_WINNERS(1, 2, 1) WEFT_WINNERS(1, 3, 1) WEFT_WINNERS(1, 4, 1)
+WEFT_WINNERS(1, 5, 1) WEFT_WINNERS(1, 6, 1) WEFT_WINNERS(1, 7, 1) WEFT_WINNERS(1, 8, 1)
+WEFT_WINNERS(2, 1, 1) WEFT_WINNERS(2, 2, 1) WEFT_WINNERS(2, 3, 1) WEFT_WINNERS(2, 4, 1) WEFT_WINNERS(2, 5, 1) WEFT_WINNERS(2, 6, 1)
+WEFT_WINNERS(3, 1, 1) WEFT_WINNERS(3, 2, 1) WEFT_WINNERS(3, 3, 1) WEFT_WINNERS(3, 4, 1)
+WEFT_WINNERS(5, 1, 1) WEFT_WINNERS(5, 2, 1)
+#if WEFT_REGISTERS == 32
+WEFT_WINNERS(2, 7, 1) WEFT_WINNERS(2, 8, 1)
+WEFT_WINNERS(3, 5, 1) WEFT_WINNERS(3, 6, 1) WEFT_WINNERS(3, 7, 1) WEFT_WINNERS(3, 8, 1)
+WEFT_WINNERS(5, 3, 1) WEFT_WINNERS(5, 4, 1) WEFT_WINNERS(5, 5, 1)
+#endif
+/* Rows and vectors together are WEFT_TOGETHER at most: there are no others. */
+static void (*const weft_winners_of_rows[4][8])(WEFT_SUMS) = {
+    {WEFT_WINNER(1, 1), WEFT_WINNER(1, 2), WEFT_WINNER(1, 3), WEFT_WINNER(1, 4), WEFT_WINNER(1, 5), WEFT_WINNER(1, 6), WEFT_WINNER(1, 7), WEFT_WINNER(1, 8)},
+#if WEFT_REGISTERS == 32
+    {WEFT_WINNER(2, 1), WEFT_WINNER(2, 2), WEFT_WINNER(2, 3), WEFT_WINNER(2, 4), WEFT_WINNER(2, 5), WEFT_WINNER(2, 6), WEFT_WINNER(2, 7), WEFT_WINNER(2, 8)},
+    {WEFT_WINNER(3, 1), WEFT_WINNER(3, 2), WEFT_WINNER(3, 3), WEFT_WINNER(3, 4), WEFT_WINNER(3, 5), WEFT_WINNER(3, 6), WEFT_WINNER(3, 7), WEFT_WINNER(3, 8)},
+    {WEFT_WINNER(5, 1), WEFT_WINNER(5, 2), WEFT_WINNER(5, 3), WEFT_WINNER(5, 4), WEFT_WINNER(5, 5)}};
+#else
+    {WEFT_WINNER(2, 1), WEFT_WINNER(2, 2), WEFT_WINNER(2, 3), WEFT_WINNER(2, 4), WEFT_WINNER(2, 5), WEFT_WINNER(2, 6)},
+    {WEFT_WINNER(3, 1), WEFT_WINNER(3, 2), WEFT_WINNER(3, 3), WEFT_WINNER(3, 4)},
+    {WEFT_WINNER(5, 1), WEFT_WINNER(5, 2)}};
+#endif
 static void (*const weft_winners_beside[4])(WEFT_SUMS) = {weft_sum_winners_114, weft_sum_winners_124, weft_sum_winners_132, weft_sum_winners_142};
 /* All channels: `high` rows of taps of `lanes` each, whose sums begin with lane `first` and which lie at x, `step` apart, from the pixel on, whose
    numbers are `pixel` apart. */

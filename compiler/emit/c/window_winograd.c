@@ -87,43 +87,55 @@ static __attribute__((noinline, unused)) void weft_winograd_weight(const weft_wi
 }
 
 /* ---- patches: columns of four numbers are made from rows of x, whatever patches read them ---- */
+#define WEFT_PART(at, some) (whole ? *(const weft_vector *)(at) : weft_load(at, some))
 #define WEFT_COLUMN_OF_PATCH(made, column) \
-    if ((unsigned long)(column) < (unsigned long)g->in[2]) { \
-        const long at = (column) * g->xs[2]; \
-        const weft_vector p = weft_load(row[0] + (at & inside[0]), some), q = weft_load(row[1] + (at & inside[1]), some); \
-        const weft_vector r = weft_load(row[2] + (at & inside[2]), some), s = weft_load(row[3] + (at & inside[3]), some); \
+    if ((unsigned long)(column) < (unsigned long)wide) { \
+        const long at = (column) * next; \
+        const weft_vector p = WEFT_PART(row[0] + (at & inside[0]), some), q = WEFT_PART(row[1] + (at & inside[1]), some); \
+        const weft_vector r = WEFT_PART(row[2] + (at & inside[2]), some), s = WEFT_PART(row[3] + (at & inside[3]), some); \
         made[0] = p - r; made[1] = q + r; made[2] = r - q; made[3] = q - s; \
     } else WEFT_UNROLL for (int i = 0; i < 4; ++i) made[i] = (weft_vector){0};
+/* Numbers first .. last of the four, of a vector of channels; `whole`: of a vector with all of its lanes. */
+WEFT_INLINE void weft_patch_rows(const int first, const int last, const int whole, const weft_windows *g, const weft_axis *a, const weft_squares *s,
+    weft_run run, const float *const *row, const long *inside, weft_mask some, float *v)
+{
+    const long plane = s->in_plane, each = s->in, next = g->xs[2], wide = g->in[2];
+    long column = 2 * run.wide + a[2].least;
+    weft_vector l[4], m[4], n[4], o[4];
+    WEFT_COLUMN_OF_PATCH(l, column)
+    WEFT_COLUMN_OF_PATCH(m, column + 1)
+    for (long t = 0; t < run.count; ++t, v += each) {
+        column += 2;
+        WEFT_COLUMN_OF_PATCH(n, column)
+        WEFT_COLUMN_OF_PATCH(o, column + 1)
+        WEFT_UNROLL for (int i = first; i < last; ++i) {
+            float *const p = v + 4 * i * plane;
+            *(weft_vector *)p = l[i] - n[i];
+            *(weft_vector *)(p + plane) = m[i] + n[i];
+            *(weft_vector *)(p + 2 * plane) = n[i] - m[i];
+            *(weft_vector *)(p + 3 * plane) = m[i] - o[i];
+            l[i] = n[i];
+            m[i] = o[i];
+        }
+    }
+}
 static __attribute__((noinline, unused)) void weft_patches(const weft_windows *g, const weft_axis *a, const weft_squares *s, weft_run run, const float *x, float *to)
 {
-    const long plane = s->in_plane;
     for (long c = 0; c < g->channels; c += WEFT_LANES, to += WEFT_LANES) {
         const weft_mask some = weft_first(weft_least(g->channels - c, WEFT_LANES));
         const float *row[4];
-        long inside[4], column = 2 * run.wide + a[2].least;
+        long inside[4];
         WEFT_UNROLL for (int i = 0; i < 4; ++i) {
             const long r = 2 * run.high + a[1].least + i;
             inside[i] = r >= 0 && r < g->in[1] ? -1 : 0;
             row[i] = inside[i] ? x + r * g->xs[1] + c : s->zeros;
         }
-        weft_vector l[4], m[4], n[4], o[4];
-        WEFT_COLUMN_OF_PATCH(l, column)
-        WEFT_COLUMN_OF_PATCH(m, column + 1)
-        float *v = to;
-        for (long t = 0; t < run.count; ++t, v += s->in) {
-            column += 2;
-            WEFT_COLUMN_OF_PATCH(n, column)
-            WEFT_COLUMN_OF_PATCH(o, column + 1)
-            WEFT_UNROLL for (int i = 0; i < 4; ++i) {
-                float *const p = v + 4 * i * plane;
-                *(weft_vector *)p = l[i] - n[i];
-                *(weft_vector *)(p + plane) = m[i] + n[i];
-                *(weft_vector *)(p + 2 * plane) = n[i] - m[i];
-                *(weft_vector *)(p + 3 * plane) = m[i] - o[i];
-                l[i] = n[i];
-                m[i] = o[i];
-            }
-        }
+#if WEFT_REGISTERS == 32
+        weft_patch_rows(0, 4, 0, g, a, s, run, row, inside, some, to);
+#else                                                                   /* 16 registers hold two rows of patches, not all four */
+        if (g->channels - c >= WEFT_LANES) WEFT_UNROLL for (int i = 0; i < 4; i += 2) weft_patch_rows(i, i + 2, 1, g, a, s, run, row, inside, some, to);
+        else WEFT_UNROLL for (int i = 0; i < 4; i += 2) weft_patch_rows(i, i + 2, 0, g, a, s, run, row, inside, some, to);
+#endif
     }
 }
 
@@ -172,34 +184,41 @@ static __attribute__((noinline, unused)) void weft_winograd_products(const weft_
 }
 
 /* ---- results of a run become squares of y; `sum` is NaN where one is not finite ---- */
-static __attribute__((noinline, unused)) void weft_squares_out(const weft_windows *g, const weft_squares *s, weft_run run, const float *from, float *y, weft_vector *sum)
+#define WEFT_PUT(at, v) { if (whole) *(weft_vector *)(at) = v; else weft_store(at, v, some); }
+WEFT_INLINE void weft_squares_made(const int whole, const weft_windows *g, const weft_squares *s, weft_run run, const float *m, float *to, weft_mask some,
+    weft_vector *sum)
 {
     const long plane = s->out_plane, k = g->outputs, row = g->out[2] * k;
     const int below = 2 * run.high + 1 < g->out[1];
     const float none = s->zeros[0];                                     /* for gcc, vectors times a zero that it sees are zeros */
     weft_vector all = *sum;
-    for (long c = 0; c < k; c += WEFT_LANES) {
-        const weft_mask some = weft_first(weft_least(k - c, WEFT_LANES));
-        const float *m = from + c;
-        float *to = y + 2 * run.high * row + 2 * run.wide * k + c;
-        for (long t = 0; t < run.count; ++t, m += s->out, to += 2 * k) {
-            weft_vector u[4], v[4];
-            WEFT_UNROLL for (int j = 0; j < 4; ++j) {
-                const weft_vector p = *(const weft_vector *)(m + j * plane), q = *(const weft_vector *)(m + (4 + j) * plane);
-                const weft_vector r = *(const weft_vector *)(m + (8 + j) * plane), e = *(const weft_vector *)(m + (12 + j) * plane);
-                u[j] = p + (q + r); v[j] = (q - r) - e;
-            }
-            const weft_vector a = u[0] + (u[1] + u[2]), b = (u[1] - u[2]) - u[3], d = v[0] + (v[1] + v[2]), e = (v[1] - v[2]) - v[3];
-            const int right = 2 * (run.wide + t) + 1 < g->out[2];
-            all += none * (a + b);
-            all += none * (d + e);
-            weft_store(to, a, some);
-            if (right) weft_store(to + k, b, some);
-            if (below) weft_store(to + row, d, some);
-            if (below && right) weft_store(to + row + k, e, some);
+    for (long t = 0; t < run.count; ++t, m += s->out, to += 2 * k) {
+        weft_vector u[4], v[4];
+        WEFT_UNROLL for (int j = 0; j < 4; ++j) {
+            const weft_vector p = *(const weft_vector *)(m + j * plane), q = *(const weft_vector *)(m + (4 + j) * plane);
+            const weft_vector r = *(const weft_vector *)(m + (8 + j) * plane), e = *(const weft_vector *)(m + (12 + j) * plane);
+            u[j] = p + (q + r); v[j] = (q - r) - e;
         }
+        const weft_vector a = u[0] + (u[1] + u[2]), b = (u[1] - u[2]) - u[3], d = v[0] + (v[1] + v[2]), e = (v[1] - v[2]) - v[3];
+        const int right = 2 * (run.wide + t) + 1 < g->out[2];
+        all += none * (a + b);
+        all += none * (d + e);
+        WEFT_PUT(to, a)
+        if (right) WEFT_PUT(to + k, b)
+        if (below) WEFT_PUT(to + row, d)
+        if (below && right) WEFT_PUT(to + row + k, e)
     }
     *sum = all;
+}
+static __attribute__((noinline, unused)) void weft_squares_out(const weft_windows *g, const weft_squares *s, weft_run run, const float *from, float *y, weft_vector *sum)
+{
+    const long k = g->outputs;
+    y += 2 * run.high * g->out[2] * k + 2 * run.wide * k;
+    for (long c = 0; c < k; c += WEFT_LANES) {
+        const weft_mask some = weft_first(weft_least(k - c, WEFT_LANES));
+        if (WEFT_VECTOR_BYTES < 64 && k - c >= WEFT_LANES) weft_squares_made(1, g, s, run, from + c, y + c, some, sum);
+        else weft_squares_made(0, g, s, run, from + c, y + c, some, sum);
+    }
 }
 WEFT_INLINE int weft_all_finite(weft_vector sum)
 {
@@ -233,28 +252,32 @@ static __attribute__((noinline, unused)) int weft_winograd_images(long images, c
 
 /* ---- the adjoint in the weight ---- */
 /* Squares of cotangents become 16 numbers, the last row and column with the other sign. */
-static __attribute__((noinline, unused)) void weft_squares_in(const weft_windows *g, const weft_squares *s, weft_run run, const float *d, float *to)
+WEFT_INLINE void weft_squares_read(const int whole, const weft_windows *g, const weft_squares *s, weft_run run, const float *from, float *v, weft_mask some)
 {
     const long plane = s->out_plane, k = g->outputs, row = g->out[2] * k;
     const int below = 2 * run.high + 1 < g->out[1];
     const weft_vector zero = {0};
+    for (long t = 0; t < run.count; ++t, v += s->out, from += 2 * k) {
+        const int right = 2 * (run.wide + t) + 1 < g->out[2];
+        const weft_vector p = WEFT_PART(from, some), q = right ? WEFT_PART(from + k, some) : zero;
+        const weft_vector r = below ? WEFT_PART(from + row, some) : zero, e = below && right ? WEFT_PART(from + row + k, some) : zero;
+        const weft_vector left[4] = {p, p + r, p - r, r}, other[4] = {q, q + e, q - e, e};
+        WEFT_UNROLL for (int i = 0; i < 4; ++i) {
+            float *const at = v + 4 * i * plane;
+            *(weft_vector *)at = left[i];
+            *(weft_vector *)(at + plane) = left[i] + other[i];
+            *(weft_vector *)(at + 2 * plane) = left[i] - other[i];
+            *(weft_vector *)(at + 3 * plane) = other[i];
+        }
+    }
+}
+static __attribute__((noinline, unused)) void weft_squares_in(const weft_windows *g, const weft_squares *s, weft_run run, const float *d, float *to)
+{
+    d += 2 * run.high * g->out[2] * g->outputs + 2 * run.wide * g->outputs + s->from;
     for (long c = 0; c < s->broad; c += WEFT_LANES) {
         const weft_mask some = weft_first(weft_least(s->broad - c, WEFT_LANES));
-        const float *from = d + 2 * run.high * row + 2 * run.wide * k + s->from + c;
-        float *v = to + c;
-        for (long t = 0; t < run.count; ++t, v += s->out, from += 2 * k) {
-            const int right = 2 * (run.wide + t) + 1 < g->out[2];
-            const weft_vector p = weft_load(from, some), q = right ? weft_load(from + k, some) : zero;
-            const weft_vector r = below ? weft_load(from + row, some) : zero, e = below && right ? weft_load(from + row + k, some) : zero;
-            const weft_vector left[4] = {p, p + r, p - r, r}, other[4] = {q, q + e, q - e, e};
-            WEFT_UNROLL for (int i = 0; i < 4; ++i) {
-                float *const at = v + 4 * i * plane;
-                *(weft_vector *)at = left[i];
-                *(weft_vector *)(at + plane) = left[i] + other[i];
-                *(weft_vector *)(at + 2 * plane) = left[i] - other[i];
-                *(weft_vector *)(at + 3 * plane) = other[i];
-            }
-        }
+        if (WEFT_VECTOR_BYTES < 64 && s->broad - c >= WEFT_LANES) weft_squares_read(1, g, s, run, d + c, to + c, some);
+        else weft_squares_read(0, g, s, run, d + c, to + c, some);
     }
 }
 

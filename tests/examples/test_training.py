@@ -23,6 +23,7 @@ SMALL = (
     "bypass",
     "descent",
     "digits",
+    "distillation",
     "image",
     "logistic",
     "mnist",
@@ -185,3 +186,16 @@ def test_one_network_three_descents(tmp_path: Path) -> None:
     assert [record.step for record in records] == [20 * 1438, 20 * 45, 20]
     losses = [record.metrics["train"]["loss"] for record in records]
     assert losses[0] < losses[1] / 2 < losses[2] / 4
+
+
+def test_a_student_learns_what_the_teacher_says(tmp_path: Path) -> None:
+    """After 5 of 30 epochs and 300 of 3,000 steps; the labels have no share in it here."""
+    taught = _compile("distillation/teacher.weft").train(tmp_path / "a", epochs=5, progress="quiet")
+    spec = weft.load(FOLDER / "distillation/distillation.weft", params={"share": 1})
+    program = weft.compile(spec, target="cpu")
+    weights = taught.paths["best"]
+    out = tmp_path / "b"
+    record = program.train(out, weights=weights, fitting=True, steps=300, progress="quiet")
+    assert taught.metrics["test"]["accuracy"] > 0.95
+    assert record.metrics["test"]["accuracy"] > 0.85
+    assert any("fresh ones: student." in note for note in record.notes)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-NAMED = 6  # layers that a hint lists
-
 
 def draw_maps(
     program: CompiledProgram,

@@ -1,4 +1,4 @@
-"""Flat float32 memory for native code: aligned to cache lines, between guard zones in tests.
+"""Flat float32 memory for native code: aligned to cache lines.
 
 Where the system has large pages, arenas lie in them: a product reads rows that lie a small page
 apart, and a processor knows the places of too few of those.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +25,6 @@ LARGE_PAGE = 1 << 21
 
 LEAST = 1 << 18
 """Bytes of an arena that are worth one."""
-
-_MARK = np.uint32(0x7FC0DEAD)  # a NaN: who reads it poisons his result, who writes it is found out
 
 
 def arena(count: int) -> Floats:
@@ -51,26 +48,3 @@ def _pages(size: int) -> NDArray[np.uint8]:
     with suppress(OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """`values` between two zones of marked NaNs."""
-
-    whole: Floats
-    values: Floats
-
-    def intact(self) -> bool:
-        """Whether nobody has written beside the values."""
-        words = self.whole.view(np.uint32)
-        start = (self.values.ctypes.data - self.whole.ctypes.data) // 4
-        stop = start + self.values.size
-        return bool((words[:start] == _MARK).all() and (words[stop:] == _MARK).all())
-
-
-def guarded(count: int, margin: int = 1024, offset: int = 0) -> Guarded:
-    """`count` marked floats between `margin` marked ones; `offset` floats off the cache line."""
-    whole = arena(count + 2 * margin + offset)
-    whole.view(np.uint32)[:] = _MARK
-    start = margin // 16 * 16 + offset
-    return Guarded(whole, whole[start : start + count])

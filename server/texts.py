@@ -69,12 +69,6 @@ class Text:
             lsp.Position(place.line - 1, self._units(line[:last])),
         )
 
-    def start_of(self, place: Place) -> int:
-        """The offset at which a place begins."""
-        if place.line > len(self.starts):
-            return len(self.content)
-        return min(self.starts[place.line - 1] + place.column - 1, len(self.content))
-
     def whole(self) -> lsp.Range:
         """All of it."""
         return self.range(0, len(self.content))

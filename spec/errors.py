@@ -109,12 +109,8 @@ class InternalError(WeftError):
         return f"{text}\n{self.around}" if self.around else text
 
 
-def render(diagnostic: Diagnostic, source_text: str | None = None) -> str:
-    """The finding with its source line, a caret under the place, its hint and its notes."""
-    return _render(diagnostic, None if source_text is None else source_text.split("\n"))
-
-
 def _render(diagnostic: Diagnostic, source: Sequence[str] | None) -> str:
+    """The finding with its source line, a caret under the place, its hint and its notes."""
     lines = [str(diagnostic)]
     place = diagnostic.place
     if place is not None and source is not None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .elaboration import Elaboration
 
 Key: TypeAlias = tuple[Any, ...]
-Since: TypeAlias = Origin | tuple[int, int]
 MOST_FAILURES = 3  # of one call; then it is elaborated every time
 
 

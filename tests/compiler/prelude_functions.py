@@ -14,7 +14,6 @@ XY = "x: f32[B, 6], y: f32[B, 6]"
 LABEL = "x: f32[B, 6], y: i32[B]"
 PIXELS = "x: f32[B, 6, H, W], y: i32[B, H, W]"
 WEIGHT = [0.5, 1.0, 2.0, 1.0, 3.0, 0.25]
-BITS = "x: f32[B, 6], y: f32[B, 6]"
 
 
 def targets(y: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from .prelude_images import IMAGES
 
 CASES = IMAGES
 OPEN = [i for i, case in enumerate(CASES) if "H, W]" in case.inputs]
-CLOSED = [i for i in range(len(CASES)) if i not in OPEN]
 POINTS = [i for i in OPEN if not re.search(r"pool\(2|crop|fold|dilation", CASES[i].flow)]
 ONE = {"H": 1, "W": 1}
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.guarded import guarded
 from weft.runtime import machine, native
-from weft.runtime.arena import arena, guarded
+from weft.runtime.arena import arena
 from weft.spec.errors import DeviceError, InternalError
 
 SOURCE = "#include <math.h>\nfloat half_root(float x) { return sqrtf(x) / 2.0f; }\n"

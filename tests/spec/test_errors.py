@@ -14,10 +14,15 @@ from weft.spec.errors import (
     SpecError,
     UsageError,
     WeftError,
-    render,
+    render_all,
     suggest,
 )
 from weft.spec.place import Place
+
+
+def render(found: Diagnostic, text: str | None = None) -> str:
+    """One finding; `text`: what is written in its file."""
+    return render_all([found], {found.place.file: text} if found.place and text else {})
 
 
 def test_a_diagnostic_shows_its_line_caret_hint_and_calls() -> None:

@@ -12,8 +12,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tests.guarded import Guarded, guarded
 from weft.compiler.emit.c import GEMM_SCRATCH
-from weft.runtime.arena import Guarded, guarded
 
 from .harness import Floats, longs, pointer
 

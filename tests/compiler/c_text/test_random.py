@@ -7,8 +7,8 @@ import ctypes
 import numpy as np
 import pytest
 
+from tests.guarded import guarded
 from weft.compiler.ops import philox
-from weft.runtime.arena import guarded
 
 from .harness import Floats, pointer
 

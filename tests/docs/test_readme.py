@@ -14,28 +14,35 @@ from weft.spec.load import read_text
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-KERNEL = re.compile(r"(<!-- kernel: (\w+) -->\n```python\n)(.*?)(^```$)", re.DOTALL | re.MULTILINE)
+BODY = re.compile(r"(<!-- kernel: (\w+) -->\n```python\n)(.*?)(^```$)", re.DOTALL | re.MULTILINE)
+WHOLE = re.compile(
+    r"(<!-- kernels: ([\w ]+) -->\n```python\n)(.*?)(^```$)", re.DOTALL | re.MULTILINE
+)
 
 
 def _kernels() -> dict[str, str]:
-    """The bodies of the digits network's kernels for an H100, by name, without what precedes the
-    main loop."""
+    """The digits network's kernels for an H100, by name."""
     spec = weft.load(ROOT / "examples" / "digits" / "digits.weft")
     text = weft.compile(spec, target="cuda:90").artifact.files["kernels.py"]
-    found = {}
-    for match in re.finditer(r"^def (\w+)\((.*?)(?=^@triton|\Z)", text, re.DOTALL | re.MULTILINE):
-        lines = match[0].rstrip("\n").splitlines()
-        start = next((i for i, line in enumerate(lines) if " = tl.zeros(" in line), 0)
-        found[match[1]] = "\n".join(lines[start:]) + "\n"
-    return found
+    text = re.sub(r"\S*/digits\.weft", "digits.weft", text)
+    kernel = re.compile(r"^@triton\.jit\ndef (\w+)\(.*?(?=^@triton|\Z)", re.DOTALL | re.MULTILINE)
+    return {match[1]: match[0].rstrip("\n") + "\n" for match in kernel.finditer(text)}
+
+
+def _body(kernel: str) -> str:
+    """From the main loop on."""
+    return kernel[kernel.rindex("\n", 0, kernel.index(" = tl.zeros(")) + 1 :]
 
 
 @pytest.mark.snapshot
-def test_the_kernel_is_the_generated_one() -> None:
+def test_the_kernels_are_the_generated_ones() -> None:
     text = README.read_text(encoding="utf-8")
     kernels = _kernels()
-    renewed = KERNEL.sub(lambda m: f"{m[1]}{kernels[m[2]]}{m[4]}", text)
-    assert KERNEL.search(text)
+    assert BODY.search(text) and WHOLE.search(text)
+    renewed = BODY.sub(lambda m: f"{m[1]}{_body(kernels[m[2]])}{m[4]}", text)
+    renewed = WHOLE.sub(
+        lambda m: m[1] + "\n\n".join(kernels[name] for name in m[2].split()) + m[4], renewed
+    )
     if os.environ.get("WEFT_SNAPSHOTS") == "write":
         README.write_text(renewed, encoding="utf-8")
     assert README.read_text(encoding="utf-8") == renewed, "run `make snapshots`"

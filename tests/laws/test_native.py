@@ -84,7 +84,7 @@ def engine(graphs: dict[tuple[str, str], Graph]) -> Iterator[NativeEngine]:
     )
 
 
-def _check(engine: NativeEngine, kind: str, case: Case, graph: Graph) -> None:
+def check(engine: NativeEngine, kind: str, case: Case, graph: Graph) -> None:
     for sizes in case.sizes:
         fed = feeds(graph, sizes, positive=case.positive)
         bound = engine._entry(kind, case.name)
@@ -95,9 +95,9 @@ def _check(engine: NativeEngine, kind: str, case: Case, graph: Graph) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_forward(case: Case, engine: NativeEngine, graphs: dict[tuple[str, str], Graph]) -> None:
-    _check(engine, "forward", case, graphs["forward", case.name])
+    check(engine, "forward", case, graphs["forward", case.name])
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=lambda c: c.name)
 def test_backward(case: Case, engine: NativeEngine, graphs: dict[tuple[str, str], Graph]) -> None:
-    _check(engine, "backward", case, graphs["backward", case.name])
+    check(engine, "backward", case, graphs["backward", case.name])

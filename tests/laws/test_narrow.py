@@ -1,4 +1,4 @@
-"""The hand-written C for narrower vectors than this machine's = the reference, forward and backward."""
+"""C for narrower vectors than this machine's = the reference, forward and backward."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ and what `python -m tests.zoo kernels`, `verify` and `train` measured (`--note` 
 
 LEARNT = {
     "test_learning.py": (
-        "lenet5/digits unet/curves skips/resnet skips/densenet lenet5/original lenet5/no_pooling"
+        "lenet5/digits unet/curves espcn/espcn skips/resnet skips/densenet lenet5/original "
+        "lenet5/no_pooling"
     ),
     "test_texts.py": (
         "bytes/bytes lstm_lm/bytes ngram/ngram bert/masked transformer/sequences vit/digits "

@@ -73,6 +73,8 @@ CASES = [
     Case("network_in_network/nin", "network_in_network", rows.nin, (1, 3, 32, 32)),
     _all_cnn("model_c", 2, True),
     _all_cnn("all_cnn_c", 3, False),
+    Case("espcn/espcn", "espcn", lambda w, x: rows.espcn(w, x, 3), (2, 1, 16, 24)),
+    Case("espcn/espcn", "espcn", lambda w, x: rows.espcn(w, x, 2), (1, 1, 16, 24), variant="x2"),
     Case(
         "csrnet/csrnet",
         "csrnet",

@@ -68,6 +68,14 @@ def csrnet(w: Weights, x: Tensor, dilations: tuple[int, ...]) -> Tensor:
     return w.conv(x, "density")
 
 
+def espcn(w: Weights, x: Tensor, r: int) -> Tensor:
+    """Shi et al., with borders repeated."""
+    for count, kernel in enumerate((5, 3, 3)):
+        x = F.pad(x, (kernel // 2,) * 4, mode="replicate")
+        x = w.below(second("Conv", count)).conv(torch.tanh(x) if count else x, padding=0)
+    return F.pixel_shuffle(x, r)
+
+
 def lenet5(w: Weights, x: Tensor) -> Tensor:
     """Today's."""
     for at in ("conv", "conv_2"):

@@ -80,9 +80,9 @@ def _scaled(run: Run, x: Tensor, axis: int, weight: bool, bias: bool) -> Tensor:
     return x
 
 
-def _standard(x: Tensor, axes: tuple[int, ...], eps: float = 1e-5) -> Tensor:
-    mean = x.mean(axes, keepdim=True)
-    var = ((x - mean) ** 2).mean(axes, keepdim=True)
+def _standard(run: Run, x: Tensor, axes: tuple[int, ...], eps: float = 1e-5) -> Tensor:
+    mean = run.rounded(x.mean(axes, keepdim=True))
+    var = run.rounded(((x - mean) ** 2).mean(axes, keepdim=True))
     return (x - mean) / torch.sqrt(var + eps)
 
 
@@ -103,7 +103,7 @@ def batch_norm(d: Draw, shape: Shape) -> Layer:
             for leaf, old, new in zip(("mean", "var"), (mean, var), now, strict=True):
                 path = run.path(f"running_{leaf}")
                 run.left[path] = (1 - momentum) * run.left.get(path, old) + momentum * new
-            y = _standard(x, axes)
+            y = _standard(run, x, axes)
         else:
             y = (x - mean.reshape(wide)) / torch.sqrt(var.reshape(wide) + 1e-5)
         return _scaled(run, y, 1, weight, bias)
@@ -118,7 +118,7 @@ def group_norm(d: Draw, shape: Shape) -> Layer:
 
     def twin(run: Run, x: Tensor) -> Tensor:
         y = x.reshape(x.shape[0], groups, -1)
-        return _scaled(run, _standard(y, (2,)).reshape(x.shape), 1, weight, bias)
+        return _scaled(run, _standard(run, y, (2,)).reshape(x.shape), 1, weight, bias)
 
     text = f"group_norm({groups}{', ' if settings else ''}{settings})"
     return Layer("group_norm", d.name("n"), text=text, twin=twin)
@@ -128,7 +128,7 @@ def instance_norm(d: Draw, shape: Shape) -> Layer:
     learns = d.odds(0.5)
 
     def twin(run: Run, x: Tensor) -> Tensor:
-        return _scaled(run, _standard(x, tuple(range(2, x.ndim))), 1, learns, learns)
+        return _scaled(run, _standard(run, x, tuple(range(2, x.ndim))), 1, learns, learns)
 
     text = "instance_norm(affine=true)" if learns else "instance_norm"
     return Layer("instance_norm", d.name("n"), text=text, twin=twin)
@@ -147,7 +147,7 @@ def response_norm(d: Draw, shape: Shape) -> Layer:
 
 def layer_norm(d: Draw, shape: Shape) -> Layer:
     settings, weight, bias = affine(d)
-    twin = lambda run, x: _scaled(run, _standard(x, (-1,)), x.ndim - 1, weight, bias)  # noqa: E731
+    twin = lambda run, x: _scaled(run, _standard(run, x, (-1,)), x.ndim - 1, weight, bias)  # noqa: E731
     text = f"layer_norm({settings})" if settings else "layer_norm"
     return Layer("layer_norm", d.name("n"), text=text, twin=twin)
 

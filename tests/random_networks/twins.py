@@ -46,7 +46,8 @@ class Run:
 
     `weights` by path; without them every weight asked for is drawn, and its shape noted in
     `shapes`.  `draws` are the random numbers of a training step in the order of their use; `left`
-    is what a step leaves in each buffer.
+    is what a step leaves in each buffer.  With `noise` every value and its gradient is off by
+    about that, as rounded ones are.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Run:
         self.extra: Mapping[str, Tensor] = {}
         self.trail: tuple[str, ...] = ()
         self.turn = 0
+        self.noise = 0.0
 
     @contextmanager
     def at(self, *segments: str, root: bool = False) -> Iterator[None]:
@@ -83,7 +85,13 @@ class Run:
             return torch.rand(shape, dtype=torch.float64) + 0.5
         found = self.weights[path]
         assert tuple(found.shape) == shape, f"{path} is {tuple(found.shape)}, not {shape}"
-        return found
+        return self.rounded(found)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """The value with its noise."""
+        if not self.noise or not x.is_floating_point():
+            return x
+        return x * (1 + self.noise * torch.randn(x.shape, dtype=x.dtype))
 
     def uniform(self, *shape: int) -> Tensor:
         """The next random numbers of a training step."""
@@ -282,7 +290,7 @@ def pipeline(flow: Flow) -> str:
 
 def through(run: Run, flow: Flow, x: Tensor) -> Tensor:
     for stage in flow:
-        x = stage.apply(run, x)
+        x = run.rounded(stage.apply(run, x))
     return x
 
 
@@ -350,9 +358,9 @@ class Statement:
         else:
             made = self.twin(run, *given)
         if len(self.names) == 1:
-            values[self.names[0]] = through(run, self.flow, made)
+            values[self.names[0]] = through(run, self.flow, run.rounded(made))
         else:
-            values |= dict(zip(self.names, made, strict=True))
+            values |= dict(zip(self.names, map(run.rounded, made), strict=True))
 
     def used(self) -> Iterator[str]:
         yield from self.sources

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 
 from weft.compiler import reference
+from weft.compiler.artifact import Artifact
+from weft.compiler.artifact import evaluate as value_of
 from weft.compiler.build import Program, elaborate
 from weft.compiler.compile import compile_gpu, compile_native, lower
 from weft.runtime import native, native_engine
@@ -49,6 +52,9 @@ result may be off.
 """
 
 DRAWS = 3  # of inputs, before a difference counts
+PROGRAMS = 150
+"""The interpreter takes up to a second for what one program of a kernel does in a millisecond."""
+
 SEED, STEP, RATE = 5, 2, 0.05
 ONE = {"index": STEP, "seed": SEED}
 
@@ -104,7 +110,6 @@ def check(net: Net, seed: str, ways: Ways) -> None:
         ways.count(f"C, {ways.optimise}")
     if ways.interpret:
         case.interpreted(ways)
-        ways.count("interpreter")
     if ways.gpu:
         ways.count(f"{ways.gpu}, kernels", case.compiled(ways))
 
@@ -304,11 +309,17 @@ class Case:
 
     def interpreted(self, ways: Ways) -> None:
         lowered = lower(self.program, native=False)
-        engine = TritonEngine(compile_gpu(lowered, "interpret"), "interpret")
+        artifact = compile_gpu(lowered, "interpret")
+        small = [sizes for sizes in self.sizes(ways) if _programs(artifact, sizes) <= PROGRAMS]
+        if not small:
+            ways.count("too much for the interpreter")
+            return
+        engine = TritonEngine(artifact, "interpret")
         truth = ReferenceEngine(lowered, in_order=False)
         try:
-            for sizes in self.sizes(ways)[:2]:
+            for sizes in small[:2]:
                 self.beside("interpreter", engine, sizes, truth, train=False)
+            ways.count("interpreter")
         finally:
             engine.close()
 
@@ -425,6 +436,16 @@ class Case:
         made |= {path: x.detach().numpy() for path, x in run.left.items()}
         gradients = {path: w.grad for path, w in run.weights.items() if w.grad is not None}
         return made | {f"d_{path}": g.numpy() for path, g in gradients.items()}
+
+
+def _programs(artifact: Artifact, sizes: Mapping[str, int]) -> int:
+    """How many programs of kernels a net and its gradients are."""
+    return sum(
+        prod(value_of(extent, sizes) for extent in launch.grid)
+        for entry in artifact.entries
+        if entry.kind in ("forward", "gradient")
+        for launch in entry.launches
+    )
 
 
 def _size(x: np.ndarray) -> float:

@@ -81,8 +81,10 @@ def _scaled(run: Run, x: Tensor, axis: int, weight: bool, bias: bool) -> Tensor:
 
 
 def _standard(run: Run, x: Tensor, axes: tuple[int, ...], eps: float = 1e-5) -> Tensor:
-    mean = run.rounded(x.mean(axes, keepdim=True))
-    var = run.rounded(((x - mean) ** 2).mean(axes, keepdim=True))
+    mean = x.mean(axes, keepdim=True)
+    terms = x.numel() / mean.numel()
+    mean = run.rounded(mean, terms)
+    var = run.rounded(((x - mean) ** 2).mean(axes, keepdim=True), terms)
     return (x - mean) / torch.sqrt(var + eps)
 
 

@@ -87,11 +87,11 @@ class Run:
         assert tuple(found.shape) == shape, f"{path} is {tuple(found.shape)}, not {shape}"
         return self.rounded(found)
 
-    def rounded(self, x: Tensor) -> Tensor:
-        """The value with its noise."""
+    def rounded(self, x: Tensor, terms: float = 1) -> Tensor:
+        """The value with its noise, as if so many had been added up for each number."""
         if not self.noise or not x.is_floating_point():
             return x
-        return x * (1 + self.noise * torch.randn(x.shape, dtype=x.dtype))
+        return x * (1 + self.noise * terms**0.5 * torch.randn(x.shape, dtype=x.dtype))
 
     def uniform(self, *shape: int) -> Tensor:
         """The next random numbers of a training step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -80,9 +81,13 @@ def _scaled(run: Run, x: Tensor, axis: int, weight: bool, bias: bool) -> Tensor:
     return x
 
 
+FEWEST = 100
+"""Terms of a mean, as far as rounding goes: kernels multiply before they subtract it."""
+
+
 def _standard(run: Run, x: Tensor, axes: tuple[int, ...], eps: float = 1e-5) -> Tensor:
     mean = x.mean(axes, keepdim=True)
-    terms = x.numel() / mean.numel()
+    terms = max(x.numel() / mean.numel(), FEWEST)
     mean = run.rounded(mean, terms)
     var = run.rounded(((x - mean) ** 2).mean(axes, keepdim=True), terms)
     return (x - mean) / torch.sqrt(var + eps)
@@ -114,8 +119,15 @@ def batch_norm(d: Draw, shape: Shape) -> Layer:
     return Layer("batch_norm", d.name("n"), text=text, twin=twin)
 
 
-def group_norm(d: Draw, shape: Shape) -> Layer:
+def _alike(d: Draw, count: int) -> bool:
+    """Whether a norm of so few numbers is too rarely worth a try: it leaves rounding alone."""
+    return count < 3 and not d.odds(0.1)
+
+
+def group_norm(d: Draw, shape: Shape) -> Layer | None:
     groups = d.choice(divisors(shape[0]))
+    if _alike(d, math.prod(shape) // groups):
+        return None
     settings, weight, bias = affine(d)
 
     def twin(run: Run, x: Tensor) -> Tensor:
@@ -126,7 +138,9 @@ def group_norm(d: Draw, shape: Shape) -> Layer:
     return Layer("group_norm", d.name("n"), text=text, twin=twin)
 
 
-def instance_norm(d: Draw, shape: Shape) -> Layer:
+def instance_norm(d: Draw, shape: Shape) -> Layer | None:
+    if _alike(d, math.prod(shape[1:])):
+        return None
     learns = d.odds(0.5)
 
     def twin(run: Run, x: Tensor) -> Tensor:
@@ -147,7 +161,9 @@ def response_norm(d: Draw, shape: Shape) -> Layer:
     return Layer("local_response_norm", text=text, twin=twin)
 
 
-def layer_norm(d: Draw, shape: Shape) -> Layer:
+def layer_norm(d: Draw, shape: Shape) -> Layer | None:
+    if _alike(d, shape[-1]):
+        return None
     settings, weight, bias = affine(d)
     twin = lambda run, x: _scaled(run, _standard(run, x, (-1,)), x.ndim - 1, weight, bias)  # noqa: E731
     text = f"layer_norm({settings})" if settings else "layer_norm"

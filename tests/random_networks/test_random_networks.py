@@ -28,7 +28,7 @@ def one_thread() -> Iterator[None]:
 
 
 PLAIN = range(24)
-IN_C = (1, 8, 13, 17, 22)
+IN_C = (9, 4, 8, 17)
 INTERPRETED = 5
 
 

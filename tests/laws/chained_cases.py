@@ -37,6 +37,12 @@ def _bare(b: Builder) -> dict[str, int]:
     return {"y": _times(b, z, "v", 12)}
 
 
+def _followed(b: Builder) -> dict[str, int]:
+    """Something stands behind the second product only."""
+    z = _times(b, f32(b, "x", B, 40), "w", 16)
+    return {"y": b.map("maximum", _shifted(b, _times(b, z, "v", 16), "e"), -0.5)}
+
+
 def _activated(b: Builder) -> dict[str, int]:
     """A function of what memory holds anyway, made in front of the second product."""
     z = _shifted(b, _times(b, f32(b, "x", B, 24), "w", 80), "c")
@@ -118,6 +124,13 @@ CHAINED_CASES = (
     Case("dropped", _dropped),
     Case("pixels", _pixels),
 )
+ALIKE_NAMES = (
+    Case("narrow_alike", two(40, 24, 12, rides=False)),
+    Case("square_alike", two(40, 16, 16, rides=False, kept=False)),
+    Case("followed_alike", _followed),
+)
+"""For nodes that are all called the same: a product, its sum with a bias, the next product."""
+
 APART_CASES = (
     Case("itself", _itself),
     Case("waits", _waits),

@@ -6,13 +6,13 @@ A family of cases says where the plan does so and where it does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.laws.beside_cases import BESIDE_CASES, WAITING
 from tests.laws.cases import Case
-from tests.laws.chained_cases import APART_CASES, CHAINED_CASES, two
+from tests.laws.chained_cases import ALIKE_NAMES, APART_CASES, CHAINED_CASES, two
 from tests.laws.conftest import Share
 from tests.laws.harness import feeds, graphs_of
 from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, products
@@ -155,6 +155,20 @@ def test_what_is_for_the_second_alone_is_not_stored(
     sizes = NOMINAL if target == "interpret" else {"B": NAMED["chained"].many}
     artifact = emitted({(ONE, name): graphs[ONE, name]}, sizes, target)
     assert not [b.name for b in artifact.entries[0].buffers if b.space == "workspace"]
+
+
+@pytest.mark.parametrize("case", ALIKE_NAMES, ids=lambda c: c.name)
+def test_what_both_products_make_has_names_of_its_own(case: Case) -> None:
+    """Layers call a product, its sum with a bias and the next product the same."""
+    (plain,) = graphs_of([case]).values()
+    named = (replace(n, name=n.name if n.op == "input" else "conv") for n in plain)
+    graph = Graph(named, plain.outputs)
+    found = Guarded(emitted({(ONE, case.name): graph}, NOMINAL, "interpret"))
+    try:
+        assert len(products(found.engine.artifact)) == 1
+        check(found, (ONE, case.name), graph, NOMINAL)
+    finally:
+        found.engine.close()
 
 
 def test_what_is_handed_on_is_counted_once(graphs: dict[Key, Graph]) -> None:

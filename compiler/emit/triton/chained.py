@@ -92,8 +92,10 @@ class _Writing:
         taken |= frozenset(self.between.kernel.values) if self.between else frozenset()
         self.prepared: list[Kernel | None] = []
         before: set[str] = set()
+        bare = {names[x.key] for x in (self.work, then) if not x.roots}  # what is summed under it
         for lowered in self.kernels:
-            kernel = prepared(lowered, names, flat=False, taken=taken) if lowered else None
+            known = taken | bare
+            kernel = prepared(lowered, names, flat=False, taken=known) if lowered else None
             if kernel is not None:
                 used = {*taken, *names.values(), *before, *kernel.values}
                 words: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..spec.load import Spec
 
-TARGETS = "cpu, cuda, cuda:80, cuda:90, cuda:100, hip:gfx942, interpret, reference"
+TARGETS = "cpu, cuda, cuda:80/86/89/90/100, hip:gfx942, interpret, reference"
 
 
 def add_spec(parser: argparse.ArgumentParser, *, several: bool = False) -> None:

@@ -138,7 +138,8 @@ def _by_spec(found: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _kernels(known: Mapping[str, Any]) -> Iterator[str]:
     """What the kernels became on every architecture."""
-    sizes = ", ".join(f"{each / 1024:.0f} KiB on {target}" for target, each in SHARED.items())
+    targets = [target for target in SHARED if target in known]
+    sizes = ", ".join(f"{SHARED[target] / 1024:.0f} KiB on {target}" for target in targets)
     yield f"""
 ## Kernels for GPUs
 
@@ -148,16 +149,16 @@ of the one that takes most ({sizes}).  All that are listed pass: none spills, an
 dots they run on tensor cores.  `+n`: as many were refused first, and passed with smaller tiles.
 Kernels that only show the values of a step which failed are not among them.
 
-{" ".join(_when(known.get(target, {}), target) for target in SHARED)}
+{" ".join(_when(known.get(target, {}), target) for target in targets)}
 
-| example | {" | ".join(SHARED)} |
-|---|{"---|" * len(SHARED)}"""
+| example | {" | ".join(targets)} |
+|---|{"---|" * len(targets)}"""
     for path in notes.specs():
         spec = notes.name_of(path)
-        cells = [_compiled(known.get(target, {}).get(spec)) for target in SHARED]
+        cells = [_compiled(known.get(target, {}).get(spec)) for target in targets]
         if any(cells):
             yield f"| {spec} | {' | '.join(cells)} |"
-    totals = [_total(known.get(target, {})) for target in SHARED]
+    totals = [_total(known.get(target, {})) for target in targets]
     yield f"| all | {' | '.join(totals)} |"
 
 

@@ -10,17 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..compiler.emit.triton import MACHINES
 from ..spec.errors import UsageError
 from . import kernel_module
 from .compilers import answers
 from .verdicts import Verdicts, bodies
 
-SHARED = {
-    "cuda:80": 166_912,
-    "cuda:90": 232_448,
-    "cuda:100": 232_448,
-    "hip:gfx942": 65_536,
-}
+SHARED = {name: machine.shared for name, machine in MACHINES.items()}
 """The targets, and how many bytes of shared memory a block may have there."""
 
 TENSOR_MEMORY = 512

@@ -8,7 +8,7 @@ from ..compiler.build import Program
 from ..compiler.passes.reduce_precision import LOW
 from ..spec.errors import DeviceError, UsageError
 
-CROSS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
+CROSS = ("cuda:80", "cuda:86", "cuda:89", "cuda:90", "cuda:100", "hip:gfx942")
 TARGETS = ("auto", "cpu", "cuda", "interpret", "reference", *CROSS)
 
 
@@ -57,15 +57,28 @@ def check_precision(precision: str, target: str, program: Program) -> str:
 def machine_here() -> str:
     """The target whose tiles and instructions the GPU of this machine has.
 
-    Generations in between, and those for games, have less of everything than a later one: they are
-    written for as an A100 is.
+    GPUs for games and workstations have 100 KiB of shared memory, an A100 163; those of a later
+    generation take the instructions of an earlier one.
+
+    Raises: DeviceError for a GPU that is older than Triton compiles for.
     """
     import torch
 
     if torch.version.hip:
         return "hip:gfx942"
-    major = torch.cuda.get_device_capability()[0]
-    return {9: "cuda:90", 10: "cuda:100"}.get(major, "cuda:80")
+    capability = torch.cuda.get_device_capability()
+    if capability < (8, 0):
+        text = ".".join(map(str, capability))
+        raise DeviceError(
+            f"this GPU has compute capability {text}, Triton needs 8.0 or more",
+            hint="train with `--target cpu`",
+        )
+    return BY_CAPABILITY.get(capability) or BY_GENERATION.get(capability[0], "cuda:80")
+
+
+BY_CAPABILITY = {(8, 6): "cuda:86", (8, 9): "cuda:89"}
+BY_GENERATION = {9: "cuda:90", 10: "cuda:100", 12: "cuda:89"}
+"""An RTX 50 is of generation 12: it has the instructions and the shared memory of an RTX 40."""
 
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")

@@ -18,12 +18,16 @@ from weft.compiler.emit.triton import compose
 from weft.compiler.emit.triton.tiles import Tile
 from weft.compiler.gpu import emit_gpu
 from weft.compiler.ir.graph import Graph
-from weft.runtime.crosscompile import Report
+from weft.runtime.crosscompile import SHARED, Report
 from weft.runtime.gate import gated
 from weft.runtime.launch import Pointer
 from weft.runtime.triton_engine import TritonEngine
 
 GUARD = 256
+
+ARCHITECTURES = tuple(target for target in SHARED if target != "cuda:89")
+"""What tests compile kernels for: an RTX 40 has the instructions and the memory of an RTX 30.
+"""
 
 Key = tuple[str, str]
 

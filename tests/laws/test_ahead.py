@@ -11,9 +11,17 @@ from tests.laws.ahead_cases import AHEAD_CASES, SIZES, TOTAL
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
 from tests.laws.harness import backward, expected, feeds, graphs_of
-from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, small_blocks
+from tests.laws.kernels import (
+    ARCHITECTURES,
+    Guarded,
+    Key,
+    check,
+    check_order,
+    emitted,
+    passed,
+    small_blocks,
+)
 from weft.compiler.emit.triton import compose
-from weft.compiler.emit.triton.tiles import MACHINES
 from weft.compiler.ir.graph import Graph
 from weft.compiler.plan import device, moments
 from weft.compiler.plan.loaded import LoadedValues
@@ -130,6 +138,9 @@ def test_the_order_of_programs_does_not_show(
     check_order(blocks, key, feeds(graphs[key], SIZES[1], positive=False))
 
 
-@pytest.mark.parametrize("number", range(4), ids=MACHINES)
-def test_every_architecture(number: int, graphs: dict[Key, Graph], share: Share) -> None:
-    passed(share(graphs, number, 4), {"B": 310, "T": 3}, list(MACHINES)[number])
+@pytest.mark.parametrize("target", ARCHITECTURES)
+def test_kernels_compile_for_every_architecture(
+    target: str, graphs: dict[Key, Graph], share: Share
+) -> None:
+    number = ARCHITECTURES.index(target)
+    passed(share(graphs, number, len(ARCHITECTURES)), {"B": 310, "T": 3}, target)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.laws.harness import SEED, STEP
-from tests.laws.kernels import Guarded, Key, check_order, passed
+from tests.laws.kernels import ARCHITECTURES, Guarded, Key, check_order, passed
 from weft.compiler import reference
 from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
@@ -21,7 +21,7 @@ from weft.compiler.passes.reduce_precision import reduce_precision
 from weft.compiler.plan.attention import attentions
 from weft.compiler.plan.scored import keys_first
 from weft.compiler.plan.visible import Linear, Range, visible
-from weft.runtime.crosscompile import SHARED, Report
+from weft.runtime.crosscompile import Report
 from weft.spec import dims
 from weft.spec.dims import Dim, evaluate
 
@@ -235,7 +235,9 @@ USUAL = (
     ("target", "dtype", "depth", "dropped"),
     [
         pytest.param(*case, marks=pytest.mark.slow if case in USUAL else pytest.mark.sweep)
-        for case in itertools.product(SHARED, ("f32", "f16", "bf16"), (64, 128, 256), (0.0, 0.1))
+        for case in itertools.product(
+            ARCHITECTURES, ("f32", "f16", "bf16"), (64, 128, 256), (0.0, 0.1)
+        )
     ],
 )
 def test_heads_compile_for_every_machine(

@@ -11,7 +11,7 @@ from tests.laws.cases import Case
 from tests.laws.cell_cases import CELLS, cell_graphs
 from tests.laws.conftest import Share
 from tests.laws.harness import backward
-from tests.laws.kernels import Key, emitted
+from tests.laws.kernels import ARCHITECTURES, Key, emitted
 from tests.laws.scan_cases import SCAN_CASES, long_short
 from weft.compiler.artifact import Artifact
 from weft.compiler.ir.graph import Graph
@@ -49,20 +49,20 @@ def test_a_sample_compiles(dtype: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", list(SHARED))
+@pytest.mark.parametrize("target", ARCHITECTURES)
 def test_every_loop_compiles(target: str, share: Share) -> None:
-    graphs = share(_graphs((7, 33, 200)), list(SHARED).index(target), 8)
+    graphs = share(_graphs((7, 33, 200)), ARCHITECTURES.index(target), 10)
     reports = _loops(graphs, target)
     assert len(reports) > len(graphs) // 2
     assert all(r.spills == 0 and r.shared <= SHARED[target] for r in reports)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", list(SHARED))
+@pytest.mark.parametrize("target", ARCHITECTURES)
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_every_cell_of_the_library_compiles(target: str, dtype: str, share: Share) -> None:
-    number = 2 * list(SHARED).index(target) + (dtype == "bf16")
-    graphs = share(cell_graphs(dict.fromkeys(CELLS, ("small", "large"))), number, 8)
+    number = 2 * ARCHITECTURES.index(target) + (dtype == "bf16")
+    graphs = share(cell_graphs(dict.fromkeys(CELLS, ("small", "large"))), number, 10)
     if dtype != "f32":
         graphs = {key: reduce_precision(g, dtype, packed=True) for key, g in graphs.items()}
     reports = _loops(graphs, target)

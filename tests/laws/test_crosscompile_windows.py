@@ -9,7 +9,7 @@ import pytest
 from tests.laws.cases import Case
 from tests.laws.conftest import Share
 from tests.laws.harness import graphs_of
-from tests.laws.kernels import Key, emitted, passed
+from tests.laws.kernels import ARCHITECTURES, Key, emitted, passed
 from tests.laws.test_interpreted_moments import moments
 from tests.laws.test_interpreted_windows import _adjoint_ridden, _ridden
 from tests.laws.window_cases import (
@@ -171,11 +171,11 @@ def test_a_sample_compiles() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
-@pytest.mark.parametrize("target", list(SHARED))
+@pytest.mark.parametrize("target", ARCHITECTURES)
 def test_every_form_compiles(target: str, dtype: str, share: Share) -> None:
     """For one architecture and one precision, or for all in a sweep."""
-    number = 2 * list(SHARED).index(target) + (dtype == "bf16")
-    graphs = share(_graphs(WHOLE), number, 8)
+    number = 2 * ARCHITECTURES.index(target) + (dtype == "bf16")
+    graphs = share(_graphs(WHOLE), number, 10)
     if dtype == "bf16":
         graphs = {key: reduce_precision(g, "bf16", packed=True) for key, g in graphs.items()}
     _pass(*passed(graphs, BATCH, target))
@@ -190,7 +190,7 @@ def test_every_form_compiles(target: str, dtype: str, share: Share) -> None:
             ("resnet", RESNET, "hip:gfx942"),
             ("dense", DENSE, "cuda:100"),
         )
-        for target in SHARED
+        for target in ARCHITECTURES
         for often in ["slow" if target == usual else "sweep"]
     ],
 )

@@ -11,14 +11,23 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.laws.beside_cases import BESIDE_CASES, WAITING
-from tests.laws.cases import Case
+from tests.laws.cases import B, Case, f32
 from tests.laws.chained_cases import ALIKE_NAMES, APART_CASES, CHAINED_CASES, two
 from tests.laws.conftest import Share
 from tests.laws.harness import feeds, graphs_of
-from tests.laws.kernels import Guarded, Key, check, check_order, emitted, passed, products
+from tests.laws.kernels import (
+    ARCHITECTURES,
+    Guarded,
+    Key,
+    check,
+    check_order,
+    emitted,
+    passed,
+    products,
+)
 from tests.laws.repeated_cases import LEFT_CASES, REPEATED_CASES
 from weft.compiler.artifact import Artifact, KernelRecord
-from weft.compiler.emit.triton.tiles import MACHINES
+from weft.compiler.ir.builder import Builder
 from weft.compiler.ir.graph import Graph
 
 NOMINAL = {"B": 67}
@@ -107,13 +116,14 @@ def test_launches_are_as_many(
     assert family.count(artifact) == (family.wanted if case in family.cases else family.apart)
 
 
-@pytest.mark.parametrize("number", range(4), ids=MACHINES)
+@pytest.mark.parametrize("target", ARCHITECTURES)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
-def test_every_architecture(
-    family: Family, number: int, graphs: dict[Key, Graph], share: Share
+def test_kernels_compile_for_every_architecture(
+    family: Family, target: str, graphs: dict[Key, Graph], share: Share
 ) -> None:
     own = {(ONE, case.name): graphs[ONE, case.name] for case in family.all}
-    passed(share(own, number, 4), {"B": family.many}, list(MACHINES)[number])
+    number = ARCHITECTURES.index(target)
+    passed(share(own, number, len(ARCHITECTURES)), {"B": family.many}, target)
 
 
 # ---- beside each other ---------------------------------------------------------------------------
@@ -142,6 +152,18 @@ def test_a_pair_that_was_refused_is_two_launches(graphs: dict[Key, Graph]) -> No
     (pair,) = _pairs(_alone(graphs, "linear", rows))
     assert pair.compile is not None
     assert not _pairs(_alone(graphs, "linear", rows, {pair.compile["key"]: 1}))
+
+
+@pytest.mark.parametrize(("target", "pairs"), [("cuda:90", 1), ("hip:gfx942", 0)])
+def test_two_gradients_need_room_for_the_blocks_of_both(target: str, pairs: int) -> None:
+    """On an MI300X they do not share the memory of a program."""
+
+    def both(b: Builder) -> dict[str, int]:
+        x, d, e = f32(b, "x", B, 512), f32(b, "d", B, 128), f32(b, "e", B, 64)
+        return {name: b.contract("bo,bi->oi", i, x) for name, i in (("d_w", d), ("e_w", e))}
+
+    artifact = emitted(graphs_of([Case("both", both)]), {"B": NAMED["beside"].many}, target)
+    assert len(_pairs(artifact)) == pairs
 
 
 # ---- chained -------------------------------------------------------------------------------------

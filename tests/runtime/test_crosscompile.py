@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.laws.kernels import ARCHITECTURES
 from weft.compiler.emit import triton as emit
 from weft.compiler.emit.triton import (
     Contraction,
@@ -168,7 +169,7 @@ def test_a_perceptron_compiles(target):
     ("target", "dtype"),
     [
         pytest.param(target, dtype, marks=pytest.mark.slow if usual else pytest.mark.sweep)
-        for target in SHARED
+        for target in ARCHITECTURES
         for dtype in ("f32", "bf16")
         for usual in [(target, dtype) in (("cuda:90", "bf16"), ("hip:gfx942", "f32"))]
     ],

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tests.laws.kernels import ARCHITECTURES
 from tests.zoo import kernels, notes, verified
-from weft.runtime.crosscompile import SHARED
 from weft.spec.errors import WeftError
 
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.zoo", description=__doc__)
     parser.add_argument("what", choices=("kernels", "verify", "train"))
     parser.add_argument("--only", default="", metavar="TEXT", help="paths that contain this")
-    parser.add_argument("--targets", default=",".join(SHARED), help="of kernels")
+    parser.add_argument("--targets", default=",".join(ARCHITECTURES), help="of kernels")
     parser.add_argument("--probes", action="store_true", help="kernels of steps that failed too")
     parser.add_argument("--note", action="store_true", help=f"write to {notes.FILE.name}")
     given = parser.parse_args(argv)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ...plan.product import Product
-from ...plan.prologue import columns_kept
+from ...plan.prologue import COLUMNS, columns_kept
 from ...plan.windows import CONVOLUTIONS, is_pointwise
 from .axes import prepared
 from .composed import Composed, composed
@@ -23,20 +23,26 @@ from .epilogue import Epilogue, Writer, attachable, whole_rows
 from .gemm import assembled
 from .kernel import Factor, Parameter, drawing, merged
 from .library import PLACES
-from .part import Machine, Part, Work
+from .part import Machine as Target
+from .part import Part, Work
 from .printer import Partial
 from .products import Names, contraction_of, result_index
 from .prologue import OTHER, Prologue, leaves, prologue
 from .template import call
-from .tiles import MACHINES, Tile
+from .tiles import MACHINES, Machine, Tile
 
-MOST = {"cuda:80": 8_192, "hip:gfx942": 4_096}
-"""Elements of the gradient that a program keeps, where it is not LARGE."""
+MOST = {"cuda:86": 8_192, "cuda:89": 8_192, "hip:gfx942": 4_096}
+"""Elements of the gradient that a program keeps, where it is not LARGE: what GPUs for games have of
+shared memory is not enough for more.
+"""
 
 LARGE = 16_384
 """64 for each lane of eight warps."""
 
 DEPTH, WARPS = 64, 8
+SCRATCH = 80
+"""Columns beside twice the depth in which operands that were made are rearranged (measured)."""
+
 INTERPRETED = 2
 """Programs in Triton's interpreter."""
 
@@ -73,7 +79,7 @@ def kept(arch: str) -> int:
     return MOST.get(arch, LARGE)
 
 
-def pair_of(part: Part, work: Work, weight: int, machine: Machine, level: int) -> Pair | None:
+def pair_of(part: Part, work: Work, weight: int, machine: Target, level: int) -> Pair | None:
     """How one launch makes both adjoints; None where it cannot.
 
     The first refusal halves its rows, the second one the columns of the gradient.
@@ -90,17 +96,45 @@ def pair_of(part: Part, work: Work, weight: int, machine: Machine, level: int) -
         return None
     if (q.m.extent, q.n.extent, q.k.extent) != (k, n, p.m.extent) or (q.m.c, q.n.c) != (n, 1):
         return None
-    depth = next((d for d in (DEPTH, 32, 16) if k % d == 0), 0)
     most = kept(machine.arch) >> max(0, level - 1)
     columns = columns_kept(k, n, most)
-    if not depth or not columns or level > 2:
+    if k % 16 or not columns or level > 2:
         return None
     rows = (64 if k * columns * 4 <= most else 32) >> min(level, 1)
     found = MACHINES.get(machine.arch)
-    roomy = found is not None and found.shared > 1 << 17
-    tile = Tile(rows, columns, depth, WARPS, 2 if roomy else 1)
+    tile = _tile(found, k, rows, columns)
+    if tile is None:
+        return None
     programs = max(1, found.processors * columns // n) if found else INTERPRETED
     return Pair(p, q, tile, programs)
+
+
+def _tile(machine: Machine | None, k: int, rows: int, columns: int) -> Tile | None:
+    """Rows that a program loads at a time, and the depth of each of its products; None where they
+    need more memory than there is.
+
+    An A100 multiplies what lies in registers: of few columns it takes fewer rows, of 64 less depth,
+    and of 128 more threads, as measured.
+    """
+    depths = [d for d in (DEPTH, 32, 16) if k % d == 0]
+    if machine is None or machine.warp > 32:
+        return Tile(rows, columns, depths[0], WARPS, 1)
+    if machine.wide_rows > 16:
+        return Tile(rows, columns, depths[0], WARPS, 2)
+    warps = 2 * WARPS if columns == COLUMNS and k * columns > LARGE // 2 else WARPS
+    rows = max(16, rows // 2 if columns < 64 else rows)
+    depths = [d for d in depths if d < columns or columns != 64] or depths[-1:]
+    tiles = [Tile(rows, columns, depth, warps, 2) for depth in depths]
+    return next((tile for tile in tiles if _shared(tile, k) <= machine.shared), None)
+
+
+def _shared(tile: Tile, k: int) -> int:
+    """Shared memory of blocks that are made of two values each (measured: never less).
+
+    Units: bytes.
+    """
+    loaded = 2 * tile.rows * (k + tile.columns) + k * tile.columns
+    return 4 * (loaded + tile.rows * (2 * tile.depth + SCRATCH))
 
 
 def key_of(part: Part, work: Work) -> str:
@@ -110,7 +144,7 @@ def key_of(part: Part, work: Work) -> str:
     return f"{part.name(work)}: both adjoints of {sides} at {part.graph[work.key].place}"
 
 
-def adjoints(part: Part, work: Work, machine: Machine) -> Composed | None:
+def adjoints(part: Part, work: Work, machine: Target) -> Composed | None:
     """The launch of both; None where they cannot be one kernel."""
     assert work.weight is not None
     key = key_of(part, work)

@@ -37,6 +37,11 @@ FIRST: dict[tuple[str, bool, int], tuple[tuple[int, int], ...]] = {
     ("cuda:80", False, 256): ((2, 1), (1, 2), (1, 1)),
     ("cuda:80", True, 64): ((0, 0), (1, 0), (0, 0)),
     ("cuda:80", True, 256): ((0, 0), (1, 1), (0, 0)),
+    ("cuda:86", False, 64): ((0, 0), (1, 1), (0, 0)),
+    ("cuda:86", False, 128): ((1, 1), (0, 2), (1, 1)),
+    ("cuda:86", False, 256): ((2, 2), (3, 3), (2, 2)),
+    ("cuda:86", True, 64): ((0, 0), (1, 0), (0, 0)),
+    ("cuda:86", True, 256): ((0, 0), (1, 1), (1, 1)),
     ("cuda:90", False, 64): ((0, 0), (0, 4), (0, 0)),
     ("cuda:90", False, 128): ((0, 0), (0, 2), (0, 0)),
     ("cuda:90", False, 256): ((2, 2), (1, 2), (1, 1)),
@@ -51,6 +56,9 @@ FIRST: dict[tuple[str, bool, int], tuple[tuple[int, int], ...]] = {
 """How many tiles are refused, as measured, by architecture, 16 bits and widest head: forward, of
 keys and of queries, each without and with random numbers.
 """
+
+ALIKE = {"cuda:89": "cuda:86"}
+"""Architectures with the memory and the instructions of another one."""
 
 
 def tile_of(scores: Scores, machine: Machine) -> Tile:
@@ -78,7 +86,8 @@ def _refused(scores: Scores, machine: Machine) -> int:
     """How many of the tiles are known not to fit."""
     widest = max(matrix.width for matrix in scores.matrices())
     width = next((w for w in (64, 128) if widest <= w), 256)
-    known = FIRST.get((machine.arch, scores.narrow, width))
+    arch = ALIKE.get(machine.arch, machine.arch)
+    known = FIRST.get((arch, scores.narrow, width))
     if known is None or scores.pair:
         return 0
     role = 0 if len(scores.launch.products) == 1 else 1 if scores.of_keys else 2

@@ -225,7 +225,7 @@ def product(part: Part, work: Work, machine: Machine) -> Composed | None:
     texts = gemm_kernel(gemm)
     found = composed(texts, names, sizes, epilogue.partials, places, "product", flops)
     own = _key(part, work, c)
-    return replace(found, key=own, second=own + PHASE_TWO, parted=epilogue.parted)
+    return replace(found, key=own, second=own + PHASE_TWO, parted=epilogue.parted, tile=tile)
 
 
 PHASE_TWO = ": phase two"

@@ -13,6 +13,7 @@ from .kernel import KernelText
 from .printer import Partial
 from .products import Names
 from .row_parts import Parted
+from .tiles import Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Composed:
     `names` gives the value behind each pointer, `sizes` the size behind each integer argument;
     `partials` are sums that a finish has to complete, `parted` folds of rows; `key` tells the
     kernel from others when its tile is refused, `second` the one behind it; `streams`
-    and `starts` are those of the loop kernel, by their number there.
+    and `starts` are those of the loop kernel, by their number there; `tile` is that of a product.
     """
 
     texts: tuple[KernelText, ...]
@@ -38,6 +39,7 @@ class Composed:
     streams: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
     parted: tuple[Parted, ...] = ()
+    tile: Tile | None = None
 
     def key_of(self, text: KernelText) -> str:
         """What tells one of the kernels from others when its tile is refused."""

@@ -19,7 +19,7 @@ from .compose import hosted
 from .composed import Composed
 from .part import Machine as Target
 from .part import Part, Work
-from .tiles import MACHINES, Machine
+from .tiles import MACHINES, Machine, shared_bytes
 
 CHUNKS = (2, 3, *(k << n for n in range(9) for k in (4, 5, 6, 7)))
 """Numbers of chunks that are tried: each share of a gradient more costs bytes."""
@@ -112,6 +112,8 @@ def _joined(part: Part, first: Work, second: Work, target: Target, saved: int) -
     moved = part.bytes_of(whole)
     if machine is not None and (moved * LEAST < machine.cache or saved * LEAST < moved):
         return None
+    if machine is not None and not _room(part, pair, found, machine):
+        return None
     for chunks in CHUNKS:
         if chunks < max(apart) or not _fit(part, pair, found, chunks, moved, machine):
             continue
@@ -123,6 +125,20 @@ def _joined(part: Part, first: Work, second: Work, target: Target, saved: int) -
         gains = machine is None or part.parts(joined) < saved
         return joined if gains and all(_found(part, w, target) for w in both) else None
     return None
+
+
+def _room(part: Part, pair: Sequence[Work], found: Sequence[Composed], machine: Machine) -> bool:
+    """Is there shared memory for the blocks of both?  Only on an MI300X those of two gradients lie
+    beside each other, as measured; elsewhere the programs of the one take the place of the other's.
+    """
+    if machine.warp == 32 or not all(shares(part, work) for work in pair):
+        return True
+    needed = 0
+    for work, each in zip(pair, found, strict=True):
+        assert work.heavy is not None
+        item = 4 if part.graph[part.graph[work.heavy].operands[0]].dtype == "f32" else 2
+        needed += shared_bytes(machine, each.tile, item) if each.tile else 0
+    return needed <= machine.shared
 
 
 def _fit(

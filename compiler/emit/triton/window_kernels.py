@@ -258,11 +258,11 @@ def _weight_gradient(k: Windowed) -> Composed:
     if tile.split == 1:
         epilogue = k.stored(at, inside)
         text = k.kernel(tile, place, found, epilogue, grid)
-        return k.composed([text], epilogue, flops)
+        return replace(k.composed([text], epilogue, flops), tile=tile)
     matrix = _matrix(k, rows, columns, w.count)
     epilogue = k.stored(at, frame(matrix, tile).inside, lines)
     texts = _split(k, matrix, tile, place, found, epilogue, grid, inside)
-    return k.composed(texts, epilogue, flops)
+    return replace(k.composed(texts, epilogue, flops), tile=tile)
 
 
 def _gradient_tile(k: Windowed, w: WeightGradient, count: int, level: int) -> Tile:

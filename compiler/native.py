@@ -148,7 +148,10 @@ def _settled(e: EntryGraph, arena: Arena) -> Graph:
     b.outputs = {name: new.get(i, i) for name, i in e.graph.outputs.items()}
     for name, i in b.outputs.items():
         weight = b[i].op in WEIGHTS or is_weight(e.graph, e.graph.outputs[name])
-        if name not in e.gradients and weight:
+        if name in e.gradients:  # of a weight that a loop over time alone reads
+            laid = arena.layouts[e.gradients[name]]
+            weight = b[i].op in WEIGHTS and laid != weight_layout(b[i].shape)
+        if weight:
             b.outputs[name] = b.copy(i, name)
     return b.graph()
 

@@ -31,6 +31,7 @@ CASES = [
     (GROUPS, "x -> convolve(reshape(2*w, [4, 2, 3, 3]), groups=2)", "r"),
     (GROUPS, "x -> convolve_transpose(reshape(2*w, [4, 2, 3, 3]), groups=2)", "r"),
     (KERNEL, "tanh(x[:, :, :1, :1]) -> upsample(2, mode=bilinear, align_corners=true)", "w"),
+    (KERNEL, "r[:, :3] -> scan(Cell(w), h=x)", "r"),
     (TABLE, "matmul(r, transpose(w))", "matmul(h, reshape(w, [36, 20])[:20])"),
     (TABLE, "matmul(h, w)", "matmul(r, reshape(w, [36, 20]))"),
     (SQUARE, "tanh(w) + transpose(tanh(w))", "matmul(r[:, :9], transpose(tanh(w)) - tanh(w))"),
@@ -38,6 +39,12 @@ CASES = [
     (SQUARE, "tanh(matmul(w, transpose(w)))", "cos(2*tanh(w) - transpose(tanh(w)))*w"),
 ]
 """A weight, and two things that are made of it."""
+
+CELL = """block Cell(w) {
+  in r: f32[B], h: f32[B, 4, 5, 6]
+  tanh(convolve(h, w, pad=1) + reshape(r, [B, 1, 1, 1]))
+}
+"""
 
 BATCH = 40  # more than a panel has
 INPUTS = {"x": (BATCH, 4, 5, 6), "r": (BATCH, 36), "h": (BATCH, 20)}
@@ -54,7 +61,7 @@ def _spec() -> str:
     loss = " + ".join(f"sum(a_{i}*a_{i}) + sum(b_{i}*b_{i})" for i in range(len(CASES)))
     updates = ", ".join(f"case_{i}" for i in range(len(CASES)))
     return (
-        "\n".join(nets)
+        "\n".join([CELL, *nets])
         + f"train {{\n  steps = 1\n  data {types} = npz('none.npz', batch={BATCH})\n"
         f"  step main updates {updates} {{\n    optimizer = sgd(lr=0.1)\n{''.join(values)}"
         f"    loss = {loss}\n  }}\n}}\n"

@@ -184,9 +184,13 @@ class _Writer:
                 name + (f": {type_text(t)}" if t else "")
                 for name, t in zip(data.names, types, strict=True)
             ]
-            lines += self.unit(
-                data, _value_lines(f"  data {', '.join(fields)} = ", data.source, 4), 2
-            )
+            words = [*(f"{each}," for each in fields[:-1]), f"{fields[-1]} ="]
+            begun, last = [], f"  data {' '.join(words)} "
+            source = expression(data.source).partition(",")[0]  # which stays behind the last field
+            if len(last) + len(source.partition("(")[0]) >= WIDTH:
+                *begun, last = _pack("  data ", [*words[:-1], f"{words[-1]} {source}"], 4)
+                last = last.removesuffix(source)
+            lines += self.unit(data, [*begun, *_value_lines(last, data.source, 4)], 2)
         for step in train.steps:
             lines += self.step(step)
         return self.unit(train, [*lines, "}"], 0)

@@ -1,7 +1,7 @@
 """Spells expressions and flows on one line, with few parentheses.
 
-They are the fewest that read back the same, but for pipelines among arguments: `f(a, (b -> g))`
-needs none, and would look as if both went into `g`.
+They are the fewest that read back the same, but for pipelines beside other arguments:
+`f(a, (b -> g))` needs none, and would look as if both went into `g`.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ def _binary(operator: str, left: Expr, right: Expr) -> str:
 
 def arguments(call: Call) -> list[str]:
     """The arguments of a call, positional ones first."""
+    if len(call.positional) == 1 and not call.named and isinstance(call.positional[0], Pipe):
+        return [expression(call.positional[0])[1:-1]]
     return [expression(each) for each in call.positional] + [setting(each) for each in call.named]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weft.spec.format import write_weft, write_yaml
+from weft.spec.format import WIDTH, write_weft, write_yaml
 from weft.spec.load import read_text
 
 MESSY = """\
@@ -146,3 +146,19 @@ def test_the_head_of_a_file_stays_there(text: str) -> None:
     yaml = write_yaml(tree)
     assert yaml.startswith(text.split("\n")[0] + "\n")
     assert write_yaml(read_text(yaml, "t.yaml")) == yaml
+
+
+def test_a_long_data_line_breaks_between_its_fields() -> None:
+    names = [f"field_{i}: f32[B, 3, 16, 16]" for i in range(5)]
+    source = 'npz("a.npz", batch=16, split=0.8)'
+    text = "net n {\n  in x: f32[B]\n  x -> relu\n}\n\ntrain {\n  epochs = 1\n"
+    text += f"  data {', '.join(names)} = {source}\n"
+    text += (
+        "  step main updates n {\n    optimizer = sgd(lr=1)\n    loss = sum(field_0 -> n)\n  }\n}\n"
+    )
+    tree = read_text(text, "a.weft")
+    written = write_weft(tree)
+    assert max(map(len, written.splitlines())) <= WIDTH
+    assert f"    field_4: f32[B, 3, 16, 16] = {source}\n" in written
+    again = read_text(written, "a.weft")
+    assert again == tree and write_weft(again) == written

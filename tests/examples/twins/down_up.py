@@ -136,3 +136,22 @@ def ddpm(w: Weights, x: Tensor, t: Tensor, widths: tuple[int, ...], attend: set[
             x = levels[i - 1].conv(F.interpolate(x, scale_factor=2), "double")
     assert not skips
     return w.conv(F.silu(w.gn(x, 32, eps=1e-6)), "noise")
+
+
+def detector(w: Weights, x: Tensor) -> Tensor:
+    """What the finer level says of kinds."""
+
+    def unit(at: Weights, x: Tensor, stride: int = 1) -> Tensor:
+        return F.relu(at.bn(at.conv(x, stride=stride)))
+
+    def stage(at: Weights, x: Tensor) -> Tensor:
+        x = unit(at.below("Conv"), x, 2)
+        return F.relu(x + at.bn(at.conv(unit(at.below("Conv_2"), x))))
+
+    levels = [stage(w.below("c4"), stage(w.below("Stage"), unit(w.below("Conv"), x)))]
+    for name in ("c8", "c16"):
+        levels.append(stage(w.below(name), levels[-1]))
+    x = w.conv(levels[2], "p16")
+    for level, at in ((levels[1], "conv"), (levels[0], "conv_2")):
+        x = w.conv(level, at) + F.interpolate(x, scale_factor=2)
+    return w.conv(unit(w.below("head", "h"), unit(w.below("head", "Conv"), x)), "head.kind")

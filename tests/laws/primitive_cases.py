@@ -278,6 +278,8 @@ def _chain(b: Builder) -> dict[str, int]:
 
 
 MANY = ({"B": 1, "T": 1}, {"B": 5, "T": 3}, {"B": 67, "T": 2})
+BATCHES = (*MANY[:2], {"B": 3, "T": 17})
+"""Where `B` counts products: few of them, of several tiles each."""
 EMPTY = ({"B": 0, "T": 2},)
 
 
@@ -355,7 +357,7 @@ CASES: tuple[Case, ...] = (
     Case("spread", _spread, MANY),
     Case("band", _band, MANY),
     *(
-        Case(f"contract_{spec}", _product(spec, a, c), MANY)
+        Case(f"contract_{spec}", _product(spec, a, c), BATCHES if spec[0] in "ba" else MANY)
         for spec, a, c in (
             ("ik,kj->ij", (B, 7), (7, 33)),
             ("ik,jk->ij", (B, 7), (5, 7)),
@@ -382,7 +384,7 @@ CASES: tuple[Case, ...] = (
     Case("constants", _constants, MANY, smooth=False),
     Case("mixed_sums", _mixed, MANY),
     Case("repeated_sum", _repeated_sum, MANY),
-    Case("unit_sum", _unit_sum, MANY),
+    Case("unit_sum", _unit_sum, BATCHES),
     Case("whole_numbers", _whole_numbers, smooth=False),
     Case("pairs", _pairs, MANY),
     Case("chain", _chain, (*MANY, {"B": 601, "T": 1})),

@@ -6,6 +6,11 @@ LeNet (20-50-500), a ResNet-20 for 32 x 32 images, a small GPT (4 layers, width 
 and a language model of two LSTM layers (200 units, 35 steps).  Contenders: weft on all cores, torch
 eager, torch eager with channels last (images), and torch.compile.  They take turns; the ratio is
 that of the best torch to weft, round by round.
+
+Both sides as on a processor that has AVX2 and no more:
+
+    CC="cc -march=x86-64-v3" ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \\
+        MKL_ENABLE_INSTRUCTIONS=AVX2 python benchmarks/networks.py
 """
 
 from __future__ import annotations
@@ -303,7 +308,8 @@ def report(quick: bool, cases: Sequence[Case] = CASES) -> str:
         "# CPU training step of whole networks",
         "",
         f"{info.model}, {info.cores} cores; Python {platform.python_version()}, NumPy "
-        f"{np.__version__}, torch {torch.__version__} on {torch.get_num_threads()} threads, "
+        f"{np.__version__}, torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}) "
+        f"on {torch.get_num_threads()} threads, {' '.join(compiler().command)}, "
         f"{compiler().version}; {time.strftime('%Y-%m-%d')}, load before the run {load}.",
         "",
         "Milliseconds a step: median (10–90 %).  The ratio is that of the best torch to weft,",

@@ -18,6 +18,7 @@ from .machine import cpu
 __all__ = ["Compiler", "Toolchain", "compiler", "options_of", "tail"]
 
 _PARALLEL = "#include <omp.h>\nint probe(void) { return omp_get_max_threads(); }\n"
+_GCC_ALONE = ("-fno-ipa-cp-clone", "-fno-predictive-commoning")  # clang knows neither, zig refuses
 _ALONE = "#include <math.h>\nfloat probe(float x) { return sqrtf(x); }\n"
 
 
@@ -85,10 +86,11 @@ def options_of(flags: tuple[str, ...], chosen: Compiler) -> tuple[str, ...]:
     if any(word.startswith(("-march=", "-mcpu=")) for word in chosen.command):
         flags = tuple(flag for flag in flags if flag != "-march=native")
     wide = ("-mprefer-vector-width=512",) if "avx512_bf16" in cpu().features else ()
-    no_openmp = tuple("-fopenmp-simd" if flag == "-fopenmp" else flag for flag in flags)
-    spelled = tuple("-mcpu=native" if flag == "-march=native" else flag for flag in flags)
-    portable = tuple(flag for flag in no_openmp if flag != "-march=native")
-    wishes = [(*flags, *wide), flags, spelled, no_openmp, portable]
+    wishes = [(*flags, *wide)]
+    for some in (flags, tuple(flag for flag in flags if flag not in _GCC_ALONE)):
+        spelled = tuple("-mcpu=native" if flag == "-march=native" else flag for flag in some)
+        alone = [_without_openmp(each) for each in (some, spelled)]
+        wishes += [some, spelled, *alone, tuple(f for f in alone[0] if f != "-march=native")]
     told = ""
     for wish in dict.fromkeys(wishes):
         answer = _probe(_PARALLEL if "-fopenmp" in wish else _ALONE, Toolchain(chosen, wish))
@@ -99,6 +101,10 @@ def options_of(flags: tuple[str, ...], chosen: Compiler) -> tuple[str, ...]:
         f"{shlex.join(chosen.command)} cannot compile a shared library:\n{tail(told, 12)}",
         hint="install the C library's headers (Debian, Ubuntu: apt install libc6-dev), or set CC",
     )
+
+
+def _without_openmp(flags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("-fopenmp-simd" if flag == "-fopenmp" else flag for flag in flags)
 
 
 def _probe(text: str, tools: Toolchain) -> subprocess.CompletedProcess[str]:

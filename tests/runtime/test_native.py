@@ -284,6 +284,15 @@ def test_a_compiler_without_openmp_still_serves(
     assert "-fopenmp-simd" in (tmp_path / "log").read_text().splitlines()[-1]
 
 
+def test_a_compiler_that_refuses_flags_of_gcc_still_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = 'case "$*" in *-fno-ipa-cp-clone*) echo "unknown option" >&2; exit 1;; esac'
+    monkeypatch.setenv("CC", str(_wrapper(tmp_path, refuse)))
+    assert _answer(native.build(SOURCE, cache_dir=tmp_path / "cache")) == 1.5
+    assert "-march=native" in (tmp_path / "log").read_text().splitlines()[-1]
+
+
 def test_a_compiler_without_headers_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from weft.compiler.emit.c import library as texts
 from weft.runtime.arena import arena
 from weft.runtime.native import compiler
 
+from ..narrow import NARROWER
 from .harness import longs, pointer
 
 
@@ -46,13 +47,16 @@ def test_nobody_passes_a_barrier_early(library: ctypes.CDLL, threads: int) -> No
 FILES = texts(*(f'#include "{unit}.h"\n' for unit in UNITS))
 
 
+@pytest.mark.parametrize("target", ["native", *NARROWER])
 @pytest.mark.parametrize("name", FILES)
-def test_each_file_compiles_by_itself_without_a_warning(tmp_path: Path, name: str) -> None:
+def test_each_file_compiles_by_itself_without_a_warning(
+    tmp_path: Path, name: str, target: str
+) -> None:
     chosen = compiler()
     for file, text in FILES.items():
         (tmp_path / file).write_text(text)
     (tmp_path / "t.c").write_text(f'#include "weft.h"\n#include "{name}"\nint unused;\n')
-    command = [*chosen.command, "-std=gnu11", "-march=native", "-fopenmp-simd", "-O1"]
+    command = [*chosen.command, "-std=gnu11", f"-march={target}", "-fopenmp-simd", "-O1"]
     command += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-c", "t.c", "-o", "t.o"]
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr

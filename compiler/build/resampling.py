@@ -86,6 +86,9 @@ def _resampled(r: Request, sizes: Shape, *, corners: bool, smooth: bool = False)
     both = enumerate(zip(r.shape()[2:], sizes, strict=True), 2)
     grids = [(axis, Grid(b, new, old, mode, corners, smooth)) for axis, (old, new) in both]
     for axis, grid in sorted(grids, key=lambda pair: _growth(*pair)):
+        if not grid.fits():
+            message = f"the places of {grid.size} among {grid.extent} pass whole numbers of 32 bits"
+            raise Refusal("E316", message, (0,), "sizes with a common divisor", axis)
         if grid.extent != grid.size:
             whole = _by_whole_steps(b, x, axis, grid.size) if mode == "nearest" else None
             x = grid.along(x, axis, "resized") if whole is None else whole

@@ -45,10 +45,28 @@ class Grid:
             return more, 1
         return (1, less) if isinstance(less, int) else None
 
+    def _shares(self) -> tuple[Dim, Dim]:
+        """Old pixels to new ones, in the smallest numbers that are known."""
+        old, new = self.ratio() or (self.extent, self.size)
+        if isinstance(old, int) and isinstance(new, int):
+            common = math.gcd(old, new)
+            return old // common, new // common
+        return old, new
+
+    def fits(self) -> bool:
+        """Do whole numbers of 32 bits tell all places, where sizes are known?"""
+        (old, new), last = self._shares(), self.size
+        if not (isinstance(old, int) and isinstance(new, int) and isinstance(last, int)):
+            return True
+        return (2 * last + 5) * max(old, 1) + 5 * new < 1 << 31
+
     def band(self) -> tuple[int, int, int] | None:
         """`first` and `weights` of a band, and its `reads`; None where these are not known or many."""
-        terms, reads = self._terms(), self._reads()
-        if terms is None or reads is None or max(terms, reads) > UNROLLED:
+        terms = self._terms()
+        if terms is None or terms > UNROLLED:
+            return None
+        reads = self._reads()
+        if reads is None or reads > UNROLLED:
             return None
         first = self._first(terms)
         shape: Shape = (terms, self.size)
@@ -71,9 +89,12 @@ class Grid:
 
     def part(self, new: int) -> tuple[int, int]:
         """The part of the axis that new pixels are: where it begins, and where it ends."""
-        begin = self._base((self._times(new, self.extent), self.size))
-        behind = self._times(self._plus(new, 1), self.extent)
-        return begin, self._base((self._plus(behind, self.size - 1), self.size))
+        old, made = self._shares()
+        of = self._positive(made, self.b[new].shape)
+        behind = self._plus(self._times(self._plus(new, 1), old), made - 1)
+        ends = self._times(new, old), behind
+        begin, end = (self.b.map("floordiv", each, of) for each in ends)
+        return begin, end
 
     def matrix(self) -> int:
         """The weights of all old pixels, [extent, size]."""
@@ -103,8 +124,10 @@ class Grid:
         if ratio is None or terms is None or self.corners:
             return None
         more, less = ratio
+        aside = Builder(self.b.ops, self.b.rules)
         sizes = range(1, 2 * terms + 4)
-        return max(replace(self, extent=more * n, size=less * n)._counted() for n in sizes)
+        small = (replace(self, b=aside, extent=more * n, size=less * n) for n in sizes)
+        return max(grid._counted() for grid in small)
 
     def _counted(self) -> int:
         terms = self._terms()
@@ -139,43 +162,46 @@ class Grid:
             return b.map("maximum", b.map("minimum", x, end), b.constant(0, "i32"))
         return b.map("maximum", self._least(x, max(last, 0)), b.constant(0, "i32"))
 
-    def _place(self, new: int) -> tuple[int, Dim]:
-        """Of new pixels, how many old pixels it lies behind the first: a fraction."""
+    def _positive(self, dim: Dim, shape: Shape) -> int:
+        """A size to divide by."""
+        if isinstance(dim, int):
+            return self._whole(max(dim, 1), shape)
+        return self.b.map("maximum", self._whole(dim, shape), self.b.constant(1, "i32"))
+
+    def _place(self, new: int) -> tuple[int, int]:
+        """Of new pixels, how many old pixels they lie behind the first: a fraction."""
+        shape, (old, made) = self.b[new].shape, self._shares()
         if self.mode in BY_RATIO:
-            return self._times(new, self.extent), self.size
+            return self._times(new, old), self._positive(made, shape)
         if self.corners:
-            last = self.size - 1
-            return self._times(new, self.extent - 1), max(last, 1) if isinstance(last, int) else last
-        return self._plus(self._middle(new), -self.size), 2 * self.size
+            return self._times(new, self.extent - 1), self._positive(self.size - 1, shape)
+        return self._plus(self._middle(new), -made), self._positive(2 * made, shape)
 
     def _middle(self, new: int) -> int:
-        """Twice `size` times what lies in front of the middle of new pixels."""
-        return self._times(self._plus(self._times(new, 2), 1), self.extent)
-
-    def _base(self, place: tuple[int, Dim]) -> int:
-        return self.b.map("floordiv", place[0], self._whole(place[1], self.b[place[0]].shape))
+        """Twice as many times what lies in front of the middle of new pixels as there are shares."""
+        return self._times(self._plus(self._times(new, 2), 1), self._shares()[0])
 
     def _first(self, terms: int) -> int:
         """The first old pixel that each new one reads."""
         b = self.b
         new = b.iota((self.size,), 0)
         if self.smooth:
-            reach = TERMS[self.mode]
-            middle = self._plus(self._middle(new), self.size)
-            middle = b.map("sub", middle, self._larger(reach, b[new].shape))
-            base = self._base((middle, 2 * self.size))
+            made, shape = self._shares()[1], b[new].shape
+            middle = self._plus(self._middle(new), made)
+            middle = b.map("sub", middle, self._larger(TERMS[self.mode], shape))
+            base = b.map("floordiv", middle, self._positive(2 * made, shape))
         else:
-            base = self._base(self._place(new))
+            base = b.map("floordiv", *self._place(new))
             if self.mode == "bicubic":
                 base = self._plus(base, -1)
         return b.rename(self._within(base, self.extent - terms), "pixel")
 
     def _larger(self, times: int, shape: Shape) -> int:
-        """So many times the larger one of both sizes."""
-        if isinstance(self.extent, int) and isinstance(self.size, int):
-            return self._whole(times * max(self.extent, self.size), shape)
-        sizes = (self._whole(times * e, shape) for e in (self.extent, self.size))
-        return self.b.map("maximum", *sizes)
+        """So many times the larger one of both shares."""
+        old, new = self._shares()
+        if isinstance(old, int) and isinstance(new, int):
+            return self._whole(times * max(old, new), shape)
+        return self.b.map("maximum", *(self._whole(times * share, shape) for share in (old, new)))
 
     # ---- how much ----------------------------------------------------------------------------
 
@@ -185,7 +211,7 @@ class Grid:
         if self.smooth:
             found = self._smoothed(old, new)
         elif self.mode == "nearest":
-            hit = self.b.map("eq", old, self._base(self._place(new)))
+            hit = self.b.map("eq", old, self.b.map("floordiv", *self._place(new)))
             found = self.b.cast(hit, "f32")
         elif self.mode == "area":
             found = self._mean(old, new)
@@ -205,20 +231,19 @@ class Grid:
         count = b.cast(b.map("sub", end, begin), "f32")
         return b.map("where", inside, b.map("div", b.constant(1.0), count), 0.0)
 
-    def _linear(self, old: int, place: tuple[int, Dim]) -> int:
+    def _linear(self, old: int, place: tuple[int, int]) -> int:
         b, (number, of) = self.b, place
-        number = self._within(number, (self.extent - 1) * of)
-        apart = b.map("abs", b.map("sub", number, self._times(old, of)))
-        distance = self._fraction(apart, self._whole(of, b[old].shape))
+        number = b.map("maximum", number, b.constant(0, "i32"))
+        number = b.map("minimum", number, self._times(of, self.extent - 1))
+        apart = b.map("abs", b.map("sub", number, b.map("mul", old, of)))
+        distance = self._fraction(apart, of)
         return b.map("maximum", b.map("sub", b.constant(1.0), distance), 0.0)
 
-    def _cubic(self, old: int, place: tuple[int, Dim]) -> int:
+    def _cubic(self, old: int, place: tuple[int, int]) -> int:
         """Old pixels at the border have the weights of all that would lie beyond, too."""
         b, (number, of) = self.b, place
-        base = self._base(place)
-        past = self._fraction(
-            b.map("sub", number, self._times(base, of)), self._whole(of, b[old].shape)
-        )
+        base = b.map("floordiv", number, of)
+        past = self._fraction(b.map("sub", number, b.map("mul", base, of)), of)
         parts = []
         for step in range(-1, 3):
             weight = cubic(b, b.map("abs", b.map("sub", past, float(step))), KEYS, far=step in (-1, 2))
@@ -231,7 +256,7 @@ class Grid:
         ones: together 1.
         """
         b, shape = self.b, self.b[old].shape
-        middle = self._times(self._plus(self._times(old, 2), 1), self.size)
+        middle = self._times(self._plus(self._times(old, 2), 1), self._shares()[1])
         apart = b.map("abs", b.map("sub", middle, self._middle(new)))
         distance = self._fraction(apart, self._larger(2, shape))
         if self.mode == "bilinear":

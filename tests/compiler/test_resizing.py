@@ -67,6 +67,19 @@ def test_images_of_usual_sizes_are_those_of_torch(mode: str) -> None:
         np.testing.assert_allclose(net(text, {"x": x})["y"], wanted.numpy(), rtol=0, atol=1e-12)
 
 
+def test_long_lines_and_one_pixel() -> None:
+    """Sizes whose product passes 32 bits, but not their ratio; corners of one new pixel."""
+    x = np.random.default_rng(0).standard_normal((1, 1, 96000))
+    found = net("net n {\n  in x: f32[B, 1, 96000]\n  x -> resize(88200) as y\n}\n", {"x": x})
+    places = (np.arange(88200) + 0.5) * 96000 / 88200 - 0.5  # which PyTorch rounds to single ones
+    wanted = np.interp(places, np.arange(96000), x[0, 0])
+    np.testing.assert_allclose(found["y"][0, 0], wanted, rtol=0, atol=1e-9)
+    text = "net n {\n  in x: f32[B, 1, 4], z: f32[B, 1, T]\n"
+    text += "  x -> resize([T], align_corners=true) as w\n  y = w + 0*z\n  out y\n}\n"
+    found = net(text, {"x": x[:, :, :4], "z": x[:, :, :1]})
+    np.testing.assert_allclose(found["y"], x[:, :, :1])
+
+
 def test_what_a_broken_scale_is_told_to_say_works() -> None:
     """`upsample(2.5)` names a `resize` that does what was meant, for open sizes too."""
     x = np.random.default_rng(0).standard_normal((1, 1, 6, 7))

@@ -38,6 +38,9 @@ BATCHES = (7, 2, 1)
 EXACT = 1e-8
 """Of the reference beside torch, both in float64: sums in another order, divided by norms."""
 
+SLIGHT = 1e-2
+"""What norms behind norms of numbers that are alike make of that, at most."""
+
 CLOSE = 2e-5
 """Of float32 beside the reference, relative root mean square: as `weft verify` has it."""
 
@@ -65,11 +68,13 @@ Arrays = dict[str, np.ndarray]
 
 
 class Wrong(AssertionError):
-    """What a network showed; `where` names the way through the compiler."""
+    """What a network showed; `where` names the way through the compiler; not `plainly`: numbers
+    are off by so little that it may be rounding.
+    """
 
-    def __init__(self, where: str, what: str) -> None:
+    def __init__(self, where: str, what: str, *, plainly: bool = True) -> None:
         super().__init__(f"{where}: {what}")
-        self.where = where
+        self.where, self.plainly = where, plainly
 
 
 @dataclass
@@ -105,7 +110,11 @@ def check(net: Net, seed: str, ways: Ways) -> None:
     _both_forms(net.text(), program)
     case = Case(net, program, seed)
     for sizes in case.sizes(ways):
-        case.beside_torch(sizes)
+        try:
+            case.beside_torch(sizes)
+        except Wrong as wrong:
+            if wrong.plainly or case.steady(sizes):
+                raise
     ways.count("torch")
     if ways.c:
         with _compiled(ways):
@@ -483,4 +492,4 @@ def _error(got: Any, want: Any, floor: float = 0.0) -> float:
 def _agree(where: str, name: str, got: Any, want: Any, limit: float, floor: float = 0.0) -> None:
     error = _error(got, want, floor)
     if not error <= limit:
-        raise Wrong(where, f"{name} is off by {error:.1e}")
+        raise Wrong(where, f"{name} is off by {error:.1e}", plainly=not error <= SLIGHT)

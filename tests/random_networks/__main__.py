@@ -27,7 +27,7 @@ from .shrink import shrunk
 from .twins import Net
 
 LEVELS = ("-O0", "-O0", "-O1", "-O1", "-O3")
-C, TRAIN, INTERPRET, GPU = 0.6, 0.4, 0.08, 0.03
+C, TRAIN, INTERPRET, GPU = 0.5, 0.4, 0.15, 0.03
 """Shares of the networks."""
 
 

@@ -22,6 +22,8 @@ OPERATIONS = {
     "mse_loss": "mse",
     "l1_loss": "mae",
     "huber_loss": "huber",
+    "smooth_l1": "huber",
+    "smooth_l1_loss": "huber",
     "nll_loss": "cross_entropy",
     "softmax_cross_entropy": "cross_entropy",
     "binary_cross_entropy": "bce",
@@ -66,6 +68,11 @@ _HIDDEN = "linear(4*width) -> gelu -> linear(width)"
 _LAYER = f"residual {{ layer_norm -> attention(heads) }} -> residual {{ layer_norm -> {_HIDDEN} }}"
 _DEPTHWISE = "of C channels it is `conv(C, 3, groups=C)`; `separable_conv` mixes channels behind it"
 _PADDED = "`pad([0, 0, 1, 1], mode={0})`, a number for each axis; conv has `pad_mode={0}`"
+_UNIT = "rows of length 1 are `x/sqrt(sum(x**2, axis=1, keep=true) + 1e-12)`"
+_APART = "it is written out: `mean(relu(near - far + margin))`, of distances such as `sum((a - b)**2, axis=1)`"
+_PAIRS = "it is written out: `cross_entropy(matmul(a, transpose(b))/t, arange(n))` of rows of length 1"
+_OUTSIDE = "boxes are sorted out of what a net gives (examples/detector/shapes.py)"
+
 WRITTEN_OUT = {
     "transformer": f"a layer is `{_LAYER}`",
     "transformer_block": f"it is written out: `{_LAYER}`",
@@ -85,8 +92,34 @@ WRITTEN_OUT = {
     "setting of attention",
     "position_embedding": "`learned_positions(entries)`",
     "positional_embedding": "`learned_positions(entries)`",
+    "normalize": _UNIT,
+    "l2_normalize": _UNIT,
+    "l2_norm": _UNIT,
+    "cosine_similarity": "it is written out: rows of length 1, then `sum(a*b, axis=1)`",
+    "kl_div": "`cross_entropy(logits, softmax(other))` has the same gradient by the logits",
+    "kl_div_loss": "`cross_entropy(logits, softmax(other))` has the same gradient by the logits",
+    "kl_divergence": "`cross_entropy(logits, softmax(other))` has the same gradient by the logits",
+    "triplet_loss": _APART,
+    "triplet_margin_loss": _APART,
+    "contrastive_loss": _APART,
+    "info_nce": _PAIRS,
+    "nt_xent": _PAIRS,
+    "tversky_loss": "`dice_loss(logits, target)`, with `focal` for rare classes",
+    "iou_loss": "`dice_loss(logits, target)` has its minimum where that has it",
+    "nms": _OUTSIDE,
+    "roi_align": "there is none: detectors of one pass need none (examples/detector)",
+    "grid_sample": "there is none; `resize` and `upsample` go to other sizes",
+    "deform_conv": "there is none; `conv` with `dilation` sees further",
+    "spectral_norm": "there is none; `clip` bounds gradients, `weight_decay` the weights",
+    "weight_norm": "there is none; `standardised_conv` normalises kernels",
 }
 """What other libraries have as a whole, and how it is written here."""
+
+WITH_AXIS = {
+    "layernorm2d": "`layer_norm` is over the last axis; over channels: `rearrange(\"b c h w -> b h w c\")"
+    " -> layer_norm -> rearrange(\"b h w c -> b c h w\")`",
+}
+"""Where the ending of another library's name says more than how many axes there are."""
 
 WITH_AXES = {"dropout2d": "channel_dropout", "dropout3d": "channel_dropout"}
 
@@ -165,6 +198,8 @@ VALUES = {
 
 def operation_hint(name: str, known: Collection[str]) -> str | None:
     """What an operation of that name is called here, if `known` has it."""
+    if name.lower() in WITH_AXIS:
+        return WITH_AXIS[name.lower()]
     own = {each.replace("_", ""): each for each in known}
     bare = _bare(name)
     found = WITH_AXES.get(name.lower()) or BARE.get(bare) or own.get(bare)

@@ -74,7 +74,6 @@ class _Drawing:
         self.used: set[str] = set()
         self.statements: list[Statement] = []
         self.inputs: list[Input] = []
-        self.extra: dict[str, Tensor] = {}
         self.symbols: dict[str, tuple[str, ...]] = {}
 
     def net(self) -> Net:
@@ -173,6 +172,8 @@ class _Drawing:
             return
         if self.d.odds(0.12) and self.parts():
             return
+        if self.d.odds(0.25) and self.looked_up():
+            return
         self.flow_of(self.source())
 
     def flow_of(self, value: Value) -> None:
@@ -267,6 +268,20 @@ class _Drawing:
         self.values += [Value(name, shape, a.layout) for name in names]
         return True
 
+    def looked_up(self) -> bool:
+        """A sequence that gathers from another one."""
+        d = self.d
+        found = [v for v in self.values if v.layout == SEQUENCE]
+        if len(found) < 2 or d.open:
+            return False
+        a, b = d.sample(found, 2)
+        layer = sequences.attention(d, a.shape, b.name, b.shape[0])
+        if layer is None:
+            return False
+        self.used.add(b.name)
+        self.state("", a, flow=(layer,), shape=a.shape, layout=SEQUENCE)
+        return True
+
     def scanned(self, a: Value) -> bool:
         """All that a recurrent layer gives."""
         d, units, layer = self.d, self.d.randint(1, 4), self.d.name("k")
@@ -315,14 +330,16 @@ class _Drawing:
                 stage = self.layer(shape, layout, keep)
             if stage is None:
                 continue
-            self.extra = {i.name: i.sample() for i in d.inputs}
-            made = probe((stage,), shape, self.extra)
+            made = self.probe(stage, shape)
             if made is None or 0 in made or math.prod(made) > LARGEST:
                 continue
             if keep and (made != shape or stage.to not in ("", layout)):
                 continue
             return stage, made, stage.to or layout
         raise Unfit
+
+    def probe(self, stage: Stage, shape: Shape) -> Shape | None:
+        return probe((stage,), shape, {i.name: i.sample() for i in self.d.inputs})
 
     def layer(self, shape: Shape, layout: str, keep: bool) -> Layer | None:
         d = self.d
@@ -345,11 +362,11 @@ class _Drawing:
         word = d.choice(("residual", "residual", "branch", "repeat", "block", "shared"))
         if word == "shared":
             one = self.layer(shape, layout, True)
-            if one is None or not one.name or one.needs or probe((one,), shape, {}) != shape:
+            if one is None or not one.name or one.needs or self.probe(one, shape) != shape:
                 return None
             shared = Layer(one.kind, one.name, one.to, one.text, one.twin, True, (), one.defines)
             other = self.layer(shape, layout, True)
-            if other is None or probe((other,), shape, self.extra) != shape:
+            if other is None or self.probe(other, shape) != shape:
                 return None
             return Repeat("shared weights", d.name("r"), "", (shared, other), d.randint(2, 3))
         if word == "repeat":

@@ -24,19 +24,20 @@ def turned(x: Tensor, base: float = 10000.0) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
-def attention(d: Draw, shape: Shape) -> Layer | None:
+def attention(d: Draw, shape: Shape, memory: str = "", keys: int = 0) -> Layer | None:
+    """`memory`: the value of so many steps, `keys`, that is looked at instead."""
     t, n = shape
     heads = d.choice(divisors(n))
     key_heads = heads if d.odds(0.7) else d.choice(divisors(heads))
-    causal, bias = d.odds(0.4), d.odds(0.8)
-    window = d.randint(1, 4) if d.odds(0.2) else None
+    causal, bias = d.odds(0.4) and not memory, d.odds(0.8)
+    window = d.randint(1, 4) if d.odds(0.2) and not memory else None
     rope = d.odds(0.3) and n // heads % 2 == 0
     alibi, softcap = d.odds(0.15), d.odds(0.15)
     prefix = d.randint(1, 3) if (causal or window) and d.odds(0.2) else 0
     dropped = 0.25 if d.odds(0.15) else 0.0
     mask = None
     if d.odds(0.2) and not d.open:
-        mask = Input(d.name("m"), (t,), "bool", 2)
+        mask = Input(d.name("m"), (keys or t,), "bool", 2)
         d.inputs.append(mask)
     text = f"attention({heads}"
     text += f", key_heads={key_heads}" if key_heads != heads else ""
@@ -49,17 +50,20 @@ def attention(d: Draw, shape: Shape) -> Layer | None:
     text += f", prefix={prefix}" if prefix else ""
     text += f", dropout={dropped}" if dropped else ""
     text += f", mask={mask.name}" if mask else ""
+    text += f", memory={memory}" if memory else ""
 
     def project(run: Run, name: str, x: Tensor, out: int) -> Tensor:
         w = run.weight(f"{name}.weight", out, x.shape[-1])
         return F.linear(x, w, run.weight(f"{name}.bias", out) if bias else None)
 
-    def twin(run: Run, x: Tensor, *seen: Tensor) -> Tensor:
+    def twin(run: Run, x: Tensor, *more: Tensor) -> Tensor:
+        source, seen = (more[0], more[1:]) if memory else (x, more)
         size, length, width = x.shape[0], x.shape[1], n // heads
+        count = source.shape[1]
         q = project(run, "query", x, n).reshape(size, length, heads, width).transpose(1, 2)
         k, v = (
-            project(run, name, x, width * key_heads)
-            .reshape(size, length, key_heads, width)
+            project(run, name, source, width * key_heads)
+            .reshape(size, count, key_heads, width)
             .transpose(1, 2)
             .repeat_interleave(heads // key_heads, 1)
             for name in ("key", "value")
@@ -70,11 +74,11 @@ def attention(d: Draw, shape: Shape) -> Layer | None:
         scores = q @ k.transpose(2, 3) / math.sqrt(width)
         if softcap:
             scores = 2 * torch.tanh(scores / 2)
-        i, j = torch.arange(length)[:, None], torch.arange(length)
+        i, j = torch.arange(length)[:, None], torch.arange(count)
         if alibi:
             rates = 2.0 ** (-8 * torch.arange(1, heads + 1, dtype=x.dtype) / heads)
             scores = scores - rates[:, None, None] * (i - j).abs()
-        allowed = torch.ones(length, length, dtype=torch.bool)
+        allowed = torch.ones(length, count, dtype=torch.bool)
         if causal:
             allowed &= i >= j
         if window:
@@ -87,13 +91,14 @@ def attention(d: Draw, shape: Shape) -> Layer | None:
         weights = torch.exp(scores - scores.logsumexp(-1, keepdim=True))  # of nothing: all 1
         if dropped and run.training:
             by_key = key_heads, heads // key_heads
-            kept = run.uniform(size, *by_key, length, length) >= dropped
+            kept = run.uniform(size, *by_key, length, count) >= dropped
             weights = weights * kept.reshape(weights.shape) / (1 - dropped)
         y = (weights @ v).transpose(1, 2).reshape(size, length, n)
         return project(run, "out", y, n)
 
-    needs = (mask.name,) if mask else ()
-    return Layer("attention", d.name("k"), text=f"{text})", twin=twin, needs=needs)
+    needs = (*((memory,) if memory else ()), *((mask.name,) if mask else ()))
+    kind = "attention, memory" if memory else "attention"
+    return Layer(kind, d.name("k"), text=f"{text})", twin=twin, needs=needs)
 
 
 def recurrent_twin(

@@ -159,6 +159,25 @@ def test_a_kept_row_that_is_refused_gets_threads_and_then_passes() -> None:
         assert report.ok
 
 
+@pytest.mark.parametrize("target", ["cuda:80", "cuda:86"])
+def test_what_two_sums_over_rows_are_made_of_fits_beside_the_product(target: str) -> None:
+    """At the first tile: the adjoint of a normalised layer, which adds to another cotangent."""
+    b, rows = new_builder(), (symbol("B"), 768)
+    d, w = b.input("d", TensorType("f32", (B, 128))), b.input("w", TensorType("f32", (128, 768)))
+    x, other = (b.input(name, TensorType("f32", rows)) for name in ("x", "other"))
+    gain = b.broadcast(b.input("gain", TensorType("f32", (768,))), (1,), rows)
+    scaled = b.map("mul", x, gain)
+    d_y = b.map("where", b.map("gt", scaled, 0.0), b.contract("bo,oi->bi", d, w), 0.0)
+    b.outputs = {
+        "d_x": b.map("add", other, b.map("mul", d_y, gain)),
+        "d_bias": b.sum(d_y, (0,)),
+        "d_gain": b.sum(b.map("mul", d_y, x), (0,)),
+    }
+    artifact = emitted({("forward", "layer"): b.graph()}, {"B": 50_176}, target)
+    (product,) = [k.name for k in artifact.kernels if k.compile and k.compile["dots"]]
+    _check(artifact, target, [product])
+
+
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_large_products_take_a_hoppers_own_instructions(dtype: str) -> None:
     """`wgmma`, forward and for both gradients, with what rides behind."""

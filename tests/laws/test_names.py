@@ -28,7 +28,7 @@ from weft.compiler.native import emit_native
 from weft.runtime.initialise import fill_parameters
 
 MARK = "zz"
-ADDED = re.compile(r"(bound|place|position|inside_|nearest|rest_|taken)(_\d+)?")
+ADDED = re.compile(r"(bound|place|position|inside_|nearest|rest_|taken|term)(_\d+)?")
 """Values that are in no graph, named beside those that are."""
 
 SMALL, LARGE = {"B": 67, "T": 37, "S": 21}, {"B": 50_000, "T": 4000, "S": 21}

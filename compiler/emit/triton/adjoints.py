@@ -19,7 +19,7 @@ from ...plan.windows import CONVOLUTIONS, is_pointwise
 from .axes import prepared
 from .composed import Composed, composed
 from .contraction import Frame, block_range, times
-from .epilogue import Epilogue, Writer, attachable, whole_rows
+from .epilogue import Epilogue, Writer, attachable, pressure, whole_rows
 from .gemm import assembled
 from .kernel import Factor, Parameter, drawing, merged
 from .library import PLACES
@@ -105,6 +105,9 @@ def pair_of(part: Part, work: Work, weight: int, machine: Target, level: int) ->
     tile = _tile(found, k, rows, columns)
     if tile is None:
         return None
+    lowered = part.lowered(work.roots) if work.roots else None
+    if tile.warps > WARPS and pressure(lowered, moments=False, held=True) == 2:
+        tile = replace(tile, rows=16)
     programs = max(1, found.processors * columns // n) if found else INTERPRETED
     return Pair(p, q, tile, programs)
 

@@ -38,6 +38,9 @@ from .window_kernels import windowed
 
 UNKNOWN = object()
 
+HELD = ("cuda:80", "cuda:86", "cuda:89")
+"""Where sums of products lie in registers that epilogues need; others have more or other memory."""
+
 
 def compose(part: Part, work: Work, machine: Machine) -> Composed:
     """The kernels of a piece of work.
@@ -279,7 +282,9 @@ def _tile(
     *, whole: bool,
 ) -> Tile:  # fmt: skip
     made = bool(part.values.made_by(work.key))
-    asked = max(pressure(kernel, moments=work.moments is not None), int(made))
+    held = not made and machine.arch in HELD
+    asked = pressure(kernel, moments=work.moments is not None, held=held)
+    asked = max(asked, int(made))
     own = _key(part, work, c)
     level, halved = (machine.levels.get(key, 0) for key in (own, own + PHASE_TWO))
     nominals = sizes.sizes(part.values.sizes)

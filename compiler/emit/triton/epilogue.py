@@ -81,15 +81,21 @@ def whole_rows(kernel: Kernel) -> bool:
     return False
 
 
-def pressure(kernel: Kernel | None, *, moments: bool) -> int:
-    """How much the epilogue, moments of the product among it, asks of the registers: see `room`."""
+def pressure(kernel: Kernel | None, *, moments: bool, held: bool = False) -> int:
+    """How much the epilogue, moments of the product among it, asks of the registers: see `room`.
+
+    `held`: the product takes registers from what is made of it and of two more such blocks.
+    """
     if kernel is None:
         return int(moments)
     body = statements(kernel)
     full = sum(isinstance(s, Load) and kernel.values[s.target].kind == "full" for s in body)
     costly = sum(isinstance(s, Draw) or (isinstance(s, Let) and s.function in COSTLY) for s in body)
-    sums = moments or any(isinstance(s, (Gather, Fold)) for s in body)
-    return 2 if full > 3 or costly > 1 or (sums and costly) else 1
+    gathers = sum(isinstance(s, Gather) for s in body)
+    sums = moments or gathers or any(isinstance(s, Fold) for s in body)
+    if full > 3 or costly > 1 or (sums and costly):
+        return 2
+    return 2 if held and full > 2 and (costly or gathers > 1) else 1
 
 
 class Writer:

@@ -129,15 +129,20 @@ def _joined(part: Part, first: Work, second: Work, target: Target, saved: int) -
 
 def _room(part: Part, pair: Sequence[Work], found: Sequence[Composed], machine: Machine) -> bool:
     """Is there shared memory for the blocks of both?  Only on an MI300X those of two gradients lie
-    beside each other, as measured; elsewhere the programs of the one take the place of the other's.
+    beside each other, as measured, where loads run ahead of products; elsewhere the programs of the
+    one take the place of the other's.
     """
     if machine.warp == 32 or not all(shares(part, work) for work in pair):
+        return True
+    stages = min((each.tile.stages for each in found if each.tile), default=0)
+    if stages <= 2:
         return True
     needed = 0
     for work, each in zip(pair, found, strict=True):
         assert work.heavy is not None
         item = 4 if part.graph[part.graph[work.heavy].operands[0]].dtype == "f32" else 2
-        needed += shared_bytes(machine, each.tile, item) if each.tile else 0
+        tile = replace(each.tile, stages=stages) if each.tile else None
+        needed += shared_bytes(machine, tile, item) if tile else 0
     return needed <= machine.shared
 
 

@@ -80,7 +80,7 @@ WEFT_TILE(1, 2, 4) WEFT_TILE(2, 2, 2) WEFT_TILE(4, 2, 1)
 #if WEFT_VECTOR_BYTES == 64
 WEFT_TILE(8, 1, 1) WEFT_TILE(12, 1, 1) WEFT_TILE(8, 2, 1) WEFT_TILE(12, 2, 1)
 #elif WEFT_VECTOR_BYTES == 32
-WEFT_TILE(6, 1, 2) WEFT_TILE(6, 2, 1)
+WEFT_TILE(6, 1, 2) WEFT_TILE(5, 2, 1) WEFT_TILE(6, 2, 1)
 #elif defined(__aarch64__)
 WEFT_TILE(1, 4, 1) WEFT_TILE(2, 4, 1) WEFT_TILE(6, 4, 1)
 #endif
@@ -104,7 +104,7 @@ static __attribute__((noinline, unused)) void weft_rows(long m, long n, long dep
 #if WEFT_VECTOR_BYTES == 64
         WEFT_ROWS(12, 2) WEFT_ROWS(8, 2)
 #elif WEFT_VECTOR_BYTES == 32
-        WEFT_ROWS(6, 2)
+        WEFT_ROWS(6, 2) WEFT_ROWS(5, 2)
 #endif
         WEFT_ROWS(4, 2) WEFT_ROWS(2, 2) WEFT_ROWS(1, 2)
     }

@@ -105,9 +105,9 @@ def pair_of(part: Part, work: Work, weight: int, machine: Target, level: int) ->
     tile = _tile(found, k, rows, columns)
     if tile is None:
         return None
-    lowered = part.lowered(work.roots) if work.roots else None
-    if tile.warps > WARPS and pressure(lowered, moments=False, held=True) == 2:
-        tile = replace(tile, rows=16)
+    if tile.warps > WARPS and work.roots:
+        held = pressure(part.lowered(work.roots), moments=False, held=True)
+        tile = replace(tile, rows=16) if held == 2 else tile
     programs = max(1, found.processors * columns // n) if found else INTERPRETED
     return Pair(p, q, tile, programs)
 

@@ -35,10 +35,12 @@ def test_specs_variants_and_counts_are_named(folder: str) -> None:
 @pytest.mark.parametrize("folder", sorted(EXPECTED))
 def test_commands_are_understood(weft: Any, folder: str) -> None:
     text = (FOLDER / folder / "README.md").read_text(encoding="utf-8")
-    commands = COMMAND.findall(text)
-    assert commands
-    for path, rest in commands:
-        options = [f"--{name}={value}" for name, value in OPTION.findall(rest)]
+    read = {
+        (path, *(f"--{name}={value}" for name, value in OPTION.findall(rest)))
+        for path, rest in COMMAND.findall(text)
+    }
+    assert read
+    for path, *options in sorted(read):
         answer = weft("check", ROOT / path, *options)
         assert answer.code == 0, answer.err
 

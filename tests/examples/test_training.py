@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,15 @@ CASES = [
 ]
 
 
-def _compile(spec: str | Path, variant: str = "") -> weft.CompiledProgram:
-    return weft.compile(weft.load(FOLDER / spec, variant=variant or None), target="cpu")
+NARROWER = {"recurrent_cell/normalised.weft": {"width": 32, "length": 32}}
+"""Params of what would evaluate for longer than it trains."""
+
+
+def _compile(
+    spec: str | Path, variant: str = "", params: Mapping[str, Any] | None = None
+) -> weft.CompiledProgram:
+    chosen = weft.load(FOLDER / spec, variant=variant or None, params=params)
+    return weft.compile(chosen, target="cpu")
 
 
 def _losses(spec: str, out: Path, variants: list[str], **options: Any) -> list[float]:
@@ -57,7 +65,7 @@ def _losses(spec: str, out: Path, variants: list[str], **options: Any) -> list[f
 def test_a_few_steps(spec: str, variant: str, tmp_path: Path, mnist: Path) -> None:
     """The loss is finite and falls, and the checkpoint is there."""
     path = mnist / Path(spec).name if Path(spec).parent.name in ON_MNIST else Path(spec)
-    program = _compile(path, variant)
+    program = _compile(path, variant, NARROWER.get(spec))
     losses = []
     for steps in (1, 40):
         record = program.train(tmp_path / str(steps), progress="quiet", steps=steps)

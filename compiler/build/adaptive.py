@@ -86,7 +86,7 @@ def _elements(b: Builder, extent: Dim, parts: Dim, length: int) -> int:
 def _reads(b: Builder, element: int, extent: Dim, parts: Dim) -> int:
     """How many of the elements of all parts are one and the same at most."""
     if isinstance(extent, int) and isinstance(parts, int):
-        return int(np.bincount(numbers(b, element)).max())
+        return int(np.bincount(np.asarray(numbers(b, element), np.int64)).max())
     many = exact_quotient(parts, extent)  # parts of one element each
     assert isinstance(many, int)
     return many

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ir.builder import Builder, Rule
 from ..ir.graph import Node
+from ..ir.types import FLOATS
 from . import orders
 from .concats import (
     concat_of_repeated,
@@ -93,10 +94,10 @@ def add(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
     if b.value(right) == 0:
         return left
     if left == right:
-        return b.map("mul", left, 2.0)
+        return _twice(b, left)
     if _is(b, left, "add") and right in b[left].operands:
         pair = b[left].operands
-        return b.map("add", pair[1 - pair.index(right)], b.map("mul", right, 2.0))
+        return b.map("add", pair[1 - pair.index(right)], _twice(b, right))
     if _is(b, right, "neg"):
         return b.map("sub", left, b[right].operands[0])
     if _is(b, left, "neg"):
@@ -108,6 +109,12 @@ def add(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:
                 rest = b.map("add", p[1 - p.index(g)], q[1 - q.index(g)])
                 return b.map("mul", g, rest)
     return None
+
+
+def _twice(b: Builder, i: int) -> int:
+    """Whole numbers stay whole, constants too."""
+    dtype = b[i].dtype
+    return b.map("mul", i, b.constant(2.0 if dtype in FLOATS else 2, dtype))
 
 
 def sub(b: Builder, _: str, x: Ids, __: Attributes) -> int | None:

@@ -48,6 +48,7 @@ def _integers(b: Builder) -> dict[str, int]:
     safe = b.map("where", b.map("eq", y, 0.0), 3.0, y)
     return {
         "sum": b.map("add", x, y),
+        "later": b.map("add", b.map("add", x, b.constant(1, "i32")), b.constant(1, "i32")),
         "product": b.map("mul", x, y),
         "floordiv": b.map("floordiv", x, safe),
         "mod": b.map("mod", x, safe),

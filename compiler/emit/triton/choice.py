@@ -53,12 +53,14 @@ def choose(
     whole_rows: bool = False,
     level: int = 0,
     times: int = 1,
+    beside: int = 0,
 ) -> Tile:
     """The tile for `arch` (a key of MACHINES, or `interpret`); `sizes` gives nominal extents.
 
     `pressure` of the epilogue: see `room`.  `whole_rows` wants all columns in one block.  `level`
     counts refusals by the compile gate: each one rules out what was chosen and all larger tiles.
-    `times`: as many products are one launch.
+    `times`: as many products are one launch.  `beside`: so many more blocks of rows are loaded, of
+    which an operand is made.
 
     Raises: LookupError when no tile is left.
     """
@@ -74,7 +76,7 @@ def choose(
     found = [
         tile
         for tile in _shapes(wide, deepest)
-        if shared_bytes(machine, tile, item) <= machine.shared
+        if shared_bytes(machine, tile, item, beside) <= machine.shared
         and tile.load <= limit
         and (not whole_rows or tile.columns == max(16, power_of_two(n)))
     ]

@@ -289,12 +289,28 @@ def _tile(
     level, halved = (machine.levels.get(key, 0) for key in (own, own + PHASE_TWO))
     nominals = sizes.sizes(part.values.sizes)
     tile = choose(
-        machine.arch, c, nominals, pressure=asked, whole_rows=whole, level=level, times=work.times
+        machine.arch,
+        c,
+        nominals,
+        pressure=asked,
+        whole_rows=whole,
+        level=level,
+        times=work.times,
+        beside=_beside(part, work) if machine.arch in HELD else 0,
     )
     tile = replace(tile, halved=halved)
     if work.shares and tile.form == "dot":
         return replace(tile, split=work.shares)
     return replace(tile, rows=1) if tile.form == "vector" and c.m == 1 else tile
+
+
+def _beside(part: Part, work: Work) -> int:
+    """How many blocks of rows are loaded beside the one that would be, if the left operand is made
+    of several.
+    """
+    whole = part.values.bytes_of(part.product(work.key).a)
+    large = sum(part.values.bytes_of(i) >= whole for i in leaves(part, work.key))
+    return max(0, large - 1)
 
 
 def _stored(p: Product, name: str, shape: Frame, sizes: Names) -> Epilogue:

@@ -120,10 +120,15 @@ SINGLE = _parse(
 )
 
 
-def shared_bytes(machine: Machine, tile: Tile, item: int) -> int:
-    """Shared memory for the operands in flight, `item` bytes an element (measured: never less)."""
+def shared_bytes(machine: Machine, tile: Tile, item: int, beside: int = 0) -> int:
+    """Shared memory for the operands in flight, `item` bytes an element (measured: never less);
+    `beside`: more blocks of rows, of which the left operand is made and then rearranged.
+    """
     stages = max(1, tile.stages - machine.spare)
-    return stages * (tile.rows + tile.columns) * tile.depth * item
+    loaded = stages * (tile.rows + tile.columns) * tile.depth * item
+    if not beside:
+        return loaded
+    return loaded + tile.rows * item * (stages * beside * tile.depth + tile.depth + 4)
 
 
 def room(machine: Machine, pressure: int, item: int) -> int:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import torch
 
-from .compare import Ways, Wrong, check
+from .compare import Ways, check
 from .generate import drawn_net
+from .measures import Wrong
 from .shrink import shrunk
 from .twins import Net
 

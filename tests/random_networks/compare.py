@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ import numpy as np
 import torch
 
 from weft.compiler import reference
-from weft.compiler.artifact import Artifact
-from weft.compiler.artifact import evaluate as value_of
 from weft.compiler.build import Program, elaborate
 from weft.compiler.compile import compile_gpu, compile_native, lower
 from weft.runtime import native, native_engine
@@ -32,14 +29,12 @@ from weft.spec.format import write_weft, write_yaml
 from weft.spec.load import load_text, read_text
 
 from .losses import IGNORED
+from .measures import Wrong, agree, error, programs, size
 from .twins import Input, Net, Run, Tensor
 
 BATCHES = (7, 2, 1)
 EXACT = 1e-8
 """Of the reference beside torch, both in float64: sums in another order, divided by norms."""
-
-SLIGHT = 1e-2
-"""What norms behind norms of numbers that are alike make of that, at most."""
 
 CLOSE = 2e-5
 """Of float32 beside the reference, relative root mean square: as `weft verify` has it."""
@@ -65,16 +60,6 @@ SEED, STEP, RATE = 5, 2, 0.05
 ONE = {"index": STEP, "seed": SEED}
 
 Arrays = dict[str, np.ndarray]
-
-
-class Wrong(AssertionError):
-    """What a network showed; `where` names the way through the compiler; not `plainly`: numbers
-    are off by so little that it may be rounding.
-    """
-
-    def __init__(self, where: str, what: str, *, plainly: bool = True) -> None:
-        super().__init__(f"{where}: {what}")
-        self.where, self.plainly = where, plainly
 
 
 @dataclass
@@ -226,29 +211,29 @@ class Case:
         self.fill(self.truth)
         found = self.truth.forward("whole", self.only_inputs(fed))
         for name, value in found.items():
-            _agree("torch", f"{name} at {sizes}", value, made[0][name].detach(), EXACT)
+            agree("torch", f"{name} at {sizes}", value, made[0][name].detach(), EXACT)
         loss = self.truth.evaluate("main", fed, **ONE).values["loss"]
-        _agree("torch", f"loss in use at {sizes}", loss, made[1].detach(), EXACT)
+        agree("torch", f"loss in use at {sizes}", loss, made[1].detach(), EXACT)
         draws = iter(self._drawn(fed, sizes))
         _, loss, run = self._torch(fed, draws)
         if next(draws, None) is not None:
             raise Wrong("torch", "the step draws more than the twin")
         self.fill(self.truth)
         result, gradients = self.truth.gradient("main", fed, **ONE)
-        _agree("torch", f"loss at {sizes}", result.values["loss"], loss.detach(), EXACT)
+        agree("torch", f"loss at {sizes}", result.values["loss"], loss.detach(), EXACT)
         if loss.requires_grad:  # not behind stop_gradient alone
             loss.backward()
         assert run.weights is not None
         mine = self.views(self.truth, gradients)
         theirs = {path: np.zeros(w.shape) if w.grad is None else w.grad.numpy()
                   for path, w in run.weights.items()}  # fmt: skip
-        floor = SHARE * max((_size(g) for g in theirs.values()), default=0.0)
+        floor = SHARE * max((size(g) for g in theirs.values()), default=0.0)
         for path, gradient in theirs.items():
             if "running" not in path.rpartition(".")[2]:
-                _agree("torch", f"d_{path} at {sizes}", mine[path], gradient, EXACT, floor)
+                agree("torch", f"d_{path} at {sizes}", mine[path], gradient, EXACT, floor)
         left = self.views(self.truth, self.truth.parameters)
         for path, value in run.left.items():
-            _agree("torch", f"{path} at {sizes}", left[path], value.detach(), EXACT)
+            agree("torch", f"{path} at {sizes}", left[path], value.detach(), EXACT)
 
     def _torch(
         self, fed: Arrays, draws: Iterator[Tensor] | None, noise: float = 0.0
@@ -326,7 +311,7 @@ class Case:
     def interpreted(self, ways: Ways) -> None:
         lowered = lower(self.program, native=False)
         artifact = compile_gpu(lowered, "interpret")
-        small = [sizes for sizes in self.sizes(ways) if _programs(artifact, sizes) <= PROGRAMS]
+        small = [sizes for sizes in self.sizes(ways) if programs(artifact, sizes) <= PROGRAMS]
         if not small:
             ways.count("too much for the interpreter")
             return
@@ -406,8 +391,8 @@ class Case:
         self.fill(engine)
         self.fill(truth)
         want, got = run(truth), run(engine)
-        floor = SHARE * max((_size(v) for k, v in want.items() if k.startswith("d_")), default=0.0)
-        errors = {k: _error(got[k], v, floor if k.startswith("d_") else 0.0)
+        floor = SHARE * max((size(v) for k, v in want.items() if k.startswith("d_")), default=0.0)
+        errors = {k: error(got[k], v, floor if k.startswith("d_") else 0.0)
                   for k, v in want.items()}  # fmt: skip
         bad = {k: e for k, e in errors.items() if not e <= CLOSE}
         if not bad:
@@ -424,7 +409,7 @@ class Case:
         """
         fed = self.feeds(sizes)
         want = self._all_of(fed, self._drawn(fed, sizes), 0.0)
-        floor = SHARE * max((_size(v) for k, v in want.items() if k.startswith("d_")), default=0.0)
+        floor = SHARE * max((size(v) for k, v in want.items() if k.startswith("d_")), default=0.0)
         return max(self._moved(fed, sizes, want, floor).values()) <= SHAKY
 
     def _moved(
@@ -441,11 +426,11 @@ class Case:
             other = self._all_of(fed, drawn, ROUNDED)
             for k, value in want.items():
                 if k in exact:
-                    error = _error(other[k], exact[k], floor if k.startswith("d_") else 0.0)
-                    errors[k] = max(errors[k], error)
+                    found = error(other[k], exact[k], floor if k.startswith("d_") else 0.0)
+                    errors[k] = max(errors[k], found)
                 elif f"d_{k}" in exact:
-                    off = 10 * RATE * _size(other[f"d_{k}"] - exact[f"d_{k}"])
-                    errors[k] = max(errors[k], off / max(_size(value), 1e-3))
+                    off = 10 * RATE * size(other[f"d_{k}"] - exact[f"d_{k}"])
+                    errors[k] = max(errors[k], off / max(size(value), 1e-3))
         return errors
 
     def _all_of(self, fed: Arrays, drawn: list[Tensor], noise: float) -> Arrays:
@@ -461,35 +446,3 @@ class Case:
         made |= {path: x.detach().numpy() for path, x in run.left.items()}
         gradients = {path: w.grad for path, w in run.weights.items() if w.grad is not None}
         return made | {f"d_{path}": g.numpy() for path, g in gradients.items()}
-
-
-def _programs(artifact: Artifact, sizes: Mapping[str, int]) -> int:
-    """How many programs of kernels a net and its gradients are."""
-    return sum(
-        prod(value_of(extent, sizes) for extent in launch.grid)
-        for entry in artifact.entries
-        if entry.kind in ("forward", "gradient")
-        for launch in entry.launches
-    )
-
-
-def _size(x: np.ndarray) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) if x.size else 0.0
-
-
-def _error(got: Any, want: Any, floor: float = 0.0) -> float:
-    """Root mean square of the difference, relative to that of what is wanted."""
-    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    if got.shape != want.shape:
-        return np.inf
-    if not np.array_equal(np.isfinite(got), np.isfinite(want)):
-        return np.inf
-    fine = np.isfinite(want)
-    return _size((got - want)[fine]) / max(_size(want[fine]), floor, 1e-3)
-
-
-def _agree(where: str, name: str, got: Any, want: Any, limit: float, floor: float = 0.0) -> None:
-    error = _error(got, want, floor)
-    if not error <= limit:
-        raise Wrong(where, f"{name} is off by {error:.1e}", plainly=not error <= SLIGHT)

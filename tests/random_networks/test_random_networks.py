@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.random_networks.compare import Ways, Wrong, check
+from tests.random_networks.compare import Ways, check
 from tests.random_networks.generate import drawn_net
 from tests.random_networks.losses import drawn_loss
+from tests.random_networks.measures import Wrong
 from tests.random_networks.shrink import shrunk
 from tests.random_networks.twins import Draw, Input, Layer, Net, Statement
 

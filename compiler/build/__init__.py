@@ -79,6 +79,7 @@ def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = True) ->
         _check_file(catalogue)
         built = [build_net(catalogue, net, i) for i, net in enumerate(spec.file.nets)]
         nets = {net.name: net for net in built if net is not None}
+        catalogue.rest(catalogue.declared.values())
         if spec.file.train is not None:
             steps, train, sizes = build_training(catalogue, spec.file.train)
     if catalogue.faults:
@@ -99,6 +100,7 @@ def elaborate(spec: Spec, trace: Trace | None = None, *, replay: bool = True) ->
 def training_net(program: Program, name: str) -> NetProgram:
     """A net as it runs while it is trained; the program has shown that it can be built."""
     catalogue = Catalogue(program.spec, memory=Memory())
+    catalogue.rest(program.parameters)
     with _deep():
         for index, net in enumerate(program.spec.file.nets):
             found = build_net(catalogue, net, index, training=True)

@@ -81,10 +81,8 @@ class Catalogue:
         self.trace = trace
         self.memory = memory
         self.nets = {net.name: net for net in spec.file.nets}
-        steps = spec.file.train.steps if spec.file.train is not None else ()
-        trained = {name for step in steps for name in step.updates}
-        self.resting = self.nets.keys() - trained if steps else frozenset()
-        """Nets that no step trains: a step uses them as an evaluation would."""
+        self.resting: set[str] = set()
+        """Nets that a step uses as an evaluation would."""
         self.declared: dict[str, ParameterDeclaration] = {}
         self.faults: list[Fault] = []
         self._told: set[tuple[str, Place | None]] = set()
@@ -92,6 +90,16 @@ class Catalogue:
         self.seen: dict[str, dict[str, int]] = {}
         """The sizes that nets are first used with, where these are numbers."""
         self._roots: dict[str, Scope] = {}
+
+    def rest(self, parameters: Iterable[ParameterDeclaration]) -> None:
+        """What learns in no step is used as in an evaluation: nets with some of these parameters,
+        those of all nets. One with nothing to learn is used as it says, such as a pool of images.
+        """
+        train = self.spec.file.train
+        steps = train.steps if train is not None else ()
+        if steps:
+            learning = {p.name.partition(".")[0] for p in parameters if p.trainable}
+            self.resting = learning.difference(*(step.updates for step in steps))
 
     def find(self, name: str, library: bool) -> tuple[Callee, bool] | None:
         """What a name calls, as seen from a text, and whether that is the library's."""

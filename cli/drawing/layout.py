@@ -10,7 +10,7 @@ from .diagram import Box, Diagram, Frame
 from .geometry import Label, Line, Point, Rectangle, Scene
 from .groups import Group, Rows
 from .metrics import FOOT, HEADER, SIDE, SMALL, box_size, frame_width, width
-from .network import Network, Value, Wire, network, skips
+from .network import Network, Wire, network, skips
 from .ranks import BEND, Key, Link
 from .spine import Wiring
 
@@ -161,7 +161,7 @@ def _scene(rows: Rows) -> Group:
 
 def _straight(rows: Rows, places: Mapping[Key, Rectangle], scene: Scene) -> None:
     """Lines and labels of all wires but the skips."""
-    written: set[tuple[Key, Value]] = set()
+    written: dict[tuple[Key, float], list[str]] = {}
     for wire, chain in sorted(rows.chains, key=lambda pair: _slant(rows, pair)):
         start = (rows.x[wire.source] + rows.leaving(wire), _end(rows, places, wire.source, True))
         bends: list[Point] = []
@@ -183,11 +183,13 @@ def _straight(rows: Rows, places: Mapping[Key, Rectangle], scene: Scene) -> None
             bends.append((x, rows.top[rows.row[wire.target]]))
             end = (x, _end(rows, places, wire.target, False))
             scene.lines.append(Line((start, *bends, end), tip=tip))
-        if rows.is_labelled(wire) and (wire.source, wire.value) not in written:
-            written.add((wire.source, wire.value))
-            row = rows.row[wire.source]
-            y = rows.bottom[row] + 15 + lanes.above(rows, row)
-            scene.labels.append(Label(wire.value[1], (start[0], y)))
+        if rows.is_labelled(wire):
+            texts = written.setdefault((wire.source, start[0]), [])
+            texts += [wire.value[1]] if wire.value[1] not in texts else []
+    for (source, x), texts in written.items():
+        row = rows.row[source]
+        y = rows.bottom[row] + 15 + lanes.above(rows, row)
+        scene.labels.append(Label(", ".join(texts), (x, y)))
 
 
 def _is_free(rows: Rows, wire: Wire, x: float) -> bool:

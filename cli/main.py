@@ -66,7 +66,6 @@ def _run(verb: str, rest: list[str]) -> int:
     )
     module.configure(parser)
     result: int = module.run(parser.parse_args(rest))
-    sys.stdout.flush()
     return result
 
 
@@ -77,6 +76,7 @@ def _quietly(action: object) -> int:
     assert callable(action)
     try:
         result: int = action()
+        sys.stdout.flush()
         return result
     except SpecError as error:
         return _fail(str(error), error.exit_code)

@@ -91,7 +91,7 @@ def test_debug_shows_the_traceback(weft, monkeypatch) -> None:
 def test_closed_pipe_is_quiet() -> None:
     """`weft help | head -0`: the reader goes away before anything is written."""
     command = f"{sys.executable} -c 'from weft.cli import main; raise SystemExit(main([]))'"
-    script = f"({command}; echo $? >&2) | true"
+    script = f"unset PYTHONUNBUFFERED; ({command}; echo $? >&2) | true"
     for _ in range(3):
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
         assert done.stderr.strip() in ("0", "141")  # 0: written before the reader closed

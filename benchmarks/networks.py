@@ -309,8 +309,9 @@ def report(quick: bool, cases: Sequence[Case] = CASES) -> str:
         "",
         f"{info.model}, {info.cores} cores; Python {platform.python_version()}, NumPy "
         f"{np.__version__}, torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}) "
-        f"on {torch.get_num_threads()} threads, {' '.join(compiler().command)}, "
-        f"{compiler().version}; {time.strftime('%Y-%m-%d')}, load before the run {load}.",
+        f"on {torch.get_num_threads()} threads, "
+        f"{' '.join((compiler().version, *compiler().command[1:]))}; "
+        f"{time.strftime('%Y-%m-%d')}, load before the run {load}.",
         "",
         "Milliseconds a step: median (10–90 %).  The ratio is that of the best torch to weft,",
         "round by round.  `compile`: seconds of weft's planning and of the C compiler, and of",

@@ -161,7 +161,7 @@ def _scene(rows: Rows) -> Group:
 
 def _straight(rows: Rows, places: Mapping[Key, Rectangle], scene: Scene) -> None:
     """Lines and labels of all wires but the skips."""
-    written: dict[tuple[Key, float], list[str]] = {}
+    written: dict[tuple[Key, float], dict[str, None]] = {}
     for wire, chain in sorted(rows.chains, key=lambda pair: _slant(rows, pair)):
         start = (rows.x[wire.source] + rows.leaving(wire), _end(rows, places, wire.source, True))
         bends: list[Point] = []
@@ -184,8 +184,7 @@ def _straight(rows: Rows, places: Mapping[Key, Rectangle], scene: Scene) -> None
             end = (x, _end(rows, places, wire.target, False))
             scene.lines.append(Line((start, *bends, end), tip=tip))
         if rows.is_labelled(wire):
-            texts = written.setdefault((wire.source, start[0]), [])
-            texts += [wire.value[1]] if wire.value[1] not in texts else []
+            written.setdefault((wire.source, start[0]), {})[wire.value[1]] = None
     for (source, x), texts in written.items():
         row = rows.row[source]
         y = rows.bottom[row] + 15 + lanes.above(rows, row)

@@ -52,7 +52,8 @@ def run_block(
 def run_net(e: Elaboration, net: Net, bound: Bound, place: Place, scope: Scope) -> Values:
     """One use of a net: its weights are the same ones everywhere.
 
-    One that no step trains is used as in evaluation, without dropout, by its running statistics.
+    One that learns, but in no step, is used as in evaluation: without dropout, by its running
+    statistics.
     """
     if net.name in e.catalogue.broken:
         raise Silent
